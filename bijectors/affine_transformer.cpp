@@ -1,0 +1,39 @@
+#include <pushforward/bijectors/affine_transformer.hpp>
+
+#include <cmath>
+
+#include <pushforward/error.hpp>
+
+namespace pushforward {
+
+template <Scalar T>
+AffineTransformer<T>::AffineTransformer(double bound) : Transformer<T>("AffineTransformer", 2), bound_(bound) {
+  if (!(bound > 0) || !std::isfinite(bound))
+    throw DomainError("AffineTransformer: bound must be positive and finite, got " + std::to_string(bound));
+}
+
+template <Scalar T>
+typename AffineTransformer<T>::Elements AffineTransformer<T>::do_forward(Pass<T>&, Var<T> x,
+                                                                         std::span<const Var<T>> params) const {
+  const Var<T> s = soft_bound(params[1], static_cast<T>(bound_));
+  return {x * exp(s) + params[0], s};
+}
+
+template <Scalar T>
+typename AffineTransformer<T>::Elements AffineTransformer<T>::do_inverse(Pass<T>&, Var<T> y,
+                                                                         std::span<const Var<T>> params) const {
+  const Var<T> minus_s = soft_bound(params[1] * T(-1), static_cast<T>(bound_));
+  return {(y - params[0]) * exp(minus_s), minus_s};
+}
+
+template <Scalar T>
+Description AffineTransformer<T>::do_describe() const {
+  return {.type = "affine_transformer", .constants = {{"bound", bound_}}, .children = {}};
+}
+
+template class AffineTransformer<float>;
+template class AffineTransformer<double>;
+template class AdditiveTransformer<float>;
+template class AdditiveTransformer<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,175 @@
+#include <pushforward/bijectors/chain.hpp>
+
+#include <algorithm>
+#include <string>
+
+#include <pushforward/registry.hpp>
+
+namespace pushforward {
+
+namespace {
+
+template <Scalar T>
+std::string chain_name(const std::vector<Poly<Bijector<T>>>& parts) {
+  std::string name = "Chain(";
+  for (std::size_t i = 0; i < parts.size(); ++i) name += (i == 0 ? "" : ", ") + parts[i]->name();
+  return name + ")";
+}
+
+template <Scalar T>
+std::vector<Index> checked_shape(const std::vector<Poly<Bijector<T>>>& parts) {
+  if (parts.empty()) throw ShapeError("Chain: expected at least one part, got none; Identity(dim) does nothing");
+  for (std::size_t i = 1; i < parts.size(); ++i)
+    if (parts[i]->dim() != parts[i - 1]->dim())
+      throw ShapeError("Chain: part " + std::to_string(i) + " (" + parts[i]->name() + ") has dim " +
+                       std::to_string(parts[i]->dim()) + " but part " + std::to_string(i - 1) + " (" +
+                       parts[i - 1]->name() + ") has dim " + std::to_string(parts[i - 1]->dim()));
+  return parts[0]->event_shape();
+}
+
+template <Scalar T>
+Index checked_context(const std::vector<Poly<Bijector<T>>>& parts) {
+  Index context = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const Index own = parts[i]->context_dim();
+    if (own != 0 && context != 0 && own != context)
+      throw ShapeError("Chain: part " + std::to_string(i) + " (" + parts[i]->name() + ") takes " +
+                       std::to_string(own) + " context columns but an earlier part takes " + std::to_string(context));
+    context = std::max(context, own);
+  }
+  return context;
+}
+
+template <Scalar T>
+std::vector<Poly<Bijector<T>>> make_parts(const Description& d, const Registry& registry) {
+  std::vector<Poly<Bijector<T>>> parts;
+  for (const auto& [name, child] : d.children) parts.push_back(registry.bijector<T>(child));
+  return parts;
+}
+
+}  // namespace
+
+template <Scalar T>
+Chain<T>::Chain(std::vector<Poly<Bijector<T>>> parts)
+    : Bijector<T>(chain_name(parts), checked_shape(parts), checked_context(parts)), parts_(std::move(parts)) {}
+
+template <Scalar T>
+Chain<T>::Chain(const Description& d, const Registry& registry) : Chain(make_parts<T>(d, registry)) {}
+
+namespace {
+
+/// One part after the other; while evaluating, what a part leaves behind is freed before the next one starts.
+template <Scalar T, class Iterator, class Apply>
+Mapped<T> compose(Pass<T>& pass, Var<T> v, Iterator begin, Iterator end, Apply apply) {
+  Column<T> log_det;
+  for (Iterator part = begin; part != end; ++part) {
+    const typename Tape<T>::Mark mark = pass.tape().mark();
+    const Mapped<T> mapped = apply(**part, v);
+    v = mapped.value;
+    log_det = log_det + mapped.log_det;
+    if (!pass.recording()) pass.tape().release(mark, v, log_det);
+  }
+  return {v, log_det};
+}
+
+}  // namespace
+
+template <Scalar T>
+Mapped<T> Chain<T>::do_forward(Pass<T>& pass, Var<T> x) const {
+  return compose(pass, x, parts_.begin(), parts_.end(),
+                 [&](const Bijector<T>& part, Var<T> v) { return part.forward(pass, v); });
+}
+
+template <Scalar T>
+Mapped<T> Chain<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
+  return compose(pass, y, parts_.rbegin(), parts_.rend(),
+                 [&](const Bijector<T>& part, Var<T> v) { return part.inverse(pass, v); });
+}
+
+namespace {
+
+template <Scalar T, class Predicate>
+bool all(const std::vector<Poly<Bijector<T>>>& parts, Predicate predicate) {
+  return std::all_of(parts.begin(), parts.end(), [&](const Poly<Bijector<T>>& p) { return predicate(*p); });
+}
+
+}  // namespace
+
+template <Scalar T>
+bool Chain<T>::do_is_elementwise() const {
+  return all(parts_, [](const Bijector<T>& p) { return p.is_elementwise(); });
+}
+template <Scalar T>
+bool Chain<T>::do_is_constant_jacobian() const {
+  return all(parts_, [](const Bijector<T>& p) { return p.is_constant_jacobian(); });
+}
+template <Scalar T>
+bool Chain<T>::do_is_constant_log_det() const {
+  return all(parts_, [](const Bijector<T>& p) { return p.is_constant_log_det(); });
+}
+template <Scalar T>
+bool Chain<T>::do_has_forward() const {
+  return all(parts_, [](const Bijector<T>& p) { return p.has_forward(); });
+}
+template <Scalar T>
+bool Chain<T>::do_has_inverse() const {
+  return all(parts_, [](const Bijector<T>& p) { return p.has_inverse(); });
+}
+
+template <Scalar T>
+std::vector<bool> Chain<T>::do_is_increasing() const {
+  std::vector<bool> increasing(static_cast<std::size_t>(this->dim()), true);
+  for (const Poly<Bijector<T>>& part : parts_) {
+    const std::vector<bool> own = part->is_increasing();
+    for (std::size_t c = 0; c < increasing.size(); ++c) increasing[c] = increasing[c] == own[c];
+  }
+  return increasing;
+}
+
+// Of a chain of non-elementwise parts only the first domain and the last codomain are known without computing.
+template <Scalar T>
+std::vector<Interval> Chain<T>::do_domain() const {
+  return parts_.front()->domain();
+}
+template <Scalar T>
+std::vector<Interval> Chain<T>::do_codomain() const {
+  return parts_.back()->codomain();
+}
+
+template <Scalar T>
+double Chain<T>::do_log_scale_bound() const {
+  double bound = 0;
+  for (const Poly<Bijector<T>>& part : parts_) bound += part->log_scale_bound();
+  return bound;
+}
+
+template <Scalar T>
+Var<T> Chain<T>::do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const {
+  if (!do_is_elementwise()) throw NotImplemented(this->name() + ": event_ndims 0 needs elementwise parts");
+  Var<T> sum;
+  const Index count = size();
+  for (Index i = 0; i < count; ++i) {
+    const Bijector<T>& p = part(forward ? i : count - 1 - i);
+    const Var<T> own = p.log_derivative(forward, pass, in);
+    if (own) sum = !sum ? own : sum.is_shared() ? own + sum : sum + own;
+    in = (forward ? p.forward(pass, in) : p.inverse(pass, in)).value;
+  }
+  return sum;
+}
+
+template <Scalar T>
+void Chain<T>::do_visit(Visitor<T>& v) const {
+  for (std::size_t i = 0; i < parts_.size(); ++i) v.child(std::to_string(i), *parts_[i]);
+}
+
+template <Scalar T>
+Description Chain<T>::do_describe() const {
+  Description d{.type = "chain", .constants = {}, .children = {}};
+  for (std::size_t i = 0; i < parts_.size(); ++i) d.children.emplace_back(std::to_string(i), parts_[i]->describe());
+  return d;
+}
+
+template class Chain<float>;
+template class Chain<double>;
+
+}  // namespace pushforward

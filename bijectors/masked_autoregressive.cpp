@@ -1,0 +1,93 @@
+#include <pushforward/bijectors/masked_autoregressive.hpp>
+
+#include <pushforward/registry.hpp>
+
+namespace pushforward {
+
+namespace {
+
+std::vector<std::int64_t> inverse_of(const std::vector<std::int64_t>& order, Index dim) {
+  std::vector<std::int64_t> inverse(order.size(), -1);
+  if (!order.empty() && static_cast<Index>(order.size()) != dim)
+    throw ShapeError("MaskedAutoregressive: order has " + std::to_string(order.size()) + " entries for dim " +
+                     std::to_string(dim));
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (order[i] < 0 || order[i] >= dim || inverse[static_cast<std::size_t>(order[i])] >= 0)
+      throw ShapeError("MaskedAutoregressive: order is not a permutation of 0.." + std::to_string(dim - 1) +
+                       ": entry " + std::to_string(i) + " is " + std::to_string(order[i]));
+    inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
+  }
+  return inverse;
+}
+
+template <Scalar T>
+Made<T> made_from(const Description& d) {
+  if (d.type != "made") throw IoError("masked_autoregressive: part 'net' must be a made, got '" + d.type + "'");
+  return Made<T>(d);
+}
+
+}  // namespace
+
+template <Scalar T>
+MaskedAutoregressive<T>::MaskedAutoregressive(Made<T> net, Poly<Transformer<T>> transformer,
+                                              std::vector<std::int64_t> order)
+    : Bijector<T>("MaskedAutoregressive", net.dim(), net.context_dim()),
+      net_(std::move(net)),
+      transformer_(std::move(transformer)),
+      order_(std::move(order)),
+      inverse_order_(inverse_of(order_, net_.dim())) {
+  if (net_.multiplier() != transformer_->multiplier())
+    throw ShapeError("MaskedAutoregressive: " + transformer_->name() + " needs " +
+                     std::to_string(transformer_->multiplier()) + " parameters per column but the network gives " +
+                     std::to_string(net_.multiplier()));
+}
+
+template <Scalar T>
+MaskedAutoregressive<T>::MaskedAutoregressive(const Description& d, const Registry& registry)
+    : MaskedAutoregressive(made_from<T>(d.child("net")), registry.transformer<T>(d.child("transformer")),
+                           d.has("order") ? d.integers("order") : std::vector<std::int64_t>{}) {}
+
+template <Scalar T>
+Mapped<T> MaskedAutoregressive<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
+  if (!order_.empty()) y = gather_columns<T>(y, order_);
+  const Var<T> raw = net_(pass, y);
+  const auto elements = transformer_->inverse(pass, y, split_columns(raw, net_.multiplier()));
+  const Var<T> x = order_.empty() ? elements.value : gather_columns<T>(elements.value, inverse_order_);
+  return {x, elements.log_derivative ? row_sum(elements.log_derivative) : Column<T>()};
+}
+
+template <Scalar T>
+Mapped<T> MaskedAutoregressive<T>::do_forward(Pass<T>& pass, Var<T> x) const {
+  typename Made<T>::Sequence sequence(net_, pass);
+  Var<T> log_derivatives;
+  for (Index d = 0; d < this->dim(); ++d) {
+    const Index column = order_.empty() ? d : static_cast<Index>(order_[static_cast<std::size_t>(d)]);
+    const auto elements = transformer_->forward(pass, columns(x, column, 1), sequence.outputs(d));
+    sequence.set_input(d, elements.value);
+    if (elements.log_derivative) {
+      if (!log_derivatives) log_derivatives = pass.tape().matrix(this->dim(), pass.recording());
+      assign(columns(log_derivatives, d, 1), elements.log_derivative);
+    }
+  }
+  const Var<T> y = order_.empty() ? sequence.inputs() : gather_columns<T>(sequence.inputs(), inverse_order_);
+  return {y, log_derivatives ? row_sum(log_derivatives) : Column<T>()};
+}
+
+template <Scalar T>
+double MaskedAutoregressive<T>::do_log_scale_bound() const {
+  return transformer_->log_scale_bound() * static_cast<double>(this->dim());
+}
+
+template <Scalar T>
+Description MaskedAutoregressive<T>::do_describe() const {
+  Description d{.type = "masked_autoregressive",
+                .constants = {},
+                .children = {{"net", net_.describe()}, {"transformer", transformer_->describe()}}};
+  if (!order_.empty()) d.constants["order"] = order_;
+  return d;
+}
+
+template class MaskedAutoregressive<float>;
+template class MaskedAutoregressive<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,92 @@
+#include <pushforward/bijectors/scale.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace pushforward {
+
+template <Scalar T>
+Scale<T>::Scale(Index dim, double bound)
+    : ElementwiseBijector<T>("Scale", dim),
+      log_scale_({dim}),
+      sign_(static_cast<std::size_t>(dim), 1),
+      bound_(bound) {
+  if (!(bound > 0) || !std::isfinite(bound))
+    throw DomainError("Scale: bound must be positive and finite, got " + std::to_string(bound));
+}
+
+template <Scalar T>
+Scale<T>::Scale(VectorView<const T> values, double bound) : Scale(values.size(), bound) {
+  for (Index i = 0; i < values.size(); ++i) {
+    const double value = static_cast<double>(values[i]);
+    const double s = std::log(std::abs(value));
+    if (!(std::abs(s) < bound))  // 0, infinities and NaN too
+      throw DomainError("Scale: the size of a scale must lie between exp(-" + std::to_string(bound) + ") and exp(" +
+                        std::to_string(bound) + "), got " + std::to_string(value) + " in column " + std::to_string(i));
+    log_scale_[i] = static_cast<T>(bound * std::atanh(s / bound));
+    sign_[static_cast<std::size_t>(i)] = value < 0 ? -1 : 1;
+  }
+}
+
+template <Scalar T>
+Scale<T>::Scale(const Description& d) : Scale(d.integer("dim", 1, 1 << 20), d.number("bound")) {
+  const std::vector<std::int64_t>& sign = d.integers("sign");
+  if (sign.size() != sign_.size())
+    throw IoError("scale: 'sign' has " + std::to_string(sign.size()) + " values, expected " +
+                  std::to_string(sign_.size()));
+  if (std::any_of(sign.begin(), sign.end(), [](std::int64_t s) { return s != 1 && s != -1; }))
+    throw IoError("scale: every value of 'sign' must be 1 or -1");
+  sign_ = sign;
+}
+
+template <Scalar T>
+Var<T> Scale<T>::bounded(Pass<T>& pass) const {
+  return soft_bound(pass.parameter(log_scale_), static_cast<T>(bound_));
+}
+
+// exp(log_factor) with the signs.
+template <Scalar T>
+Var<T> Scale<T>::factor(Pass<T>& pass, Var<T> log_factor) const {
+  const Var<T> size = exp(log_factor);
+  if (std::all_of(sign_.begin(), sign_.end(), [](std::int64_t s) { return s == 1; })) return size;
+  const Var<T> sign = pass.tape().shared(1, this->dim(), false);
+  T* values = sign.node()->value;
+  std::fill_n(values, (this->dim() + 15) / 16 * 16, T(0));
+  std::transform(sign_.begin(), sign_.end(), values, [](std::int64_t s) { return static_cast<T>(s); });
+  return size * sign;
+}
+
+template <Scalar T>
+typename Scale<T>::Elements Scale<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
+  const Var<T> s = bounded(pass);
+  return {x * factor(pass, s), s};
+}
+
+template <Scalar T>
+typename Scale<T>::Elements Scale<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const {
+  const Var<T> s = -bounded(pass);
+  return {y * factor(pass, s), s};
+}
+
+template <Scalar T>
+std::vector<bool> Scale<T>::do_is_increasing() const {
+  std::vector<bool> increasing(sign_.size());
+  std::transform(sign_.begin(), sign_.end(), increasing.begin(), [](std::int64_t s) { return s > 0; });
+  return increasing;
+}
+
+template <Scalar T>
+void Scale<T>::do_visit(Visitor<T>& v) const {
+  v.parameter("log_scale", log_scale_, {.decay = false});
+}
+
+template <Scalar T>
+Description Scale<T>::do_describe() const {
+  return {.type = "scale", .constants = {{"dim", this->dim()}, {"bound", bound_}, {"sign", sign_}}, .children = {}};
+}
+
+template class Scale<float>;
+template class Scale<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,120 @@
+#include <pushforward/bijectors/sigmoid.hpp>
+
+#include <cmath>
+#include <string>
+
+#include "ops_common.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+template <Scalar T>
+Sigmoid<T>::Sigmoid(VectorView<const double> low, VectorView<const double> high)
+    : ElementwiseBijector<T>("Sigmoid", low.size()),
+      low_row_({low.size()}),
+      high_row_({low.size()}),
+      width_({low.size()}),
+      log_width_({low.size()}),
+      first_({low.size()}),
+      last_({low.size()}) {
+  if (high.size() != low.size())
+    throw ShapeError("Sigmoid: low has " + std::to_string(low.size()) + " values but high has " +
+                     std::to_string(high.size()));
+  for (Index i = 0; i < low.size(); ++i) {
+    const T l = low_row_[i] = static_cast<T>(low[i]);
+    const T h = high_row_[i] = static_cast<T>(high[i]);
+    if (!std::isfinite(h - l) || !(std::nextafter(l, h) < h))
+      throw DomainError("Sigmoid: expected finite bounds with low < high, got low = " + std::to_string(low[i]) +
+                        " and high = " + std::to_string(high[i]) + " in column " + std::to_string(i) +
+                        "; Exp and Softplus give half-open ranges");
+    width_[i] = h - l;
+    log_width_[i] = static_cast<T>(std::log(static_cast<double>(h) - static_cast<double>(l)));
+    first_[i] = std::nextafter(l, h);
+    last_[i] = std::nextafter(h, l);
+    low_.push_back(static_cast<double>(l));
+    high_.push_back(static_cast<double>(h));
+    middle_.push_back(l + (h - l) / 2);
+  }
+}
+
+template <Scalar T>
+Sigmoid<T>::Sigmoid(Index dim, double low, double high)
+    : Sigmoid(VectorView<const double>(&low, dim, 0), VectorView<const double>(&high, dim, 0)) {}
+
+template <Scalar T>
+Sigmoid<T>::Sigmoid(const Description& d) : Sigmoid(d.numbers("low"), d.numbers("high")) {}
+
+namespace {
+
+template <class T>
+struct Bounds {
+  const T* low;
+  const T* high;
+  const T* width;
+  const T* first;
+  const T* last;
+};
+
+// y = low + width sigmoid(x), measured from the nearer bound and kept inside [first, last].
+template <Scalar T>
+Var<T> sigmoid_between(Var<T> x, Bounds<T> b) {
+  Tape<T>& tape = x.tape();
+  const Index n = tape.padded_rows();
+  const Var<T> y = tape.matrix(x.cols(), x.wants_gradient());
+  // sigmoid(-|x|), the distance from the nearer bound in units of the width; kept for the gradient.
+  T* distance = tape.template scratch<T>(y.wants_gradient() ? x.cols() * n : n);
+  const Index step = y.wants_gradient() ? n : 0;
+  for (Index c = 0; c < x.cols(); ++c) {
+    const T* in = tape.value(x, c);
+    T *out = tape.value(y, c), *s = distance + c * step;
+    for (Index i = 0; i < n; ++i) s[i] = -std::abs(in[i]);
+    kernel<T>().sigmoid(s, s, n);
+    for (Index i = 0; i < n; ++i) {
+      const T v = in[i] > T(0) ? b.high[c] - b.width[c] * s[i] : b.low[c] + b.width[c] * s[i];
+      out[i] = v < b.first[c] ? b.first[c] : v > b.last[c] ? b.last[c] : v;
+    }
+  }
+  record(y, [x, y, b, distance, n] {
+    Tape<T>& tape = y.tape();
+    for (Index c = 0; c < x.cols(); ++c) {
+      const T *gy = tape.gradient(y, c), *s = distance + c * n;
+      T* gx = tape.gradient(x, c);
+      for (Index i = 0; i < n; ++i) gx[i] += gy[i] * (b.width[c] * s[i] * (T(1) - s[i]));
+    }
+  });
+  return y;
+}
+
+}  // namespace
+
+template <Scalar T>
+typename Sigmoid<T>::Elements Sigmoid<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
+  const Var<T> y =
+      sigmoid_between(x, Bounds<T>{low_row_.data(), high_row_.data(), width_.data(), first_.data(), last_.data()});
+  return {y, pass.parameter(log_width_) - (softplus(x) + softplus(-x))};
+}
+
+template <Scalar T>
+typename Sigmoid<T>::Elements Sigmoid<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const {
+  const Var<T> inside = pass.restrict_to(y, low_, high_, middle_);
+  const Var<T> above = log(inside - pass.parameter(low_row_)), below = log(pass.parameter(high_row_) - inside);
+  return {above - below, pass.parameter(log_width_) - (above + below)};
+}
+
+template <Scalar T>
+std::vector<Interval> Sigmoid<T>::do_codomain() const {
+  std::vector<Interval> intervals;
+  for (std::size_t i = 0; i < low_.size(); ++i) intervals.push_back({low_[i], high_[i]});
+  return intervals;
+}
+
+template <Scalar T>
+Description Sigmoid<T>::do_describe() const {
+  return {.type = "sigmoid", .constants = {{"low", low_}, {"high", high_}}, .children = {}};
+}
+
+template class Sigmoid<float>;
+template class Sigmoid<double>;
+
+}  // namespace pushforward

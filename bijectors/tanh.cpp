@@ -1,0 +1,44 @@
+#include <pushforward/bijectors/tanh.hpp>
+
+#include <cmath>
+#include <numbers>
+
+#include "clamp.hpp"
+
+namespace pushforward {
+
+template <Scalar T>
+Tanh<T>::Tanh(Index dim) : ElementwiseBijector<T>("Tanh", dim) {}
+
+template <Scalar T>
+Tanh<T>::Tanh(const Description& d) : Tanh(d.integer("dim", 1, 1 << 20)) {}
+
+template <Scalar T>
+typename Tanh<T>::Elements Tanh<T>::do_forward_elements(Pass<T>&, Var<T> x) const {
+  const T last = std::nextafter(T(1), T(0));
+  const Var<T> size = abs(x);
+  return {detail::clamp_inside(tanh(x), -last, last),
+          scale_shift(size + softplus(T(-2) * size), T(-2), T(2) * std::numbers::ln2_v<T>)};
+}
+
+template <Scalar T>
+typename Tanh<T>::Elements Tanh<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const {
+  const Var<T> inside = pass.restrict_to(y, -1, 1, T(0));
+  const Var<T> up = log1p(inside), down = log1p(-inside);
+  return {T(0.5) * (up - down), -(up + down)};
+}
+
+template <Scalar T>
+std::vector<Interval> Tanh<T>::do_codomain() const {
+  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), Interval{-1, 1});
+}
+
+template <Scalar T>
+Description Tanh<T>::do_describe() const {
+  return {.type = "tanh", .constants = {{"dim", this->dim()}}, .children = {}};
+}
+
+template class Tanh<float>;
+template class Tanh<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,164 @@
+#include <pushforward/distributions/beta.hpp>
+
+#include "common.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+namespace {
+
+// The log density as a function of y and the logarithms of the two concentrations.
+class LogDensity {
+ public:
+  LogDensity(double log_a, double log_b)
+      : a_(std::exp(log_a)),
+        b_(std::exp(log_b)),
+        a_minus_1_(std::expm1(log_a)),
+        b_minus_1_(std::expm1(log_b)),
+        constant_(-log_beta(a_, b_)),
+        constant_in_a_(digamma(a_ + b_) - digamma(a_)),
+        constant_in_b_(digamma(a_ + b_) - digamma(b_)) {}
+  double value(double y) const { return a_minus_1_ * std::log(y) + b_minus_1_ * std::log1p(-y) + constant_; }
+  double in_x(double y) const { return a_minus_1_ / y - b_minus_1_ / (1 - y); }
+  double in_p(double y) const { return a_ * (std::log(y) + constant_in_a_); }
+  double in_q(double y) const { return b_ * (std::log1p(-y) + constant_in_b_); }
+
+ private:
+  double a_, b_, a_minus_1_, b_minus_1_, constant_, constant_in_a_, constant_in_b_;
+};
+
+}  // namespace
+
+template <Scalar T>
+Beta<T>::Beta(Index dim) : Distribution<T>("Beta", dim), log_concentration1_({dim}), log_concentration0_({dim}) {}
+template <Scalar T>
+Beta<T>::Beta(VectorView<const T> concentration1, VectorView<const T> concentration0)
+    : Distribution<T>("Beta", concentration1.size()) {
+  check_sizes("Beta", "concentration1", concentration1.size(), "concentration0", concentration0.size());
+  log_concentration1_ = log_tensor("Beta", "concentration1", concentration1);
+  log_concentration0_ = log_tensor("Beta", "concentration0", concentration0);
+}
+template <Scalar T>
+Beta<T>::Beta(const Description& d) : Beta(d.integer("dim", 1, 1 << 20)) {}
+
+template <Scalar T>
+Column<T> Beta<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
+  const Var<T> x = pass.restrict_to(y, 0.0, 1.0, T(0.5));
+  return row_sum_of_density<LogDensity>(x, pass.parameter(log_concentration1_), pass.parameter(log_concentration0_));
+}
+
+template <Scalar T>
+Var<T> Beta<T>::do_sample(Pass<T>& pass) const {
+  check_not_recording(pass, this->name());
+  const Index dim = this->dim();
+  return pass.draw_each(dim, [this, dim, next = Index(0)](auto& generator) mutable {
+    const Index c = next;
+    next = (next + 1) % dim;
+    // X / (X + Y) by logarithms: small concentrations would give 0 / 0.
+    const double log_x = draw_log_gamma(generator, exp_at(log_concentration1_, c));
+    const double log_y = draw_log_gamma(generator, exp_at(log_concentration0_, c));
+    return clamp_to<T>(1 / (1 + std::exp(log_y - log_x)), std::numeric_limits<T>::min(), std::nextafter(T(1), T(0)));
+  });
+}
+
+template <Scalar T>
+std::vector<Interval> Beta<T>::do_support() const {
+  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), Interval{0, 1});
+}
+
+template <Scalar T>
+Eigen::VectorXd Beta<T>::do_mean() const {
+  Eigen::VectorXd mean(this->dim());
+  for (Index c = 0; c < this->dim(); ++c)
+    mean[c] = 1 / (1 + std::exp(at(log_concentration0_, c) - at(log_concentration1_, c)));
+  return mean;
+}
+template <Scalar T>
+Eigen::VectorXd Beta<T>::do_variance() const {
+  Eigen::VectorXd variance(this->dim());
+  for (Index c = 0; c < this->dim(); ++c) {
+    const double a = exp_at(log_concentration1_, c), b = exp_at(log_concentration0_, c), sum = a + b;
+    variance[c] = (a / sum) * (b / sum) / (sum + 1);
+  }
+  return variance;
+}
+template <Scalar T>
+Eigen::VectorXd Beta<T>::do_mode() const {
+  Eigen::VectorXd mode(this->dim());
+  for (Index c = 0; c < this->dim(); ++c) {
+    const double a = std::expm1(at(log_concentration1_, c)), b = std::expm1(at(log_concentration0_, c));
+    if (a <= 0 || b <= 0)
+      throw this->not_implemented("mode", "unique inside (0, 1) only if both concentrations exceed 1, and column " +
+                                              std::to_string(c) + " has " + std::to_string(a + 1) + " and " +
+                                              std::to_string(b + 1));
+    mode[c] = a / (a + b);
+  }
+  return mode;
+}
+template <Scalar T>
+double Beta<T>::do_entropy() const {
+  double sum = 0;
+  for (Index c = 0; c < this->dim(); ++c) {
+    const double a = exp_at(log_concentration1_, c), b = exp_at(log_concentration0_, c);
+    sum += log_beta(a, b) - (a - 1) * digamma(a) - (b - 1) * digamma(b) + (a + b - 2) * digamma(a + b);
+  }
+  return sum;
+}
+
+template <Scalar T>
+std::optional<double> Beta<T>::do_kl_divergence(const Distribution<T>& other) const {
+  const auto* q = dynamic_cast<const Beta*>(&other);
+  if (!q) return std::nullopt;
+  double sum = 0;
+  for (Index c = 0; c < this->dim(); ++c) {
+    const double a = exp_at(log_concentration1_, c), b = exp_at(log_concentration0_, c);
+    const double other_a = exp_at(q->log_concentration1_, c), other_b = exp_at(q->log_concentration0_, c);
+    sum += log_beta(other_a, other_b) - log_beta(a, b) + (a - other_a) * digamma(a) + (b - other_b) * digamma(b) -
+           (a - other_a + b - other_b) * digamma(a + b);
+  }
+  return sum;
+}
+
+template <Scalar T>
+double Beta<T>::do_tail(Tail tail, double y, Index column) const {
+  const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
+  const bool below = y <= 0, beyond = y >= 1;
+  const double p = below ? 0 : beyond ? 1 : boost::math::ibeta(a, b, y, Quiet());
+  const double q = below ? 1 : beyond ? 0 : boost::math::ibetac(a, b, y, Quiet());
+  switch (tail) {
+    case Tail::cdf:
+      return p;
+    case Tail::survival:
+      return q;
+    case Tail::log_cdf:
+      return p < tiny_probability && !below ? log_tiny_ibeta(a, b, y, 1 - y, std::log(y), std::log1p(-y), log_beta(a, b))
+                                            : log_probability(p, q);
+    case Tail::log_survival:
+      return q < tiny_probability && !beyond ? log_tiny_ibeta(b, a, 1 - y, y, std::log1p(-y), std::log(y), log_beta(a, b))
+                                             : log_probability(q, p);
+  }
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+template <Scalar T>
+double Beta<T>::do_quantile(double p, bool complement, Index column) const {
+  if (p == 0 || p == 1) return (p == 0) == complement ? 1 : 0;
+  const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
+  return complement ? boost::math::ibetac_inv(a, b, p, Quiet()) : boost::math::ibeta_inv(a, b, p, Quiet());
+}
+
+template <Scalar T>
+void Beta<T>::do_visit(Visitor<T>& v) const {
+  v.parameter("log_concentration1", log_concentration1_, {.decay = false});
+  v.parameter("log_concentration0", log_concentration0_, {.decay = false});
+}
+template <Scalar T>
+Description Beta<T>::do_describe() const {
+  return {.type = "beta", .constants = {{"dim", this->dim()}}, .children = {}};
+}
+
+template class Beta<float>;
+template class Beta<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,165 @@
+#include <pushforward/distributions/gamma.hpp>
+
+#include "common.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+namespace {
+
+// The log density as a function of y, log concentration and log rate.
+class LogDensity {
+ public:
+  LogDensity(double log_concentration, double log_rate)
+      : a_(std::exp(log_concentration)),
+        a_minus_1_(std::expm1(log_concentration)),
+        rate_(std::exp(log_rate)),
+        constant_(a_ * log_rate - log_gamma(a_)),
+        constant_in_a_(log_rate - digamma(a_)) {}
+  double value(double y) const { return a_minus_1_ * std::log(y) - rate_ * y + constant_; }
+  double in_x(double y) const { return a_minus_1_ / y - rate_; }
+  double in_p(double y) const { return a_ * (std::log(y) + constant_in_a_); }
+  double in_q(double y) const { return a_ - rate_ * y; }
+
+ private:
+  double a_, a_minus_1_, rate_, constant_, constant_in_a_;
+};
+
+// log P(a, x) and log Q(a, x), the regularised incomplete gamma functions, where they are below tiny_probability.
+double log_tiny_gamma_p(double a, double x) {
+  double term = 1, sum = 1;
+  for (int i = 1; i < 1000000 && term > 1e-17 * sum; ++i) sum += term *= x / (a + i);
+  return a * std::log(x) - x - log_gamma(a + 1) + std::log(sum);
+}
+double log_tiny_gamma_q(double a, double x) {
+  // Abramowitz and Stegun 6.5.31 with the odd and even terms joined.
+  const double f = continued_fraction([=](double n) { return std::pair(n * (a - n), x + 1 - a + 2 * n); });
+  return a * std::log(x) - x - log_gamma(a) - std::log(f);
+}
+
+}  // namespace
+
+template <Scalar T>
+Gamma<T>::Gamma(Index dim) : Distribution<T>("Gamma", dim), log_concentration_({dim}), log_rate_({dim}) {}
+template <Scalar T>
+Gamma<T>::Gamma(VectorView<const T> concentration, VectorView<const T> rate)
+    : Distribution<T>("Gamma", concentration.size()) {
+  check_sizes("Gamma", "concentration", concentration.size(), "rate", rate.size());
+  log_concentration_ = log_tensor("Gamma", "concentration", concentration);
+  log_rate_ = log_tensor("Gamma", "rate", rate);
+}
+template <Scalar T>
+Gamma<T>::Gamma(const Description& d) : Gamma(d.integer("dim", 1, 1 << 20)) {}
+
+template <Scalar T>
+Column<T> Gamma<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
+  const Var<T> x = pass.restrict_to(y, 0.0, infinity, T(1));
+  return row_sum_of_density<LogDensity>(x, pass.parameter(log_concentration_), pass.parameter(log_rate_));
+}
+
+template <Scalar T>
+Var<T> Gamma<T>::do_sample(Pass<T>& pass) const {
+  check_not_recording(pass, this->name());
+  const Index dim = this->dim();
+  return pass.draw_each(dim, [this, dim, next = Index(0)](auto& generator) mutable {
+    const Index c = next;
+    next = (next + 1) % dim;
+    return clamp_to<T>(std::exp(draw_log_gamma(generator, exp_at(log_concentration_, c)) - at(log_rate_, c)),
+                       std::numeric_limits<T>::min(), std::numeric_limits<T>::max());
+  });
+}
+
+template <Scalar T>
+std::vector<Interval> Gamma<T>::do_support() const {
+  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), Interval{0, infinity});
+}
+
+template <Scalar T>
+Eigen::VectorXd Gamma<T>::do_mean() const {
+  Eigen::VectorXd mean(this->dim());
+  for (Index c = 0; c < this->dim(); ++c) mean[c] = std::exp(at(log_concentration_, c) - at(log_rate_, c));
+  return mean;
+}
+template <Scalar T>
+Eigen::VectorXd Gamma<T>::do_variance() const {
+  Eigen::VectorXd variance(this->dim());
+  for (Index c = 0; c < this->dim(); ++c) variance[c] = std::exp(at(log_concentration_, c) - 2 * at(log_rate_, c));
+  return variance;
+}
+template <Scalar T>
+Eigen::VectorXd Gamma<T>::do_mode() const {
+  Eigen::VectorXd mode(this->dim());
+  for (Index c = 0; c < this->dim(); ++c) {
+    if (log_concentration_[c] <= 0)
+      throw this->not_implemented("mode", "inside the support only for a concentration above 1, and column " +
+                                              std::to_string(c) + " has " +
+                                              std::to_string(exp_at(log_concentration_, c)));
+    mode[c] = std::expm1(at(log_concentration_, c)) / exp_at(log_rate_, c);
+  }
+  return mode;
+}
+template <Scalar T>
+double Gamma<T>::do_entropy() const {
+  double sum = 0;
+  for (Index c = 0; c < this->dim(); ++c) {
+    const double a = exp_at(log_concentration_, c);
+    sum += a - at(log_rate_, c) + log_gamma(a) + (1 - a) * digamma(a);
+  }
+  return sum;
+}
+
+template <Scalar T>
+std::optional<double> Gamma<T>::do_kl_divergence(const Distribution<T>& other) const {
+  const auto* q = dynamic_cast<const Gamma*>(&other);
+  if (!q) return std::nullopt;
+  double sum = 0;
+  for (Index c = 0; c < this->dim(); ++c) {
+    const double a = exp_at(log_concentration_, c), b = exp_at(q->log_concentration_, c);
+    const double log_ratio = at(q->log_rate_, c) - at(log_rate_, c);
+    sum += (a - b) * digamma(a) + log_gamma(b) - log_gamma(a) - b * log_ratio + a * std::expm1(log_ratio);
+  }
+  return sum;
+}
+
+template <Scalar T>
+double Gamma<T>::do_tail(Tail tail, double y, Index column) const {
+  const double a = exp_at(log_concentration_, column), x = y * exp_at(log_rate_, column);
+  const bool below = x <= 0, beyond = std::isinf(x) && x > 0;
+  const double p = below ? 0 : beyond ? 1 : boost::math::gamma_p(a, x, Quiet());
+  const double q = below ? 1 : beyond ? 0 : boost::math::gamma_q(a, x, Quiet());
+  switch (tail) {
+    case Tail::cdf:
+      return p;
+    case Tail::survival:
+      return q;
+    case Tail::log_cdf:
+      return p < tiny_probability && !below ? log_tiny_gamma_p(a, x) : log_probability(p, q);
+    case Tail::log_survival:
+      return q < tiny_probability && !beyond ? log_tiny_gamma_q(a, x) : log_probability(q, p);
+  }
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+template <Scalar T>
+double Gamma<T>::do_quantile(double p, bool complement, Index column) const {
+  if (p == 0 || p == 1) return (p == 0) == complement ? infinity : 0;
+  const double a = exp_at(log_concentration_, column);
+  return (complement ? boost::math::gamma_q_inv(a, p, Quiet()) : boost::math::gamma_p_inv(a, p, Quiet())) /
+         exp_at(log_rate_, column);
+}
+
+template <Scalar T>
+void Gamma<T>::do_visit(Visitor<T>& v) const {
+  v.parameter("log_concentration", log_concentration_, {.decay = false});
+  v.parameter("log_rate", log_rate_, {.decay = false});
+}
+template <Scalar T>
+Description Gamma<T>::do_describe() const {
+  return {.type = "gamma", .constants = {{"dim", this->dim()}}, .children = {}};
+}
+
+template class Gamma<float>;
+template class Gamma<double>;
+
+}  // namespace pushforward

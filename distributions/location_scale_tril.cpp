@@ -1,0 +1,91 @@
+#include <pushforward/distributions/location_scale_tril.hpp>
+
+#include "common.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+template <Scalar T>
+LocationScaleTriL<T>::LocationScaleTriL(std::string name, Index dim)
+    : Distribution<T>(std::move(name), dim), loc_({dim}), lower_({dim, dim}), log_diagonal_({dim}) {}
+
+template <Scalar T>
+LocationScaleTriL<T>::LocationScaleTriL(std::string name, VectorView<const T> loc, MatrixView<const T> scale_tril)
+    : Distribution<T>(std::move(name), loc.size()) {
+  const Index dim = loc.size();
+  if (scale_tril.rows() != dim || scale_tril.cols() != dim)
+    throw ShapeError(this->name() + ": loc has " + std::to_string(dim) + " values but scale_tril is (" +
+                     std::to_string(scale_tril.rows()) + ", " + std::to_string(scale_tril.cols()) + ")");
+  loc_ = finite_tensor(this->name(), "loc", loc);
+  const VectorView<const T> diagonal(scale_tril.data(), dim, scale_tril.row_stride() + scale_tril.col_stride());
+  log_diagonal_ = log_tensor(this->name(), "diagonal of scale_tril", diagonal);
+  lower_ = Tensor<T>({dim, dim});
+  for (Index i = 0; i < dim; ++i)
+    for (Index j = 0; j < i; ++j) {
+      if (!std::isfinite(scale_tril(i, j)))
+        throw DomainError(this->name() + ": scale_tril must be finite, got " + std::to_string(scale_tril(i, j)) +
+                          " at (" + std::to_string(i) + ", " + std::to_string(j) + ")");
+      lower_(i, j) = scale_tril(i, j);
+    }
+}
+
+template <Scalar T>
+Var<T> LocationScaleTriL<T>::whiten(Pass<T>& pass, Var<T> y) const {
+  return triangular_solve(y - pass.parameter(loc_), pass.parameter(lower_), exp(pass.parameter(log_diagonal_)), true);
+}
+template <Scalar T>
+Var<T> LocationScaleTriL<T>::colour(Pass<T>& pass, Var<T> z) const {
+  return triangular_multiply(z, pass.parameter(lower_), exp(pass.parameter(log_diagonal_)), true) +
+         pass.parameter(loc_);
+}
+template <Scalar T>
+Column<T> LocationScaleTriL<T>::log_det_scale(Pass<T>& pass) const {
+  return row_sum(pass.parameter(log_diagonal_));
+}
+template <Scalar T>
+double LocationScaleTriL<T>::log_det_scale() const {
+  double sum = 0;
+  for (const T v : log_diagonal_.values()) sum += static_cast<double>(v);
+  return sum;
+}
+
+template <Scalar T>
+void LocationScaleTriL<T>::scale_tril_into(MatrixView<double> out) const {
+  for (Index i = 0; i < this->dim(); ++i)
+    for (Index j = 0; j < this->dim(); ++j)
+      out(i, j) = j < i ? static_cast<double>(lower_(i, j)) : j == i ? exp_at(log_diagonal_, i) : 0.0;
+}
+
+template <Scalar T>
+Eigen::VectorXd LocationScaleTriL<T>::do_mean() const {
+  Eigen::VectorXd mean(this->dim());
+  for (Index c = 0; c < this->dim(); ++c) mean[c] = at(loc_, c);
+  return mean;
+}
+template <Scalar T>
+Eigen::VectorXd LocationScaleTriL<T>::do_mode() const {
+  return LocationScaleTriL<T>::do_mean();
+}
+template <Scalar T>
+Eigen::VectorXd LocationScaleTriL<T>::do_variance() const {
+  return do_standard_variance() * scale_tril().rowwise().squaredNorm();
+}
+template <Scalar T>
+Eigen::MatrixXd LocationScaleTriL<T>::do_covariance() const {
+  const double variance = do_standard_variance();
+  const Eigen::MatrixXd scale = scale_tril();
+  return variance * (scale * scale.transpose());
+}
+
+template <Scalar T>
+void LocationScaleTriL<T>::do_visit(Visitor<T>& v) const {
+  v.parameter("loc", loc_, {.decay = false});
+  v.parameter("lower", lower_, {.decay = false});
+  v.parameter("log_diagonal", log_diagonal_, {.decay = false});
+}
+
+template class LocationScaleTriL<float>;
+template class LocationScaleTriL<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,291 @@
+#include <pushforward/distributions/mixture.hpp>
+
+#include <new>
+#include <span>
+
+#include <pushforward/registry.hpp>
+
+#include "common.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+namespace {
+
+template <Scalar T>
+Index common_dim(const std::vector<Poly<Distribution<T>>>& components) {
+  if (components.empty()) throw ShapeError("Mixture: expected at least one component, got none");
+  for (const auto& component : components)
+    if (component->dim() != components[0]->dim())
+      throw ShapeError("Mixture: component " + components[0]->name() + " has dim " +
+                       std::to_string(components[0]->dim()) + " but " + component->name() + " has dim " +
+                       std::to_string(component->dim()));
+  return components[0]->dim();
+}
+
+template <Scalar T>
+Index common_context_dim(const std::vector<Poly<Distribution<T>>>& components) {
+  Index context = 0;
+  for (const auto& component : components) {
+    if (component->context_dim() == 0) continue;
+    if (context != 0 && component->context_dim() != context)
+      throw ShapeError("Mixture: components take " + std::to_string(context) + " and " +
+                       std::to_string(component->context_dim()) + " context columns");
+    context = component->context_dim();
+  }
+  return context;
+}
+
+template <Scalar T>
+std::vector<Poly<Distribution<T>>> make_components(const Description& d, const Registry& registry) {
+  std::vector<Poly<Distribution<T>>> components;
+  for (const auto& [name, child] : d.children) components.push_back(registry.distribution<T>(child));
+  return components;
+}
+
+// log w_k, the same in every row.
+template <Scalar T>
+Column<T> log_weight(Tape<T>& tape, Var<T> logits, Index k, const double* weights, double log_weight) {
+  const Column<T> c = shared_value(tape, log_weight, logits.wants_gradient());
+  reduce_to(c, logits, [k, weights](Index j) { return (j == k ? 1.0 : 0.0) - weights[j]; });
+  return c;
+}
+
+// x with -inf, and no gradient, in the rows that `mask` marks.
+template <Scalar T>
+Column<T> without_rows(Tape<T>& tape, Column<T> x, const std::uint8_t* mask) {
+  const bool zero = x.is_zero();
+  const Column<T> y = tape.column(!zero && x.node()->wanted);
+  const Index n = tape.padded_rows();
+  double* out = tape.value(y);
+  for (Index i = 0; i < n; ++i) out[i] = mask[i] ? -infinity : zero ? 0.0 : tape.value(x)[i];
+  if (y.node()->wanted)
+    tape.on_backward([x, y, mask, n] {
+      if (!Tape<T>::has_gradient(y)) return;
+      Tape<T>& tape = *x.node()->tape;
+      const double* g = tape.gradient(y);
+      double* gx = tape.gradient(x);
+      for (Index i = 0; i < n; ++i) gx[i] += mask[i] ? 0.0 : g[i];
+    });
+  return y;
+}
+
+// log sum_k exp(terms_k)
+double log_sum(const Eigen::VectorXd& terms) {
+  const double top = terms.maxCoeff();
+  return std::isinf(top) ? top : top + std::log((terms.array() - top).exp().sum());
+}
+
+}  // namespace
+
+template <Scalar T>
+Mixture<T>::Mixture(std::vector<Poly<Distribution<T>>> components)
+    : Distribution<T>("Mixture", common_dim(components), common_context_dim(components)),
+      components_(std::move(components)),
+      logits_({static_cast<Index>(components_.size())}) {}
+
+template <Scalar T>
+Mixture<T>::Mixture(std::vector<Poly<Distribution<T>>> components, VectorView<const T> logits)
+    : Mixture(std::move(components)) {
+  check_sizes("Mixture", "components", this->components(), "logits", logits.size());
+  logits_ = finite_tensor("Mixture", "logits", logits);
+}
+
+template <Scalar T>
+Mixture<T>::Mixture(const Description& d, const Registry& registry) : Mixture(make_components<T>(d, registry)) {}
+
+template <Scalar T>
+double Mixture<T>::log_total() const {
+  double top = -infinity, sum = 0;
+  for (const T v : logits_.values()) top = std::max(top, static_cast<double>(v));
+  for (const T v : logits_.values()) sum += std::exp(static_cast<double>(v) - top);
+  return top + std::log(sum);
+}
+
+template <Scalar T>
+void Mixture<T>::weights_into(VectorView<double> out) const {
+  const double total = log_total();
+  for (Index k = 0; k < components(); ++k) out[k] = std::exp(at(logits_, k) - total);
+}
+
+template <Scalar T>
+Column<T> Mixture<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
+  Tape<T>& tape = pass.tape();
+  const Index n = tape.padded_rows(), count = components();
+  // Each component marks rows on a clean sheet; what was marked before and what all of them mark stays.
+  std::uint8_t* marks = pass.outside();
+  auto* before = tape.template scratch<std::uint8_t>(n);
+  auto* masks = tape.template scratch<std::uint8_t>(n * count);
+  auto* everywhere = tape.template scratch<std::uint8_t>(n);
+  std::copy_n(marks, n, before);
+  std::fill_n(everywhere, n, std::uint8_t{0xff});
+  const std::span<Column<T>> terms(tape.template scratch<Column<T>>(count), static_cast<std::size_t>(count));
+  for (Index k = 0; k < count; ++k) {
+    std::fill_n(marks, n, std::uint8_t{0});
+    new (&terms[static_cast<std::size_t>(k)]) Column<T>(component(k).log_prob(pass, y));
+    std::copy_n(marks, n, masks + k * n);
+    for (Index i = 0; i < n; ++i) everywhere[i] &= marks[i];
+  }
+  for (Index i = 0; i < n; ++i) marks[i] = before[i] | everywhere[i];
+
+  const Var<T> logits = pass.parameter(logits_);
+  auto* weights = tape.template scratch<double>(count);
+  weights_into(VectorView<double>(weights, count));
+  const double total = log_total();
+  for (Index k = 0; k < count; ++k) {
+    std::uint8_t* mask = masks + k * n;
+    // Rows outside of everything go on with the finite values that the components gave.
+    for (Index i = 0; i < n; ++i) mask[i] = mask[i] & static_cast<std::uint8_t>(~everywhere[i]);
+    Column<T>& term = terms[static_cast<std::size_t>(k)];
+    term = without_rows(tape, term, mask) + log_weight(tape, logits, k, weights, at(logits_, k) - total);
+  }
+  return log_sum_exp(std::span<const Column<T>>(terms));
+}
+
+template <Scalar T>
+Var<T> Mixture<T>::do_sample(Pass<T>& pass) const {
+  check_not_recording(pass, this->name());
+  Tape<T>& tape = pass.tape();
+  const Index n = tape.padded_rows();
+  auto* weights = tape.template scratch<double>(components());
+  weights_into(VectorView<double>(weights, components()));
+  const Var<T> u = pass.uniform(1);
+  const Var<T> y = tape.matrix(this->dim(), false);
+  auto* choice = tape.template scratch<Index>(n);
+  for (Index i = 0; i < n; ++i) {
+    double rest = static_cast<double>(tape.value(u, 0)[i]);
+    Index k = 0;
+    // The last component with a weight takes what rounding leaves over.
+    for (Index j = 0; j < components(); ++j) {
+      if (weights[j] == 0) continue;
+      k = j;
+      if (rest < weights[j]) break;
+      rest -= weights[j];
+    }
+    choice[i] = k;
+  }
+  for (Index k = 0; k < components(); ++k) {
+    const Var<T> part = component(k).sample(pass);
+    for (Index c = 0; c < this->dim(); ++c) {
+      const T* in = tape.value(part, c);
+      T* out = tape.value(y, c);
+      for (Index i = 0; i < n; ++i)
+        if (choice[i] == k) out[i] = in[i];
+    }
+  }
+  return y;
+}
+
+template <Scalar T>
+std::vector<Interval> Mixture<T>::do_support() const {
+  std::vector<Interval> hull = component(0).support();
+  for (Index k = 1; k < components(); ++k) {
+    const std::vector<Interval> other = component(k).support();
+    for (std::size_t c = 0; c < hull.size(); ++c)
+      hull[c] = {std::min(hull[c].low, other[c].low), std::max(hull[c].high, other[c].high)};
+  }
+  return hull;
+}
+
+// -------------------------------------------------------------------------------------------------------- moments
+
+template <Scalar T>
+void Mixture<T>::check_no_context(const char* call) const {
+  if (this->context_dim() != 0)
+    throw this->not_implemented(call, "depends on the context; estimate it from samples for one context");
+}
+
+template <Scalar T>
+Eigen::VectorXd Mixture<T>::do_mean() const {
+  check_no_context("mean");
+  const Eigen::VectorXd w = weights();
+  Eigen::VectorXd mean = Eigen::VectorXd::Zero(this->dim());
+  for (Index k = 0; k < components(); ++k) mean += w[k] * component(k).mean();
+  return mean;
+}
+template <Scalar T>
+Eigen::VectorXd Mixture<T>::do_variance() const {
+  check_no_context("variance");
+  const Eigen::VectorXd w = weights(), mean = do_mean();
+  Eigen::VectorXd variance = Eigen::VectorXd::Zero(this->dim());
+  for (Index k = 0; k < components(); ++k)
+    variance += w[k] * (component(k).variance() + (component(k).mean() - mean).cwiseAbs2());
+  return variance;
+}
+template <Scalar T>
+Eigen::MatrixXd Mixture<T>::do_covariance() const {
+  check_no_context("covariance");
+  const Eigen::VectorXd w = weights(), mean = do_mean();
+  Eigen::MatrixXd covariance = Eigen::MatrixXd::Zero(this->dim(), this->dim());
+  for (Index k = 0; k < components(); ++k) {
+    const Eigen::VectorXd difference = component(k).mean() - mean;
+    covariance += w[k] * (component(k).covariance() + difference * difference.transpose());
+  }
+  return covariance;
+}
+
+// ---------------------------------------------------------------------------------------------- one column at a time
+
+template <Scalar T>
+double Mixture<T>::do_tail(Tail tail, double y, Index column) const {
+  check_no_context("cdf");
+  const Matrix<T> row = Matrix<T>::Constant(1, this->dim(), static_cast<T>(y));
+  const Eigen::VectorXd w = weights();
+  Eigen::VectorXd terms(components());
+  const auto sum = [&](bool lower) {
+    for (Index k = 0; k < components(); ++k)
+      terms[k] = w[k] * (lower ? component(k).cdf(row) : component(k).survival(row))(0, column);
+    return std::min(terms.sum(), 1.0);
+  };
+  const bool lower = tail == Tail::cdf || tail == Tail::log_cdf;
+  const double p = sum(lower);
+  if (tail == Tail::cdf || tail == Tail::survival) return p;
+  if (p > 0.5) return std::log1p(-sum(!lower));
+  for (Index k = 0; k < components(); ++k)
+    terms[k] = std::log(w[k]) + (lower ? component(k).log_cdf(row) : component(k).log_survival(row))(0, column);
+  return log_sum(terms);
+}
+
+template <Scalar T>
+double Mixture<T>::do_quantile(double p, bool complement, Index column) const {
+  check_no_context("quantile");
+  if (p == 0 || p == 1) {
+    const Interval range = do_support()[static_cast<std::size_t>(column)];
+    return (p == 0) != complement ? range.low : range.high;
+  }
+  // The quantiles of the components enclose that of the mixture.
+  const Matrix<double> probability = Matrix<double>::Constant(1, this->dim(), p);
+  double low = infinity, high = -infinity;
+  for (Index k = 0; k < components(); ++k) {
+    if (weights()[k] == 0) continue;
+    const double y = (complement ? component(k).quantile_complement(probability)
+                                 : component(k).quantile(probability))(0, column);
+    low = std::min(low, y);
+    high = std::max(high, y);
+  }
+  for (int i = 0; i < 200 && low < high; ++i) {
+    const double middle = low + 0.5 * (high - low);
+    if (middle <= low || middle >= high) break;
+    const double value = do_tail(complement ? Tail::survival : Tail::cdf, middle, column);
+    ((value < p) != complement ? low : high) = middle;
+  }
+  return low + 0.5 * (high - low);
+}
+
+template <Scalar T>
+void Mixture<T>::do_visit(Visitor<T>& v) const {
+  v.parameter("logits", logits_, {.decay = false});
+  for (Index k = 0; k < components(); ++k) v.child(std::to_string(k), component(k));
+}
+template <Scalar T>
+Description Mixture<T>::do_describe() const {
+  Description d{.type = "mixture", .constants = {}, .children = {}};
+  for (Index k = 0; k < components(); ++k) d.children.emplace_back(std::to_string(k), component(k).describe());
+  return d;
+}
+
+template class Mixture<float>;
+template class Mixture<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,57 @@
+#include <pushforward/distributions/multivariate_normal_diag.hpp>
+
+#include "common.hpp"
+#include "gaussian.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+template <Scalar T>
+MultivariateNormalDiag<T>::MultivariateNormalDiag(Index dim)
+    : Distribution<T>("MultivariateNormalDiag", dim), normal_(dim) {}
+
+template <Scalar T>
+MultivariateNormalDiag<T>::MultivariateNormalDiag(VectorView<const T> loc, VectorView<const T> scale_diag)
+    : Distribution<T>("MultivariateNormalDiag", loc.size()), normal_(loc.size()) {
+  check_sizes(this->name(), "loc", loc.size(), "scale_diag", scale_diag.size());
+  check_finite(this->name(), "loc", loc);
+  check_positive(this->name(), "scale_diag", scale_diag);
+  normal_ = Normal<T>(loc, scale_diag);
+}
+
+template <Scalar T>
+MultivariateNormalDiag<T>::MultivariateNormalDiag(const Description& d)
+    : MultivariateNormalDiag(d.integer("dim", 1, 1 << 20)) {
+  trainable_ = d.flag("trainable");
+}
+
+template <Scalar T>
+MultivariateNormalDiag<T> MultivariateNormalDiag<T>::standard(Index dim) {
+  MultivariateNormalDiag result(dim);
+  result.trainable_ = false;
+  return result;
+}
+
+template <Scalar T>
+void MultivariateNormalDiag<T>::do_visit(Visitor<T>& v) const {
+  v.parameter("loc", normal_.loc(), {.decay = false, .trainable = trainable_});
+  v.parameter("log_scale", normal_.log_scale(), {.decay = false, .trainable = trainable_});
+}
+
+template <Scalar T>
+std::optional<double> MultivariateNormalDiag<T>::do_kl_divergence(const Distribution<T>& other) const {
+  return gaussian_kl<T>(*this, other);
+}
+
+template <Scalar T>
+Description MultivariateNormalDiag<T>::do_describe() const {
+  return {.type = "multivariate_normal_diag",
+          .constants = {{"dim", this->dim()}, {"trainable", trainable_}},
+          .children = {}};
+}
+
+template class MultivariateNormalDiag<float>;
+template class MultivariateNormalDiag<double>;
+
+}  // namespace pushforward

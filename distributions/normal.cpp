@@ -1,0 +1,82 @@
+#include <pushforward/distributions/normal.hpp>
+
+#include <boost/math/special_functions/erf.hpp>
+
+#include "common.hpp"
+#include "gaussian.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+namespace {
+
+// log Phi(z).
+double log_normal_cdf(double z) {
+  constexpr double far = -20;
+  const double tail = 0.5 * std::erfc(std::abs(z) / std::sqrt(2.0));
+  if (z > 0) return std::log1p(-tail);
+  if (z > far) return std::log(tail);
+  if (std::isinf(z)) return -infinity;
+  // Phi(z) = phi(z) / |z| (1 - 1/z^2 + 3/z^4 - 15/z^6 ...)
+  const double r = 1 / (z * z);
+  double term = 1, sum = 0;
+  for (int k = 1; k <= 10; ++k) sum += term *= -(2 * k - 1) * r;
+  return -0.5 * z * z - std::log(-z) - 0.5 * log_2_pi + std::log1p(sum);
+}
+
+}  // namespace
+
+template <Scalar T>
+Normal<T>::Normal(Index dim) : LocationScale<T>("Normal", dim) {}
+template <Scalar T>
+Normal<T>::Normal(VectorView<const T> loc, VectorView<const T> scale) : LocationScale<T>("Normal", loc, scale) {}
+template <Scalar T>
+Normal<T>::Normal(const Description& d) : Normal(d.integer("dim", 1, 1 << 20)) {}
+
+template <Scalar T>
+Column<T> Normal<T>::do_standard_log_prob(Pass<T>&, Var<T> z) const {
+  const double dim = static_cast<double>(this->dim());
+  return scale_shift(row_sum_of_squares(z), -0.5, -0.5 * dim * log_2_pi);
+}
+
+template <Scalar T>
+Var<T> Normal<T>::do_standard_sample(Pass<T>& pass) const {
+  return pass.normal(this->dim());
+}
+
+template <Scalar T>
+double Normal<T>::do_standard_variance(Index) const {
+  return 1;
+}
+template <Scalar T>
+double Normal<T>::do_standard_entropy(Index) const {
+  return 0.5 * (log_2_pi + 1);
+}
+template <Scalar T>
+double Normal<T>::do_standard_cdf(double z, Index) const {
+  return 0.5 * std::erfc(-z / std::sqrt(2.0));
+}
+template <Scalar T>
+double Normal<T>::do_standard_log_cdf(double z, Index) const {
+  return log_normal_cdf(z);
+}
+template <Scalar T>
+double Normal<T>::do_standard_quantile(double p, Index) const {
+  return -std::sqrt(2.0) * boost::math::erfc_inv(2 * p, Quiet());
+}
+
+template <Scalar T>
+std::optional<double> Normal<T>::do_kl_divergence(const Distribution<T>& other) const {
+  return gaussian_kl<T>(*this, other);
+}
+
+template <Scalar T>
+Description Normal<T>::do_describe() const {
+  return {.type = "normal", .constants = {{"dim", this->dim()}}, .children = {}};
+}
+
+template class Normal<float>;
+template class Normal<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,153 @@
+#include <pushforward/distributions/uniform.hpp>
+
+#include "common.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+namespace {
+
+template <class T>
+std::vector<double> to_doubles(VectorView<const T> values) {
+  std::vector<double> result(static_cast<std::size_t>(values.size()));
+  for (Index i = 0; i < values.size(); ++i) result[static_cast<std::size_t>(i)] = static_cast<double>(values[i]);
+  return result;
+}
+
+}  // namespace
+
+template <Scalar T>
+Uniform<T>::Uniform(Bounds bounds)
+    : Distribution<T>("Uniform", static_cast<Index>(bounds.low.size())),
+      low_(std::move(bounds.low)),
+      high_(std::move(bounds.high)) {
+  check_sizes("Uniform", "low", static_cast<Index>(low_.size()), "high", static_cast<Index>(high_.size()));
+  check_finite("Uniform", "low", VectorView<const double>(low_));
+  check_finite("Uniform", "high", VectorView<const double>(high_));
+  for (std::size_t c = 0; c < low_.size(); ++c) {
+    constexpr T end = std::numeric_limits<T>::infinity();
+    T smallest = static_cast<T>(low_[c]), largest = static_cast<T>(high_[c]);
+    if (static_cast<double>(smallest) <= low_[c]) smallest = std::nextafter(smallest, end);
+    if (static_cast<double>(largest) >= high_[c]) largest = std::nextafter(largest, -end);
+    if (!(smallest <= largest) || !std::isfinite(high_[c] - low_[c]))
+      throw DomainError("Uniform: low must be less than high with values between them and a finite difference, got " +
+                        std::to_string(low_[c]) + " and " + std::to_string(high_[c]) + " at index " +
+                        std::to_string(c));
+    smallest_.push_back(smallest);
+    largest_.push_back(largest);
+  }
+}
+
+template <Scalar T>
+Uniform<T>::Uniform(Index dim)
+    : Uniform(Bounds{std::vector<double>(static_cast<std::size_t>(std::max<Index>(dim, 0)), 0.0),
+                     std::vector<double>(static_cast<std::size_t>(std::max<Index>(dim, 0)), 1.0)}) {}
+template <Scalar T>
+Uniform<T>::Uniform(VectorView<const T> low, VectorView<const T> high)
+    : Uniform(Bounds{to_doubles(low), to_doubles(high)}) {}
+template <Scalar T>
+Uniform<T>::Uniform(const Description& d) : Uniform(Bounds{d.numbers("low"), d.numbers("high")}) {}
+
+template <Scalar T>
+Column<T> Uniform<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
+  const Var<T> inside = pass.restrict_to(y, low_, high_, smallest_, true);
+  // 0 times the row, so that a NaN shows.
+  return scale_shift(row_sum(inside), 0.0, -do_entropy());
+}
+
+template <Scalar T>
+Var<T> Uniform<T>::do_sample(Pass<T>& pass) const {
+  const Var<T> u = pass.uniform(this->dim());
+  const Var<T> y = pass.tape().matrix(this->dim(), false);
+  for (Index c = 0; c < this->dim(); ++c) {
+    const std::size_t k = static_cast<std::size_t>(c);
+    const T *in = pass.tape().value(u, c), low = static_cast<T>(low_[k]), width = static_cast<T>(high_[k] - low_[k]);
+    T* out = pass.tape().value(y, c);
+    for (Index i = 0; i < pass.tape().padded_rows(); ++i)
+      out[i] = std::min(std::max(low + width * in[i], smallest_[k]), largest_[k]);
+  }
+  return y;
+}
+
+template <Scalar T>
+std::vector<Interval> Uniform<T>::do_support() const {
+  std::vector<Interval> result(low_.size());
+  for (std::size_t c = 0; c < low_.size(); ++c) result[c] = {low_[c], high_[c]};
+  return result;
+}
+
+template <Scalar T>
+Eigen::VectorXd Uniform<T>::do_mean() const {
+  Eigen::VectorXd mean(this->dim());
+  for (std::size_t c = 0; c < low_.size(); ++c) mean[static_cast<Index>(c)] = low_[c] + 0.5 * (high_[c] - low_[c]);
+  return mean;
+}
+template <Scalar T>
+Eigen::VectorXd Uniform<T>::do_variance() const {
+  Eigen::VectorXd variance(this->dim());
+  for (std::size_t c = 0; c < low_.size(); ++c) {
+    const double width = high_[c] - low_[c];
+    variance[static_cast<Index>(c)] = width * width / 12;
+  }
+  return variance;
+}
+template <Scalar T>
+Eigen::VectorXd Uniform<T>::do_mode() const {
+  throw this->not_implemented("mode", "not unique: the density is the same in all points of the support");
+}
+template <Scalar T>
+double Uniform<T>::do_entropy() const {
+  double sum = 0;
+  for (std::size_t c = 0; c < low_.size(); ++c) sum += std::log(high_[c] - low_[c]);
+  return sum;
+}
+
+template <Scalar T>
+std::optional<double> Uniform<T>::do_kl_divergence(const Distribution<T>& other) const {
+  const auto* q = dynamic_cast<const Uniform*>(&other);
+  if (!q) return std::nullopt;
+  double sum = 0;
+  for (std::size_t c = 0; c < low_.size(); ++c) {
+    if (low_[c] < q->low_[c] || high_[c] > q->high_[c]) return infinity;
+    sum += std::log((q->high_[c] - q->low_[c]) / (high_[c] - low_[c]));
+  }
+  return sum;
+}
+
+template <Scalar T>
+double Uniform<T>::do_tail(Tail tail, double y, Index column) const {
+  const std::size_t c = static_cast<std::size_t>(column);
+  const double width = high_[c] - low_[c], at = std::clamp(y, low_[c], high_[c]);
+  const double p = (at - low_[c]) / width, q = (high_[c] - at) / width;
+  switch (tail) {
+    case Tail::cdf:
+      return p;
+    case Tail::survival:
+      return q;
+    case Tail::log_cdf:
+      return log_probability(p, q);
+    case Tail::log_survival:
+      return log_probability(q, p);
+  }
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+template <Scalar T>
+double Uniform<T>::do_quantile(double p, bool complement, Index column) const {
+  const std::size_t c = static_cast<std::size_t>(column);
+  const double width = high_[c] - low_[c];
+  // From the nearer bound, so that both ends are exact.
+  return complement == (p <= 0.5) ? high_[c] - width * (complement ? p : 1 - p)
+                                  : low_[c] + width * (complement ? 1 - p : p);
+}
+
+template <Scalar T>
+Description Uniform<T>::do_describe() const {
+  return {.type = "uniform", .constants = {{"low", low_}, {"high", high_}}, .children = {}};
+}
+
+template class Uniform<float>;
+template class Uniform<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,230 @@
+#pragma once
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <pushforward/component.hpp>
+#include <pushforward/execution.hpp>
+#include <pushforward/pass.hpp>
+#include <pushforward/poly.hpp>
+
+namespace pushforward {
+
+/// Result of a map on a tape: the values and the log|det| of the map just applied, one per row, in nats.
+template <Scalar T>
+struct Mapped {
+  Var<T> value;
+  Column<T> log_det;
+};
+
+/// The same as numbers.
+template <Scalar T>
+struct MappedRows {
+  Matrix<T> value;
+  Eigen::VectorXd log_det;
+};
+template <Scalar T>
+struct MappedBatch {
+  Matrix<T> value;
+  Eigen::VectorXd log_det;
+  BatchStatistics statistics;
+};
+
+/// The open set (per column) that a map goes from or to, or where a density lives.
+struct Interval {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  friend bool operator==(const Interval&, const Interval&) = default;
+};
+
+/// A differentiable one-to-one map of rows. `x` is the base side, `y` the data side; `forward` goes from base to data
+/// (sampling), `inverse` from data to base (density).
+///
+/// To write one: derive, pass name and dimension to the base, and override do_forward, do_inverse, do_describe and,
+/// if there are tensors, do_visit. Hooks get matrices of the right width with finite values, and write the map and its
+/// log|det| with the operations of ops.hpp: gradients, training, files and threads follow.
+template <Scalar T>
+class Bijector : public Component<T> {
+ public:
+  // ---- on a tape
+  Mapped<T> forward(Pass<T>& pass, Var<T> x) const;
+  Mapped<T> inverse(Pass<T>& pass, Var<T> y) const;
+
+  /// Elementwise maps: log of the absolute derivative of each element of `in`, (N, dim()) or shared (1, dim());
+  /// a default-made Var is 0.
+  Var<T> log_derivative(bool forward, Pass<T>& pass, Var<T> in) const { return do_log_derivative(forward, pass, in); }
+
+  // ---- numbers: x, y are (N, dim()); context is (N, context_dim()) or one row for all
+  /// @throws ShapeError   if a size does not fit.
+  /// @throws DomainError  naming the first row that lies outside the domain. Rows with NaN give NaN.
+  MappedRows<T> forward(MatrixView<const T> x, MatrixView<const T> context = {}, Run run = {}) const {
+    MappedRows<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows())};
+    map_into(true, x, result.value, result.log_det, context, {}, run);
+    return result;
+  }
+  MappedRows<T> inverse(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
+    MappedRows<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows())};
+    map_into(false, y, result.value, result.log_det, context, {}, run);
+    return result;
+  }
+  void forward_into(MatrixView<const T> x, MatrixView<T> y, VectorView<double> log_det,
+                    MatrixView<const T> context = {}, Run run = {}) const {
+    map_into(true, x, y, log_det, context, {}, run);
+  }
+  void inverse_into(MatrixView<const T> y, MatrixView<T> x, VectorView<double> log_det,
+                    MatrixView<const T> context = {}, Run run = {}) const {
+    map_into(false, y, x, log_det, context, {}, run);
+  }
+  /// With the statistics of this batch, which are handed back; nothing changes in the bijector. With
+  /// Statistics::minibatch the rows depend on each other, so the result is no density.
+  MappedBatch<T> forward(MatrixView<const T> x, Statistics statistics, MatrixView<const T> context = {}) const {
+    MappedBatch<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows()), {}};
+    map_into(true, x, result.value, result.log_det, context, {statistics, nullptr, &result.statistics}, {});
+    return result;
+  }
+  MappedBatch<T> inverse(MatrixView<const T> y, Statistics statistics, MatrixView<const T> context = {}) const {
+    MappedBatch<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows()), {}};
+    map_into(false, y, result.value, result.log_det, context, {statistics, nullptr, &result.statistics}, {});
+    return result;
+  }
+  /// With statistics captured by an earlier call.
+  MappedRows<T> forward(MatrixView<const T> x, const BatchStatistics& captured,
+                        MatrixView<const T> context = {}) const {
+    MappedRows<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows())};
+    map_into(true, x, result.value, result.log_det, context, {Statistics::running, &captured, nullptr}, {});
+    return result;
+  }
+  MappedRows<T> inverse(MatrixView<const T> y, const BatchStatistics& captured,
+                        MatrixView<const T> context = {}) const {
+    MappedRows<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows())};
+    map_into(false, y, result.value, result.log_det, context, {Statistics::running, &captured, nullptr}, {});
+    return result;
+  }
+  /// log|det| alone. `event_ndims` must be the rank of event_shape(); the tensor overload sums over more.
+  Eigen::VectorXd forward_log_det_jacobian(MatrixView<const T> x, int event_ndims = 1) const {
+    Eigen::VectorXd log_det(x.rows());
+    log_det_into(true, x, event_ndims, log_det);
+    return log_det;
+  }
+  Eigen::VectorXd inverse_log_det_jacobian(MatrixView<const T> y, int event_ndims = 1) const {
+    Eigen::VectorXd log_det(y.rows());
+    log_det_into(false, y, event_ndims, log_det);
+    return log_det;
+  }
+  /// Reductions as TFP's: `x` has shape batch + event, the last `event_ndims` axes are one event, and the result has
+  /// one value per batch element (flat, last axis fastest). The trailing axes of x must be event_shape(); axes of the
+  /// event beyond it are summed. Elementwise maps (forward_min_event_ndims() == 0) also take event_ndims == 0.
+  Eigen::VectorXd forward_log_det_jacobian(const TensorView<const T>& x, int event_ndims) const {
+    Eigen::VectorXd log_det(event_count(x, event_ndims));
+    log_det_into(true, x, event_ndims, log_det);
+    return log_det;
+  }
+  Eigen::VectorXd inverse_log_det_jacobian(const TensorView<const T>& y, int event_ndims) const {
+    Eigen::VectorXd log_det(event_count(y, event_ndims));
+    log_det_into(false, y, event_ndims, log_det);
+    return log_det;
+  }
+
+  // ---- properties
+  Index dim() const { return dim_; }
+  /// {dim()} by default; higher ranks are flattened with the last axis fastest.
+  const std::vector<Index>& event_shape() const { return event_shape_; }
+  /// Columns of context that the map needs; 0 for none.
+  Index context_dim() const { return context_dim_; }
+  int forward_min_event_ndims() const { return is_elementwise() ? 0 : static_cast<int>(event_shape_.size()); }
+  int inverse_min_event_ndims() const { return forward_min_event_ndims(); }
+  /// Column by column, each independent of the others.
+  bool is_elementwise() const { return do_is_elementwise(); }
+  /// The Jacobian is the same for all rows.
+  bool is_constant_jacobian() const { return do_is_constant_jacobian(); }
+  /// The log|det| is the same for all rows.
+  bool is_constant_log_det() const { return do_is_constant_log_det(); }
+  /// Elementwise maps: whether each column increases.
+  /// @throws NotImplemented  if the map is not elementwise.
+  std::vector<bool> is_increasing() const;
+  bool has_inverse() const { return do_has_inverse(); }
+  bool has_forward() const { return do_has_forward(); }
+  /// Where x (domain) and y (codomain) live, per column.
+  std::vector<Interval> domain() const { return do_domain(); }
+  std::vector<Interval> codomain() const { return do_codomain(); }
+  /// Largest possible |log_det| that bounded scales allow per row, or infinity where there is no bound.
+  double log_scale_bound() const { return do_log_scale_bound(); }
+
+ protected:
+  Bijector(std::string name, Index dim, Index context_dim = 0)
+      : Bijector(std::move(name), std::vector<Index>{dim}, context_dim) {}
+  Bijector(std::string name, std::vector<Index> event_shape, Index context_dim = 0);
+
+ private:
+  virtual Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const = 0;
+  virtual Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const = 0;
+  virtual bool do_is_elementwise() const { return false; }
+  virtual bool do_is_constant_jacobian() const { return false; }
+  virtual bool do_is_constant_log_det() const { return do_is_constant_jacobian(); }
+  virtual std::vector<bool> do_is_increasing() const;
+  virtual bool do_has_forward() const { return true; }
+  virtual bool do_has_inverse() const { return true; }
+  virtual std::vector<Interval> do_domain() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
+  virtual std::vector<Interval> do_codomain() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
+  virtual double do_log_scale_bound() const;
+  /// Elementwise maps: log of the absolute derivative of each element of `in`, (N, dim) or shared (1, dim).
+  virtual Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const;
+
+  struct StatisticsChoice {
+    Statistics use = Statistics::running;
+    const BatchStatistics* captured = nullptr;
+    BatchStatistics* capture = nullptr;
+  };
+  void map_into(bool forward, MatrixView<const T> in, MatrixView<T> out, VectorView<double> log_det,
+                MatrixView<const T> context, StatisticsChoice statistics, Run run) const;
+  void log_det_into(bool forward, MatrixView<const T> in, int event_ndims, VectorView<double> log_det) const;
+  void log_det_into(bool forward, const TensorView<const T>& in, int event_ndims, VectorView<double> log_det) const;
+  Index event_count(const TensorView<const T>& in, int event_ndims) const;
+
+  Index dim_;
+  Index context_dim_;
+  std::vector<Index> event_shape_;
+};
+
+/// A bijector that maps each column on its own: write the map and the log of its absolute derivative, element by
+/// element; sums over columns, the tensor overloads with event_ndims 0 and the rest follow.
+template <Scalar T>
+class ElementwiseBijector : public Bijector<T> {
+ public:
+  struct Elements {
+    Var<T> value;
+    Var<T> log_derivative;  ///< (N, dim), or shared (1, dim) where it is the same for all rows; default-made: 0
+  };
+  Elements forward_elements(Pass<T>& pass, Var<T> x) const { return do_forward_elements(pass, x); }
+  Elements inverse_elements(Pass<T>& pass, Var<T> y) const { return do_inverse_elements(pass, y); }
+
+ protected:
+  using Bijector<T>::Bijector;
+
+ private:
+  virtual Elements do_forward_elements(Pass<T>& pass, Var<T> x) const = 0;
+  virtual Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const = 0;
+  std::vector<bool> do_is_increasing() const override {
+    return std::vector<bool>(static_cast<std::size_t>(this->dim()), true);
+  }
+  bool do_is_elementwise() const final { return true; }
+  Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const final { return summed(do_forward_elements(pass, x)); }
+  Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const final { return summed(do_inverse_elements(pass, y)); }
+  Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const final {
+    return (forward ? do_forward_elements(pass, in) : do_inverse_elements(pass, in)).log_derivative;
+  }
+  static Mapped<T> summed(Elements e) {
+    return {e.value, e.log_derivative ? row_sum(e.log_derivative) : Column<T>()};
+  }
+};
+
+/// Applies proposals to the tree: all or nothing.
+/// @throws Error  if a proposal does not belong to a state tensor of the tree or has another size.
+template <Scalar T>
+void commit(Component<T>& tree, const Proposals<T>& proposals);
+
+extern template class Bijector<float>;
+extern template class Bijector<double>;
+
+}  // namespace pushforward

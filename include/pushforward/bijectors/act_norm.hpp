@@ -1,0 +1,66 @@
+#pragma once
+
+#include <pushforward/bijector.hpp>
+
+namespace pushforward {
+
+/// Elementwise affine map that starts from the data: y = exp(s) x + shift with s = bound * tanh(log_scale / bound).
+///
+/// log_det = sum_d s_d
+///
+/// The first training batch that passes through `inverse` with Statistics::minibatch sets shift to its mean and exp(s)
+/// to sqrt(variance + epsilon), so that the base side starts with mean 0 and variance 1. That batch is normalised with
+/// these values, as constants; the values are proposed, and become the parameters when the caller commits. From then
+/// on, and in every other call before, this is a plain `Affine`: `forward` (sampling) never starts it, and with
+/// Statistics::running the current parameters are used.
+///
+/// @par Shapes      x, y: (N, dim).
+/// @par Parameters  shift, log_scale: (dim), unconstrained, 0 before the start: the identity. |s| never exceeds `bound`
+///                  (default 10). No weight decay. State: initialized, 0 or 1.
+/// @par Numerics    Variance is biased (1/N), in double. A start beyond 0.99 bound is moved there, where the soft bound
+///                  still lets gradients pass. A batch of no rows starts nothing; one row has variance 0.
+/// @par Cost        O(N dim).
+/// @throws DomainError  if bound or epsilon is not positive and finite.
+/// @source Kingma and Dhariwal 2018 (Glow), section 3.1.
+template <Scalar T>
+class ActNorm final : public ElementwiseBijector<T> {
+ public:
+  static constexpr double default_bound = 10;
+  static constexpr double default_epsilon = 1e-6;
+
+  explicit ActNorm(Index dim, double bound = default_bound, double epsilon = default_epsilon);
+  explicit ActNorm(const Description& d);
+
+  bool is_initialized() const { return initialized_[0] != T(0); }
+  const Tensor<T>& shift() const { return shift_; }
+  /// Before the bound is applied.
+  const Tensor<T>& log_scale() const { return log_scale_; }
+
+ private:
+  using Elements = typename ElementwiseBijector<T>::Elements;
+  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
+  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
+  bool do_is_constant_jacobian() const override { return true; }
+  double do_log_scale_bound() const override { return bound_ * static_cast<double>(this->dim()); }
+  void do_visit(Visitor<T>& v) const override;
+  Description do_describe() const override;
+
+  struct Values {
+    Var<T> shift;
+    Var<T> log_scale;
+  };
+  Values current(Pass<T>& pass) const;
+  Values from_moments(Pass<T>& pass, const double* mean, const double* variance) const;
+  Values from_batch(Pass<T>& pass, Var<T> y) const;
+
+  Tensor<T> shift_;
+  Tensor<T> log_scale_;
+  Tensor<T> initialized_;
+  double bound_;
+  double epsilon_;
+};
+
+extern template class ActNorm<float>;
+extern template class ActNorm<double>;
+
+}  // namespace pushforward

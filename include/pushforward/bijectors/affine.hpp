@@ -1,0 +1,48 @@
+#pragma once
+
+#include <pushforward/bijector.hpp>
+
+namespace pushforward {
+
+/// Elementwise affine map, y = exp(s) x + shift with s = bound * tanh(log_scale / bound).
+///
+/// log_det = sum_d s_d
+///
+/// @par Shapes      x, y: (N, dim).
+/// @par Parameters  shift, log_scale: (dim), unconstrained, initially 0: the identity. |s| never exceeds `bound`
+///                  (default 10), so a scale lies in [exp(-bound), exp(bound)].
+/// @par Cost        O(N dim).
+/// @source Papamakarios et al. 2021, eq. 31.
+template <Scalar T>
+class Affine final : public ElementwiseBijector<T> {
+ public:
+  static constexpr double default_bound = 10;
+
+  /// The identity. @throws DomainError  if bound is not positive and finite.
+  explicit Affine(Index dim, double bound = default_bound);
+  /// With the given values of the parameters (log_scale before the bound is applied).
+  /// @throws ShapeError  if the sizes differ.
+  Affine(VectorView<const T> shift, VectorView<const T> log_scale, double bound = default_bound);
+  explicit Affine(const Description& d);
+
+  const Tensor<T>& shift() const { return shift_; }
+  const Tensor<T>& log_scale() const { return log_scale_; }
+
+ private:
+  using Elements = typename ElementwiseBijector<T>::Elements;
+  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
+  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
+  bool do_is_constant_jacobian() const override { return true; }
+  double do_log_scale_bound() const override { return bound_ * static_cast<double>(this->dim()); }
+  void do_visit(Visitor<T>& v) const override;
+  Description do_describe() const override;
+
+  Tensor<T> shift_;
+  Tensor<T> log_scale_;
+  double bound_;
+};
+
+extern template class Affine<float>;
+extern template class Affine<double>;
+
+}  // namespace pushforward

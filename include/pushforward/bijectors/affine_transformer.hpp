@@ -1,0 +1,49 @@
+#pragma once
+
+#include <pushforward/transformer.hpp>
+
+namespace pushforward {
+
+/// y = exp(s) x + shift with s = bound * tanh(raw / bound); parameters: shift, raw.
+/// log derivative: s in forward, -s in inverse.
+/// @source Papamakarios et al. 2021, eq. 31; the bound: |s| <= bound at both ends, the identity at raw = 0.
+template <Scalar T>
+class AffineTransformer final : public Transformer<T> {
+ public:
+  static constexpr double default_bound = 5;
+  /// @throws DomainError  if bound is not positive and finite.
+  explicit AffineTransformer(double bound = default_bound);
+  explicit AffineTransformer(const Description& d) : AffineTransformer(d.number("bound")) {}
+
+ private:
+  using Elements = typename Transformer<T>::Elements;
+  Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const override;
+  Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const override;
+  double do_log_scale_bound() const override { return bound_; }
+  Description do_describe() const override;
+
+  double bound_;
+};
+
+/// y = x + shift, volume preserving; parameter: shift.
+/// @source Dinh et al. 2015 (NICE), eq. 5.
+template <Scalar T>
+class AdditiveTransformer final : public Transformer<T> {
+ public:
+  AdditiveTransformer() : Transformer<T>("AdditiveTransformer", 1) {}
+  explicit AdditiveTransformer(const Description&) : AdditiveTransformer() {}
+
+ private:
+  using Elements = typename Transformer<T>::Elements;
+  Elements do_forward(Pass<T>&, Var<T> x, std::span<const Var<T>> params) const override { return {x + params[0], {}}; }
+  Elements do_inverse(Pass<T>&, Var<T> y, std::span<const Var<T>> params) const override { return {y - params[0], {}}; }
+  double do_log_scale_bound() const override { return 0; }
+  Description do_describe() const override { return {.type = "additive_transformer", .constants = {}, .children = {}}; }
+};
+
+extern template class AffineTransformer<float>;
+extern template class AffineTransformer<double>;
+extern template class AdditiveTransformer<float>;
+extern template class AdditiveTransformer<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <pushforward/bijector.hpp>
+#include <pushforward/bijectors/affine_transformer.hpp>
+#include <pushforward/nn/network.hpp>
+
+namespace pushforward {
+
+/// Coupling map: the masked columns pass unchanged; each other column goes through tau(.; h(unchanged columns, context)).
+///
+/// log_det = sum over transformed columns of log |d tau|; both directions are one pass of the network.
+///
+/// @par Shapes      x, y: (N, dim); network: (number of unchanged columns) to multiplier * (number of others),
+///                  parameter by parameter: output p of transformed column j stands at p * others + j.
+/// @par Parameters  those of the network, under "net".
+/// @source Dinh et al. 2017 (RealNVP), eq. 7-8; Papamakarios et al. 2021, section 3.1.
+template <Scalar T>
+class Coupling final : public Bijector<T> {
+ public:
+  /// `mask[i]` not 0: column i passes unchanged. At least one column must be transformed.
+  /// @throws ShapeError  if mask, network and transformer do not fit.
+  Coupling(std::vector<std::int64_t> mask, Poly<Network<T>> net,
+           Poly<Transformer<T>> transformer = AffineTransformer<T>());
+  Coupling(const Description& d, const class Registry& registry);
+
+  /// 1, 0, 1, 0, ... (or 0, 1, 0, 1, ... where `swap`).
+  static std::vector<std::int64_t> alternating_mask(Index dim, bool swap = false);
+  /// The first half 1, the second half 0 (or the other way round).
+  static std::vector<std::int64_t> half_mask(Index dim, bool swap = false);
+
+  const std::vector<std::int64_t>& mask() const { return mask_; }
+  const Network<T>& net() const { return *net_; }
+
+ private:
+  using Elements = typename Transformer<T>::Elements;
+  Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override { return map(pass, x, true); }
+  Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override { return map(pass, y, false); }
+  Mapped<T> map(Pass<T>& pass, Var<T> in, bool forward) const;
+  double do_log_scale_bound() const override;
+  void do_visit(Visitor<T>& v) const override { v.child("net", *net_); }
+  Description do_describe() const override;
+
+  std::vector<std::int64_t> mask_;
+  std::vector<std::int64_t> unchanged_;  // columns
+  std::vector<std::int64_t> changed_;
+  std::vector<std::int64_t> merge_;      // column of [unchanged, changed] for each column
+  Poly<Network<T>> net_;
+  Poly<Transformer<T>> transformer_;
+};
+
+extern template class Coupling<float>;
+extern template class Coupling<double>;
+
+}  // namespace pushforward

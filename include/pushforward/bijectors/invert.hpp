@@ -1,0 +1,47 @@
+#pragma once
+
+#include <pushforward/bijector.hpp>
+
+namespace pushforward {
+
+/// A bijector with its two directions swapped.
+template <Scalar T>
+class Invert final : public Bijector<T> {
+ public:
+  explicit Invert(Poly<Bijector<T>> bijector);
+  Invert(const Description& d, const class Registry& registry);
+
+  const Bijector<T>& bijector() const { return *bijector_; }
+  Bijector<T>& bijector() { return *bijector_; }
+
+ private:
+  Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override { return bijector_->inverse(pass, x); }
+  Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override { return bijector_->forward(pass, y); }
+  bool do_is_elementwise() const override { return bijector_->is_elementwise(); }
+  bool do_is_constant_jacobian() const override { return bijector_->is_constant_jacobian(); }
+  bool do_is_constant_log_det() const override { return bijector_->is_constant_log_det(); }
+  std::vector<bool> do_is_increasing() const override { return bijector_->is_increasing(); }
+  bool do_has_forward() const override { return bijector_->has_inverse(); }
+  bool do_has_inverse() const override { return bijector_->has_forward(); }
+  std::vector<Interval> do_domain() const override { return bijector_->codomain(); }
+  std::vector<Interval> do_codomain() const override { return bijector_->domain(); }
+  double do_log_scale_bound() const override { return bijector_->log_scale_bound(); }
+  Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override {
+    return bijector_->log_derivative(!forward, pass, in);
+  }
+  void do_visit(Visitor<T>& v) const override { v.child("bijector", *bijector_); }
+  Description do_describe() const override {
+    return {.type = "invert", .constants = {}, .children = {{"bijector", bijector_->describe()}}};
+  }
+
+  Poly<Bijector<T>> bijector_;
+};
+
+/// The scalar type follows from the bijector.
+template <template <Scalar> class B, Scalar T>
+Invert(B<T>) -> Invert<T>;
+
+extern template class Invert<float>;
+extern template class Invert<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <pushforward/bijector.hpp>
+#include <pushforward/bijectors/affine_transformer.hpp>
+#include <pushforward/nn/made.hpp>
+
+namespace pushforward {
+
+/// Autoregressive map: x_i = tau^-1(y_i; h(y_before i)), with the parameters h of all elements from one masked network.
+///
+/// inverse (density) is one pass of the network; forward (sampling) goes element by element but computes each hidden
+/// unit once, about one pass in all. log_det = sum_i log |d tau_i|. `Invert` of it is the inverse autoregressive flow.
+///
+/// @par Shapes      x, y: (N, dim); context: (N, context_dim of the network).
+/// @par Parameters  those of the network, under "net".
+/// @par Numerics    with AffineTransformer scales lie in [exp(-bound), exp(bound)].
+/// @par Cost        both directions O(N H (dim + H / 2)) per layer of the network.
+/// @source Papamakarios et al. 2017, eq. 3-4; inverse autoregressive flow: Kingma et al. 2016.
+template <Scalar T>
+class MaskedAutoregressive final : public Bijector<T> {
+ public:
+  /// `order`: the columns of y in the order in which they are conditioned on each other, a permutation of 0..dim-1;
+  /// empty: 0, 1, 2, ... The network must have transformer.multiplier() outputs for each input.
+  explicit MaskedAutoregressive(Made<T> net, Poly<Transformer<T>> transformer = AffineTransformer<T>(),
+                                std::vector<std::int64_t> order = {});
+  MaskedAutoregressive(const Description& d, const class Registry& registry);
+
+  const Made<T>& net() const { return net_; }
+  const std::vector<std::int64_t>& order() const { return order_; }
+
+ private:
+  Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override;
+  Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override;
+  double do_log_scale_bound() const override;
+  void do_visit(Visitor<T>& v) const override { v.child("net", net_); }
+  Description do_describe() const override;
+
+  Made<T> net_;
+  Poly<Transformer<T>> transformer_;
+  std::vector<std::int64_t> order_;          // empty if sequential
+  std::vector<std::int64_t> inverse_order_;
+};
+
+extern template class MaskedAutoregressive<float>;
+extern template class MaskedAutoregressive<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <pushforward/description.hpp>
+#include <pushforward/tape.hpp>
+#include <pushforward/tensor.hpp>
+
+namespace pushforward {
+
+/// How a parameter that is packed in memory looks in files: dense, in the original order of units.
+template <Scalar T>
+class StoredForm {
+ public:
+  virtual ~StoredForm() = default;
+  virtual std::vector<Index> shape() const = 0;
+  virtual Tensor<T> to_file(const Tensor<T>& packed) const = 0;
+  virtual void from_file(const Tensor<T>& dense, Tensor<T>& packed) const = 0;
+};
+
+/// What training needs to know of a parameter.
+template <Scalar T>
+struct Attributes {
+  bool decay = true;      ///< weight decay applies
+  bool trainable = true;  ///< false: `fit` leaves it alone
+  /// Projects the value back after an update.
+  std::function<void(Tensor<T>&)> constraint = {};
+  /// Penalty that is added to the loss, the same in every row.
+  std::function<Column<T>(Var<T>)> regularizer = {};
+  /// Null: stored as it is. Otherwise owned by the component that lists the parameter.
+  const StoredForm<T>* form = nullptr;
+};
+
+enum class StateKind { parameter, state };
+
+/// One tensor of a component and where it stands in the tree: "bijector.3.net.layer1.weight".
+template <Scalar T, class TensorType = Tensor<T>>
+struct Slot {
+  std::string path;
+  StateKind kind;
+  TensorType* tensor;
+  Attributes<T> attributes;
+};
+template <Scalar T>
+using ConstSlot = Slot<T, const Tensor<T>>;
+
+/// Walks a tree of components and collects their tensors with path names.
+template <Scalar T>
+class Visitor {
+ public:
+  /// A learned tensor; quantities with bounds are listed in their unconstrained form.
+  void parameter(std::string_view name, const Tensor<T>& tensor, Attributes<T> attributes = {}) {
+    slots_.push_back({prefix_ + std::string(name), StateKind::parameter, &tensor, std::move(attributes)});
+  }
+  /// A tensor that training passes propose values for: running statistics, flags, counters.
+  void state(std::string_view name, const Tensor<T>& tensor) {
+    slots_.push_back({prefix_ + std::string(name), StateKind::state, &tensor, {}});
+  }
+  /// A part, whose names get "name." in front.
+  template <class Part>
+  void child(std::string_view name, const Part& part) {
+    const std::size_t length = prefix_.size();
+    prefix_.append(name).push_back('.');
+    part.visit(*this);
+    prefix_.resize(length);
+  }
+  const std::vector<ConstSlot<T>>& slots() const { return slots_; }
+
+ private:
+  std::string prefix_;
+  std::vector<ConstSlot<T>> slots_;
+};
+
+/// What bijectors, distributions and networks have in common: a name, a description, and state.
+template <Scalar T>
+class Component {
+ public:
+  virtual ~Component() = default;
+
+  /// Class name for messages and printing: "MaskedAutoregressive".
+  const std::string& name() const { return name_; }
+  Description describe() const { return do_describe(); }
+  void visit(Visitor<T>& visitor) const { do_visit(visitor); }
+  /// "float32" or "float64".
+  static constexpr std::string_view dtype() { return sizeof(T) == 4 ? "float32" : "float64"; }
+
+ protected:
+  explicit Component(std::string name) : name_(std::move(name)) {}
+  Component(const Component&) = default;
+  Component(Component&&) = default;
+  Component& operator=(const Component&) = default;
+  Component& operator=(Component&&) = default;
+
+ private:
+  /// Lists every tensor: `v.parameter("shift", shift_); v.child("net", net_);`
+  virtual void do_visit(Visitor<T>&) const {}
+  virtual Description do_describe() const = 0;
+
+  std::string name_;
+};
+
+/// All tensors of a tree, in the order of its visits.
+template <Scalar T>
+std::vector<ConstSlot<T>> list_state(const Component<T>& component) {
+  Visitor<T> visitor;
+  component.visit(visitor);
+  return visitor.slots();
+}
+template <Scalar T>
+std::vector<Slot<T>> list_state(Component<T>& component) {
+  std::vector<Slot<T>> slots;
+  for (const ConstSlot<T>& slot : list_state(std::as_const(component)))
+    // The tensors belong to a tree that the caller may change; the one hook lists them as const.
+    slots.push_back({slot.path, slot.kind, const_cast<Tensor<T>*>(slot.tensor), slot.attributes});
+  return slots;
+}
+/// Number of trainable values.
+template <Scalar T>
+Index count_parameters(const Component<T>& component) {
+  Index count = 0;
+  for (const ConstSlot<T>& slot : list_state(component))
+    if (slot.kind == StateKind::parameter && slot.attributes.trainable) count += slot.tensor->size();
+  return count;
+}
+
+}  // namespace pushforward

@@ -1,0 +1,190 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <pushforward/bijector.hpp>
+#include <pushforward/component.hpp>
+#include <pushforward/execution.hpp>
+#include <pushforward/pass.hpp>
+#include <pushforward/poly.hpp>
+
+namespace pushforward {
+
+/// Samples on a tape with their log-probabilities.
+template <Scalar T>
+struct Drawn {
+  Var<T> value;
+  Column<T> log_prob;
+};
+
+template <Scalar T>
+struct SamplesAndLogProb {
+  Matrix<T> samples;         ///< (n, dim)
+  Eigen::VectorXd log_prob;  ///< (n), nats
+};
+
+template <Scalar T>
+struct LogProbAndGradient {
+  Eigen::VectorXd log_prob;
+  Matrix<T> gradient;          ///< d log_prob / d y, (N, dim)
+  Matrix<T> context_gradient;  ///< d log_prob / d context, (N, context_dim)
+};
+
+/// A probability density over rows of `dim()` columns.
+///
+/// Outside the support log_prob is exactly -inf. NaN in a row gives NaN for that row alone. All const members may run
+/// at the same time on one object.
+template <Scalar T>
+class Distribution : public Component<T> {
+ public:
+  // ---- on a tape
+  Column<T> log_prob(Pass<T>& pass, Var<T> y) const;
+  /// Samples for the rows of the pass, differentiable in the parameters where is_reparameterized().
+  Var<T> sample(Pass<T>& pass) const;
+  Drawn<T> sample_and_log_prob(Pass<T>& pass) const;
+
+  // ---- numbers: y is (N, dim()); context is (N, context_dim()) or one row for all
+  /// @throws ShapeError  if a size does not fit.
+  Eigen::VectorXd log_prob(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
+    Eigen::VectorXd result(y.rows());
+    log_prob_into(y, result, context, run);
+    return result;
+  }
+  Eigen::VectorXd log_prob(MatrixView<const T> y, Execution& execution) const { return log_prob(y, {}, execution); }
+  Eigen::VectorXd prob(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
+    return log_prob(y, context, run).array().exp();
+  }
+  void log_prob_into(MatrixView<const T> y, VectorView<double> out, MatrixView<const T> context = {},
+                     Run run = {}) const;
+  LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y, MatrixView<const T> context = {},
+                                              Run run = {}) const {
+    LogProbAndGradient<T> r{Eigen::VectorXd(y.rows()), Matrix<T>(y.rows(), y.cols()),
+                            Matrix<T>(context_dim() ? y.rows() : 0, context_dim())};
+    log_prob_and_gradient_into(y, r.log_prob, r.gradient, r.context_gradient, context, run);
+    return r;
+  }
+  void log_prob_and_gradient_into(MatrixView<const T> y, VectorView<double> log_prob, MatrixView<T> gradient,
+                                  MatrixView<T> context_gradient, MatrixView<const T> context = {},
+                                  Run run = {}) const;
+
+  /// n samples; row i depends on the engine's seed, its call number and i alone. Advances the engine by one call.
+  Matrix<T> sample(Index n, Engine& engine, MatrixView<const T> context_row = {}, Run run = {}) const {
+    Matrix<T> samples(n, dim());
+    draw_into(samples, {}, engine, context_row, false, run);
+    return samples;
+  }
+  Matrix<T> sample(Index n, Engine& engine, Execution& execution) const { return sample(n, engine, {}, execution); }
+  /// One sample for each row of `contexts`.
+  Matrix<T> sample_each(MatrixView<const T> contexts, Engine& engine, Run run = {}) const {
+    Matrix<T> samples(contexts.rows(), dim());
+    draw_into(samples, {}, engine, contexts, true, run);
+    return samples;
+  }
+  /// Samples and their log-probabilities from one pass; needs no inverse.
+  SamplesAndLogProb<T> sample_and_log_prob(Index n, Engine& engine, MatrixView<const T> context_row = {},
+                                           Run run = {}) const {
+    SamplesAndLogProb<T> result{Matrix<T>(n, dim()), Eigen::VectorXd(n)};
+    draw_into(result.samples, result.log_prob, engine, context_row, false, run);
+    return result;
+  }
+  void sample_into(MatrixView<T> out, Engine& engine, MatrixView<const T> context_row = {}, Run run = {}) const {
+    draw_into(out, {}, engine, context_row, false, run);
+  }
+
+  // ---- moments; (dim) each. What a class cannot give throws NotImplemented with the reason.
+  Eigen::VectorXd mean() const { return do_mean(); }
+  Eigen::VectorXd variance() const { return do_variance(); }
+  Eigen::VectorXd stddev() const { return do_variance().cwiseSqrt(); }
+  Eigen::MatrixXd covariance() const { return do_covariance(); }
+  Eigen::VectorXd mode() const { return do_mode(); }
+  double entropy() const { return do_entropy(); }
+
+  // ---- elementwise families: one value per element, (N, dim), accurate in both tails
+  Matrix<double> cdf(MatrixView<const T> y) const { return elementwise(Tail::cdf, y); }
+  Matrix<double> survival(MatrixView<const T> y) const { return elementwise(Tail::survival, y); }
+  Matrix<double> log_cdf(MatrixView<const T> y) const { return elementwise(Tail::log_cdf, y); }
+  Matrix<double> log_survival(MatrixView<const T> y) const { return elementwise(Tail::log_survival, y); }
+  /// @throws DomainError  for a probability outside [0, 1].
+  Matrix<double> quantile(MatrixView<const double> p) const { return quantiles(false, p); }
+  /// The point whose survival function is q: accurate for q near 0.
+  Matrix<double> quantile_complement(MatrixView<const double> q) const { return quantiles(true, q); }
+
+  // ---- properties
+  Index dim() const { return dim_; }
+  const std::vector<Index>& event_shape() const { return event_shape_; }
+  Index context_dim() const { return context_dim_; }
+  /// Gradients flow through samples.
+  bool is_reparameterized() const { return do_is_reparameterized(); }
+  /// Closure of the set where the density is positive, per column.
+  std::vector<Interval> support() const { return do_support(); }
+
+ protected:
+  Distribution(std::string name, Index dim, Index context_dim = 0)
+      : Distribution(std::move(name), std::vector<Index>{dim}, context_dim) {}
+  Distribution(std::string name, std::vector<Index> event_shape, Index context_dim = 0);
+
+  enum class Tail { cdf, survival, log_cdf, log_survival };
+  /// To be thrown: says which call of which class, and why.
+  NotImplemented not_implemented(std::string_view what, std::string_view reason) const;
+
+ private:
+  virtual Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const = 0;
+  virtual Var<T> do_sample(Pass<T>& pass) const = 0;
+  /// Default: samples, then log_prob of the samples.
+  virtual Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const;
+  virtual bool do_is_reparameterized() const { return true; }
+  virtual std::vector<Interval> do_support() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
+  virtual Eigen::VectorXd do_mean() const;
+  virtual Eigen::VectorXd do_variance() const;
+  virtual Eigen::MatrixXd do_covariance() const;
+  virtual Eigen::VectorXd do_mode() const;
+  virtual double do_entropy() const;
+  /// KL(this || other) in nats where a closed form is known to this class.
+  virtual std::optional<double> do_kl_divergence(const Distribution& other) const;
+  /// One column of an elementwise family; y is finite or infinite, p in [0, 1].
+  virtual double do_tail(Tail tail, double y, Index column) const;
+  virtual double do_quantile(double p, bool complement, Index column) const;
+
+  void draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine, MatrixView<const T> context,
+                 bool each, Run run) const;
+  Matrix<double> elementwise(Tail tail, MatrixView<const T> y) const {
+    Matrix<double> out(y.rows(), y.cols());
+    elementwise_into(tail, y, out);
+    return out;
+  }
+  Matrix<double> quantiles(bool complement, MatrixView<const double> p) const {
+    Matrix<double> out(p.rows(), p.cols());
+    quantiles_into(complement, p, out);
+    return out;
+  }
+  void elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
+  void quantiles_into(bool complement, MatrixView<const double> p, MatrixView<double> out) const;
+
+  template <Scalar U>
+  friend struct KlAccess;
+
+  Index dim_;
+  Index context_dim_;
+  std::vector<Index> event_shape_;
+};
+
+/// KL(p || q) in nats.
+struct KlDivergence {
+  double value = 0;
+  double standard_error = 0;  ///< 0 where the value is exact
+  bool exact = false;
+};
+/// Exact where a closed form is known for the pair, else the mean of log p - log q over n samples of p.
+/// @throws ShapeError  if the dimensions differ.
+template <Scalar T>
+KlDivergence kl_divergence(const Distribution<T>& p, const Distribution<T>& q, Engine& engine, Index n = 100000);
+/// The closed form. @throws NotImplemented  if none is known for the pair.
+template <Scalar T>
+double kl_divergence(const Distribution<T>& p, const Distribution<T>& q);
+
+extern template class Distribution<float>;
+extern template class Distribution<double>;
+
+}  // namespace pushforward

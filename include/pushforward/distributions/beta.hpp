@@ -1,0 +1,58 @@
+#pragma once
+
+#include <pushforward/distribution.hpp>
+
+namespace pushforward {
+
+/// Independent beta columns on 0 < y < 1.
+///
+/// log_prob(y) = sum_d [(a_d - 1) log y_d + (b_d - 1) log(1 - y_d) - log B(a_d, b_d)],
+/// a = concentration1, b = concentration0
+///
+/// @par Shapes      y: (N, dim), columns independent; mean, variance, mode: (dim); entropy: the sum over the columns.
+/// @par Parameters  log_concentration1, log_concentration0: (dim), unconstrained, initially 0: uniform on (0, 1).
+///                  Values given to the constructor come back within two units in the last place.
+/// @par Numerics    The support is open: 0 and 1 are outside whatever the concentrations, though the density there may
+///                  be positive or infinite. Computed in double for both scalars. log_cdf and log_survival go on where
+///                  cdf and survival underflow. mode needs a > 1 and b > 1. Samples are drawn from the row's own
+///                  stream, lie strictly between 0 and 1, and are not differentiable. KL between two Beta is exact.
+/// @par Cost        O(N dim), two logarithms for each element.
+/// @source Johnson, Kotz, Balakrishnan 1995, chapter 25.
+template <Scalar T>
+class Beta final : public Distribution<T> {
+ public:
+  /// Both concentrations 1 in every column.
+  explicit Beta(Index dim);
+  /// `concentration1` belongs to y, `concentration0` to 1 - y.
+  /// @throws ShapeError   if the sizes differ or are 0.
+  /// @throws DomainError  if a value is not positive and finite, naming the index.
+  Beta(VectorView<const T> concentration1, VectorView<const T> concentration0);
+  explicit Beta(const Description& d);
+
+  const Tensor<T>& log_concentration1() const { return log_concentration1_; }
+  const Tensor<T>& log_concentration0() const { return log_concentration0_; }
+
+ private:
+  using Tail = typename Distribution<T>::Tail;
+  Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  Var<T> do_sample(Pass<T>& pass) const override;
+  bool do_is_reparameterized() const override { return false; }
+  std::vector<Interval> do_support() const override;
+  Eigen::VectorXd do_mean() const override;
+  Eigen::VectorXd do_variance() const override;
+  Eigen::VectorXd do_mode() const override;
+  double do_entropy() const override;
+  std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
+  double do_tail(Tail tail, double y, Index column) const override;
+  double do_quantile(double p, bool complement, Index column) const override;
+  void do_visit(Visitor<T>& v) const override;
+  Description do_describe() const override;
+
+  Tensor<T> log_concentration1_;
+  Tensor<T> log_concentration0_;
+};
+
+extern template class Beta<float>;
+extern template class Beta<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <pushforward/distribution.hpp>
+
+namespace pushforward {
+
+/// What symmetric families with a location and a scale for each column have in common: y = loc + scale z, where the
+/// columns of z are independent draws of the standard member, symmetric about 0.
+///
+/// log_prob(y) = sum_d [log p(z_d) - log_scale_d] with z = (y - loc) / scale
+///
+/// @par Parameters  loc, log_scale: (dim), unconstrained, initially 0. scale = exp(log_scale): a scale given to a
+///                  constructor comes back within two units in the last place.
+template <Scalar T>
+class LocationScale : public Distribution<T> {
+ public:
+  const Tensor<T>& loc() const { return loc_; }
+  const Tensor<T>& log_scale() const { return log_scale_; }
+
+ protected:
+  LocationScale(std::string name, Index dim);
+  /// @throws ShapeError, DomainError  as the constructors of the families say.
+  LocationScale(std::string name, VectorView<const T> loc, VectorView<const T> scale);
+
+  void do_visit(Visitor<T>& v) const override;
+  Eigen::VectorXd do_mean() const override;
+  Eigen::VectorXd do_variance() const override;
+  Eigen::VectorXd do_mode() const override;
+
+  double loc_at(Index column) const { return static_cast<double>(loc_[column]); }
+  double scale_at(Index column) const;
+
+ private:
+  using Tail = typename Distribution<T>::Tail;
+  Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  Var<T> do_sample(Pass<T>& pass) const override;
+  double do_entropy() const override;
+  double do_tail(Tail tail, double y, Index column) const override;
+  double do_quantile(double p, bool complement, Index column) const override;
+
+  // The standard member (loc 0, scale 1).
+  virtual Column<T> do_standard_log_prob(Pass<T>& pass, Var<T> z) const = 0;
+  virtual Var<T> do_standard_sample(Pass<T>& pass) const = 0;
+  virtual double do_standard_variance(Index column) const = 0;
+  virtual double do_standard_entropy(Index column) const = 0;
+  /// z may be infinite.
+  virtual double do_standard_cdf(double z, Index column) const = 0;
+  virtual double do_standard_log_cdf(double z, Index column) const = 0;
+  /// 0 < p < 1.
+  virtual double do_standard_quantile(double p, Index column) const = 0;
+
+  bool is_standard(Pass<T>& pass) const;
+
+  Tensor<T> loc_;
+  Tensor<T> log_scale_;
+};
+
+extern template class LocationScale<float>;
+extern template class LocationScale<double>;
+
+}  // namespace pushforward

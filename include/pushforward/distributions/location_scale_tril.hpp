@@ -1,0 +1,60 @@
+#pragma once
+
+#include <pushforward/distribution.hpp>
+
+namespace pushforward {
+
+/// What multivariate families with a location and a lower triangular scale have in common: y = loc + L z.
+///
+/// @par Parameters  loc: (dim), initially 0; lower: (dim, dim), its entries below the diagonal are those of L, the
+///                  others are not read and stay 0; log_diagonal: (dim), initially 0: the diagonal of L is
+///                  exp(log_diagonal). All unconstrained.
+template <Scalar T>
+class LocationScaleTriL : public Distribution<T> {
+ public:
+  const Tensor<T>& loc() const { return loc_; }
+  const Tensor<T>& lower() const { return lower_; }
+  const Tensor<T>& log_diagonal() const { return log_diagonal_; }
+  /// L, (dim, dim).
+  Eigen::MatrixXd scale_tril() const {
+    const Index dim = this->dim();
+    Eigen::MatrixXd scale(dim, dim);
+    scale_tril_into(scale);
+    return scale;
+  }
+
+ protected:
+  /// Larger ones are refused in descriptions, as the matrix alone would take 512 MB.
+  static constexpr Index largest_described_dim = 8192;
+
+  LocationScaleTriL(std::string name, Index dim);
+  LocationScaleTriL(std::string name, VectorView<const T> loc, MatrixView<const T> scale_tril);
+
+  /// L^-1 (y - loc)
+  Var<T> whiten(Pass<T>& pass, Var<T> y) const;
+  /// loc + L z
+  Var<T> colour(Pass<T>& pass, Var<T> z) const;
+  /// log det L, in every row.
+  Column<T> log_det_scale(Pass<T>& pass) const;
+  double log_det_scale() const;
+
+  void do_visit(Visitor<T>& v) const override;
+  Eigen::VectorXd do_mean() const override;
+  Eigen::VectorXd do_variance() const override;
+  Eigen::MatrixXd do_covariance() const override;
+  Eigen::VectorXd do_mode() const override;
+
+ private:
+  void scale_tril_into(MatrixView<double> out) const;
+  /// The variance of z, equal in all directions.
+  virtual double do_standard_variance() const = 0;
+
+  Tensor<T> loc_;
+  Tensor<T> lower_;
+  Tensor<T> log_diagonal_;
+};
+
+extern template class LocationScaleTriL<float>;
+extern template class LocationScaleTriL<double>;
+
+}  // namespace pushforward

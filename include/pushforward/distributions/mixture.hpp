@@ -1,0 +1,73 @@
+#pragma once
+
+#include <vector>
+
+#include <pushforward/distribution.hpp>
+
+namespace pushforward {
+
+/// Mixture of any distributions over the same columns.
+///
+/// log_prob(y) = log sum_k w_k p_k(y), w = softmax(logits)
+///
+/// @par Shapes      y: (N, dim); mean, variance: (dim); covariance: (dim, dim). A context goes to the components that
+///                  take one.
+/// @par Parameters  logits: (components), unconstrained, initially 0: equal weights; then those of the components,
+///                  as "0.", "1.", ...
+/// @par Numerics    Weights and sums in double, by log-sum-exp. A row is outside the support only if it is outside
+///                  that of every component. mean, variance and covariance are exact where the components have them.
+///                  cdf and its relatives are those of one column, over the mixture of the components' columns
+///                  (columns of a mixture are not independent); quantile inverts it by bisection. support gives for
+///                  each column the smallest interval that holds those of all components. Samples are not
+///                  differentiable: each row draws from every component and picks one.
+/// @par Cost        The sum of the components' costs, for samples too.
+/// @source McLachlan and Peel 2000, section 1.4.
+template <Scalar T>
+class Mixture final : public Distribution<T> {
+ public:
+  /// With equal weights.
+  explicit Mixture(std::vector<Poly<Distribution<T>>> components);
+  /// @throws ShapeError   if there is no component, the components differ in dim or ask for different numbers of
+  ///                      context columns, or the number of logits is not that of components.
+  /// @throws DomainError  if a logit is not finite, naming the index.
+  Mixture(std::vector<Poly<Distribution<T>>> components, VectorView<const T> logits);
+  Mixture(const Description& d, const class Registry& registry);
+
+  Index components() const { return static_cast<Index>(components_.size()); }
+  const Distribution<T>& component(Index k) const { return *components_.at(static_cast<std::size_t>(k)); }
+  Distribution<T>& component(Index k) { return *components_.at(static_cast<std::size_t>(k)); }
+  const Tensor<T>& logits() const { return logits_; }
+  /// softmax(logits)
+  Eigen::VectorXd weights() const {
+    Eigen::VectorXd result(components());
+    weights_into(result);
+    return result;
+  }
+
+ private:
+  using Tail = typename Distribution<T>::Tail;
+  Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  Var<T> do_sample(Pass<T>& pass) const override;
+  bool do_is_reparameterized() const override { return false; }
+  std::vector<Interval> do_support() const override;
+  Eigen::VectorXd do_mean() const override;
+  Eigen::VectorXd do_variance() const override;
+  Eigen::MatrixXd do_covariance() const override;
+  double do_tail(Tail tail, double y, Index column) const override;
+  double do_quantile(double p, bool complement, Index column) const override;
+  void do_visit(Visitor<T>& v) const override;
+  Description do_describe() const override;
+
+  /// log sum_k exp(logits_k)
+  double log_total() const;
+  void weights_into(VectorView<double> out) const;
+  void check_no_context(const char* call) const;
+
+  std::vector<Poly<Distribution<T>>> components_;
+  Tensor<T> logits_;
+};
+
+extern template class Mixture<float>;
+extern template class Mixture<double>;
+
+}  // namespace pushforward

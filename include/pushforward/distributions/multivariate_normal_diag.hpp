@@ -1,0 +1,50 @@
+#pragma once
+
+#include <pushforward/distributions/normal.hpp>
+
+namespace pushforward {
+
+/// Multivariate normal with a diagonal covariance: the density of Normal, as one event without a cdf of its own.
+///
+/// log_prob(y) = -1/2 sum_d [z_d^2 + log(2 pi) + 2 log_scale_d], z = (y - loc) / scale_diag
+///
+/// @par Shapes      y: (N, dim); mean, variance, mode: (dim); covariance: (dim, dim).
+/// @par Parameters  loc, log_scale: (dim), unconstrained, initially 0; scale_diag = exp(log_scale). A scale given to
+///                  the constructor comes back within two units in the last place.
+/// @par Numerics    As Normal. KL to Normal, MultivariateNormalDiag and MultivariateNormalTriL is exact.
+/// @par Cost        O(N dim).
+/// @source Johnson, Kotz, Balakrishnan 1994, chapter 13.
+template <Scalar T>
+class MultivariateNormalDiag final : public Distribution<T> {
+ public:
+  /// loc 0, covariance the identity, to be learned.
+  explicit MultivariateNormalDiag(Index dim);
+  /// loc 0, covariance the identity, and so it stays in training: the base of flows.
+  static MultivariateNormalDiag standard(Index dim);
+  /// @throws ShapeError   if the sizes differ or are 0.
+  /// @throws DomainError  if a loc is not finite or a scale is not positive and finite, naming the index.
+  MultivariateNormalDiag(VectorView<const T> loc, VectorView<const T> scale_diag);
+  explicit MultivariateNormalDiag(const Description& d);
+
+  const Tensor<T>& loc() const { return normal_.loc(); }
+  const Tensor<T>& log_scale() const { return normal_.log_scale(); }
+
+ private:
+  Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override { return normal_.log_prob(pass, y); }
+  Var<T> do_sample(Pass<T>& pass) const override { return normal_.sample(pass); }
+  Eigen::VectorXd do_mean() const override { return normal_.mean(); }
+  Eigen::VectorXd do_variance() const override { return normal_.variance(); }
+  Eigen::VectorXd do_mode() const override { return normal_.mode(); }
+  double do_entropy() const override { return normal_.entropy(); }
+  std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
+  void do_visit(Visitor<T>& v) const override;
+  Description do_describe() const override;
+
+  Normal<T> normal_;
+  bool trainable_ = true;
+};
+
+extern template class MultivariateNormalDiag<float>;
+extern template class MultivariateNormalDiag<double>;
+
+}  // namespace pushforward

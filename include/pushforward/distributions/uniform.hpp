@@ -1,0 +1,61 @@
+#pragma once
+
+#include <vector>
+
+#include <pushforward/distribution.hpp>
+
+namespace pushforward {
+
+/// Independent uniform columns on [low, high].
+///
+/// log_prob(y) = -sum_d log(high_d - low_d) where low_d <= y_d <= high_d for every d, else -inf
+///
+/// @par Shapes      y: (N, dim), columns independent; mean, variance: (dim); entropy: the sum over the columns.
+/// @par Parameters  None is learned: low and high are constants.
+/// @par Numerics    Both bounds belong to the support; samples lie strictly between them. No mode, as none is unique.
+///                  KL between two Uniform is exact: inf unless the second contains the first.
+/// @par Cost        O(N dim).
+/// @source Johnson, Kotz, Balakrishnan 1995, chapter 26.
+template <Scalar T>
+class Uniform final : public Distribution<T> {
+ public:
+  /// On the unit cube.
+  explicit Uniform(Index dim);
+  /// @throws ShapeError   if the sizes differ or are 0.
+  /// @throws DomainError  if a bound is not finite, or low < high does not hold with a value of T between them,
+  ///                      naming the index.
+  Uniform(VectorView<const T> low, VectorView<const T> high);
+  explicit Uniform(const Description& d);
+
+  const std::vector<double>& low() const { return low_; }
+  const std::vector<double>& high() const { return high_; }
+
+ private:
+  using Tail = typename Distribution<T>::Tail;
+  struct Bounds {
+    std::vector<double> low;
+    std::vector<double> high;
+  };
+  explicit Uniform(Bounds bounds);
+  Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  Var<T> do_sample(Pass<T>& pass) const override;
+  std::vector<Interval> do_support() const override;
+  Eigen::VectorXd do_mean() const override;
+  Eigen::VectorXd do_variance() const override;
+  Eigen::VectorXd do_mode() const override;
+  double do_entropy() const override;
+  std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
+  double do_tail(Tail tail, double y, Index column) const override;
+  double do_quantile(double p, bool complement, Index column) const override;
+  Description do_describe() const override;
+
+  std::vector<double> low_;
+  std::vector<double> high_;
+  std::vector<T> smallest_;  // the values of T next to the bounds, inside
+  std::vector<T> largest_;
+};
+
+extern template class Uniform<float>;
+extern template class Uniform<double>;
+
+}  // namespace pushforward

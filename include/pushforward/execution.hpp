@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include <pushforward/arena.hpp>
+#include <pushforward/tape.hpp>
+
+namespace pushforward {
+
+struct ExecutionOptions {
+  /// 1 to 1024; the calling thread is one of them.
+  int threads = 1;
+};
+
+/// A pool of threads and the memory they work in, kept warm between calls. Results never depend on it: any number of
+/// threads gives the same bits. One call at a time uses it; a second one waits.
+class Execution {
+ public:
+  /// @throws DomainError  if threads is not in 1..1024.
+  explicit Execution(ExecutionOptions options = {});
+  ~Execution();
+  Execution(const Execution&) = delete;
+  Execution& operator=(const Execution&) = delete;
+
+  int threads() const;
+
+  /// Calls work(thread) once for each thread, at the same time; returns when all have returned. If calls throw, the
+  /// others are released from barriers and the exception of the lowest thread is thrown on.
+  void run(const std::function<void(int thread)>& work);
+  /// The group of all threads, for use within `run`.
+  Group& group();
+  /// Memory that all threads use with cursors of their own, and memory of one thread.
+  Arena& common();
+  Arena& batch(int thread);
+  Arena& local(int thread);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Memory for calls from one thread, kept warm between them.
+struct Workspace {
+  Arena batch;
+  Arena local;
+};
+
+/// Where a call runs: on the threads of an Execution, or on the calling thread in the memory of a Workspace; absent: on
+/// the calling thread in memory of its own.
+class Run {
+ public:
+  Run() = default;
+  Run(Execution& execution) : execution_(&execution) {}  // NOLINT: implicit by design
+  Run(Workspace& workspace) : workspace_(&workspace) {}  // NOLINT: implicit by design
+  Execution* execution() const { return execution_; }
+  Workspace* workspace() const { return workspace_; }
+
+ private:
+  Execution* execution_ = nullptr;
+  Workspace* workspace_ = nullptr;
+};
+
+}  // namespace pushforward

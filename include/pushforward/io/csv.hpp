@@ -1,0 +1,132 @@
+#pragma once
+
+#include <filesystem>
+#include <iosfwd>
+#include <memory>
+#include <pushforward/views.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pushforward {
+
+/// A table of numbers as read from text.
+struct Table {
+  /// One name per column; "c0", "c1", ... for a file without a header.
+  std::vector<std::string> names;
+  /// (N, D): one row per line, one column per name.
+  Matrix<double> values;
+  /// N line numbers, from 1: where each row begins in the file.
+  std::vector<Index> lines;
+};
+
+/// How `read_csv`, `parse_csv` and `CsvReader` understand the text.
+struct CsvOptions {
+  enum class Header {
+    detect,  ///< The first row is a header when one of its fields is neither empty nor a number.
+    yes,
+    no,
+  };
+  Header header = Header::detect;
+  /// '\0': found from the first lines among tab, ';', ',' and blanks. ' ': any run of spaces and tabs.
+  char delimiter = '\0';
+  /// Names of the columns to read, in the order wanted; empty: all.
+  std::vector<std::string> columns{};
+  /// Names of columns to leave out. Columns that are not read may hold any text.
+  std::vector<std::string> drop{};
+  /// Lets "nan" and "inf" through. Otherwise they are errors, like empty fields and other text.
+  bool allow_non_finite = false;
+  /// Lets files without rows through. A file without even a header gives a 0 x 0 table.
+  bool allow_empty = false;
+};
+
+/// Reads delimited text in chunks of rows: memory does not grow with the file.
+///
+/// Understands quoted fields (RFC 4180), CR LF, a byte order mark, blanks around fields, blank lines before, between
+/// and after rows (between rows not in a one-column table, where one would be a missing value), a last line without
+/// its end. Numbers are read the same in every locale, correctly rounded; numbers too small for double become 0.
+///
+/// Errors are IoError with file, line and column: `file.csv:17: column 3 ("width"): expected a number, got "abc"`.
+class CsvReader {
+ public:
+  /// Opens the file ("-": standard input) and reads the header.
+  explicit CsvReader(const std::filesystem::path& path, const CsvOptions& options = {});
+  /// Reads text in memory, which must live as long as the reader. `source_name` stands for the file in errors.
+  static CsvReader from_text(std::string_view text, std::string_view source_name, const CsvOptions& options = {});
+  CsvReader(CsvReader&&) noexcept;
+  CsvReader& operator=(CsvReader&&) noexcept;
+  ~CsvReader();
+
+  /// The D columns that are read, in their order.
+  const std::vector<std::string>& names() const;
+
+  /// Puts the next rows, at most `max_rows`, in place of what `chunk` held. False when there was none left.
+  bool next(Table& chunk, Index max_rows) {
+    const Index rows = load(max_rows);
+    unload_to(chunk, rows);
+    return rows > 0;
+  }
+
+  /// All remaining rows.
+  Table rest() {
+    Table table;
+    unload_to(table, load_all());
+    return table;
+  }
+
+ private:
+  struct Impl;
+  explicit CsvReader(std::unique_ptr<Impl> impl);
+  Impl& impl() const;
+  // The matrix is allocated here, in the caller's code: no Eigen-owned memory crosses the library.
+  void unload_to(Table& table, Index rows) {
+    table.names = names();
+    table.values.resize(rows, static_cast<Index>(table.names.size()));
+    table.lines.resize(static_cast<std::size_t>(rows));
+    unload_into(table.values, VectorView<Index>(table.lines));
+  }
+  Index load(Index max_rows);
+  Index load_all();
+  void unload_into(MatrixView<double> values, VectorView<Index> lines);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+/// A whole file; "-" is standard input. See `CsvReader` for what is understood and for the errors.
+inline Table read_csv(const std::filesystem::path& path, const CsvOptions& options = {}) {
+  return CsvReader(path, options).rest();
+}
+
+/// The same for text in memory; `source_name` stands for the file in errors.
+inline Table parse_csv(std::string_view text, std::string_view source_name = "text", const CsvOptions& options = {}) {
+  return CsvReader::from_text(text, source_name, options).rest();
+}
+
+/// Writes delimited text in pieces. Numbers take the shortest form that reads back as the same number.
+///
+/// A file appears under its name only with `commit`, complete and on the disk; without it (an exception, say) nothing
+/// is left behind and an older file of that name stays as it was. Errors: IoError; ShapeError for a wrong column count.
+class CsvWriter {
+ public:
+  /// `names` become the header, quoted where needed; with no names there is no header and the first `write` sets the
+  /// number of columns. "-" is standard output. `delimiter`: ',', ';' or tab.
+  CsvWriter(const std::filesystem::path& path, const std::vector<std::string>& names, char delimiter = ',');
+  /// Writes to a stream, which must live until `commit`.
+  CsvWriter(std::ostream& stream, const std::vector<std::string>& names, char delimiter = ',');
+  CsvWriter(CsvWriter&&) noexcept;
+  CsvWriter& operator=(CsvWriter&&) noexcept;
+  ~CsvWriter();
+
+  /// Appends rows: (n, D).
+  void write(MatrixView<const double> rows);
+  void write(MatrixView<const float> rows);
+  /// Finishes the file: flush, synchronise with the disk, rename. Nothing can be written afterwards.
+  void commit();
+
+ private:
+  struct Impl;
+  Impl& impl() const;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pushforward

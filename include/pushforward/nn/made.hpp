@@ -1,0 +1,154 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <pushforward/nn/dense.hpp>
+#include <pushforward/nn/network.hpp>
+
+namespace pushforward {
+
+/// A linear layer whose output unit sees only inputs of degree up to its own (or below its own), with units kept
+/// sorted by degree: so each output reads a prefix of the inputs, and no weight beyond it exists in memory.
+/// Files hold the dense matrix (outputs, inputs) in the original order of units, zeros where nothing is connected.
+template <Scalar T>
+class MaskedDense {
+ public:
+  MaskedDense() = default;
+  /// Degrees in the original order of units. `strict`: an output sees inputs of lower degree only.
+  MaskedDense(std::vector<std::int64_t> input_degrees, std::vector<std::int64_t> output_degrees, bool strict,
+              Initialisation start, std::uint64_t seed, std::string_view stream);
+
+  /// All outputs, in sorted order; x in sorted order.
+  Var<T> operator()(Pass<T>& pass, Var<T> x) const;
+  /// Outputs [begin, begin + y.cols()) in sorted order, into y; x holds at least the inputs that they read.
+  void into(Pass<T>& pass, Var<T> y, Var<T> x, Index begin) const;
+  void visit(Visitor<T>& v) const;
+  /// Scales the weights by `factor`, and sets the bias to 0.
+  void shrink(T factor);
+  void scale_start(T factor);
+
+  Index outputs() const { return static_cast<Index>(prefix_.size()); }
+  /// Number of inputs that sorted output `o` reads.
+  Index prefix(Index o) const { return prefix_[static_cast<std::size_t>(o)]; }
+
+ private:
+  class WeightForm final : public StoredForm<T> {
+   public:
+    std::vector<Index> shape() const override;
+    Tensor<T> to_file(const Tensor<T>& packed) const override;
+    void from_file(const Tensor<T>& dense, Tensor<T>& packed) const override;
+    std::vector<Index> rows, cols;  ///< original index of each sorted output and input
+    std::vector<Index> prefix, offset;
+  };
+  class BiasForm final : public StoredForm<T> {
+   public:
+    std::vector<Index> shape() const override;
+    Tensor<T> to_file(const Tensor<T>& packed) const override;
+    void from_file(const Tensor<T>& dense, Tensor<T>& packed) const override;
+    std::vector<Index> rows;
+  };
+  LinearLayout layout() const { return {prefix_, offset_}; }
+
+  std::vector<Index> prefix_;
+  std::vector<Index> offset_;
+  Tensor<T> weight_;  // packed, rows of prefix_[o] values
+  Tensor<T> bias_;
+  WeightForm weight_form_;
+  BiasForm bias_form_;
+};
+
+struct MadeOptions {
+  Index hidden = 64;  ///< units of every hidden layer
+  /// Residual: blocks of two masked layers. Plain: masked layers after the first one.
+  Index blocks = 2;
+  bool residual = true;
+  Activation activation = Activation::relu;
+  double dropout = 0;     ///< probability in [0, 1), in training passes only
+  Index context_dim = 0;  ///< context columns; every unit may depend on them
+  /// Hidden degrees drawn at random instead of cycling through 1..dim-1.
+  bool random_degrees = false;
+  Initialisation initialisation = Initialisation::paper;
+  /// The last layer starts with weights this much smaller and bias 0, so that a flow starts near the identity; 1: as
+  /// the other layers.
+  double final_scale = 0.01;
+  std::uint64_t seed = 0;  ///< of the initial weights and random degrees
+};
+
+/// Masked autoencoder: `multiplier` outputs for each of dim inputs, those for input d depending on inputs before d only.
+///
+/// h = A x + a(C context), [a(h) if plain]; a residual block: h += W1 dropout(a(W0 a(h) + B context)); a plain
+/// layer: h = dropout(a(W h)); outputs = F h. Output p of input d stands in column p * dim + d.
+///
+/// @par Shapes      x: (N, dim); result: (N, multiplier * dim); context: (N, context_dim).
+/// @par Parameters  "initial", "context", "block<i>.linear0|linear1|context" or "layer<i>", "final"; weights dense
+///                  (outputs, inputs) in files, in the original order of units.
+/// @par Cost        about half of the dense products: only blocks on and below the diagonal exist.
+/// @source Germain et al. 2015, eq. 8-11; residual form Durkan et al. 2019.
+template <Scalar T>
+class Made final : public Network<T> {
+ public:
+  Made(Index dim, Index multiplier, MadeOptions options = {});
+  explicit Made(const Description& d);
+
+  Index dim() const { return this->inputs(); }
+  Index multiplier() const { return this->outputs() / this->inputs(); }
+  const std::vector<std::int64_t>& hidden_degrees() const { return hidden_degrees_; }
+
+  /// Evaluation of the network input by input, each hidden unit computed once, when its inputs are known: in all about
+  /// one ordinary pass.
+  class Sequence {
+   public:
+    /// Starts with no inputs known.
+    Sequence(const Made& made, Pass<T>& pass);
+    /// The outputs for input `d`, multiplier() columns; inputs before d must be known.
+    std::span<const Var<T>> outputs(Index d);
+    /// Makes input `d` known.
+    void set_input(Index d, Var<T> x);
+    /// All inputs so far, (N, dim).
+    Var<T> inputs() const { return inputs_; }
+
+   private:
+    void extend(Index degree);
+    struct BlockBuffers {
+      Var<T> activated, inner, inner_activated, out, context;
+    };
+    const Made& made_;
+    Pass<T>& pass_;
+    Var<T> inputs_;
+    Var<T> first_;
+    Var<T> context_;
+    std::span<BlockBuffers> blocks_;
+    Var<T> outputs_;
+  };
+
+ private:
+  struct Block {
+    MaskedDense<T> linear0;
+    MaskedDense<T> linear1;
+    Dense<T> context;
+  };
+  Made(Index dim, Index multiplier, MadeOptions options, std::vector<std::int64_t> hidden_degrees);
+  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
+  void do_visit(Visitor<T>& v) const override;
+  Description do_describe() const override;
+  /// Hidden units with the given degree: [first, second) in sorted order.
+  std::pair<Index, Index> units(Index degree) const;
+  Var<T> sorted_context(Pass<T>& pass, const Dense<T>& layer) const;
+
+  MadeOptions options_;
+  std::vector<std::int64_t> hidden_degrees_;  // original order
+  std::vector<std::int64_t> sorted_units_;    // original index of each sorted unit
+  std::vector<std::int64_t> sorted_degrees_;
+  MaskedDense<T> initial_;
+  Dense<T> context_;
+  std::vector<Block> blocks_;
+  MaskedDense<T> final_;
+};
+
+extern template class MaskedDense<float>;
+extern template class MaskedDense<double>;
+extern template class Made<float>;
+extern template class Made<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <vector>
+
+#include <pushforward/nn/dense.hpp>
+#include <pushforward/nn/network.hpp>
+
+namespace pushforward {
+
+struct MlpOptions {
+  std::vector<Index> hidden = {64, 64};  ///< units of each hidden layer
+  Activation activation = Activation::relu;
+  double dropout = 0;     ///< probability in [0, 1) of dropping a hidden unit, in training passes only
+  Index context_dim = 0;  ///< context columns, put beside the inputs
+  Initialisation initialisation = Initialisation::paper;
+  /// The last layer starts with weights this much smaller and bias 0, so that a flow starts near the identity; 1: as
+  /// the other layers.
+  double final_scale = 0.01;
+  std::uint64_t seed = 0;  ///< of the initial weights
+};
+
+/// Multilayer perceptron: linear, activation, dropout, ..., linear.
+///
+/// @par Shapes      x: (N, inputs); result: (N, outputs); context: (N, context_dim).
+/// @par Parameters  "layer<i>.weight" (outputs, inputs), "layer<i>.bias"; the inputs of layer0 are [x, context].
+/// @par Cost        one matrix product per layer.
+template <Scalar T>
+class Mlp final : public Network<T> {
+ public:
+  /// @throws DomainError, ShapeError  if an option is out of its range.
+  Mlp(Index inputs, Index outputs, MlpOptions options = {});
+  explicit Mlp(const Description& d);
+
+ private:
+  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
+  void do_visit(Visitor<T>& v) const override;
+  Description do_describe() const override;
+
+  MlpOptions options_;
+  std::vector<Dense<T>> layers_;
+};
+
+extern template class Mlp<float>;
+extern template class Mlp<double>;
+
+}  // namespace pushforward

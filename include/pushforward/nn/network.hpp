@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+
+#include <pushforward/component.hpp>
+#include <pushforward/ops.hpp>
+#include <pushforward/pass.hpp>
+#include <pushforward/poly.hpp>
+
+namespace pushforward {
+
+/// A differentiable function of rows, (N, inputs()) to (N, outputs()), that may depend on the pass's context.
+template <Scalar T>
+class Network : public Component<T> {
+ public:
+  /// @throws ShapeError  if x does not have inputs() columns or the pass's context not context_dim().
+  Var<T> operator()(Pass<T>& pass, Var<T> x) const;
+
+  Index inputs() const { return inputs_; }
+  Index outputs() const { return outputs_; }
+  Index context_dim() const { return context_dim_; }
+
+ protected:
+  Network(std::string name, Index inputs, Index outputs, Index context_dim);
+
+ private:
+  virtual Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const = 0;
+
+  Index inputs_;
+  Index outputs_;
+  Index context_dim_;
+};
+
+extern template class Network<float>;
+extern template class Network<double>;
+
+}  // namespace pushforward

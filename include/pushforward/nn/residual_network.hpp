@@ -1,0 +1,58 @@
+#pragma once
+
+#include <vector>
+
+#include <pushforward/nn/dense.hpp>
+#include <pushforward/nn/network.hpp>
+
+namespace pushforward {
+
+struct ResidualNetworkOptions {
+  Index hidden = 64;  ///< units of every hidden layer
+  Index blocks = 2;
+  Activation activation = Activation::relu;
+  double dropout = 0;     ///< probability in [0, 1), in training passes only
+  Index context_dim = 0;  ///< context columns: beside the inputs, and as a gate of each block
+  Initialisation initialisation = Initialisation::paper;
+  /// The last layer starts with weights this much smaller and bias 0, so that a flow starts near the identity; 1: as
+  /// the other layers.
+  double final_scale = 0.01;
+  std::uint64_t seed = 0;  ///< of the initial weights
+};
+
+/// Residual network with pre-activation blocks, the conditioner of neural spline flows.
+///
+/// h = A [x, context]; each block: h += (W1 dropout(a(W0 a(h)))) * sigmoid(G context); result = F h.
+/// Without context a block has no gate. The last layer of a block starts in +-1e-3, so a block starts near zero.
+///
+/// @par Shapes      x: (N, inputs); result: (N, outputs); context: (N, context_dim).
+/// @par Parameters  "initial", "block<i>.linear0", "block<i>.linear1", "block<i>.context", "final", each with
+///                  weight (outputs, inputs) and bias.
+/// @source Durkan et al. 2019, section 4 and appendix B; He et al. 2016.
+template <Scalar T>
+class ResidualNetwork final : public Network<T> {
+ public:
+  ResidualNetwork(Index inputs, Index outputs, ResidualNetworkOptions options = {});
+  explicit ResidualNetwork(const Description& d);
+
+ private:
+  struct Block {
+    Dense<T> linear0;
+    Dense<T> linear1;
+    Dense<T> context;
+    void visit(Visitor<T>& v) const;
+  };
+  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
+  void do_visit(Visitor<T>& v) const override;
+  Description do_describe() const override;
+
+  ResidualNetworkOptions options_;
+  Dense<T> initial_;
+  std::vector<Block> blocks_;
+  Dense<T> final_;
+};
+
+extern template class ResidualNetwork<float>;
+extern template class ResidualNetwork<double>;
+
+}  // namespace pushforward

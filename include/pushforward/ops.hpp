@@ -1,0 +1,127 @@
+#pragma once
+
+#include <initializer_list>
+#include <span>
+
+#include <pushforward/tape.hpp>
+
+/// The differentiable operations: what bijectors, distributions, losses and target densities are written in.
+///
+/// A `Var` is a matrix of the batch, (N, cols), or shared by all its rows (a parameter or something computed from
+/// parameters alone). Elementwise operations take two of the same size; a shared row (1, cols) is applied to every
+/// row of a batch, and a shared 1 x 1 to every element. A `Column` is one double per row.
+/// Each operation records its vector-Jacobian product; nothing is recorded while evaluating.
+/// @throws ShapeError  if sizes do not fit.
+namespace pushforward {
+
+// ---- elementwise functions (batch or shared)
+template <Scalar T> Var<T> exp(Var<T> x);
+template <Scalar T> Var<T> log(Var<T> x);
+template <Scalar T> Var<T> log1p(Var<T> x);
+template <Scalar T> Var<T> expm1(Var<T> x);
+template <Scalar T> Var<T> tanh(Var<T> x);
+template <Scalar T> Var<T> sigmoid(Var<T> x);
+template <Scalar T> Var<T> softplus(Var<T> x);   ///< log(1 + exp(x)), accurate in both tails
+template <Scalar T> Var<T> erf(Var<T> x);
+template <Scalar T> Var<T> sqrt(Var<T> x);
+template <Scalar T> Var<T> square(Var<T> x);
+template <Scalar T> Var<T> abs(Var<T> x);        ///< derivative 0 at 0
+template <Scalar T> Var<T> sin(Var<T> x);
+template <Scalar T> Var<T> cos(Var<T> x);
+template <Scalar T> Var<T> lgamma(Var<T> x);     ///< log |Gamma(x)|, x > 0
+template <Scalar T> Var<T> operator-(Var<T> x);
+
+enum class Activation { identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus };
+/// leaky_relu has slope 0.01, elu alpha 1, gelu is x Phi(x), silu x sigmoid(x); the derivative of relu at 0 is 0.
+template <Scalar T> Var<T> activation(Activation a, Var<T> x);
+/// bound * tanh(x / bound): the identity near 0, never beyond +-bound.
+template <Scalar T> Var<T> soft_bound(Var<T> x, T bound);
+
+// ---- elementwise arithmetic
+template <Scalar T> Var<T> operator+(Var<T> a, Var<T> b);
+template <Scalar T> Var<T> operator-(Var<T> a, Var<T> b);
+template <Scalar T> Var<T> operator*(Var<T> a, Var<T> b);
+template <Scalar T> Var<T> operator/(Var<T> a, Var<T> b);
+/// scale * x + shift with numbers.
+template <Scalar T> Var<T> scale_shift(Var<T> x, T scale, T shift);
+template <Scalar T> Var<T> operator+(Var<T> a, std::type_identity_t<T> b) { return scale_shift<T>(a, T(1), b); }
+template <Scalar T> Var<T> operator+(std::type_identity_t<T> a, Var<T> b) { return scale_shift<T>(b, T(1), a); }
+template <Scalar T> Var<T> operator-(Var<T> a, std::type_identity_t<T> b) { return scale_shift<T>(a, T(1), -b); }
+template <Scalar T> Var<T> operator-(std::type_identity_t<T> a, Var<T> b) { return scale_shift<T>(b, T(-1), a); }
+template <Scalar T> Var<T> operator*(Var<T> a, std::type_identity_t<T> b) { return scale_shift<T>(a, b, T(0)); }
+template <Scalar T> Var<T> operator*(std::type_identity_t<T> a, Var<T> b) { return scale_shift<T>(b, a, T(0)); }
+template <Scalar T> Var<T> operator/(Var<T> a, std::type_identity_t<T> b) { return scale_shift<T>(a, T(1) / b, T(0)); }
+
+// ---- structure (batch)
+/// Columns [begin, begin + count), no copy.
+template <Scalar T> Var<T> columns(Var<T> x, Index begin, Index count);
+/// Columns of a shared row (1, cols), copied.
+template <Scalar T> Var<T> shared_columns(Var<T> x, Index begin, Index count);
+/// Side by side.
+template <Scalar T> Var<T> concatenate(std::span<const Var<T>> parts);
+template <Scalar T> Var<T> concatenate(std::initializer_list<Var<T>> parts) {
+  return concatenate<T>(std::span<const Var<T>>(parts.begin(), parts.size()));
+}
+/// y[:, j] = x[:, index[j]]; indices may repeat or be left out.
+template <Scalar T> Var<T> gather_columns(Var<T> x, std::span<const std::int64_t> index);
+
+/// Copies the values of x into y, a block of columns whose values are still unset.
+template <Scalar T> void assign(Var<T> y, Var<T> x);
+
+/// The `parts` equal groups of columns of x, side by side: parameters of transformers. Lives as long as the tape's rows.
+template <Scalar T> std::span<const Var<T>> split_columns(Var<T> x, Index parts);
+
+// ---- linear maps, row by row
+/// Which inputs each output of a linear map reads, and where its weights lie: output o reads inputs [0, prefix[o]),
+/// its weights lie at offset[o]. The map owns the arrays; they must outlive the tape.
+struct LinearLayout {
+  std::span<const Index> prefix;
+  std::span<const Index> offset;
+};
+/// y = x W^T + b for W (outputs, inputs) row-major, b (outputs) or a default-made Var for none.
+template <Scalar T> Var<T> linear(Var<T> x, Var<T> weight, Var<T> bias);
+/// The same for weights that are stored by `layout`.
+template <Scalar T> Var<T> linear(Var<T> x, Var<T> weight, Var<T> bias, const LinearLayout& layout);
+/// Outputs [begin, begin + y.cols()) of the same map into `y`, a block of columns whose values are still unset.
+/// `x` needs to hold the inputs that these outputs read and no more.
+template <Scalar T>
+void linear_into(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLayout& layout, Index begin);
+/// y_o = diagonal_o x_o + sum_{k < o} M(o, k) x_k (lower) or k > o (upper); entries of M on and beyond the diagonal
+/// are not read. A default-made diagonal is all ones.
+template <Scalar T> Var<T> triangular_multiply(Var<T> x, Var<T> m, Var<T> diagonal, bool lower);
+/// The inverse of triangular_multiply.
+template <Scalar T> Var<T> triangular_solve(Var<T> y, Var<T> m, Var<T> diagonal, bool lower);
+
+// ---- columns: one double per row
+/// Sum over the columns of x; of a shared row: its sum, in every row.
+template <Scalar T> Column<T> row_sum(Var<T> x);
+template <Scalar T> Column<T> constant_column(Tape<T>& tape, double value);
+template <Scalar T> Column<T> operator+(Column<T> a, Column<T> b);
+template <Scalar T> Column<T> operator-(Column<T> a, Column<T> b);
+template <Scalar T> Column<T> operator-(Column<T> a);
+template <Scalar T> Column<T> scale_shift(Column<T> x, double scale, double shift);
+template <Scalar T> Column<T> operator*(Column<T> a, std::type_identity_t<double> b) { return scale_shift<T>(a, b, 0.0); }
+template <Scalar T> Column<T> operator*(std::type_identity_t<double> a, Column<T> b) { return scale_shift<T>(b, a, 0.0); }
+template <Scalar T> Column<T> multiply(Column<T> a, Column<T> b);
+template <Scalar T> Column<T> exp(Column<T> x);
+template <Scalar T> Column<T> log1p(Column<T> x);
+/// log(sum_k exp(x_k)) row by row.
+template <Scalar T> Column<T> log_sum_exp(std::span<const Column<T>> x);
+/// x as a (N, 1) matrix of T.
+template <Scalar T> Var<T> to_matrix(Column<T> x);
+
+/// Minibatch statistics of one normalisation, per column.
+template <Scalar T>
+struct NormalizedBatch {
+  Var<T> value;
+  Column<T> log_det;
+  const double* mean;      ///< of the batch, per column
+  const double* variance;  ///< biased (1/N), per column
+};
+/// x = gamma (y - mean) / sqrt(variance + epsilon) + beta with the mean and biased variance of the whole batch, all
+/// threads of the group included; log_det = sum_c [log gamma_c - log(variance_c + epsilon) / 2] in every row.
+/// Gradients flow through both statistics, those of log_det too. Default-made log_gamma, beta: 0.
+/// Papamakarios et al. 2017, eq. 19-22.
+template <Scalar T> NormalizedBatch<T> batch_normalize(Var<T> y, Var<T> log_gamma, Var<T> beta, double epsilon);
+
+}  // namespace pushforward

@@ -1,0 +1,143 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <pushforward/ops.hpp>
+#include <pushforward/random.hpp>
+#include <pushforward/tape.hpp>
+
+namespace pushforward {
+
+/// Which statistics normalisation layers use in the direction that computes them.
+enum class Statistics { running, minibatch };
+
+/// Statistics of one batch for every normalisation layer of a tree, by path name of the layer's first statistic.
+struct BatchStatistics {
+  struct Moments {
+    std::vector<double> mean;
+    std::vector<double> variance;
+  };
+  std::map<std::string, Moments> layers;
+};
+
+/// The same while a pass runs: by address. `nullptr` fields in a Pass mean: not asked for.
+template <Scalar T>
+struct CapturedStatistics {
+  std::vector<std::pair<const Tensor<T>*, BatchStatistics::Moments>> layers;
+  const BatchStatistics::Moments* find(const Tensor<T>* key) const {
+    for (const auto& [tensor, moments] : layers)
+      if (tensor == key) return &moments;
+    return nullptr;
+  }
+};
+
+/// New values that a training pass proposes for state; nothing changes before `commit`.
+template <Scalar T>
+struct Proposals {
+  std::vector<std::pair<const Tensor<T>*, std::vector<double>>> values;
+};
+
+/// What one evaluation of a tree needs, explicit: the tape, which statistics normalisation layers use, the context,
+/// the random numbers, and the rows that lie outside the support. There is no train or eval mode besides.
+template <Scalar T>
+class Pass {
+ public:
+  struct Settings {
+    Statistics statistics = Statistics::running;
+    /// Moments to use instead of either, captured by an earlier pass.
+    const CapturedStatistics<T>* captured = nullptr;
+    /// (N, C) on this tape; a default-made Var for none.
+    Var<T> context = {};
+    /// Random numbers for sampling, and for dropout (which is active exactly when `dropout` is given).
+    const RandomCall* noise = nullptr;
+    const RandomCall* dropout = nullptr;
+    /// Number of this batch's first row among all rows of the call.
+    Index first_row = 0;
+    Proposals<T>* proposals = nullptr;
+    CapturedStatistics<T>* capture = nullptr;
+  };
+
+  Pass(Tape<T>& tape, Settings settings);
+
+  Tape<T>& tape() const { return tape_; }
+  bool recording() const { return tape_.recording(); }
+  Index rows() const { return tape_.rows(); }
+  Statistics statistics() const { return settings_.statistics; }
+  const CapturedStatistics<T>* captured() const { return settings_.captured; }
+
+  bool has_context() const { return static_cast<bool>(settings_.context); }
+  Var<T> context() const { return settings_.context; }
+  /// Puts another context in its place and returns the old one, for parts that see a context of their own.
+  Var<T> exchange_context(Var<T> context) {
+    const Var<T> old = settings_.context;
+    settings_.context = context;
+    return old;
+  }
+
+  /// A parameter, or any other tensor of the tree, as a shared matrix.
+  Var<T> parameter(const Tensor<T>& tensor) { return tape_.parameter(tensor); }
+
+  // ---- random numbers: the value for a row depends on the seed, the call and the row's number alone
+  /// True if the pass can draw.
+  bool has_noise() const { return settings_.noise != nullptr; }
+  Var<T> normal(Index cols);
+  Var<T> uniform(Index cols);  ///< in the open interval (0, 1)
+  Var<T> logistic(Index cols);
+  Var<T> laplace(Index cols);
+  Var<T> cauchy(Index cols);
+  Var<T> exponential(Index cols);
+  /// Draws with a generator of the row's own: draw(generator) is called for each row and column in order.
+  template <class Draw>
+  Var<T> draw_each(Index cols, Draw draw) {
+    const Var<T> y = tape_.matrix(cols, false);
+    const Index first = first_drawn_row();
+    const Index slot = next_slot(1);
+    for (Index i = 0; i < tape_.padded_rows(); ++i) {
+      RowStream generator = noise().row(first + i, slot);
+      for (Index c = 0; c < cols; ++c) tape_.value(y, c)[i] = static_cast<T>(draw(generator));
+    }
+    return y;
+  }
+  /// x with each value set to zero with probability `rate` and scaled by 1/(1 - rate) otherwise; x itself if the pass
+  /// has no dropout stream or the rate is 0.
+  Var<T> dropout(Var<T> x, double rate);
+
+  // ---- rows outside the support
+  /// y where low < y < high (with `closed`: <=); other values mark their row as outside, are replaced by
+  /// `replacement`, and get no gradient. Infinite bounds are open ends.
+  Var<T> restrict_to(Var<T> y, double low, double high, T replacement, bool closed = false);
+  /// The same with bounds for each column.
+  Var<T> restrict_to(Var<T> y, std::span<const double> low, std::span<const double> high,
+                     std::span<const T> replacement, bool closed = false);
+  /// One byte for each row of this thread, not zero: outside.
+  std::uint8_t* outside() const { return outside_ + tape_.begin(); }
+
+  // ---- state
+  /// `value` becomes the content of `state` if the caller commits.
+  void propose(const Tensor<T>& state, std::span<const double> value);
+  /// Hands the batch's statistics of the layer whose first statistic is `key` to the caller, if asked for.
+  void capture(const Tensor<T>& key, std::span<const double> mean, std::span<const double> variance);
+
+ private:
+  const RandomCall& noise() const;
+  Index first_drawn_row() const { return settings_.first_row + tape_.begin(); }
+  Index next_slot(Index count) {
+    const Index slot = slot_;
+    slot_ += count;
+    return slot;
+  }
+
+  Tape<T>& tape_;
+  Settings settings_;
+  std::uint8_t* outside_;
+  Index slot_ = 0;
+};
+
+extern template class Pass<float>;
+extern template class Pass<double>;
+
+}  // namespace pushforward

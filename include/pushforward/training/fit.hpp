@@ -1,0 +1,169 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <iosfwd>
+#include <limits>
+#include <stop_token>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <pushforward/distribution.hpp>
+#include <pushforward/execution.hpp>
+#include <pushforward/training/losses.hpp>
+#include <pushforward/training/optimizer.hpp>
+#include <pushforward/training/schedule.hpp>
+
+namespace pushforward {
+
+/// Statistics that normalisation layers have when `fit` evaluates and when it ends.
+enum class EvaluationStatistics {
+  population,  ///< those of all training rows, computed by `calibrate` before each validation and at the end
+  running      ///< moving averages over the minibatches
+};
+
+/// What happens while a run goes on; one for each epoch.
+struct Progress {
+  Index epoch = 0;   ///< epochs done
+  Index epochs = 0;  ///< at most
+  Index step = 0;    ///< steps done
+  double train_loss = 0;       ///< mean over the rows of the epoch, each with the parameters of its step
+  double validation_loss = 0;  ///< NaN if this epoch had no validation
+  double learning_rate = 0;
+  double seconds = 0;
+  double seconds_left = 0;  ///< if all epochs run
+};
+/// "epoch 12/200  loss 3.2145  validation 3.3021  rate 0.001  14.2 s, about 220 s left"
+std::string to_text(const Progress& progress);
+
+/// How to fit; an aggregate: `fit(flow, data, {.epochs = 200, .batch_size = 256})`.
+template <Scalar T>
+struct FitOptions {
+  Index epochs = 200;
+  /// Rows of a step. A last batch below half this size joins the one before.
+  Index batch_size = 256;
+  double learning_rate = 1e-3;
+  Schedule schedule = {};  ///< ConstantSchedule, CosineSchedule or PlateauSchedule
+  Index warmup_steps = 0;  ///< the rate climbs linearly over the first steps
+  double weight_decay = 0;
+  AdamOptions adam = {};
+  /// Gradients with a larger Euclidean norm are scaled down to it. 0: never.
+  double clip_norm = 5;
+
+  /// (N, C), or one row for all, if the flow takes context.
+  MatrixView<const T> context = {};
+  /// One for each row, not negative. Only ratios matter; rows of weight 0 are left out.
+  VectorView<const double> weights = {};
+  bool allow_negative_weights = false;
+
+  /// Share of the rows that is set aside, at random, to choose the best parameters by. Unused with `validation`.
+  double validation_fraction = 0.1;
+  MatrixView<const T> validation = {};
+  MatrixView<const T> validation_context = {};
+  VectorView<const double> validation_weights = {};
+  Index validate_every = 1;  ///< epochs
+  /// Stop after this many epochs without a better validation loss; 0: never.
+  Index patience = 30;
+  double min_delta = 0;  ///< better means lower by more than this
+  EvaluationStatistics statistics = EvaluationStatistics::population;
+
+  /// Stop after this many steps in a row with a loss or gradient that is not finite. Such steps change nothing.
+  Index max_consecutive_skips = 50;
+  /// Minus log_prob if empty.
+  Loss<T> loss = {};
+  /// Adds uniform noise in [0, smallest step) to the columns that have repeated values, anew in each epoch.
+  bool dequantize = false;
+  /// Of the order of rows, the split, dropout and noise. The same seed gives the same bits for any number of threads.
+  std::uint64_t seed = 0;
+  /// fit_reverse_kl only: steps of what is called an epoch.
+  Index steps_per_epoch = 100;
+
+  Run execution = {};
+  /// Called after each epoch; false cancels.
+  std::function<bool(const Progress&)> callback = {};
+  std::ostream* progress = nullptr;  ///< gets a line for each epoch
+  /// Looked at before each step and between tiles of an evaluation.
+  std::stop_token cancel = {};
+
+  /// File to continue from after an interruption; empty: none. Written whole or not at all.
+  std::filesystem::path checkpoint = {};
+  Index checkpoint_every = 1;        ///< epochs; 0: only by steps and at the end
+  Index checkpoint_every_steps = 0;  ///< 0: only by epochs
+  /// Continue from `checkpoint` if the file exists, else start. The end is the same to the bit as without a stop.
+  bool resume = false;
+};
+
+enum class StopReason { completed, early_stopping, cancelled, non_finite };
+
+struct MeanLogLikelihood {
+  double mean = std::numeric_limits<double>::quiet_NaN();  ///< nats per row; weighted if there are weights
+  double standard_error = std::numeric_limits<double>::quiet_NaN();
+};
+
+/// Repeated values of a data column.
+struct RepeatedValues {
+  double share = 0;          ///< of the rows whose value occurs in an earlier row
+  double smallest_step = 0;  ///< between different values
+};
+
+/// What came of a fit.
+struct FitReport {
+  /// One entry for each epoch; the validation loss is NaN in epochs without validation.
+  std::vector<double> train_loss;
+  std::vector<double> validation_loss;
+  std::vector<double> learning_rate;
+  /// The epoch, from 0, whose parameters the flow has; -1: those of the last step.
+  Index best_epoch = -1;
+  StopReason stop_reason = StopReason::completed;
+  std::string stop_text;
+  Index steps = 0;          ///< skipped ones included
+  Index skipped_steps = 0;  ///< loss or gradient was not finite
+  double seconds = 0;       ///< an interrupted run's earlier parts included
+  Index train_rows = 0;
+  Index validation_rows = 0;
+  /// Of the final flow; NaN after a cancel, and where there is no such set.
+  MeanLogLikelihood train;
+  MeanLogLikelihood validation;
+  /// Mean log-likelihood of the Gaussian with mean and covariance of the training rows, on the validation rows, or on
+  /// the training rows where there are none. NaN if the covariance is singular or has more than 1000 columns.
+  double gaussian_baseline = std::numeric_limits<double>::quiet_NaN();
+  /// -mean / (D log 2) of validation, or of training where there is none.
+  double bits_per_dimension = std::numeric_limits<double>::quiet_NaN();
+  std::vector<RepeatedValues> repeated_values;  ///< for each column
+  std::vector<std::string> warnings;
+};
+/// Some lines for people.
+std::string to_text(const FitReport& report);
+
+/// Changes the parameters of `flow` so that it fits the rows of `data`, (N, dim); by maximum likelihood unless
+/// `options.loss` says otherwise.
+///
+/// Each step is one of Adam on the mean loss of a batch. Row i counts by its weight over the mean weight of all
+/// training rows. Normalisation layers use the statistics of the batch, which weights have no part in; layers that
+/// start from data (ActNorm) do so before the first step. Penalties that parameters carry are added to the loss.
+/// At the end the flow has the parameters of the best validation, or of the last step where there is no validation.
+///
+/// The flow must not be used by others meanwhile. Rows are copied once if the data is stored by columns.
+///
+/// @throws ShapeError   if sizes do not fit.
+/// @throws DomainError  if there are no rows, a value or weight is not finite, a row lies outside the support, the
+///                      weights do not sum to more than 0, or an option is out of range; the text names row and column.
+/// @throws IoError      if the checkpoint cannot be written or read, or belongs to another run: names what differs.
+template <Scalar T>
+FitReport fit(Distribution<T>& flow, std::type_identity_t<MatrixView<const T>> data,
+              const std::type_identity_t<FitOptions<T>>& options = {});
+
+/// Changes the parameters of `flow` so that its samples follow `target`, a log density up to a constant, by minimising
+/// KL(flow || target) over samples of `batch_size` rows.
+///
+/// Normalisation layers use running statistics. The flow must be reparameterized; its sampling direction is used.
+/// Of the options, those about data, validation and weights have no effect. A loss is an estimate of the divergence up
+/// to the target's constant.
+/// @throws NotImplemented  if the flow's samples have no gradient.
+template <Scalar T>
+FitReport fit_reverse_kl(Distribution<T>& flow, std::type_identity_t<Target<T>> target,
+                         const std::type_identity_t<FitOptions<T>>& options = {});
+
+}  // namespace pushforward

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <pushforward/bijectors/column_supports.hpp>
+#include <pushforward/bijectors/standardize.hpp>
+#include <pushforward/distributions/standardized_context.hpp>
+#include <pushforward/training/fit.hpp>
+#include <pushforward/transformed_distribution.hpp>
+
+namespace pushforward {
+
+/// What `prepare` puts around a flow.
+struct PrepareOptions {
+  Standardization standardize = Standardization::mean_std;
+  Standardization standardize_context = Standardization::mean_std;
+  /// Where the values of each column live: `real_line`, `positive`, `{low, high}`, ...; empty: all on the real line.
+  std::vector<Interval> supports = {};
+};
+
+/// A model of raw data around a flow: y = supports(standardize(x)) for x drawn from `flow`, so that the flow itself
+/// sees columns of location 0 and scale 1 on the real line, and context likewise. All of it is in the model: its
+/// log_prob is that of the raw data, and it is saved with the model.
+///
+///     const FitOptions<double> options{.epochs = 100, .context = context};
+///     auto model = prepare(maf<double>(4, {.context_dim = 2}), data, {.supports = {...}}, options);
+///     const FitReport report = fit(model, data, options);
+///
+/// Locations and scales are computed from the rows that `fit` will train on with the same options (split, weights,
+/// dequantisation), so nothing of the validation rows leaks into the model.
+/// @throws ShapeError, DomainError  as `fit`; also if a value lies outside the support of its column.
+template <Scalar T>
+TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, std::type_identity_t<MatrixView<const T>> data,
+                                   const PrepareOptions& prepare_options = {},
+                                   const std::type_identity_t<FitOptions<T>>& options = {});
+
+namespace detail {
+template <Scalar T>
+T scalar_of(const Distribution<T>&);
+}  // namespace detail
+
+template <class Flow, Scalar T = decltype(detail::scalar_of(std::declval<const Flow&>()))>
+TransformedDistribution<T> prepare(Flow flow, std::type_identity_t<MatrixView<const T>> data,
+                                   const PrepareOptions& prepare_options = {},
+                                   const std::type_identity_t<FitOptions<T>>& options = {}) {
+  return prepare(Poly<Distribution<T>>(std::move(flow)), data, prepare_options, options);
+}
+
+}  // namespace pushforward

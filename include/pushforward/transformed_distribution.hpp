@@ -1,0 +1,50 @@
+#pragma once
+
+#include <pushforward/bijector.hpp>
+#include <pushforward/distribution.hpp>
+
+namespace pushforward {
+
+/// The distribution of y = forward(x) for x drawn from `base`.
+///
+/// log_prob(y) = base.log_prob(x) + log_det, with x and log_det from one call of inverse(y) and one set of statistics.
+///
+/// @par Shapes  y: (N, dim); the context goes to the bijector and the base alike.
+/// @par Cost    log_prob: one inverse; sample and sample_and_log_prob: one forward, no inverse.
+/// @source Papamakarios et al. 2021, eq. 2.
+template <Scalar T>
+class TransformedDistribution final : public Distribution<T> {
+ public:
+  /// @throws ShapeError  if the parts differ in dim or ask for different numbers of context columns.
+  TransformedDistribution(Poly<Distribution<T>> base, Poly<Bijector<T>> bijector);
+  TransformedDistribution(const Description& d, const class Registry& registry);
+
+  const Distribution<T>& base() const { return *base_; }
+  Distribution<T>& base() { return *base_; }
+  const Bijector<T>& bijector() const { return *bijector_; }
+  Bijector<T>& bijector() { return *bijector_; }
+
+ private:
+  Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  Var<T> do_sample(Pass<T>& pass) const override;
+  Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const override;
+  bool do_is_reparameterized() const override { return base_->is_reparameterized(); }
+  std::vector<Interval> do_support() const override;
+  Eigen::VectorXd do_mean() const override;
+  Eigen::VectorXd do_variance() const override;
+  Eigen::MatrixXd do_covariance() const override;
+  Eigen::VectorXd do_mode() const override;
+  double do_entropy() const override;
+  double do_tail(typename Distribution<T>::Tail tail, double y, Index column) const override;
+  double do_quantile(double p, bool complement, Index column) const override;
+  void do_visit(Visitor<T>& v) const override;
+  Description do_describe() const override;
+
+  Poly<Distribution<T>> base_;
+  Poly<Bijector<T>> bijector_;
+};
+
+extern template class TransformedDistribution<float>;
+extern template class TransformedDistribution<double>;
+
+}  // namespace pushforward

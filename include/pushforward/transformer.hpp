@@ -1,0 +1,44 @@
+#pragma once
+
+#include <span>
+
+#include <pushforward/component.hpp>
+#include <pushforward/ops.hpp>
+#include <pushforward/pass.hpp>
+
+namespace pushforward {
+
+/// A family of increasing scalar maps whose parameters a conditioner computes: the part that couplings and
+/// autoregressive maps share. `params[p]` holds parameter p of each element, shaped as x.
+///
+/// Raw parameters are unconstrained; all zero is the identity.
+template <Scalar T>
+class Transformer : public Component<T> {
+ public:
+  struct Elements {
+    Var<T> value;
+    Var<T> log_derivative;  ///< default-made: 0
+  };
+  /// Raw parameters per element.
+  Index multiplier() const { return multiplier_; }
+  Elements forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const {
+    return do_forward(pass, x, params);
+  }
+  Elements inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const {
+    return do_inverse(pass, y, params);
+  }
+  /// Largest |log derivative|, or infinity.
+  double log_scale_bound() const { return do_log_scale_bound(); }
+
+ protected:
+  Transformer(std::string name, Index multiplier) : Component<T>(std::move(name)), multiplier_(multiplier) {}
+
+ private:
+  virtual Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const = 0;
+  virtual Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const = 0;
+  virtual double do_log_scale_bound() const = 0;
+
+  Index multiplier_;
+};
+
+}  // namespace pushforward

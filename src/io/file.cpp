@@ -1,0 +1,251 @@
+#include "file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <pushforward/error.hpp>
+#include <system_error>
+#include <utility>
+
+namespace pushforward::detail {
+namespace {
+
+[[noreturn]] void fail(std::string_view name, std::string_view action, int error) {
+  throw IoError(fmt::format("{}: cannot {}: {}", name, action, std::generic_category().message(error)));
+}
+
+// One call moves at most this much: the kernel's own limit is just below 2 GiB.
+constexpr std::size_t kLargestTransfer = std::size_t{1} << 30;
+
+}  // namespace
+
+std::string show(std::string_view text) {
+  constexpr std::size_t kLongest = 40;
+  std::string out = "\"";
+  for (std::size_t i = 0; i < text.size() && i < kLongest; ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += static_cast<char>(c);
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (c < 0x20 || c == 0x7f) {
+      out += fmt::format("\\x{:02x}", c);
+    } else {
+      out += static_cast<char>(c);
+    }
+  }
+  if (text.size() > kLongest) out += "...";
+  return out + '"';
+}
+
+std::string shape_text(const std::vector<Index>& shape) {
+  constexpr std::size_t kMost = 8;
+  std::string out = "(";
+  for (std::size_t i = 0; i < shape.size() && i < kMost; ++i) out += fmt::format("{}{}", i == 0 ? "" : ", ", shape[i]);
+  if (shape.size() > kMost) out += ", ...";
+  if (shape.size() == 1) out += ",";
+  return out + ")";
+}
+
+std::optional<std::uint64_t> checked_product(std::uint64_t a, std::uint64_t b) {
+  if (a != 0 && b > std::numeric_limits<std::uint64_t>::max() / a) return std::nullopt;
+  return a * b;
+}
+
+std::optional<std::uint64_t> checked_count(const std::vector<Index>& shape, std::uint64_t item_size) {
+  constexpr auto kLargest = static_cast<std::uint64_t>(std::numeric_limits<Index>::max());
+  std::uint64_t bytes = item_size;
+  bool empty = false;
+  for (const Index extent : shape) {
+    if (extent < 0) return std::nullopt;
+    if (extent == 0) {
+      empty = true;
+      continue;
+    }
+    const auto next = checked_product(bytes, static_cast<std::uint64_t>(extent));
+    if (!next || *next > kLargest) return std::nullopt;
+    bytes = *next;
+  }
+  return empty ? 0 : bytes / item_size;
+}
+
+InputFile::InputFile(const std::filesystem::path& path) : name_(path.string()), owns_(true) {
+  do {
+    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  } while (descriptor_ < 0 && errno == EINTR);
+  if (descriptor_ < 0) fail(name_, "open for reading", errno);
+  struct stat info {};
+  int error = ::fstat(descriptor_, &info) == 0 ? 0 : errno;
+  if (error == 0 && S_ISDIR(info.st_mode)) error = EISDIR;
+  if (error != 0) {
+    ::close(descriptor_);
+    fail(name_, "open for reading", error);
+  }
+  regular_ = S_ISREG(info.st_mode);
+  size_ = regular_ ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+InputFile InputFile::standard_input() {
+  InputFile file;
+  file.name_ = "standard input";
+  file.descriptor_ = STDIN_FILENO;
+  return file;
+}
+
+InputFile::InputFile(InputFile&& other) noexcept
+    : name_(std::move(other.name_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      owns_(std::exchange(other.owns_, false)),
+      regular_(other.regular_),
+      size_(other.size_) {}
+
+InputFile::~InputFile() {
+  if (owns_ && descriptor_ >= 0) ::close(descriptor_);
+}
+
+std::size_t InputFile::read(void* data, std::size_t size) {
+  for (;;) {
+    const ssize_t got = ::read(descriptor_, data, std::min(size, kLargestTransfer));
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) fail(name_, "read", errno);
+  }
+}
+
+void InputFile::read_at(std::uint64_t offset, void* data, std::size_t size) const {
+  auto* to = static_cast<char*>(data);
+  while (size > 0) {
+    const ssize_t got = ::pread(descriptor_, to, std::min(size, kLargestTransfer), static_cast<off_t>(offset));
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      fail(name_, "read", errno);
+    }
+    if (got == 0) throw IoError(fmt::format("{}: cannot read: the file became shorter while it was read", name_));
+    to += got;
+    offset += static_cast<std::uint64_t>(got);
+    size -= static_cast<std::size_t>(got);
+  }
+}
+
+std::vector<std::byte> read_file(const std::filesystem::path& path) {
+  InputFile file(path);
+  return read_file(file);
+}
+
+std::vector<std::byte> read_file(InputFile& file) {
+  // One byte more than the size, so that the end is seen without growing; pipes and /proc report size 0.
+  std::vector<std::byte> out(static_cast<std::size_t>(file.size()) + 1);
+  std::size_t used = 0;
+  for (;;) {
+    if (used == out.size()) out.resize(std::max<std::size_t>(out.size() * 2, 65536));
+    const std::size_t got = file.read(out.data() + used, out.size() - used);
+    if (got == 0) break;
+    used += got;
+  }
+  out.resize(used);
+  return out;
+}
+
+AtomicFile::AtomicFile(const std::filesystem::path& path) : name_(path.string()), target_(path), owns_(true) {
+  constexpr std::string_view kAction = "open for writing";
+  if (path.empty()) fail("\"\"", kAction, ENOENT);
+  struct stat info {};
+  bool exists = ::stat(path.c_str(), &info) == 0;
+  if (!exists && errno != ENOENT) fail(name_, kAction, errno);
+  if (exists && S_ISDIR(info.st_mode)) fail(name_, kAction, EISDIR);
+  if (exists && !S_ISREG(info.st_mode)) {
+    do {
+      descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    } while (descriptor_ < 0 && errno == EINTR);
+    if (descriptor_ < 0) fail(name_, kAction, errno);
+    return;
+  }
+  // A file that may not be written is not replaced either, although the folder would allow it.
+  if (exists && ::access(path.c_str(), W_OK) != 0) fail(name_, kAction, errno);
+  if (std::error_code error; std::filesystem::is_symlink(path, error)) {
+    target_ = std::filesystem::weakly_canonical(path, error);
+    if (error) fail(name_, kAction, error.value());
+  }
+  for (int attempt = 0; descriptor_ < 0; ++attempt) {
+    temporary_ = target_.parent_path() / fmt::format(".pushforward-{}-{}.tmp", ::getpid(), attempt);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 && (errno != EEXIST || attempt == 9999) && errno != EINTR) fail(name_, kAction, errno);
+  }
+  // The mode is kept as far as the system lets us: a failure here is no reason to lose the data.
+  if (exists) static_cast<void>(::fchmod(descriptor_, info.st_mode & 07777));
+}
+
+AtomicFile AtomicFile::standard_output() {
+  AtomicFile file;
+  file.name_ = "standard output";
+  file.descriptor_ = STDOUT_FILENO;
+  return file;
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : name_(std::move(other.name_)),
+      target_(std::move(other.target_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      owns_(std::exchange(other.owns_, false)) {}
+
+AtomicFile::~AtomicFile() { close_and_remove(); }
+
+void AtomicFile::close_and_remove() noexcept {
+  if (owns_ && descriptor_ >= 0) ::close(descriptor_);
+  descriptor_ = -1;
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  temporary_.clear();
+}
+
+void AtomicFile::write(const void* data, std::size_t size) {
+  if (descriptor_ < 0) throw IoError(name_ + ": cannot write: the file is closed");
+  const auto* from = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t put = ::write(descriptor_, from, std::min(size, kLargestTransfer));
+    if (put < 0) {
+      if (errno == EINTR) continue;
+      const int error = errno;
+      close_and_remove();
+      fail(name_, "write", error);
+    }
+    from += put;
+    size -= static_cast<std::size_t>(put);
+  }
+}
+
+void AtomicFile::commit() {
+  if (descriptor_ < 0) throw IoError(name_ + ": cannot write: the file is closed");
+  if (temporary_.empty()) {  // a device, a pipe or standard output: nothing to synchronise or to rename
+    const int error = owns_ && ::close(descriptor_) != 0 ? errno : 0;
+    descriptor_ = -1;
+    if (error != 0) fail(name_, "write", error);
+    return;
+  }
+  int error = ::fsync(descriptor_) == 0 ? 0 : errno;
+  if (::close(std::exchange(descriptor_, -1)) != 0 && error == 0) error = errno;
+  if (error == 0 && ::rename(temporary_.c_str(), target_.c_str()) != 0) error = errno;
+  if (error != 0) {
+    close_and_remove();
+    fail(name_, "write", error);
+  }
+  temporary_.clear();
+  // The new name itself must reach the disk. Some file systems cannot do it and say EINVAL.
+  const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
+  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return;  // a folder that may be written but not read: the file is in place
+  error = ::fsync(directory) == 0 ? 0 : errno;
+  ::close(directory);
+  if (error != 0 && error != EINVAL && error != ENOTSUP && error != EROFS) fail(name_, "synchronise the folder", error);
+}
+
+}  // namespace pushforward::detail

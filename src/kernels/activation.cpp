@@ -1,0 +1,198 @@
+// Activations and what they add to the gradient of their input.
+
+#include "kernels/dispatch.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/activation.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/math-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace pushforward::kernels {
+namespace HWY_NAMESPACE {
+namespace {  // names such as `fill` occur in several sources
+
+// value(x) = a(x); backward(x, y, gy, gx) = gx + gy a'(x). Comparisons are arranged so that NaN stays NaN.
+
+template <class T>
+HWY_INLINE auto not_positive(Vec<T> x) {
+  return hn::Le(x, hn::Zero(hn::ScalableTag<T>()));
+}
+
+template <class T>
+struct Identity {
+  static HWY_INLINE Vec<T> value(Vec<T> x) { return x; }
+  static HWY_INLINE Vec<T> backward(Vec<T>, Vec<T>, Vec<T> gy, Vec<T> gx) { return hn::Add(gx, gy); }
+};
+
+template <class T>
+struct Relu {
+  static HWY_INLINE Vec<T> value(Vec<T> x) { return hn::IfThenZeroElse(not_positive<T>(x), x); }
+  // The derivative at 0 is 0. Selected, not multiplied: the gradient of an inactive unit does not count even if it is
+  // not finite.
+  static HWY_INLINE Vec<T> backward(Vec<T> x, Vec<T>, Vec<T> gy, Vec<T> gx) {
+    return hn::Add(gx, hn::IfThenZeroElse(not_positive<T>(x), gy));
+  }
+};
+
+template <class T>
+struct LeakyRelu {
+  static HWY_INLINE Vec<T> slope(Vec<T> x) {
+    const hn::ScalableTag<T> d;
+    return hn::IfThenElse(not_positive<T>(x), hn::Set(d, T(0.01)), hn::Set(d, T(1)));
+  }
+  static HWY_INLINE Vec<T> value(Vec<T> x) { return hn::Mul(x, slope(x)); }
+  static HWY_INLINE Vec<T> backward(Vec<T> x, Vec<T>, Vec<T> gy, Vec<T> gx) { return hn::MulAdd(gy, slope(x), gx); }
+};
+
+template <class T>
+struct Elu {
+  static HWY_INLINE Vec<T> value(Vec<T> x) { return hn::IfThenElse(not_positive<T>(x), expm1<T>(x), x); }
+  static HWY_INLINE Vec<T> backward(Vec<T> x, Vec<T> y, Vec<T> gy, Vec<T> gx) {
+    const Vec<T> one = hn::Set(hn::ScalableTag<T>(), T(1));
+    return hn::MulAdd(gy, hn::IfThenElse(not_positive<T>(x), hn::Add(y, one), one), gx);
+  }
+};
+
+template <class T>
+struct Gelu {
+  static HWY_INLINE Vec<T> value(Vec<T> x) {
+    Vec<T> gauss;
+    const Vec<T> cdf = normal_cdf<T>(x, gauss);
+    return hn::Mul(at_least<T>(x, std::numeric_limits<T>::lowest()), cdf);  // -inf gives -0, not -inf * 0
+  }
+  static HWY_INLINE Vec<T> backward(Vec<T> x, Vec<T>, Vec<T> gy, Vec<T> gx) {
+    const hn::ScalableTag<T> d;
+    Vec<T> gauss;
+    const Vec<T> cdf = normal_cdf<T>(x, gauss);
+    // Beyond 40 the density is 0 and only 0 * inf is to be avoided.
+    const Vec<T> bounded = at_least<T>(at_most<T>(x, T(40)), T(-40));
+    const Vec<T> density = hn::Mul(gauss, hn::Set(d, T(0.39894228040143267794)));
+    return hn::MulAdd(gy, hn::MulAdd(bounded, density, cdf), gx);
+  }
+};
+
+template <class T>
+struct Silu {
+  static HWY_INLINE Vec<T> value(Vec<T> x) {
+    return hn::Mul(at_least<T>(x, std::numeric_limits<T>::lowest()), sigmoid<T>(x));
+  }
+  static HWY_INLINE Vec<T> backward(Vec<T> x, Vec<T>, Vec<T> gy, Vec<T> gx) {
+    const hn::ScalableTag<T> d;
+    const Vec<T> one = hn::Set(d, T(1));
+    const Vec<T> e = exp_bounded_above<T>(hn::Neg(hn::Abs(x)));
+    const Vec<T> larger = hn::Div(one, hn::Add(one, e));
+    const Vec<T> smaller = hn::Mul(e, larger);
+    const auto left = hn::Lt(x, hn::Zero(d));
+    const Vec<T> s = hn::IfThenElse(left, smaller, larger);
+    const Vec<T> complement = hn::IfThenElse(left, larger, smaller);
+    const Vec<T> bounded = at_least<T>(at_most<T>(x, T(1000)), T(-1000));  // beyond, s (1 - s) is 0
+    return hn::MulAdd(gy, hn::MulAdd(hn::Mul(bounded, s), complement, s), gx);
+  }
+};
+
+template <class T>
+struct Tanh {
+  static HWY_INLINE Vec<T> value(Vec<T> x) { return tanh<T>(x); }
+  static HWY_INLINE Vec<T> backward(Vec<T>, Vec<T> y, Vec<T> gy, Vec<T> gx) {
+    const Vec<T> one = hn::Set(hn::ScalableTag<T>(), T(1));
+    return hn::MulAdd(gy, hn::Mul(hn::Sub(one, y), hn::Add(one, y)), gx);
+  }
+};
+
+template <class T>
+struct Sigmoid {
+  static HWY_INLINE Vec<T> value(Vec<T> x) { return sigmoid<T>(x); }
+  static HWY_INLINE Vec<T> backward(Vec<T>, Vec<T> y, Vec<T> gy, Vec<T> gx) {
+    return hn::MulAdd(gy, hn::Mul(y, hn::Sub(hn::Set(hn::ScalableTag<T>(), T(1)), y)), gx);
+  }
+};
+
+template <class T>
+struct Softplus {
+  static HWY_INLINE Vec<T> value(Vec<T> x) { return softplus<T>(x); }
+  static HWY_INLINE Vec<T> backward(Vec<T> x, Vec<T>, Vec<T> gy, Vec<T> gx) {
+    return hn::MulAdd(gy, sigmoid<T>(x), gx);
+  }
+};
+
+template <class T, template <class> class A>
+struct Value {
+  HWY_INLINE Vec<T> operator()(Vec<T> x) { return A<T>::value(x); }
+};
+template <class T, template <class> class A>
+struct Backward {
+  HWY_INLINE Vec<T> operator()(Vec<T> x, Vec<T> y, Vec<T> gy, Vec<T> gx) { return A<T>::backward(x, y, gy, gx); }
+};
+
+template <class T>
+void activation(Activation a, const T* x, T* y, Index n) {
+  switch (a) {
+    case Activation::identity:
+      return map(Value<T, Identity>(), y, n, x);
+    case Activation::relu:
+      return map(Value<T, Relu>(), y, n, x);
+    case Activation::leaky_relu:
+      return map(Value<T, LeakyRelu>(), y, n, x);
+    case Activation::elu:
+      return map(Value<T, Elu>(), y, n, x);
+    case Activation::gelu:
+      return map(Value<T, Gelu>(), y, n, x);
+    case Activation::silu:
+      return map(Value<T, Silu>(), y, n, x);
+    case Activation::tanh:
+      return map(Value<T, Tanh>(), y, n, x);
+    case Activation::sigmoid:
+      return map(Value<T, Sigmoid>(), y, n, x);
+    case Activation::softplus:
+      return map(Value<T, Softplus>(), y, n, x);
+  }
+}
+
+template <class T>
+void activation_backward(Activation a, const T* x, const T* y, const T* gy, T* gx, Index n) {
+  const T* old = gx;
+  switch (a) {
+    case Activation::identity:
+      return map(Backward<T, Identity>(), gx, n, x, y, gy, old);
+    case Activation::relu:
+      return map(Backward<T, Relu>(), gx, n, x, y, gy, old);
+    case Activation::leaky_relu:
+      return map(Backward<T, LeakyRelu>(), gx, n, x, y, gy, old);
+    case Activation::elu:
+      return map(Backward<T, Elu>(), gx, n, x, y, gy, old);
+    case Activation::gelu:
+      return map(Backward<T, Gelu>(), gx, n, x, y, gy, old);
+    case Activation::silu:
+      return map(Backward<T, Silu>(), gx, n, x, y, gy, old);
+    case Activation::tanh:
+      return map(Backward<T, Tanh>(), gx, n, x, y, gy, old);
+    case Activation::sigmoid:
+      return map(Backward<T, Sigmoid>(), gx, n, x, y, gy, old);
+    case Activation::softplus:
+      return map(Backward<T, Softplus>(), gx, n, x, y, gy, old);
+  }
+}
+
+template <class T>
+void fill(Table<T>& table) {
+  table.activation = &activation<T>;
+  table.activation_backward = &activation_backward<T>;
+}
+
+}  // namespace
+
+void fill_activations_f32(Table<float>& table) { fill(table); }
+void fill_activations_f64(Table<double>& table) { fill(table); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace pushforward::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pushforward::kernels {
+PUSHFORWARD_EXPORT_FILL(fill_activations)
+}  // namespace pushforward::kernels
+#endif

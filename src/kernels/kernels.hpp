@@ -1,0 +1,115 @@
+#pragma once
+
+// Pointer-and-stride kernels, compiled once for every instruction set that Highway targets and chosen at run time.
+//
+// Contract of all row kernels: a batch is stored feature by feature (column-major), every column starts on a 64-byte
+// boundary, and row counts are padded to a multiple of `row_block`; kernels work on whole blocks, so `n` is a multiple
+// of `row_block` unless the name says otherwise. What a kernel writes for a row depends neither on the row's position
+// nor on the number of rows; every sum runs in one fixed order.
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <pushforward/views.hpp>
+
+namespace pushforward::kernels {
+
+/// Rows are padded to this many; also the number of virtual lanes of every sum over rows.
+inline constexpr Index row_block = 16;
+
+enum class Activation : std::uint8_t { identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus };
+
+/// Weights of a linear map whose output `o` reads the inputs [0, prefix[o]) only; the row of output `o` lies at
+/// `weights + offset[o]`. A dense (outputs, inputs) row-major matrix is prefix[o] = inputs, offset[o] = o * inputs.
+template <class T>
+struct Staircase {
+  const T* weights;
+  const Index* prefix;
+  const Index* offset;
+};
+
+struct Moments {
+  double mean;
+  double m2;  ///< sum of squared deviations from the mean
+};
+
+/// The kernels of one scalar type for one instruction set.
+template <class T>
+struct Table {
+  const char* instruction_set;  ///< "AVX3", "AVX2", "SSE4", ... as Highway names it
+
+  // y = f(x), elementwise over n contiguous values; x == y allowed.
+  void (*exp)(const T* x, T* y, Index n);
+  void (*log)(const T* x, T* y, Index n);
+  void (*log1p)(const T* x, T* y, Index n);
+  void (*expm1)(const T* x, T* y, Index n);
+  void (*tanh)(const T* x, T* y, Index n);
+  void (*sigmoid)(const T* x, T* y, Index n);
+  void (*softplus)(const T* x, T* y, Index n);  ///< max(x, 0) + log1p(exp(-|x|))
+  void (*erf)(const T* x, T* y, Index n);
+  void (*sqrt)(const T* x, T* y, Index n);
+
+  // y = a(x); gx += gy * a'(x), where the derivative may use x, y or both.
+  void (*activation)(Activation a, const T* x, T* y, Index n);
+  void (*activation_backward)(Activation a, const T* x, const T* y, const T* gy, T* gx, Index n);
+
+  // Arithmetic over n contiguous values.
+  void (*add)(const T* a, const T* b, T* y, Index n);              ///< y = a + b
+  void (*subtract)(const T* a, const T* b, T* y, Index n);         ///< y = a - b
+  void (*multiply)(const T* a, const T* b, T* y, Index n);         ///< y = a * b
+  void (*divide)(const T* a, const T* b, T* y, Index n);           ///< y = a / b
+  void (*scale_shift)(const T* x, T scale, T shift, T* y, Index n);  ///< y = fma(x, scale, shift)
+  void (*accumulate)(const T* g, T* y, Index n);                   ///< y += g
+  void (*axpy)(T a, const T* x, T* y, Index n);                    ///< y = fma(a, x, y)
+  void (*multiply_accumulate)(const T* a, const T* b, T* y, Index n);  ///< y = fma(a, b, y)
+
+  // Between T and the double columns (log_det, log_prob).
+  void (*accumulate_column)(const T* x, double* column, Index n);                 ///< column += x
+  void (*spread_column)(const double* gradient, T* gx, Index n);                  ///< gx += T(gradient)
+
+  // Sums over rows: any n >= 0; virtual lane i % row_block, lanes merged in ascending order, in double.
+  double (*sum)(const T* x, Index n);
+  double (*dot)(const T* x, const T* y, Index n);
+  /// Mean and centred second moment, optionally with weights w >= 0 (w == nullptr: all one; then the sum of weights
+  /// is n). Shifted sums per tile of 128 rows, tiles merged in double in row order; relative error of the variance
+  /// below 1e-5 in float at mean / std = 1e4.
+  Moments (*moments)(const T* x, const T* w, Index n);
+
+  /// y[:, o] = bias[o] + sum_k x[:, k] w[o, k] for o in [begin, end); bias may be null (0); with `accumulate` the sum
+  /// starts from y[:, o] instead (bias ignored). One fma chain per output in ascending k. `scratch` holds
+  /// scratch_size(max prefix) values of T.
+  void (*linear)(Index n, const T* x, Index ldx, Staircase<T> w, Index begin, Index end, const T* bias, bool accumulate,
+                 T* y, Index ldy, T* scratch);
+  /// gx[:, k] += sum_{o in [begin, end), k < prefix[o]} gy[:, o] w[o, k], one chain per k in ascending o;
+  /// `inputs` = number of columns of gx.
+  void (*linear_backward_input)(Index n, const T* gy, Index ldgy, Staircase<T> w, Index begin, Index end, Index inputs,
+                                T* gx, Index ldgx, T* scratch);
+  /// gw[o, k] += sum_{i < n} gy[i, o] x[i, k] for o in [begin, end), k < prefix[o]; gw has the layout of the weights;
+  /// gbias[o] += sum_i gy[i, o] unless null. Any n >= 0 (no padding is read as data); one chain per weight in row order.
+  void (*linear_backward_weight)(Index n, const T* gy, Index ldgy, const T* x, Index ldx, const Index* prefix,
+                                 const Index* offset, Index begin, Index end, T* gw, T* gbias, T* scratch);
+  /// Values of T that `scratch` must hold for maps with at most `inputs` inputs.
+  Index (*scratch_size)(Index inputs);
+
+  /// One Adam step over n contiguous values (any n): m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+  /// p -= rate * ((m / c1) / (sqrt(v / c2) + eps) + decay * p), g = grad * grad_scale.
+  void (*adam)(T* p, T* m, T* v, const T* grad, Index n, T grad_scale, T rate, T b1, T b2, T c1, T c2, T eps, T decay);
+};
+
+/// The table for this machine, chosen at the first call: the best instruction set that the processor has, or the one
+/// named by the environment variable PUSHFORWARD_INSTRUCTION_SET (for example AVX2, SSE4, SSSE3, SSE2; an unknown or
+/// unavailable name throws DomainError naming the available ones).
+template <class T>
+const Table<T>& table();
+
+/// The tables that this machine can run, best first.
+template <class T>
+std::vector<const Table<T>*> available_tables();
+
+/// The table of one instruction set, in any case ("AVX512" is Highway's AVX3); the best one for an empty name.
+/// Throws DomainError naming the available ones.
+template <class T>
+const Table<T>& table_named(std::string_view name);
+
+}  // namespace pushforward::kernels

@@ -1,0 +1,29 @@
+#include <pushforward/nn/network.hpp>
+
+#include <pushforward/error.hpp>
+
+namespace pushforward {
+
+template <Scalar T>
+Network<T>::Network(std::string name, Index inputs, Index outputs, Index context_dim)
+    : Component<T>(std::move(name)), inputs_(inputs), outputs_(outputs), context_dim_(context_dim) {
+  if (inputs < 0 || outputs < 1 || context_dim < 0 || inputs + context_dim < 1)
+    throw ShapeError(this->name() + ": expected at least one input or context column and one output, got " +
+                     std::to_string(inputs) + ", " + std::to_string(context_dim) + " and " + std::to_string(outputs));
+}
+
+template <Scalar T>
+Var<T> Network<T>::operator()(Pass<T>& pass, Var<T> x) const {
+  if (x.cols() != inputs_)
+    throw ShapeError(this->name() + ": expected " + std::to_string(inputs_) + " inputs, got " +
+                     std::to_string(x.cols()));
+  if (context_dim_ > 0 && (!pass.has_context() || pass.context().cols() != context_dim_))
+    throw ShapeError(this->name() + ": expected a context of " + std::to_string(context_dim_) + " columns, got " +
+                     std::to_string(pass.has_context() ? pass.context().cols() : 0));
+  return do_evaluate(pass, x);
+}
+
+template class Network<float>;
+template class Network<double>;
+
+}  // namespace pushforward

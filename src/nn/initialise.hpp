@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include <pushforward/nn/dense.hpp>
+#include <pushforward/tensor.hpp>
+
+namespace pushforward {
+
+/// Fills weights and bias of a layer with the given fan-in from a named stream of the seed.
+template <Scalar T>
+void initialise(Tensor<T>& weight, Tensor<T>& bias, Index inputs, Index outputs, Initialisation start,
+                std::uint64_t seed, std::string_view stream);
+
+/// Names in descriptions.
+inline const char* initialisation_name(Initialisation start) {
+  return start == Initialisation::paper ? "paper" : start == Initialisation::he ? "he" : "glorot";
+}
+
+/// @throws DomainError  if a dropout rate is not in [0, 1).
+void check_dropout(const char* where, double rate);
+
+}  // namespace pushforward

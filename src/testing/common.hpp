@@ -1,0 +1,272 @@
+#pragma once
+
+// What the contracts share: collecting failures, points of a domain, comparison of bits, recorded evaluations.
+
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <pushforward/registry.hpp>
+#include <pushforward/testing/gradient_check.hpp>
+
+#include "evaluate.hpp"
+
+namespace pushforward::testing::detail {
+
+using pushforward::detail::load;
+
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  out.precision(17);
+  (out << ... << parts);
+  return out.str();
+}
+
+/// Collects failures; of one check the first few only.
+class Report {
+ public:
+  /// Runs one check; an exception that it lets out is a failure.
+  template <class Check>
+  void run(const std::string& name, Check check) {
+    name_ = name;
+    count_ = 0;
+    try {
+      check();
+    } catch (const std::exception& e) {
+      fail("unexpected exception: ", e.what());
+    }
+  }
+  template <class... Parts>
+  void fail(const Parts&... parts) {
+    if (++count_ <= 3) failures_.push_back({name_, text(parts...)});
+  }
+  void add(const std::vector<Failure>& failures) { failures_.insert(failures_.end(), failures.begin(), failures.end()); }
+
+  template <class... Where>
+  void near(double got, double expected, double tolerance, const Where&... where) {
+    if (!(std::abs(got - expected) <= tolerance)) fail(where..., ": expected ", expected, ", got ", got, ", tolerance ", tolerance);
+  }
+  template <class... Where>
+  void that(bool holds, const Where&... where) {
+    if (!holds) fail(where...);
+  }
+
+  /// `call` must throw E, with every one of `parts` in the text.
+  template <class E, class Call>
+  void throws(Call call, const std::string& where, const std::vector<std::string>& parts) {
+    try {
+      call();
+    } catch (const E& e) {
+      for (const std::string& part : parts)
+        that(std::string(e.what()).find(part) != std::string::npos, where, ": '", part, "' is missing in: ", e.what());
+      return;
+    } catch (const std::exception& e) {
+      fail(where, ": wrong type of exception: ", e.what());
+      return;
+    }
+    fail(where, ": nothing was thrown");
+  }
+
+  std::vector<Failure> take() { return std::move(failures_); }
+
+ private:
+  std::string name_;
+  int count_ = 0;
+  std::vector<Failure> failures_;
+};
+
+template <class T>
+bool same_bits(T a, T b) {
+  return std::memcmp(&a, &b, sizeof(T)) == 0 || (std::isnan(a) && std::isnan(b));
+}
+/// The same bits in every entry; two NaN count as the same. Row of the first difference, or -1.
+template <class A, class B>
+Index first_difference(const A& a, const B& b) {
+  if (a.rows() != b.rows() || a.cols() != b.cols()) return 0;
+  for (Index i = 0; i < a.rows(); ++i)
+    for (Index c = 0; c < a.cols(); ++c)
+      if (!same_bits(a(i, c), b(i, c))) return i;
+  return -1;
+}
+
+template <class T, class M>
+Matrix<T> convert(const M& m) {
+  return m.template cast<T>();
+}
+
+inline Matrix<double> normals(Index rows, Index cols, std::uint64_t seed) {
+  Matrix<double> z(rows, cols);
+  if (z.size() > 0) Engine(seed).next_call().normal(0, rows, cols, z.data(), rows);
+  return z;
+}
+
+/// Random points inside the intervals, most of them far from the bounds.
+template <Scalar T>
+Matrix<T> draw_points(const std::vector<Interval>& intervals, Index rows, std::uint64_t seed) {
+  const Matrix<double> z = normals(rows, static_cast<Index>(intervals.size()), seed);
+  Matrix<T> points(rows, z.cols());
+  for (Index c = 0; c < z.cols(); ++c) {
+    const auto [low, high] = intervals[static_cast<std::size_t>(c)];
+    for (Index i = 0; i < rows; ++i) {
+      const double v = z(i, c);
+      if (std::isinf(low) && std::isinf(high))
+        points(i, c) = static_cast<T>(1.2 * v);
+      else if (std::isinf(high))
+        points(i, c) = static_cast<T>(low + std::exp(0.7 * v));
+      else if (std::isinf(low))
+        points(i, c) = static_cast<T>(high - std::exp(0.7 * v));
+      else
+        points(i, c) = static_cast<T>(low + (high - low) / (1 + std::exp(-1.2 * v)));
+    }
+  }
+  return points;
+}
+
+/// Rows in another order: i -> (7 i + 3) mod rows, with a stride that has no common factor with their number.
+inline std::vector<Index> shuffled(Index rows) {
+  Index stride = 7;
+  while (rows % stride == 0 && rows > 0) stride += 2;
+  std::vector<Index> order(static_cast<std::size_t>(rows));
+  for (Index i = 0; i < rows; ++i) order[static_cast<std::size_t>(i)] = (stride * i + 3) % rows;
+  return order;
+}
+template <class M>
+M reordered(const M& m, const std::vector<Index>& order) {
+  M out(static_cast<Index>(order.size()), m.cols());
+  for (Index i = 0; i < out.rows(); ++i) out.row(i) = m.row(order[static_cast<std::size_t>(i)]);
+  return out;
+}
+
+/// Everything that a tree holds, to see whether a call has changed it.
+template <Scalar T>
+std::vector<Tensor<T>> snapshot(const Component<T>& component) {
+  std::vector<Tensor<T>> tensors;
+  for (const ConstSlot<T>& slot : list_state(component)) tensors.push_back(*slot.tensor);
+  return tensors;
+}
+template <Scalar T>
+bool unchanged(const Component<T>& component, const std::vector<Tensor<T>>& before) {
+  const std::vector<ConstSlot<T>> slots = list_state(component);
+  if (slots.size() != before.size()) return false;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const auto now = slots[i].tensor->values(), then = before[i].values();
+    if (now.size() != then.size() || std::memcmp(now.data(), then.data(), now.size_bytes()) != 0) return false;
+  }
+  return true;
+}
+
+template <Scalar T>
+std::vector<NamedTensor> parameters(Component<T>& component)
+  requires std::same_as<T, double>
+{
+  std::vector<NamedTensor> list;
+  for (const Slot<double>& slot : list_state(component))
+    if (slot.kind == StateKind::parameter) list.push_back({slot.path, slot.tensor});
+  return list;
+}
+
+/// Gradients of the sum over rows of f in x, context and parameters, by the tape.
+template <Scalar T>
+struct RecordedGradient {
+  Matrix<double> x, context;
+  std::vector<std::vector<double>> parameters;
+};
+template <Scalar T, class F>
+RecordedGradient<T> recorded_gradient(const F& f, const Component<T>& component, const Matrix<T>& x,
+                                      const Matrix<T>& context) {
+  std::vector<const Tensor<T>*> tensors;
+  for (const ConstSlot<T>& slot : list_state(component))
+    if (slot.kind == StateKind::parameter) tensors.push_back(slot.tensor);
+  Gradients<T> gradients{std::span<const Tensor<T>* const>(tensors)};
+  Workspace memory;
+  Tape<T> tape(Tape<T>::Mode::record, {memory.batch, memory.local}, x.rows());
+  tape.set_gradients(&gradients);
+  typename Pass<T>::Settings settings;
+  if (context.cols() > 0) settings.context = load<T>(tape, context, true);
+  Pass<T> pass(tape, settings);
+  const Var<T> in = load<T>(tape, x, true);
+  const std::vector<double> ones(static_cast<std::size_t>(x.rows()), 1.0);
+  tape.backward(f(pass, in), ones.data());
+  RecordedGradient<T> result;
+  const auto read = [&](Var<T> v) {
+    Matrix<double> g = Matrix<double>::Zero(x.rows(), v.cols());
+    if (Tape<T>::has_gradient(v))
+      for (Index c = 0; c < v.cols(); ++c)
+        for (Index i = 0; i < x.rows(); ++i) g(i, c) = static_cast<double>(tape.gradient(v, c)[i]);
+    return g;
+  };
+  result.x = read(in);
+  if (context.cols() > 0) result.context = read(settings.context);
+  for (const Tensor<T>* tensor : tensors)
+    result.parameters.emplace_back(gradients.find(tensor), gradients.find(tensor) + tensor->size());
+  return result;
+}
+
+/// Gradients in float against those of the same object in double: per tensor, relative to its largest entry.
+template <class F32, class F64>
+void compare_precisions(Report& report, const F32& f32, const F64& f64, const Component<float>& c32,
+                        const Component<double>& c64, const Matrix<float>& x, const Matrix<float>& context,
+                        const std::string& where) {
+  const RecordedGradient<float> a = recorded_gradient<float>(f32, c32, x, context);
+  const RecordedGradient<double> b =
+      recorded_gradient<double>(f64, c64, convert<double>(x), convert<double>(context));
+  const auto compare = [&](const double* got, const double* expected, Index n, const std::string& what) {
+    double scale = 1;
+    for (Index i = 0; i < n; ++i) scale = std::max(scale, std::abs(expected[i]));
+    for (Index i = 0; i < n; ++i)
+      report.near(got[i], expected[i], 2e-3 * scale, where, ", float gradient of ", what, ", entry ", i);
+  };
+  compare(a.x.data(), b.x.data(), a.x.size(), "the input");
+  compare(a.context.data(), b.context.data(), a.context.size(), "the context");
+  std::size_t p = 0;
+  for (const ConstSlot<double>& slot : list_state(c64))
+    if (slot.kind == StateKind::parameter) {
+      compare(a.parameters[p].data(), b.parameters[p].data(), slot.tensor->size(), slot.path);
+      ++p;
+    }
+}
+
+/// Checks of the listing: names, kinds, and the paths that files rely on.
+template <Scalar T>
+void check_listing(Report& report, const Component<T>& component, const std::vector<std::string>& expected) {
+  std::vector<std::string> paths;
+  for (const ConstSlot<T>& slot : list_state(component)) paths.push_back(slot.path);
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    report.that(!paths[i].empty(), "a tensor without a name");
+    for (std::size_t k = 0; k < i; ++k) report.that(paths[i] != paths[k], "two tensors have the path '", paths[i], "'");
+  }
+  if (!expected.empty() && paths != expected) {
+    std::string got, want;
+    for (const std::string& p : paths) got += p + " ";
+    for (const std::string& p : expected) want += p + " ";
+    report.fail("expected the tensors ", want, "but listed are ", got);
+  }
+  report.that(!component.name().empty(), "no name");
+  report.that(!component.describe().type.empty(), "describe() gives no type");
+  report.that(component.describe() == component.describe(), "describe() gives two answers");
+}
+
+/// `work(thread)` on n threads of their own at the same time.
+template <class Work>
+void concurrently(int n, const Work& work) {
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(n));
+  std::vector<std::thread> threads;
+  for (int t = 0; t < n; ++t)
+    threads.emplace_back([&, t] {
+      try {
+        work(t);
+      } catch (...) {
+        errors[static_cast<std::size_t>(t)] = std::current_exception();
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  for (const std::exception_ptr& e : errors)
+    if (e) std::rethrow_exception(e);
+}
+
+}  // namespace pushforward::testing::detail

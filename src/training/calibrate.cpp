@@ -1,0 +1,194 @@
+#include <pushforward/training/calibrate.hpp>
+
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "training/population.hpp"
+
+namespace pushforward {
+
+namespace detail {
+
+template <Scalar T>
+bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
+                   std::vector<double>& out, Execution& execution, const std::stop_token& stop) {
+  for_each_tile<T>(static_cast<Index>(out.size()), execution, tile_rows,
+                   [&](typename Tape<T>::Memory memory, Index begin, Index count) {
+    if (stop.stop_requested()) return;
+    Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
+    typename Pass<T>::Settings settings;
+    settings.first_row = begin;
+    settings.context = rows.load_context(tape, begin);
+    Pass<T> pass(tape, settings);
+    const Column<T> result = loss(pass, flow, rows.load_data(tape, begin));
+    for (Index i = 0; i < count; ++i)
+      out[static_cast<std::size_t>(begin + i)] = pass.outside()[i]  ? std::numeric_limits<double>::infinity()
+                                                 : result.is_zero() ? 0.0
+                                                                    : result.values()[i];
+  });
+  return !stop.stop_requested();
+}
+
+namespace {
+
+template <Scalar T>
+struct Layer {
+  const Tensor<T>* mean;
+  const Tensor<T>* variance;
+};
+
+/// Layers with a moving mean and variance side by side.
+template <Scalar T>
+std::vector<Layer<T>> normalisation_layers(const std::vector<ConstSlot<T>>& slots) {
+  constexpr std::string_view mean_name = "moving_mean", variance_name = "moving_variance";
+  std::vector<Layer<T>> layers;
+  for (const ConstSlot<T>& slot : slots) {
+    if (!slot.path.ends_with(mean_name)) continue;
+    const std::string sibling = slot.path.substr(0, slot.path.size() - mean_name.size()) + std::string(variance_name);
+    for (const ConstSlot<T>& other : slots)
+      if (other.path == sibling && other.tensor->size() == slot.tensor->size())
+        layers.push_back({slot.tensor, other.tensor});
+  }
+  return layers;
+}
+
+/// Rows of one evaluation: all of them where the memory for that is bearable. Depends on the model's sizes alone, for
+/// the result must not depend on the machine or the threads.
+template <Scalar T>
+Index rows_together(const Distribution<T>& flow, const std::vector<ConstSlot<T>>& slots, Index rows) {
+  constexpr double budget = 256e6;
+  constexpr Index tile = 4096;
+  double width = static_cast<double>(flow.dim() + flow.context_dim());
+  for (const ConstSlot<T>& slot : slots)
+    width = std::max(width, slot.tensor->rank() >= 2
+                                ? static_cast<double>(std::max(slot.tensor->extent(0), slot.tensor->shape().back()))
+                                : std::sqrt(2 * static_cast<double>(slot.tensor->size())));
+  const double bytes_per_row = 6 * width * static_cast<double>(sizeof(T));
+  return static_cast<double>(rows) * bytes_per_row <= budget ? std::max<Index>(rows, 1) : tile;
+}
+
+/// Moments of several batches as if of one, in order.
+class Merged {
+ public:
+  void add(const BatchStatistics::Moments& part, double count) {
+    if (count == 0) return;
+    const std::size_t size = part.mean.size();
+    if (count_ == 0) {
+      mean_ = part.mean;
+      m2_.assign(size, 0.0);
+      for (std::size_t c = 0; c < size; ++c) m2_[c] = part.variance[c] * count;
+    } else {
+      const double all = count_ + count;
+      for (std::size_t c = 0; c < size; ++c) {
+        const double difference = part.mean[c] - mean_[c];
+        mean_[c] += difference * (count / all);
+        m2_[c] += part.variance[c] * count + difference * difference * (count_ * count / all);
+      }
+    }
+    count_ += count;
+  }
+  BatchStatistics::Moments result() const {
+    BatchStatistics::Moments moments{mean_, m2_};
+    for (double& v : moments.variance) v /= count_;
+    return moments;
+  }
+
+ private:
+  double count_ = 0;
+  std::vector<double> mean_, m2_;
+};
+
+}  // namespace
+
+template <Scalar T>
+bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count, Execution& execution,
+                    const std::stop_token& stop) {
+  const std::vector<ConstSlot<T>> slots = list_state(std::as_const(static_cast<Component<T>&>(flow)));
+  const std::vector<Layer<T>> layers = normalisation_layers(slots);
+  if (layers.empty()) return true;
+  for (const ConstSlot<T>& slot : slots)
+    if (slot.kind == StateKind::state && slot.path.ends_with("initialized") && slot.tensor->size() == 1 &&
+        (*slot.tensor)[0] == T(0))
+      throw DomainError("calibrate: the layer of '" + slot.path +
+                        "' has not started from data yet; `fit` starts it, also with 0 epochs");
+
+  const Index tile = rows_together(flow, slots, count), tiles = (count + tile - 1) / tile;
+  CapturedStatistics<T> done;
+  for (;;) {
+    // What the layers after the first unfinished one see is not final unless all rows stand together.
+    std::vector<CapturedStatistics<T>> captured(static_cast<std::size_t>(tiles));
+    for_each_tile<T>(count, execution, tile, [&](typename Tape<T>::Memory memory, Index begin, Index n) {
+      if (stop.stop_requested()) return;
+      CapturedStatistics<T> own;
+      Tape<T> tape(Tape<T>::Mode::evaluate, memory, n);
+      typename Pass<T>::Settings settings;
+      settings.statistics = Statistics::minibatch;
+      settings.first_row = begin;
+      settings.captured = &done;
+      settings.capture = &own;
+      settings.context = rows.load_context(tape, begin);
+      Pass<T> pass(tape, settings);
+      static_cast<void>(flow.log_prob(pass, rows.load_data(tape, begin)));
+      if (tiles > 1 && own.layers.size() > 1) own.layers.resize(1);
+      captured[static_cast<std::size_t>(begin / tile)] = std::move(own);
+    });
+    if (stop.stop_requested()) return false;
+    if (tiles == 1) {
+      done = std::move(captured[0]);
+      break;
+    }
+    if (captured[0].layers.empty()) break;
+    Merged merged;
+    for (Index i = 0; i < tiles; ++i)
+      merged.add(captured[static_cast<std::size_t>(i)].layers.at(0).second,
+                 static_cast<double>(std::min(tile, count - i * tile)));
+    done.layers.emplace_back(captured[0].layers[0].first, merged.result());
+  }
+
+  Proposals<T> proposals;
+  for (const auto& [key, moments] : done.layers)
+    for (const Layer<T>& layer : layers)
+      if (layer.mean == key) {
+        proposals.values.emplace_back(layer.mean, moments.mean);
+        proposals.values.emplace_back(layer.variance, moments.variance);
+      }
+  commit(flow, proposals);
+  return true;
+}
+
+#define PUSHFORWARD_INSTANTIATE(T)                                                                          \
+  template bool evaluate_loss(const Distribution<T>&, const Loss<T>&, const RowSource<T>&, std::vector<double>&, \
+                              Execution&, const std::stop_token&);                                          \
+  template bool calibrate_rows(Distribution<T>&, const RowSource<T>&, Index, Execution&, const std::stop_token&);
+PUSHFORWARD_INSTANTIATE(float)
+PUSHFORWARD_INSTANTIATE(double)
+#undef PUSHFORWARD_INSTANTIATE
+
+}  // namespace detail
+
+template <Scalar T>
+void calibrate(Distribution<T>& flow, std::type_identity_t<MatrixView<const T>> data,
+               std::type_identity_t<MatrixView<const T>> context, Run run) {
+  using namespace detail;
+  const std::string where = flow.name() + ": calibrate";
+  check_columns(where, "data", data, flow.dim());
+  check_context(where, "context", context, data.rows(), flow.context_dim());
+  if (data.rows() == 0) throw DomainError(where + ": there are no rows of data");
+  for (const MatrixView<const T>& m : {data, context})
+    for (Index i = 0; i < m.rows(); ++i)
+      for (Index c = 0; c < m.cols(); ++c)
+        if (!std::isfinite(m(i, c)))
+          throw DomainError(where + ": row " + std::to_string(i) + ", column " + std::to_string(c) +
+                            (m.data() == data.data() ? "" : " of the context") + " is not finite");
+  std::optional<Execution> own;
+  Execution& execution = run.execution() ? *run.execution() : own.emplace();
+  calibrate_rows(flow, RowSource<T>{.data = data, .context = context}, data.rows(), execution, {});
+}
+
+template void calibrate(Distribution<float>&, MatrixView<const float>, MatrixView<const float>, Run);
+template void calibrate(Distribution<double>&, MatrixView<const double>, MatrixView<const double>, Run);
+
+}  // namespace pushforward

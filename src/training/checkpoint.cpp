@@ -1,0 +1,111 @@
+#include "training/checkpoint.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include <fmt/format.h>
+#include <pushforward/error.hpp>
+#include <pushforward/io/safetensors.hpp>
+
+namespace pushforward::detail {
+
+namespace {
+
+constexpr const char* format_name = "pushforward checkpoint 1";
+
+Tensor<double> to_tensor(const std::vector<double>& values) { return Tensor<double>::of(values); }
+std::vector<double> to_vector(const Tensor<double>& tensor) {
+  return {tensor.values().begin(), tensor.values().end()};
+}
+
+}  // namespace
+
+template <Scalar T>
+void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
+                     const RunState<T>& s, const Fingerprint& fingerprint) {
+  const Tensor<std::int64_t> counters =
+      Tensor<std::int64_t>::of({s.epoch, s.batch, s.step, s.skipped, s.consecutive_skips, s.best_epoch, s.since_best,
+                                adam.steps(), s.rate.bad, s.rate.cooldown});
+  const Tensor<double> numbers =
+      Tensor<double>::of({s.loss_sum, s.loss_rows, s.best_loss, s.seconds, s.rate.rate, s.rate.best});
+  const Tensor<double> train = to_tensor(s.train_loss), validation = to_tensor(s.validation_loss),
+                       rates = to_tensor(s.learning_rate);
+  std::vector<NamedTensor> tensors{named_tensor("counters", counters),
+                                   named_tensor("numbers", numbers),
+                                   named_tensor("train_loss", train),
+                                   named_tensor("validation_loss", validation),
+                                   named_tensor("learning_rate", rates),
+                                   named_tensor("adam.m", adam.first_moment()),
+                                   named_tensor("adam.v", adam.second_moment())};
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    tensors.push_back(named_tensor("flow." + slots[i].path, *slots[i].tensor));
+    if (!s.best.empty()) tensors.push_back(named_tensor("best." + slots[i].path, s.best[i]));
+  }
+  std::map<std::string, std::string> metadata(fingerprint.begin(), fingerprint.end());
+  metadata["format"] = format_name;
+  write_safetensors(path, tensors, metadata);
+}
+
+template <Scalar T>
+void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
+                     RunState<T>& state, const Fingerprint& fingerprint) {
+  const SafetensorsFile file = SafetensorsFile::read(path);
+  const auto text = [&](const std::string& name) {
+    const auto found = file.metadata().find(name);
+    return found == file.metadata().end() ? std::string("missing") : found->second;
+  };
+  if (text("format") != format_name)
+    throw IoError(fmt::format("{}: expected \"{}\", got \"{}\"", path.string(), format_name, text("format")));
+  for (const auto& [name, value] : fingerprint)
+    if (text(name) != value)
+      throw IoError(fmt::format("{}: the checkpoint belongs to another run: {} was {} there and is {} here",
+                                path.string(), name, text(name), value));
+  const auto counters = file.get<std::int64_t>("counters", {10});
+  const auto numbers = file.get<double>("numbers", {6});
+  RunState<T> s;
+  s.epoch = counters[0];
+  s.batch = counters[1];
+  s.step = counters[2];
+  s.skipped = counters[3];
+  s.consecutive_skips = counters[4];
+  s.best_epoch = counters[5];
+  s.since_best = counters[6];
+  s.rate.bad = counters[8];
+  s.rate.cooldown = counters[9];
+  s.loss_sum = numbers[0];
+  s.loss_rows = numbers[1];
+  s.best_loss = numbers[2];
+  s.seconds = numbers[3];
+  s.rate.rate = numbers[4];
+  s.rate.best = numbers[5];
+  s.train_loss = to_vector(file.get<double>("train_loss", {s.epoch}));
+  s.validation_loss = to_vector(file.get<double>("validation_loss", {s.epoch}));
+  s.learning_rate = to_vector(file.get<double>("learning_rate", {s.epoch}));
+  Tensor<T> m = file.get<T>("adam.m", adam.first_moment().shape());
+  Tensor<T> v = file.get<T>("adam.v", adam.second_moment().shape());
+  std::vector<Tensor<T>> values;
+  for (const Slot<T>& slot : slots) {
+    values.push_back(file.get<T>("flow." + slot.path, slot.tensor->shape()));
+    if (s.best_epoch >= 0) s.best.push_back(file.get<T>("best." + slot.path, slot.tensor->shape()));
+  }
+  if (std::min({s.epoch, s.batch, s.step, s.skipped, counters[7]}) < 0)
+    throw IoError(path.string() + ": tensor \"counters\" holds a negative count");
+  // Nothing can fail from here on. Values are copied, for the tensors must stay where they are.
+  for (std::size_t i = 0; i < slots.size(); ++i)
+    std::copy(values[i].values().begin(), values[i].values().end(), slots[i].tensor->data());
+  adam.first_moment().swap(m);
+  adam.second_moment().swap(v);
+  adam.set_steps(counters[7]);
+  state = std::move(s);
+}
+
+#define PUSHFORWARD_INSTANTIATE(T)                                                                              \
+  template void save_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Adam<T>&,            \
+                                const RunState<T>&, const Fingerprint&);                                       \
+  template void load_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Adam<T>&, RunState<T>&, \
+                                const Fingerprint&);
+PUSHFORWARD_INSTANTIATE(float)
+PUSHFORWARD_INSTANTIATE(double)
+#undef PUSHFORWARD_INSTANTIATE
+
+}  // namespace pushforward::detail

@@ -1,0 +1,48 @@
+#pragma once
+
+// Everything that a run needs to continue as if it had not stopped.
+
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <pushforward/component.hpp>
+#include <pushforward/training/optimizer.hpp>
+#include <pushforward/training/schedule.hpp>
+
+namespace pushforward::detail {
+
+/// Where a run stands between two steps. Random numbers are pure functions of the seed, the epoch and the step, so the
+/// counters are the state of all streams.
+template <Scalar T>
+struct RunState {
+  Index epoch = 0;
+  Index batch = 0;  // batches of the epoch that are done
+  Index step = 0;
+  Index skipped = 0;
+  Index consecutive_skips = 0;
+  Index best_epoch = -1;
+  Index since_best = 0;  // epochs
+  double loss_sum = 0;   // of this epoch's rows
+  double loss_rows = 0;
+  double best_loss = std::numeric_limits<double>::infinity();
+  double seconds = 0;
+  LearningRate::State rate;
+  std::vector<double> train_loss, validation_loss, learning_rate;
+  std::vector<Tensor<T>> best;  // all tensors of the flow, or none yet
+};
+
+/// What must be the same for a run to be continued, by name.
+using Fingerprint = std::map<std::string, std::string>;
+
+template <Scalar T>
+void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
+                     const RunState<T>& state, const Fingerprint& fingerprint);
+/// @throws IoError  if the file is damaged or the fingerprint differs; then nothing has changed.
+template <Scalar T>
+void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
+                     RunState<T>& state, const Fingerprint& fingerprint);
+
+}  // namespace pushforward::detail

@@ -1,0 +1,23 @@
+#pragma once
+
+// Evaluations of many rows for `fit`: losses, and the population statistics of normalisation layers.
+
+#include <stop_token>
+#include <vector>
+
+#include "training/rows.hpp"
+
+namespace pushforward::detail {
+
+/// Loss of the rows at the positions [0, out.size()), with running statistics; +inf for rows outside the support.
+/// False if a stop was asked for; then `out` is unfinished.
+template <Scalar T>
+bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
+                   std::vector<double>& out, Execution& execution, const std::stop_token& stop);
+
+/// What `calibrate` does, for rows of a source. False if a stop was asked for; then nothing has changed.
+template <Scalar T>
+bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count, Execution& execution,
+                    const std::stop_token& stop);
+
+}  // namespace pushforward::detail

@@ -1,0 +1,85 @@
+#include <pushforward/training/prepare.hpp>
+
+#include <string>
+
+#include <pushforward/bijectors/chain.hpp>
+
+#include "training/rows.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+namespace {
+
+/// Rows of a source as a matrix.
+template <Scalar T>
+Matrix<T> gather(const RowSource<T>& source, Index count, bool context) {
+  Matrix<T> out(count, context ? source.context.cols() : source.data.cols());
+  for_each_tile<T>(count, {}, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index n) {
+    Tape<T> tape(Tape<T>::Mode::evaluate, memory, n);
+    const Var<T> rows = context ? source.load_context(tape, begin) : source.load_data(tape, begin);
+    store(tape, rows, MatrixView<T>(out).middle_rows(begin, n));
+  });
+  return out;
+}
+
+template <Scalar T>
+std::vector<double> as_double(const Tensor<T>& tensor) {
+  return {tensor.values().begin(), tensor.values().end()};
+}
+
+}  // namespace
+
+template <Scalar T>
+TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, std::type_identity_t<MatrixView<const T>> data,
+                                   const PrepareOptions& prepare_options,
+                                   const std::type_identity_t<FitOptions<T>>& options) {
+  const std::string where = "prepare(" + flow->name() + ")";
+  const Index dim = flow->dim();
+  if (!prepare_options.supports.empty() && static_cast<Index>(prepare_options.supports.size()) != dim)
+    throw ShapeError(where + ": expected supports of " + std::to_string(dim) + " columns, got " +
+                     std::to_string(prepare_options.supports.size()));
+  const FitRows<T> rows(where, dim, flow->context_dim(), data, options);
+  const RandomCall noise = rows.train_noise(0);
+  RowSource<T> source = rows.train_source(rows.train().data());
+  if (rows.dequantized()) source.noise = &noise;
+  const auto count = static_cast<Index>(rows.train().size());
+  std::vector<double> weights;
+  if (rows.weighted())
+    for (const std::int64_t row : rows.train()) weights.push_back(source.weights[row]);
+
+  std::vector<Poly<Bijector<T>>> parts;
+  Matrix<T> values = gather(source, count, false);
+  std::optional<ColumnSupports<T>> supports;
+  if (!prepare_options.supports.empty()) {
+    supports.emplace(prepare_options.supports);
+    for (Index i = 0; i < count; ++i)
+      for (Index c = 0; c < dim; ++c) {
+        const Interval& s = supports->supports()[static_cast<std::size_t>(c)];
+        const double v = static_cast<double>(values(i, c));
+        if (v <= s.low || v >= s.high)
+          throw DomainError(where + ": data row " + std::to_string(source.row(i)) + ", column " + std::to_string(c) +
+                            ": " + std::to_string(v) + " does not lie strictly between " + std::to_string(s.low) +
+                            " and " + std::to_string(s.high));
+      }
+    values = supports->inverse(values).value;
+  }
+  parts.push_back(Standardize<T>::of(values, prepare_options.standardize, weights));
+  if (supports) parts.push_back(std::move(*supports));
+
+  if (flow->context_dim() > 0 && prepare_options.standardize_context != Standardization::none) {
+    const Matrix<T> context = gather(source, count, true);
+    const Standardize<T> s = Standardize<T>::of(context, prepare_options.standardize_context, weights);
+    const std::vector<double> shift = as_double(s.shift()), scale = as_double(s.scale());
+    flow = StandardizedContext<T>(std::move(flow), shift, scale);
+  }
+  return TransformedDistribution<T>(std::move(flow), Chain<T>(std::move(parts)));
+}
+
+template TransformedDistribution<float> prepare(Poly<Distribution<float>>, MatrixView<const float>,
+                                                const PrepareOptions&, const FitOptions<float>&);
+template TransformedDistribution<double> prepare(Poly<Distribution<double>>, MatrixView<const double>,
+                                                 const PrepareOptions&, const FitOptions<double>&);
+
+}  // namespace pushforward

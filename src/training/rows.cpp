@@ -1,0 +1,304 @@
+#include "training/rows.hpp"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numbers>
+
+#include <Eigen/Cholesky>
+#include <fmt/format.h>
+
+namespace pushforward::detail {
+
+std::vector<Index> batch_bounds(Index n, Index batch_size) {
+  std::vector<Index> bounds{0};
+  while (bounds.back() < n) {
+    const Index rest = n - bounds.back();
+    // What remains is one batch, or a batch and a bit that is too small to be one.
+    const bool last = rest <= batch_size || 2 * (rest - batch_size) < batch_size;
+    bounds.push_back(last ? n : bounds.back() + batch_size);
+  }
+  return bounds;
+}
+
+namespace {
+
+template <class T>
+void check_finite(const std::string& where, const char* what, MatrixView<const T> m) {
+  for (Index i = 0; i < m.rows(); ++i)
+    for (Index c = 0; c < m.cols(); ++c)
+      if (!std::isfinite(m(i, c)))
+        throw DomainError(fmt::format("{}: {} row {}, column {} is {}; every value must be finite", where, what, i, c,
+                                      static_cast<double>(m(i, c))));
+}
+
+}  // namespace
+
+template <Scalar T>
+void FitRows<T>::check(const std::string& where, const char* what, MatrixView<const T> data,
+                       MatrixView<const T> context, VectorView<const double> weights, const FitOptions<T>& options,
+                       std::vector<double>& relative) const {
+  check_columns(where, what, data, dim_);
+  check_context(where, (std::string(what) + " context").c_str(), context, data.rows(), context_dim_);
+  if (weights.size() != 0 && weights.size() != data.rows())
+    throw ShapeError(fmt::format("{}: expected {} weights for the {} rows, got {}", where, data.rows(), what,
+                                 weights.size()));
+  check_finite(where, what, data);
+  check_finite(where, (std::string(what) + " context").c_str(), context);
+  relative.resize(static_cast<std::size_t>(weights.size()));
+  for (Index i = 0; i < weights.size(); ++i) {
+    if (!std::isfinite(weights[i]) || (weights[i] < 0 && !options.allow_negative_weights))
+      throw DomainError(fmt::format("{}: weight of {} row {} is {}; expected a finite number >= 0{}", where, what, i,
+                                    weights[i], weights[i] < 0 ? " (or allow_negative_weights)" : ""));
+    relative[static_cast<std::size_t>(i)] = weights[i];
+  }
+}
+
+namespace {
+
+/// Divides by the mean over the listed rows.
+void make_relative(const std::string& where, const char* what, std::vector<double>& weights,
+                   const std::vector<std::int64_t>& rows) {
+  if (weights.empty()) return;
+  double sum = 0;
+  for (const std::int64_t row : rows) sum += weights[static_cast<std::size_t>(row)];
+  if (!(sum > 0) || !std::isfinite(sum))
+    throw DomainError(fmt::format("{}: the weights of the {} rows sum to {}; expected a positive number", where, what,
+                                  sum));
+  const double mean = sum / static_cast<double>(rows.size());
+  for (double& w : weights) w /= mean;
+}
+
+std::vector<std::int64_t> rows_with_weight(Index rows, const std::vector<double>& weights) {
+  std::vector<std::int64_t> result;
+  result.reserve(static_cast<std::size_t>(rows));
+  for (Index i = 0; i < rows; ++i)
+    if (weights.empty() || weights[static_cast<std::size_t>(i)] != 0) result.push_back(i);
+  return result;
+}
+
+}  // namespace
+
+template <Scalar T>
+FitRows<T>::FitRows(const std::string& where, Index dim, Index context_dim, MatrixView<const T> data,
+                    const FitOptions<T>& options)
+    : dim_(dim),
+      context_dim_(context_dim),
+      data_(data),
+      context_(options.context),
+      noise_(Engine(options.seed).stream("noise")),
+      validation_noise_(noise_.next_call()),
+      noise_width_(static_cast<std::size_t>(dim), T(0)) {
+  check(where, "data", data, options.context, options.weights, options, weights_);
+  train_ = rows_with_weight(data.rows(), weights_);
+  if (train_.empty())
+    throw DomainError(where + (data.rows() == 0 ? ": there are no rows of data" : ": all weights are zero"));
+
+  separate_validation_ = options.validation.rows() > 0;
+  if (separate_validation_) {
+    validation_ = options.validation;
+    validation_context_ = options.validation_context;
+    check(where, "validation", validation_, validation_context_, options.validation_weights, options,
+          validation_weights_);
+    validation_rows_ = rows_with_weight(validation_.rows(), validation_weights_);
+  } else {
+    if (!(options.validation_fraction >= 0 && options.validation_fraction < 1))
+      throw DomainError(fmt::format("{}: validation_fraction must lie in [0, 1), got {}", where,
+                                    options.validation_fraction));
+    const auto total = static_cast<double>(train_.size());
+    const auto count = static_cast<std::size_t>(total * options.validation_fraction);
+    if (count > 0) {
+      Engine engine = Engine(options.seed).stream("split");
+      const std::vector<std::int64_t> order = permutation(engine.next_call(), static_cast<Index>(train_.size()));
+      std::vector<char> chosen(train_.size(), 0);
+      for (std::size_t i = 0; i < count; ++i) chosen[static_cast<std::size_t>(order[i])] = 1;
+      std::vector<std::int64_t> kept;
+      for (std::size_t i = 0; i < train_.size(); ++i) (chosen[i] ? validation_rows_ : kept).push_back(train_[i]);
+      train_ = std::move(kept);
+      validation_weights_ = weights_;
+    }
+  }
+  validation_count_ = static_cast<Index>(validation_rows_.size());
+  make_relative(where, "training", weights_, train_);
+  if (validation_count_ > 0) make_relative(where, "validation", validation_weights_, validation_rows_);
+
+  // Batches are gathered row by row.
+  if (data.col_stride() != 1 && dim > 1) {
+    copy_ = Tensor<T>({data.rows(), dim});
+    for (Index c = 0; c < dim; ++c)
+      for (Index i = 0; i < data.rows(); ++i) copy_(i, c) = data(i, c);
+    data_ = copy_.matrix();
+  }
+  if (!separate_validation_) {
+    validation_ = data_;
+    validation_context_ = context_;
+  }
+  find_repeated_values(options);
+}
+
+template <Scalar T>
+RowSource<T> FitRows<T>::train_source(const std::int64_t* order) const {
+  return {.data = data_,
+          .context = context_,
+          .index = order,
+          .weights = weights_.empty() ? nullptr : weights_.data(),
+          .noise = nullptr,
+          .noise_width = noise_width_.data()};
+}
+
+template <Scalar T>
+RowSource<T> FitRows<T>::validation_source() const {
+  return {.data = validation_,
+          .context = validation_context_,
+          .index = validation_rows_.data(),
+          .weights = validation_weights_.empty() ? nullptr : validation_weights_.data(),
+          .noise = dequantized_ ? &validation_noise_ : nullptr,
+          .noise_width = noise_width_.data()};
+}
+
+template <Scalar T>
+RandomCall FitRows<T>::train_noise(Index epoch) const {
+  return Engine(noise_.seed(), noise_.call() + static_cast<std::uint64_t>(epoch)).next_call();
+}
+
+template <Scalar T>
+void FitRows<T>::find_repeated_values(const FitOptions<T>& options) {
+  // Enough rows to know; those of a large set are taken at even distances.
+  constexpr std::size_t enough = 200000;
+  const std::size_t stride = std::max<std::size_t>(1, train_.size() / enough);
+  std::vector<T> values;
+  for (Index c = 0; c < dim_; ++c) {
+    values.clear();
+    for (std::size_t i = 0; i < train_.size(); i += stride)
+      values.push_back(data_(static_cast<Index>(train_[i]), c));
+    std::sort(values.begin(), values.end());
+    const double largest =
+        std::max(std::abs(static_cast<double>(values.front())), std::abs(static_cast<double>(values.back())));
+    // Differences that rounding makes are no steps.
+    const double resolution = 4 * static_cast<double>(std::numeric_limits<T>::epsilon()) * largest;
+    double step = 0;
+    bool as_fine_as_numbers = false;
+    std::size_t repeated = 0, run = 1, longest_run = 1;
+    for (std::size_t i = 1; i < values.size(); ++i) {
+      if (values[i] == values[i - 1]) {
+        ++repeated;
+        longest_run = std::max(longest_run, ++run);
+        continue;
+      }
+      run = 1;
+      const double gap = static_cast<double>(values[i]) - static_cast<double>(values[i - 1]);
+      if (gap <= resolution) as_fine_as_numbers = true;
+      else if (step == 0 || gap < step) step = gap;
+    }
+    const double share = static_cast<double>(repeated) / static_cast<double>(values.size());
+    repeated_.push_back({share, step});
+    // A large sample of a continuous variable repeats numbers too, none of them often.
+    if (as_fine_as_numbers && longest_run <= std::max<std::size_t>(3, values.size() / 1000)) continue;
+    if (share <= 0.01) continue;
+    if (options.dequantize && step > 0) {
+      dequantized_ = true;
+      noise_width_[static_cast<std::size_t>(c)] = static_cast<T>(step);
+      continue;
+    }
+    warnings_.push_back(
+        step == 0
+            ? fmt::format("column {} holds one value only: its density has no finite maximum; leave the column out", c)
+            : fmt::format("column {}: {:.1f} % of the values are repeated (smallest step {:g}): the density can grow "
+                          "without limit there; consider .dequantize = true, which adds noise of one step",
+                          c, 100 * share, step));
+  }
+}
+
+template <Scalar T>
+double FitRows<T>::gaussian_baseline() const {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  if (dim_ > 1000 || static_cast<Index>(train_.size()) <= dim_) return nan;
+  const auto dim = static_cast<Eigen::Index>(dim_);
+  const auto weight = [](const RowSource<T>& s, Index i) { return s.weights ? s.weights[s.row(i)] : 1.0; };
+  // Rows as `fit` sees them, in blocks.
+  const auto for_blocks = [&](const RowSource<T>& source, Index count, const auto& f) {
+    constexpr Index block = 512;
+    Eigen::MatrixXd rows;
+    Arena batch, local;
+    for (Index begin = 0; begin < count; begin += block) {
+      Tape<T> tape(Tape<T>::Mode::evaluate, {batch, local}, std::min(block, count - begin));
+      const Var<T> y = source.load_data(tape, begin);
+      rows.resize(tape.rows(), dim);
+      for (Index c = 0; c < dim_; ++c)
+        for (Index i = 0; i < tape.rows(); ++i) rows(i, c) = static_cast<double>(tape.value(y, c)[i]);
+      f(begin, rows);
+    }
+  };
+  const RandomCall noise = train_noise(0);
+  RowSource<T> train = train_source(train_.data());
+  if (dequantized_) train.noise = &noise;
+  const auto count = static_cast<Index>(train_.size());
+  Eigen::VectorXd mean = Eigen::VectorXd::Zero(dim);
+  double total = 0;
+  for_blocks(train, count, [&](Index begin, const Eigen::MatrixXd& rows) {
+    for (Eigen::Index i = 0; i < rows.rows(); ++i) {
+      const double w = weight(train, begin + i);
+      total += w;
+      mean += w * rows.row(i).transpose();
+    }
+  });
+  mean /= total;
+  Eigen::MatrixXd covariance = Eigen::MatrixXd::Zero(dim, dim);
+  for_blocks(train, count, [&](Index begin, Eigen::MatrixXd& rows) {
+    rows.rowwise() -= mean.transpose();
+    Eigen::MatrixXd weighted = rows;
+    for (Eigen::Index i = 0; i < rows.rows(); ++i) weighted.row(i) *= weight(train, begin + i);
+    covariance.noalias() += rows.transpose() * weighted;
+  });
+  covariance /= total;
+  const Eigen::LLT<Eigen::MatrixXd> factor(covariance);
+  if (factor.info() != Eigen::Success) return nan;
+  const Eigen::MatrixXd lower = factor.matrixL();
+  // Columns that depend on others leave a pivot of rounding size.
+  for (Eigen::Index c = 0; c < dim; ++c)
+    if (lower(c, c) * lower(c, c) <= 1e-13 * covariance(c, c)) return nan;
+  const double constant =
+      -lower.diagonal().array().log().sum() - 0.5 * static_cast<double>(dim) * std::log(2 * std::numbers::pi);
+  double sum = 0, weights = 0;
+  const RowSource<T> judged = validation_count_ > 0 ? validation_source() : train;
+  for_blocks(judged, validation_count_ > 0 ? validation_count_ : count, [&](Index begin, Eigen::MatrixXd& rows) {
+    rows.rowwise() -= mean.transpose();
+    const Eigen::MatrixXd z = factor.matrixL().solve(rows.transpose());
+    for (Eigen::Index i = 0; i < rows.rows(); ++i) {
+      const double w = weight(judged, begin + i);
+      sum += w * (constant - 0.5 * z.col(i).squaredNorm());
+      weights += w;
+    }
+  });
+  return sum / weights;
+}
+
+template <Scalar T>
+std::uint64_t FitRows<T>::checksum() const {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  const auto mix = [&h](std::uint64_t v) {
+    h = (h ^ v) * 0x9e3779b97f4a7c15u;
+    h ^= h >> 29;
+  };
+  const auto mix_matrix = [&](MatrixView<const T> m) {
+    mix(static_cast<std::uint64_t>(m.rows()));
+    mix(static_cast<std::uint64_t>(m.cols()));
+    for (Index i = 0; i < m.rows(); ++i)
+      for (Index c = 0; c < m.cols(); ++c) mix(std::bit_cast<std::uint64_t>(static_cast<double>(m(i, c))));
+  };
+  mix_matrix(data_);
+  mix_matrix(context_);
+  for (const double w : weights_) mix(std::bit_cast<std::uint64_t>(w));
+  if (separate_validation_) {
+    mix_matrix(validation_);
+    mix_matrix(validation_context_);
+    for (const double w : validation_weights_) mix(std::bit_cast<std::uint64_t>(w));
+  }
+  return h;
+}
+
+template class FitRows<float>;
+template class FitRows<double>;
+
+}  // namespace pushforward::detail

@@ -1,0 +1,193 @@
+#pragma once
+
+// Small models that together hold every class of the library, with values away from their start.
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pushforward/bijectors/act_norm.hpp>
+#include <pushforward/bijectors/affine.hpp>
+#include <pushforward/bijectors/affine_transformer.hpp>
+#include <pushforward/bijectors/batch_normalization.hpp>
+#include <pushforward/bijectors/chain.hpp>
+#include <pushforward/bijectors/column_supports.hpp>
+#include <pushforward/bijectors/coupling.hpp>
+#include <pushforward/bijectors/exp.hpp>
+#include <pushforward/bijectors/identity.hpp>
+#include <pushforward/bijectors/invert.hpp>
+#include <pushforward/bijectors/log.hpp>
+#include <pushforward/bijectors/lu_linear.hpp>
+#include <pushforward/bijectors/masked_autoregressive.hpp>
+#include <pushforward/bijectors/permute.hpp>
+#include <pushforward/bijectors/scale.hpp>
+#include <pushforward/bijectors/shift.hpp>
+#include <pushforward/bijectors/sigmoid.hpp>
+#include <pushforward/bijectors/softplus.hpp>
+#include <pushforward/bijectors/standardize.hpp>
+#include <pushforward/bijectors/tanh.hpp>
+#include <pushforward/builders.hpp>
+#include <pushforward/distributions/beta.hpp>
+#include <pushforward/distributions/cauchy.hpp>
+#include <pushforward/distributions/gamma.hpp>
+#include <pushforward/distributions/laplace.hpp>
+#include <pushforward/distributions/logistic.hpp>
+#include <pushforward/distributions/mixture.hpp>
+#include <pushforward/distributions/multivariate_normal_diag.hpp>
+#include <pushforward/distributions/multivariate_normal_tril.hpp>
+#include <pushforward/distributions/multivariate_student_t.hpp>
+#include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/standardized_context.hpp>
+#include <pushforward/distributions/student_t.hpp>
+#include <pushforward/distributions/uniform.hpp>
+#include <pushforward/nn/made.hpp>
+#include <pushforward/nn/mlp.hpp>
+#include <pushforward/nn/residual_network.hpp>
+#include <pushforward/random.hpp>
+#include <pushforward/registry.hpp>
+
+namespace models {
+
+using namespace pushforward;
+
+/// Every learned value moved by a normal number; statistics and scales made positive numbers near 1.
+template <Scalar T>
+void shake(Component<T>& tree, double size = 0.2, std::uint64_t seed = 7) {
+  Engine engine(seed);
+  for (const Slot<T>& slot : list_state(tree)) {
+    const Index n = slot.tensor->size();
+    if (n == 0) continue;
+    std::vector<double> noise(static_cast<std::size_t>(n));
+    engine.next_call().normal(0, n, 1, noise.data(), n);
+    for (Index i = 0; i < n; ++i) {
+      const double z = size * noise[static_cast<std::size_t>(i)];
+      T& value = (*slot.tensor)[i];
+      if (slot.path.ends_with("initialized"))
+        value = T(1);
+      else if (slot.path.ends_with("moving_variance") || (slot.path.ends_with("scale") && slot.kind == StateKind::state))
+        value = static_cast<T>(std::exp(z));
+      else
+        value += static_cast<T>(z);
+    }
+  }
+}
+
+template <Scalar T>
+struct Named {
+  std::string name;
+  Poly<Distribution<T>> distribution;
+};
+
+template <Scalar T>
+std::vector<Named<T>> all() {
+  constexpr Index dim = 3, context = 2;
+  std::vector<Named<T>> list;
+  const auto add = [&](std::string name, Poly<Distribution<T>> distribution) {
+    shake(*distribution);
+    list.push_back({std::move(name), std::move(distribution)});
+  };
+  const auto map = [&](const std::string& name, Poly<Bijector<T>> bijector) {
+    add(name, TransformedDistribution<T>(MultivariateNormalDiag<T>(dim), std::move(bijector)));
+  };
+  const auto on_gamma = [&](const std::string& name, Poly<Bijector<T>> bijector) {
+    add(name, TransformedDistribution<T>(Gamma<T>(dim), std::move(bijector)));
+  };
+  const Eigen::Vector3d low(-1, 0, 2), high(1, 5, 3);
+  using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
+
+  map("act_norm", ActNorm<T>(dim));
+  map("affine", Affine<T>(dim));
+  map("batch_normalization", BatchNormalization<T>(dim));
+  map("batch_normalization_fixed", BatchNormalization<T>(dim, {.center = false, .scale = false}));
+  map("chain", Chain<T>(Affine<T>(dim), Exp<T>(dim)));
+  map("exp", Exp<T>(dim));
+  map("identity", Identity<T>(dim));
+  map("lu_linear", LULinear<T>(dim));
+  map("invert_lu_linear", Invert<T>(LULinear<T>(dim)));
+  map("permute", Permute<T>(std::vector<std::int64_t>{2, 0, 1}));
+  map("scale", Scale<T>(Vector(low.cast<T>().array() * T(0.7) - T(0.5))));
+  map("shift", Shift<T>(dim));
+  map("sigmoid", Sigmoid<T>(low, high));
+  map("softplus", Softplus<T>(dim));
+  map("standardize", Standardize<T>(low, high));
+  map("tanh", Tanh<T>(dim));
+  map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, std::numeric_limits<double>::infinity()}, Interval{-2, 3}}));
+  on_gamma("log", Log<T>(dim));
+  on_gamma("invert_softplus", Invert<T>(Softplus<T>(dim)));
+
+  map("coupling_mlp", Coupling<T>({1, 0, 1}, Mlp<T>(2, 2, {.hidden = {5, 4}}), AffineTransformer<T>()));
+  map("coupling_residual_context",
+      Coupling<T>({0, 1, 0}, ResidualNetwork<T>(1, 2, {.hidden = 6, .blocks = 2, .context_dim = context}),
+                  AdditiveTransformer<T>()));
+  map("made_order", MaskedAutoregressive<T>(
+                        Made<T>(dim, 2, {.hidden = 7, .blocks = 1, .residual = false, .random_degrees = true}),
+                        AffineTransformer<T>(2), {2, 0, 1}));
+  map("made_additive", MaskedAutoregressive<T>(Made<T>(dim, 1, {.hidden = 5, .blocks = 0, .residual = false}),
+                                               AdditiveTransformer<T>()));
+  map("made_residual_context",
+      MaskedAutoregressive<T>(Made<T>(dim, 2, {.hidden = 6, .blocks = 2, .context_dim = context}),
+                              AffineTransformer<T>()));
+  for (const Activation a : {Activation::identity, Activation::relu, Activation::leaky_relu, Activation::elu,
+                             Activation::gelu, Activation::silu, Activation::tanh, Activation::sigmoid,
+                             Activation::softplus})
+    map("activation_" + activation_name(a),
+        Coupling<T>({1, 1, 0}, Mlp<T>(2, 2, {.hidden = {6}, .activation = a, .context_dim = context}),
+                    AffineTransformer<T>()));
+
+  add("beta", Beta<T>(dim));
+  add("cauchy", Cauchy<T>(dim));
+  add("gamma", Gamma<T>(dim));
+  add("laplace", Laplace<T>(dim));
+  add("logistic", Logistic<T>(dim));
+  add("multivariate_normal_diag", MultivariateNormalDiag<T>(dim));
+  add("multivariate_normal_tril", MultivariateNormalTriL<T>(dim));
+  add("multivariate_student_t", MultivariateStudentT<T>(dim));
+  add("normal", Normal<T>(dim));
+  add("student_t", StudentT<T>(dim));
+  add("uniform", Uniform<T>(Vector(low.cast<T>()), Vector(high.cast<T>())));
+  add("mixture", Mixture<T>(std::vector<Poly<Distribution<T>>>{
+                     Normal<T>(dim), MultivariateNormalTriL<T>(dim),
+                     TransformedDistribution<T>(Normal<T>(dim), Shift<T>(dim))}));
+
+  const FlowOptions small{.layers = 3, .hidden = 8, .blocks = 1, .seed = 5};
+  const auto with = [&](auto change) {
+    FlowOptions options = small;
+    change(options);
+    return options;
+  };
+  add("maf", maf<T>(dim, small));
+  add("maf_residual_lu", maf<T>(dim, with([](FlowOptions& o) {
+                                  o.residual = true;
+                                  o.mixing = Mixing::lu_linear;
+                                })));
+  add("maf_norms", maf<T>(dim, with([](FlowOptions& o) { o.batch_norm = o.act_norm = true; })));
+  add("maf_context", maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })));
+  add("maf_residual_context", maf<T>(dim, with([](FlowOptions& o) {
+                                       o.context_dim = context;
+                                       o.residual = true;
+                                     })));
+  add("maf_one_column", maf<T>(1, small));
+  add("iaf", iaf<T>(dim, small));
+  add("iaf_residual_context", iaf<T>(dim, with([](FlowOptions& o) {
+                                       o.context_dim = context;
+                                       o.residual = true;
+                                     })));
+  add("real_nvp", real_nvp<T>(dim, with([](FlowOptions& o) { o.mixing = Mixing::none; })));
+  add("real_nvp_residual_context", real_nvp<T>(dim, with([](FlowOptions& o) {
+                                                 o.context_dim = context;
+                                                 o.residual = true;
+                                                 o.mixing = Mixing::none;
+                                               })));
+  add("nice", nice<T>(dim, with([](FlowOptions& o) { o.mixing = Mixing::random_permutation; })));
+  add("prepared",
+      TransformedDistribution<T>(
+          StandardizedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
+                                 Eigen::Vector2d(1, -1), Eigen::Vector2d(2, 3)),
+          Chain<T>(Standardize<T>(low, high),
+                   ColumnSupports<T>({Interval{}, Interval{0, std::numeric_limits<double>::infinity()}, Interval{-2, 3}}))));
+  return list;
+}
+
+}  // namespace models

@@ -1,0 +1,32 @@
+// Fits, saves, loads, scores and samples through the installed package; exits with 0 only if the numbers are right.
+#include <cmath>
+#include <cstdio>
+
+#include <pushforward/pushforward.hpp>
+
+double other_library_norm(const double* values, int n);
+
+int main() {
+  namespace pf = pushforward;
+  pf::Engine engine(7);
+  auto flow = pf::maf<double>(3, {.layers = 2, .hidden = 16, .blocks = 1, .batch_norm = true});
+  const Eigen::MatrixXd x = flow.sample(1000, engine);
+  pf::fit(flow, x, {.epochs = 1, .batch_size = 100});
+  const auto bytes = pf::serialize(flow);
+  const auto loaded = pf::load<double>(bytes);
+  const Eigen::VectorXd a = flow.log_prob(x), b = loaded.distribution->log_prob(x);
+  // Every layout that a caller's Eigen may have.
+  const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> rows = x;
+  const Eigen::VectorXd c = flow.log_prob(rows);
+  const bool ok = (a - b).norm() == 0 && (a - c).norm() == 0 && a.allFinite() &&
+                  std::abs(other_library_norm(a.data(), 1000) - a.norm()) < 1e-9;
+  try {
+    flow.log_prob(Eigen::MatrixXd::Zero(2, 5).eval());
+    std::puts("a wrong shape was accepted");
+    return 1;
+  } catch (const pf::ShapeError& error) {
+    std::printf("%s\n", error.what());
+  }
+  std::printf("mean log_prob %.6f, %s\n", a.mean(), ok ? "consistent" : "NOT CONSISTENT");
+  return ok ? 0 : 1;
+}

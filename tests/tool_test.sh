@@ -1,0 +1,240 @@
+#!/bin/sh
+# The command line tool from end to end, on data made here: sh tests/tool_test.sh path/to/pushforward
+set -u
+tool=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+checks=0
+
+fault() {
+  failures=$((failures + 1))
+  echo "FAILED: $1"
+  sed 's/^/  stdout: /' out.txt
+  sed 's/^/  stderr: /' err.txt
+}
+# run STATUS ARGUMENT...: the tool ends with that status; its output lands in out.txt and err.txt
+run() {
+  expected=$1
+  shift
+  checks=$((checks + 1))
+  "$tool" "$@" >out.txt 2>err.txt </dev/null
+  status=$?
+  [ "$status" -eq "$expected" ] || fault "status $status instead of $expected: pushforward $*"
+}
+# says FILE TEXT: the output has the text
+says() {
+  checks=$((checks + 1))
+  grep -qF -- "$2" "$1" || fault "$1 does not say '$2'"
+}
+# refuses STATUS TEXT ARGUMENT...: ends with that status and one line on standard error with the text, nothing on stdout
+refuses() {
+  expected=$1
+  text=$2
+  shift 2
+  run "$expected" "$@"
+  says err.txt "$text"
+  says err.txt "pushforward: "
+  checks=$((checks + 1))
+  [ "$(wc -l <err.txt)" -eq 1 ] || fault "not one line: pushforward $*"
+  [ ! -s out.txt ] || fault "an error wrote to standard output: pushforward $*"
+}
+holds() {
+  checks=$((checks + 1))
+  eval "$1" || fault "$1"
+}
+
+# ---- data: a bent ridge, a positive column that goes with it, a text column, weights
+awk 'BEGIN {
+  srand(7)
+  print "id,x,y,size,w"
+  for (i = 0; i < 2000; i++) {
+    a = sqrt(-2 * log(1 - rand())) * cos(6.283185307 * rand())
+    b = sqrt(-2 * log(1 - rand())) * cos(6.283185307 * rand())
+    printf "row%d,%.9f,%.9f,%.9f,%d\n", i, a, a * a + 0.3 * b, exp(0.5 * a + 0.2 * b), 1 + i % 3
+  }
+}' >data.csv
+# Other order, one column more.
+awk -F, '{ print $4 "," $3 ",7," $2 }' data.csv | sed '1s/.*/size,y,other,x/' >shuffled.csv
+small="--drop id --layers 2 --hidden 16,16 --epochs 8 --batch 128 --lr 0.005 --threads 2"
+
+# ---- usage
+run 0 --help
+says out.txt log-prob
+run 0 --version
+says out.txt "pushforward "
+refuses 2 "subcommand"
+refuses 2 "see 'pushforward fit --help'" fit
+refuses 2 "--model" fit data.csv --out m.st --model glow
+refuses 2 "--epochs" fit data.csv --out m.st --epochs none
+refuses 2 "equal widths" fit data.csv --out m.st --hidden 128,64
+refuses 2 "--hidden" fit data.csv --out m.st --hidden 12.5
+refuses 2 "--blocks" fit data.csv --out m.st --blocks 3
+refuses 2 "low:high" fit data.csv --out m.st --drop id --bounds size=0
+refuses 2 "below the upper one" fit data.csv --out m.st --drop id --bounds size=3:1
+refuses 2 "no data column 'height'" fit data.csv --out m.st --drop id --bounds height=0:
+refuses 2 "gaussian" fit data.csv --out m.st --model gaussian --context x
+
+# ---- data with faults
+refuses 1 "none.csv" fit none.csv --out m.st
+refuses 1 "data.csv:2" fit data.csv --out m.st
+refuses 1 "height" fit data.csv --out m.st --drop id --context height
+refuses 1 "height" fit data.csv --out m.st --drop height
+printf 'x,y\n1,2\n3\n' >ragged.csv
+refuses 1 "ragged.csv:3" fit ragged.csv --out m.st
+sed '18s/,[^,]*,/,-1,/;18s/[^,]*,[^,]*$/-0.5,1/' data.csv >negative.csv
+refuses 1 "negative.csv:18: column 'size': -0.5" fit negative.csv --out m.st --drop id --bounds size=0:
+refuses 1 "to train on" fit ragged.csv --out m.st --columns x --validation 0.9 --drop y
+holds '[ ! -e m.st ]'
+
+# ---- fit, info
+run 0 fit data.csv --out m.st $small --model maf --batch-norm --weights w --bounds size=0:
+says out.txt "2,000 rows (1,800 to train, 200 to validate), 3 columns"
+says out.txt "mean log-likelihood"
+says out.txt "Gaussian, same rows"
+says out.txt "wrote m.st"
+holds '[ ! -s err.txt ]'
+run 0 info m.st
+says out.txt "3 columns"
+says out.txt "masked_autoregressive"
+says out.txt "batch_normalization"
+says out.txt "column_supports"
+says out.txt "training range"
+says out.txt "producer"
+run 0 info m.st --json
+says out.txt '"name": "size"'
+says out.txt '"type": "masked_autoregressive"'
+refuses 1 "data.csv" info data.csv
+head -c 3000 m.st >cut.st
+refuses 1 "cut.st" info cut.st
+
+# The same command gives the same model, for any number of threads.
+run 0 fit data.csv --out again.st $small --model maf --batch-norm --weights w --bounds size=0: --threads 1
+holds 'cmp -s m.st again.st'
+
+# ---- log-prob: by name, in pieces, to files and pipes
+run 0 log-prob m.st data.csv --out lp.csv
+says out.txt "mean log-likelihood"
+says out.txt "rows outside training range   0"
+holds '[ "$(wc -l <lp.csv)" -eq 2001 ]'
+holds '[ "$(head -1 lp.csv)" = log_prob ]'
+run 0 log-prob m.st shuffled.csv --out lp2.csv --threads 1
+holds 'cmp -s lp.csv lp2.csv'
+run 0 log-prob m.st data.csv --out -
+holds 'cmp -s lp.csv out.txt'
+says err.txt "mean log-likelihood"
+"$tool" log-prob m.st - --out lp3.csv <data.csv >out.txt 2>err.txt
+holds 'cmp -s lp.csv lp3.csv'
+run 0 log-prob m.st data.csv --out lp.npy --json
+says out.txt '"rows": 2000'
+says out.txt '"rows_outside_training_range": 0'
+says out.txt '"mean_log_likelihood": '
+# (the header and 2000 numbers of eight bytes)
+holds '[ "$(wc -c <lp.npy)" -eq 16128 ]'
+printf 'x,y,size\n0,0,1\n99,0,1\n0,0,-1\n' >outside.csv
+run 0 log-prob m.st outside.csv
+says out.txt "rows outside training range   2"
+says out.txt "1 row of density 0"
+refuses 1 "outside.csv:3: column 'x': 99 lies outside" log-prob m.st outside.csv --strict --out strict.csv
+holds '[ ! -e strict.csv ]'
+printf 'x,size\n0,1\n' >missing.csv
+refuses 1 "no column \"y\"" log-prob m.st missing.csv
+refuses 2 "--json" log-prob m.st data.csv --out - --json
+
+# ---- sample
+run 0 sample m.st -n 1000 --seed 1 --out s.csv
+holds '[ "$(wc -l <s.csv)" -eq 1001 ]'
+holds '[ "$(head -1 s.csv)" = x,y,size ]'
+holds 'awk -F, "NR > 1 && \$3 <= 0 { bad = 1 } END { exit bad }" s.csv'
+run 0 sample m.st -n 1000 --seed 1 --out s2.csv --threads 1
+holds 'cmp -s s.csv s2.csv'
+run 0 sample m.st -n 1000 --seed 2 --out s3.csv
+holds '! cmp -s s.csv s3.csv'
+run 0 sample m.st -n 70000 --seed 1 --out -
+holds '[ "$(wc -l <out.txt)" -eq 70001 ]'
+head -1001 out.txt >first.csv
+holds 'cmp -s s.csv first.csv'
+run 0 sample m.st -n 1000 --seed 1 --out s.npy --json
+says out.txt '"samples": 1000'
+holds '[ "$(wc -c <s.npy)" -eq 24128 ]'
+run 0 log-prob m.st s.npy --out from_npy.csv
+run 0 log-prob m.st s.csv --out from_csv.csv
+holds 'cmp -s from_npy.csv from_csv.csv'
+refuses 2 "-n" sample m.st --out s.csv
+refuses 2 "takes no context" sample m.st -n 3 --out s.csv --context x=1
+refuses 1 "cannot" sample m.st -n 3 --out none/s.csv
+
+# ---- a conditional density
+run 0 fit data.csv --out c.st $small --columns y,size --context x --drop '' --standardize median_iqr
+says out.txt "2 columns given x"
+run 0 info c.st
+says out.txt "1 context column"
+run 0 log-prob c.st data.csv --json
+says out.txt '"rows_outside_training_range": 0'
+refuses 2 "conditional on x" sample c.st -n 5 --out s.csv
+refuses 2 "no context column 'z'" sample c.st -n 5 --out s.csv --context z=1
+run 0 sample c.st -n 5 --out s.csv --context x=1.5
+holds '[ "$(wc -l <s.csv)" -eq 6 ]'
+holds '[ "$(head -1 s.csv)" = y,size,x ]'
+holds '[ "$(cut -d, -f3 s.csv | sed 1d | sort -u)" = 1.5 ]'
+run 0 sample c.st --out s.csv --context-file data.csv
+holds '[ "$(wc -l <s.csv)" -eq 2001 ]'
+run 0 log-prob c.st s.csv
+
+# ---- the other models, single precision, JSON
+for model in iaf real_nvp nice gaussian; do
+  run 0 fit data.csv --out $model.st $small --columns x,y,size --drop '' --model $model --bounds size=0: --precision float --json
+  says out.txt "\"model\": \"$model\""
+  says out.txt '"gain_over_gaussian"'
+  run 0 log-prob $model.st data.csv
+done
+run 0 info iaf.st
+says out.txt "float32"
+run 0 fit data.csv --out r.st $small --residual --blocks 1 --hidden 16 --activation tanh --mixing lu --act-norm --dropout 0.1 \
+  --schedule cosine --weight-decay 0.001 --validation 0 --dequantize
+says out.txt "2,000 rows, 4 columns"
+
+# ---- an interrupted run, resumed, ends as one without interruption
+long="--drop id,w --layers 3 --hidden 64,64 --epochs 120 --patience 0 --batch 32 --threads 1"
+run 0 fit data.csv --out whole.st $long
+"$tool" fit data.csv --out part.st $long --resume >out.txt 2>err.txt </dev/null &
+process=$!
+waited=0
+while [ ! -e part.st.checkpoint ] && [ $waited -lt 600 ]; do
+  sleep 0.1
+  waited=$((waited + 1))
+done
+kill -INT $process
+wait $process
+status=$?
+holds '[ $status -eq 1 ]'
+says err.txt "interrupted after"
+says err.txt "--resume"
+holds '[ ! -e part.st ]'
+holds '[ -e part.st.checkpoint ]'
+run 0 fit data.csv --out part.st $long --resume
+holds 'cmp -s whole.st part.st'
+holds '[ ! -e part.st.checkpoint ]'
+
+# ---- plot: gnuplot belongs to what the tool needs
+run 0 plot m.st data.csv --out corner.png
+says out.txt "wrote corner.png"
+holds '[ "$(head -c 4 corner.png | tail -c 3)" = PNG ]'
+holds '[ "$(wc -c <corner.png)" -gt 20000 ]'
+run 0 plot m.st data.csv --out one.png --columns size --json
+says out.txt '"columns": ['
+run 0 plot c.st data.csv --out conditional.png -n 5000
+refuses 2 ".png" plot m.st data.csv --out corner.pdf
+refuses 2 "no column 'height'" plot m.st data.csv --out corner.png --columns height
+refuses 1 "cannot write" plot m.st data.csv --out none/corner.png
+absolute=$(command -v "$tool")
+checks=$((checks + 1))
+PATH=/nowhere "$absolute" plot m.st data.csv --out p.png >out.txt 2>err.txt && fault "plot without gnuplot"
+says err.txt "gnuplot-nox"
+
+# Nothing is left beside what was asked for.
+holds '[ -z "$(ls -A | grep -E "partial|tmp|temp")" ]'
+
+echo "$checks checks, $failures failures"
+[ "$failures" -eq 0 ]

@@ -1,0 +1,298 @@
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <limits>
+#include <numeric>
+#include <thread>
+
+#include "tool.hpp"
+
+namespace tool {
+
+// ------------------------------------------------------------------------------------------------------------ text
+
+std::vector<std::string> split_list(std::string_view text, char delimiter) {
+  std::vector<std::string> parts;
+  if (text.empty()) return parts;
+  for (std::size_t begin = 0;;) {
+    const std::size_t end = text.find(delimiter, begin);
+    std::string_view part = text.substr(begin, end == text.npos ? text.npos : end - begin);
+    while (!part.empty() && part.front() == ' ') part.remove_prefix(1);
+    while (!part.empty() && part.back() == ' ') part.remove_suffix(1);
+    parts.emplace_back(part);
+    if (end == text.npos) return parts;
+    begin = end + 1;
+  }
+}
+
+std::optional<double> to_number(std::string_view text) {
+  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || std::isnan(value)) return std::nullopt;
+  return value;
+}
+
+std::string grouped(Index n) {
+  std::string digits = std::to_string(n);
+  for (Index at = static_cast<Index>(digits.size()) - 3; at > (n < 0 ? 1 : 0); at -= 3)
+    digits.insert(static_cast<std::size_t>(at), 1, ',');
+  return digits;
+}
+
+std::string counted(Index n, std::string_view singular) {
+  return fmt::format("{} {}{}", grouped(n), singular, n == 1 ? "" : "s");
+}
+
+std::string with_error(double value, double error) {
+  if (!std::isfinite(value)) return fmt::format("{}", value);
+  if (!std::isfinite(error) || error <= 0) return fmt::format("{:.6g}", value);
+  // Two significant digits of the error.
+  const int decimals = std::clamp(1 - static_cast<int>(std::floor(std::log10(error))), 0, 12);
+  return fmt::format("{:.{}f} ± {:.{}f}", value, decimals, error, decimals);
+}
+
+std::string duration(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0) return "unknown time";
+  if (seconds < 9.95) return fmt::format("{:.1f} s", seconds);
+  if (seconds < 120) return fmt::format("{:.0f} s", seconds);
+  if (seconds < 7200) return fmt::format("{:.1f} min", seconds / 60);
+  return fmt::format("{:.1f} h", seconds / 3600);
+}
+
+std::string joined(const std::vector<std::string>& items, std::string_view separator) {
+  std::string text;
+  for (const std::string& item : items) text.append(text.empty() ? "" : separator).append(item);
+  return text;
+}
+
+void print_json(const Json& json) {
+  // Names of columns may be any bytes.
+  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+// ---------------------------------------------------------------------------------------------------------- models
+
+namespace {
+
+std::vector<std::string> numbered(Index count, const char* prefix = "c") {
+  std::vector<std::string> names;
+  for (Index i = 0; i < count; ++i) names.push_back(prefix + std::to_string(i));
+  return names;
+}
+
+}  // namespace
+
+LoadedModel load_model(const std::string& path) {
+  pf::Model<double> model = pf::load<double>(path);
+  LoadedModel loaded{path, std::move(model.distribution), std::move(model.info), {}, {}};
+  const auto check = [&](const char* what, std::size_t got, Index expected) {
+    if (got != 0 && static_cast<Index>(got) != expected)
+      throw pf::IoError(fmt::format("{}: {}: expected {} entries, got {}", path, what, expected, got));
+  };
+  check("columns", loaded.info.columns.size(), loaded.dim());
+  check("context_columns", loaded.info.context_columns.size(), loaded.context_dim());
+  check("data_range", loaded.info.data_range.size(), loaded.dim());
+  check("context_range", loaded.info.context_range.size(), loaded.context_dim());
+  loaded.columns = loaded.info.columns.empty() ? numbered(loaded.dim()) : loaded.info.columns;
+  loaded.context_columns = loaded.info.context_columns.empty() ? numbered(loaded.context_dim(), "context")
+                                                               : loaded.info.context_columns;
+  return loaded;
+}
+
+// ------------------------------------------------------------------------------------------------------------ data
+
+std::string extension(const std::filesystem::path& path) {
+  std::string text = path.extension().string();
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 'a' - 'A') : c; });
+  return text;
+}
+
+namespace {
+
+/// An array of rank 0, 1 or 2 as a table; rank 1 is one column.
+pf::Matrix<double> table_of(const pf::NpyArray& array, const std::string& where) {
+  if (array.shape.size() > 2)
+    throw pf::IoError(fmt::format("{}: expected an array of rows and columns, got rank {}; reshape it to (N, D)", where,
+                                  array.shape.size()));
+  return array.matrix();
+}
+
+/// One array, or a column for each array of rank 1 when all have one length.
+pf::Matrix<double> read_archive(const std::string& path, const std::string& array, std::vector<std::string>& names) {
+  const pf::NpzFile file(path);
+  if (!array.empty() || file.names().size() == 1) {
+    const std::string& name = array.empty() ? file.names().front() : array;
+    pf::Matrix<double> values = table_of(file.get(name), path + ": " + name);
+    names = numbered(values.cols());
+    return values;
+  }
+  std::vector<pf::NpyArray> arrays;
+  bool columns = !file.names().empty();
+  for (const std::string& name : file.names()) {
+    if (!columns) break;
+    arrays.push_back(file.get(name));
+    columns = arrays.back().shape.size() == 1 && arrays.back().shape == arrays.front().shape;
+  }
+  if (!columns)
+    throw pf::IoError(fmt::format("{}: holds several arrays ({}); choose one with --array", path, joined(file.names())));
+  names = file.names();
+  pf::Matrix<double> values(arrays.front().shape[0], static_cast<Index>(arrays.size()));
+  for (std::size_t c = 0; c < arrays.size(); ++c)
+    for (Index i = 0; i < values.rows(); ++i) values(i, static_cast<Index>(c)) = arrays[c].values[i];
+  return values;
+}
+
+bool is_array_file(const std::string& path) { return extension(path) == ".npy" || extension(path) == ".npz"; }
+
+}  // namespace
+
+DataReader::DataReader(const std::string& path, const Choice& choice) : path_(path) {
+  if (!is_array_file(path)) {
+    if (!choice.array.empty()) throw UsageError("--array: is for .npz files, not for " + path);
+    csv_.emplace(path, pf::CsvOptions{.columns = choice.columns, .drop = choice.drop});
+    names_ = csv_->names();
+    return;
+  }
+  if (extension(path) == ".npz") {
+    values_ = read_archive(path, choice.array, names_);
+  } else {
+    if (!choice.array.empty()) throw UsageError("--array: is for .npz files, not for " + path);
+    values_ = table_of(pf::read_npy(path), path);
+    names_ = numbered(values_.cols());
+  }
+  if (values_.rows() == 0) throw pf::IoError(path + ": the file has no rows");
+  select(choice);
+}
+
+void DataReader::select(const Choice& choice) {
+  const auto find = [&](const std::string& name) {
+    const auto found = std::find(names_.begin(), names_.end(), name);
+    if (found == names_.end())
+      throw pf::IoError(fmt::format("{}: no column '{}'; the columns are {}", path_, name, joined(names_)));
+    return static_cast<Index>(found - names_.begin());
+  };
+  std::vector<Index> order;
+  for (const std::string& name : choice.columns) order.push_back(find(name));
+  if (choice.columns.empty()) {
+    order.resize(names_.size());
+    std::iota(order.begin(), order.end(), Index{0});
+  }
+  for (const std::string& name : choice.drop) std::erase(order, find(name));
+  if (order.empty()) throw pf::IoError(path_ + ": no column is left to read");
+  std::vector<std::string> names;
+  for (const Index column : order) names.push_back(names_[static_cast<std::size_t>(column)]);
+  values_ = pf::Matrix<double>(values_(Eigen::all, order));
+  names_ = std::move(names);
+}
+
+DataReader DataReader::named_or_in_order(const std::string& path, std::vector<std::string> wanted,
+                                         const std::string& array) {
+  // Standard input can be opened only once: its columns must have names.
+  if (path == "-") return DataReader(path, {.columns = std::move(wanted), .array = array});
+  DataReader all(path, {.array = array});
+  const auto count = static_cast<Index>(all.names().size());
+  if (all.names() == numbered(count) && all.names() != wanted) {
+    const bool known = std::all_of(wanted.begin(), wanted.end(), [&](const std::string& name) {
+      return std::find(all.names().begin(), all.names().end(), name) != all.names().end();
+    });
+    if (!known) {
+      if (count != static_cast<Index>(wanted.size()))
+        throw pf::IoError(fmt::format("{}: has {} without names, and the model takes {}: {}", path,
+                                      counted(count, "column"), wanted.size(), joined(wanted)));
+      all.names_ = std::move(wanted);
+      return all;
+    }
+  }
+  if (all.csv_) return DataReader(path, {.columns = std::move(wanted)});
+  all.select({.columns = std::move(wanted)});
+  return all;
+}
+
+DataReader DataReader::for_model(const std::string& path, const LoadedModel& model, const std::string& array) {
+  std::vector<std::string> wanted = model.columns;
+  wanted.insert(wanted.end(), model.context_columns.begin(), model.context_columns.end());
+  return named_or_in_order(path, std::move(wanted), array);
+}
+
+DataReader DataReader::for_context(const std::string& path, const LoadedModel& model, const std::string& array) {
+  return named_or_in_order(path, model.context_columns, array);
+}
+
+bool DataReader::next(pf::Table& chunk, Index max_rows) {
+  if (csv_) {
+    const bool any = csv_->next(chunk, max_rows);
+    chunk.names = names_;
+    return any;
+  }
+  const Index rows = std::min(max_rows, values_.rows() - position_);
+  chunk.names = names_;
+  chunk.values = values_.middleRows(position_, rows);
+  chunk.lines.resize(static_cast<std::size_t>(rows));
+  std::iota(chunk.lines.begin(), chunk.lines.end(), position_);
+  position_ += rows;
+  return rows > 0;
+}
+
+pf::Table DataReader::rest() {
+  if (csv_) return csv_->rest();
+  pf::Table table;
+  next(table, values_.rows());
+  return table;
+}
+
+std::string DataReader::where(const pf::Table& chunk, Index row) const {
+  const Index line = chunk.lines[static_cast<std::size_t>(row)];
+  return csv_ ? fmt::format("{}:{}", path_ == "-" ? "standard input" : path_, line)
+              : fmt::format("{}: row {} (from 0)", path_, line);
+}
+
+RowWriter::RowWriter(const std::string& path, const std::vector<std::string>& names, Index rows) {
+  if (extension(path) == ".npz") throw UsageError("--out: " + path + ": archives are not written; take .npy or .csv");
+  if (extension(path) == ".npy")
+    npy_.emplace(path, rows, static_cast<Index>(names.size()));
+  else
+    csv_.emplace(path, names);
+}
+
+void RowWriter::write(pf::MatrixView<const double> rows) {
+  if (csv_)
+    csv_->write(rows);
+  else
+    npy_->write(rows);
+}
+
+void RowWriter::commit() {
+  if (csv_)
+    csv_->commit();
+  else
+    npy_->commit();
+}
+
+void RunningMean::add(double value, double weight) {
+  if (weight <= 0) return;
+  ++count_;
+  weight_ += weight;
+  const double shift = (value - mean_) * (weight / weight_);
+  mean_ += shift;
+  s2_ += shift * (shift * s0_ - 2 * s1_);
+  s1_ -= shift * s0_;
+  const double w2 = weight * weight, d = value - mean_;
+  s0_ += w2;
+  s1_ += w2 * d;
+  s2_ += w2 * d * d;
+}
+
+double RunningMean::standard_error() const {
+  if (count_ < 2) return std::numeric_limits<double>::quiet_NaN();
+  const double n = static_cast<double>(count_);
+  return std::sqrt(std::max(s2_, 0.0) * n / (n - 1)) / weight_;
+}
+
+int thread_count(int threads) {
+  if (threads > 0) return threads;
+  return static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 1024u));
+}
+
+}  // namespace tool

@@ -1,0 +1,716 @@
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <stop_token>
+#include <thread>
+
+#include <unistd.h>
+
+#include <pushforward/training/prepare.hpp>
+
+#include "tool.hpp"
+
+namespace tool {
+
+namespace {
+
+struct Settings {
+  std::string data, out, array;
+  std::string model = "maf";
+  std::string columns, drop, context, weights;
+  std::vector<std::string> bounds;
+  // the flow
+  Index layers = 0;
+  std::string hidden;
+  Index blocks = 0;
+  bool residual = false, batch_norm = false, act_norm = false;
+  std::string activation = "relu", mixing;
+  double dropout = 0;
+  std::string precision = "double", standardize = "mean_std";
+  // training
+  Index epochs = 200, batch = 256, patience = 30;
+  double lr = 1e-3, weight_decay = 0, clip = 5, validation = 0.1;
+  std::string schedule = "constant";
+  bool dequantize = false;
+  std::uint64_t seed = 0;
+  int threads = 0;
+  std::string checkpoint;
+  bool resume = false, json = false;
+};
+
+// ---------------------------------------------------------------------------------------------------- command line
+
+/// "128,128": all widths are equal; the number of entries is that of hidden layers.
+std::vector<Index> parse_hidden(const std::string& text) {
+  std::vector<Index> widths;
+  for (const std::string& item : split_list(text)) {
+    const auto value = to_number(item);
+    if (!value || *value < 1 || *value > 1e6 || *value != std::floor(*value))
+      throw UsageError(fmt::format("--hidden: expected widths like 128,128, got '{}'", text));
+    widths.push_back(static_cast<Index>(*value));
+  }
+  for (const Index width : widths)
+    if (width != widths.front())
+      throw UsageError(
+          fmt::format("--hidden: the layers of a conditioner have equal widths, got '{}'; give one width as often as "
+                      "there are hidden layers",
+                      text));
+  return widths;
+}
+
+pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
+  pf::FlowOptions o;
+  if (s.model == "real_nvp")
+    o = {.layers = 10, .blocks = 1, .mixing = pf::Mixing::none};
+  else if (s.model == "nice")
+    o = {.layers = 4, .blocks = 4, .mixing = pf::Mixing::none};
+  else
+    o = {.layers = 5, .blocks = 1};
+  if (s.layers > 0) o.layers = s.layers;
+  const std::vector<Index> hidden = parse_hidden(s.hidden);
+  if (!hidden.empty()) o.hidden = hidden.front();
+  o.residual = s.residual;
+  if (s.residual) {
+    if (hidden.size() > 1)
+      throw UsageError("--hidden: with --residual give one width; --blocks is the number of blocks of two layers");
+    o.blocks = s.blocks > 0 ? s.blocks : 2;
+  } else {
+    if (s.blocks > 0) throw UsageError("--blocks: goes with --residual; otherwise --hidden 128,128 gives the layers");
+    if (!hidden.empty()) o.blocks = static_cast<Index>(hidden.size()) - 1;
+  }
+  o.activation = pf::activation_from(s.activation);
+  o.dropout = s.dropout;
+  o.context_dim = context_dim;
+  if (s.mixing == "none") o.mixing = pf::Mixing::none;
+  if (s.mixing == "reverse") o.mixing = pf::Mixing::reverse;
+  if (s.mixing == "permutation") o.mixing = pf::Mixing::random_permutation;
+  if (s.mixing == "lu") o.mixing = pf::Mixing::lu_linear;
+  o.batch_norm = s.batch_norm;
+  o.act_norm = s.act_norm;
+  o.seed = s.seed;
+  return o;
+}
+
+pf::Interval parse_interval(const std::string& item, std::string_view range) {
+  const std::size_t colon = range.find(':');
+  pf::Interval interval;
+  const auto bound = [&](std::string_view text, double& value) {
+    if (text.empty()) return true;
+    const auto number = to_number(text);
+    if (number) value = *number;
+    return number.has_value();
+  };
+  if (colon == range.npos || !bound(range.substr(0, colon), interval.low) ||
+      !bound(range.substr(colon + 1), interval.high))
+    throw UsageError(fmt::format("--bounds: expected column=low:high (either may be empty), got '{}'", item));
+  if (!(interval.low < interval.high))
+    throw UsageError(fmt::format("--bounds: the lower bound must be below the upper one, got '{}'", item));
+  return interval;
+}
+
+std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std::string>& columns) {
+  std::vector<pf::Interval> supports(columns.size());
+  for (const std::string& item : s.bounds) {
+    const std::size_t equals = item.rfind('=');
+    if (equals == item.npos)
+      throw UsageError(fmt::format("--bounds: expected column=low:high (either may be empty), got '{}'", item));
+    const pf::Interval interval = parse_interval(item, std::string_view(item).substr(equals + 1));
+    const auto found = std::find(columns.begin(), columns.end(), item.substr(0, equals));
+    if (found == columns.end())
+      throw UsageError(fmt::format("--bounds: no data column '{}'; the columns are {}", item.substr(0, equals),
+                                   joined(columns)));
+    supports[static_cast<std::size_t>(found - columns.begin())] = interval;
+  }
+  return supports;
+}
+
+/// What can be said before the data is read.
+void check(const Settings& s) {
+  if (s.model == "gaussian") {
+    if (!s.context.empty()) throw UsageError("--context: a gaussian takes no context; choose another --model");
+    if (s.resume || !s.checkpoint.empty()) throw UsageError("--checkpoint: a gaussian is fitted in one step");
+  }
+  if (s.out == "-" || extension(s.out) == ".csv")
+    throw UsageError("--out: expected a file for the model (model.safetensors), got '" + s.out + "'");
+  flow_options(s, 0);
+  for (const std::string& item : s.bounds) {
+    const std::size_t equals = item.rfind('=');
+    parse_interval(item, equals == item.npos ? std::string_view() : std::string_view(item).substr(equals + 1));
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------ data
+
+/// Rows of one kind: to train, or to validate.
+struct Rows {
+  Eigen::MatrixXd data, context;
+  Eigen::VectorXd weights;  // empty: none
+  Index size() const { return data.rows(); }
+};
+
+struct Input {
+  std::vector<std::string> columns, context_columns;
+  Rows train, validation;
+  pf::ModelInfo info;
+  std::vector<pf::Interval> supports;
+  bool bounded = false;
+};
+
+Rows take(const Eigen::MatrixXd& values, const std::vector<std::int64_t>& rows, Index dim, Index context_dim,
+          bool weighted) {
+  Rows r;
+  r.data = values.leftCols(dim)(rows, Eigen::all);
+  r.context = values.middleCols(dim, context_dim)(rows, Eigen::all);
+  if (weighted) r.weights = values.col(dim + context_dim)(rows);
+  return r;
+}
+
+Input read_input(const Settings& s) {
+  Input in;
+  in.context_columns = split_list(s.context);
+  // With a choice of columns, context and weights are read besides.
+  DataReader::Choice choice{.columns = split_list(s.columns), .drop = split_list(s.drop), .array = s.array};
+  if (!choice.columns.empty()) {
+    choice.columns.insert(choice.columns.end(), in.context_columns.begin(), in.context_columns.end());
+    if (!s.weights.empty()) choice.columns.push_back(s.weights);
+  }
+  DataReader reader(s.data, choice);
+  const std::vector<std::string>& names = reader.names();
+  std::vector<Index> order, special;
+  const auto position = [&](const std::string& name, const char* option) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end())
+      throw pf::IoError(fmt::format("{}: no column '{}' for {}; the columns are {}", s.data, name, option,
+                                    joined(names)));
+    const auto index = static_cast<Index>(found - names.begin());
+    if (std::find(special.begin(), special.end(), index) != special.end())
+      throw UsageError(fmt::format("{}: column '{}' is named twice", option, name));
+    special.push_back(index);
+    return index;
+  };
+  for (const std::string& name : in.context_columns) position(name, "--context");
+  if (!s.weights.empty()) position(s.weights, "--weights");
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (std::find(special.begin(), special.end(), static_cast<Index>(i)) == special.end()) {
+      order.push_back(static_cast<Index>(i));
+      in.columns.push_back(names[i]);
+    }
+  if (in.columns.empty()) throw UsageError("no data column is left besides those of --context and --weights");
+  in.supports = parse_bounds(s, in.columns);
+  order.insert(order.end(), special.begin(), special.end());
+
+  pf::Table table = reader.rest();
+  const Eigen::MatrixXd values = table.values(Eigen::all, order);
+  const auto dim = static_cast<Index>(in.columns.size());
+  const auto context_dim = static_cast<Index>(in.context_columns.size());
+  const Index n = values.rows();
+  for (Index c = 0; c < dim; ++c) {
+    const pf::Interval& support = in.supports[static_cast<std::size_t>(c)];
+    in.bounded = in.bounded || support != pf::real_line;
+    for (Index i = 0; i < n; ++i)
+      if (!(values(i, c) > support.low && values(i, c) < support.high))
+        throw pf::DomainError(fmt::format("{}: column '{}': {:.9g} does not lie inside its bounds ({:.9g}, {:.9g}); "
+                                          "widen --bounds or remove the row",
+                                          reader.where(table, i), in.columns[static_cast<std::size_t>(c)], values(i, c),
+                                          support.low, support.high));
+  }
+  if (!s.weights.empty())
+    for (Index i = 0; i < n; ++i)
+      if (values(i, dim + context_dim) < 0)
+        throw pf::DomainError(fmt::format("{}: column '{}': weights must not be negative, got {:.9g}",
+                                          reader.where(table, i), s.weights, values(i, dim + context_dim)));
+  in.info.columns = in.columns;
+  in.info.context_columns = in.context_columns;
+  for (Index c = 0; c < dim + context_dim; ++c)
+    (c < dim ? in.info.data_range : in.info.context_range)
+        .push_back({values.col(c).minCoeff(), values.col(c).maxCoeff()});
+
+  // Split here rather than in the library: the baseline is judged by the very same rows.
+  const auto held_out = static_cast<Index>(std::llround(s.validation * static_cast<double>(n)));
+  if (n - held_out < 2)
+    throw pf::DomainError(fmt::format("{}: {} to train on; at least 2 are needed", s.data, counted(n - held_out, "row")));
+  pf::Engine engine = pf::Engine(s.seed).stream("tool validation rows");
+  std::vector<std::int64_t> rows = pf::permutation(engine.next_call(), n);
+  std::vector<std::int64_t> validation(rows.begin(), rows.begin() + held_out);
+  rows.erase(rows.begin(), rows.begin() + held_out);
+  std::sort(rows.begin(), rows.end());
+  std::sort(validation.begin(), validation.end());
+  in.train = take(values, rows, dim, context_dim, !s.weights.empty());
+  in.validation = take(values, validation, dim, context_dim, !s.weights.empty());
+  return in;
+}
+
+// ---------------------------------------------------------------------------------------------------- while it runs
+
+/// Turns the first interrupt (Ctrl-C, or a request to terminate) into a stop at the next step; the second one ends the
+/// program at once. Made before any other thread, so that all of them leave the signals to this one.
+class Interrupt {
+ public:
+  Interrupt() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+    watcher_ = std::jthread([this](std::stop_token done) {
+      while (!done.stop_requested()) {
+        const timespec wait{0, 50'000'000};
+        if (sigtimedwait(&signals_, nullptr, &wait) < 0) continue;
+        if (stop_.stop_requested()) _exit(130);
+        stop_.request_stop();
+      }
+    });
+  }
+  ~Interrupt() {
+    watcher_.request_stop();
+    watcher_.join();
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+  std::stop_token token() const { return stop_.get_token(); }
+
+ private:
+  sigset_t signals_{}, before_{};
+  std::stop_source stop_;
+  std::jthread watcher_;
+};
+
+/// One line on the terminal that is written over; nothing where standard error is no terminal.
+class ProgressLine {
+ public:
+  ~ProgressLine() { clear(); }
+  void show(const pf::Progress& p) {
+    if (!terminal_) return;
+    std::string text = fmt::format("epoch {:>{}}/{}   train {:.4f}", p.epoch, std::to_string(p.epochs).size(), p.epochs,
+                                   p.train_loss);
+    if (std::isfinite(p.validation_loss)) {
+      if (best_epoch_ == 0 || p.validation_loss < best_) {
+        best_ = p.validation_loss;
+        best_epoch_ = p.epoch;
+      }
+      text += fmt::format("   validation {:.4f} (best {:.4f}, epoch {})", p.validation_loss, best_, best_epoch_);
+    }
+    if (p.epoch < p.epochs) text += fmt::format("   {} left", duration(p.seconds_left));
+    fmt::print(stderr, "\r{}\x1b[K", text);
+    std::fflush(stderr);
+    shown_ = true;
+  }
+  void clear() {
+    if (shown_) fmt::print(stderr, "\r\x1b[K");
+    shown_ = false;
+  }
+
+ private:
+  bool terminal_ = isatty(STDERR_FILENO) != 0;
+  bool shown_ = false;
+  double best_ = 0;
+  Index best_epoch_ = 0;
+};
+
+// --------------------------------------------------------------------------------------------------------- results
+
+struct Result {
+  Index parameters = 0;
+  pf::FitReport report;  // of flows
+  pf::MeanLogLikelihood train, validation;
+};
+
+pf::MeanLogLikelihood summarise(const Eigen::VectorXd& values, const Eigen::VectorXd& weights) {
+  RunningMean mean;
+  for (Index i = 0; i < values.size(); ++i) mean.add(values[i], weights.size() > 0 ? weights[i] : 1);
+  return {mean.mean(), mean.standard_error()};
+}
+
+/// log p(y) of a full-covariance Gaussian, or log p(y | context) of a joint one.
+struct Baseline {
+  pf::MeanLogLikelihood train, validation;
+  Eigen::VectorXd of_rows;  ///< of the rows that models are compared on
+  std::string missing;      ///< why there is none
+};
+
+Baseline gaussian_baseline(const Input& in) {
+  Baseline b;
+  try {
+    using Gaussian = pf::MultivariateNormalTriL<double>;
+    const bool conditional = in.train.context.cols() > 0;
+    const auto joint = [&](const Rows& rows) {
+      Eigen::MatrixXd all(rows.data.rows(), rows.data.cols() + rows.context.cols());
+      all << rows.data, rows.context;
+      return all;
+    };
+    const Gaussian density = Gaussian::fit(joint(in.train), in.train.weights);
+    std::optional<Gaussian> marginal;
+    if (conditional) marginal = Gaussian::fit(in.train.context, in.train.weights);
+    const auto score = [&](const Rows& rows) {
+      Eigen::VectorXd values = density.log_prob(joint(rows));
+      if (marginal) values -= marginal->log_prob(rows.context);
+      return values;
+    };
+    b.of_rows = score(in.train);
+    b.train = summarise(b.of_rows, in.train.weights);
+    if (in.validation.size() > 0) {
+      b.of_rows = score(in.validation);
+      b.validation = summarise(b.of_rows, in.validation.weights);
+    }
+  } catch (const pf::DomainError& error) {
+    b.missing = error.what();
+  }
+  return b;
+}
+
+template <pf::Scalar T>
+pf::Matrix<T> to(const Eigen::MatrixXd& values) {
+  return values.cast<T>();
+}
+
+/// A model and what is known of it; scored in double, as it is used later.
+template <pf::Scalar T>
+Eigen::VectorXd score(const pf::Distribution<T>& model, const Rows& rows, pf::Execution& execution) {
+  const pf::Matrix<T> y = to<T>(rows.data), context = to<T>(rows.context);
+  return model.log_prob(y, context.cols() > 0 ? pf::MatrixView<const T>(context) : pf::MatrixView<const T>(), execution);
+}
+
+template <pf::Scalar T>
+pf::Poly<pf::Distribution<T>> fit_gaussian(const Input& in) {
+  using Gaussian = pf::MultivariateNormalTriL<T>;
+  const pf::Matrix<T> y = to<T>(in.train.data);
+  if (!in.bounded) return Gaussian::fit(y, in.train.weights);
+  const pf::ColumnSupports<T> supports(in.supports);
+  return pf::TransformedDistribution<T>(Gaussian::fit(supports.inverse(y).value, in.train.weights), supports);
+}
+
+template <pf::Scalar T>
+pf::TransformedDistribution<T> make_flow(const Settings& s, Index dim, const pf::FlowOptions& options) {
+  if (s.model == "iaf") return pf::iaf<T>(dim, options);
+  if (s.model == "real_nvp") return pf::real_nvp<T>(dim, options);
+  if (s.model == "nice") return pf::nice<T>(dim, options);
+  return pf::maf<T>(dim, options);
+}
+
+/// Fits and returns the model.
+template <pf::Scalar T>
+pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const std::string& checkpoint,
+                                       const Interrupt& interrupt, pf::Execution& execution, Result& result) {
+  const pf::Matrix<T> y = to<T>(in.train.data), context = to<T>(in.train.context);
+  const pf::Matrix<T> y_validation = to<T>(in.validation.data), context_validation = to<T>(in.validation.context);
+  ProgressLine line;
+  pf::FitOptions<T> options;
+  options.epochs = s.epochs;
+  options.batch_size = s.batch;
+  options.learning_rate = s.lr;
+  options.weight_decay = s.weight_decay;
+  options.clip_norm = s.clip;
+  if (s.schedule == "cosine") options.schedule = pf::CosineSchedule{};
+  if (s.schedule == "plateau") options.schedule = pf::PlateauSchedule{};
+  options.validation_fraction = 0;
+  options.patience = s.patience;
+  if (context.cols() > 0) options.context = context;
+  if (in.train.weights.size() > 0) options.weights = in.train.weights;
+  if (in.validation.size() > 0) {
+    options.validation = y_validation;
+    if (context.cols() > 0) options.validation_context = context_validation;
+    if (in.validation.weights.size() > 0) options.validation_weights = in.validation.weights;
+  }
+  options.dequantize = s.dequantize;
+  options.seed = s.seed;
+  options.execution = execution;
+  options.callback = [&line](const pf::Progress& progress) {
+    line.show(progress);
+    return true;
+  };
+  options.cancel = interrupt.token();
+  options.checkpoint = checkpoint;
+  options.resume = s.resume;
+
+  pf::PrepareOptions around;
+  if (s.standardize == "none") around.standardize = pf::Standardization::none;
+  if (s.standardize == "median_iqr") around.standardize = pf::Standardization::median_iqr;
+  around.standardize_context = around.standardize;
+  if (in.bounded) around.supports = in.supports;
+
+  pf::TransformedDistribution<T> model =
+      pf::prepare(make_flow<T>(s, y.cols(), flow_options(s, context.cols())), y, around, options);
+  result.report = pf::fit(model, y, options);
+  line.clear();
+  const Index epochs = static_cast<Index>(result.report.train_loss.size());
+  if (result.report.stop_reason == pf::StopReason::cancelled)
+    throw pf::Error(fmt::format("interrupted after {}; no model is written; {}", counted(epochs, "epoch"),
+                                checkpoint.empty() ? "with --resume a run can be continued"
+                                                   : "the same command with --resume continues"));
+  if (result.report.stop_reason == pf::StopReason::non_finite && result.report.best_epoch < 0)
+    throw pf::Error(result.report.stop_text + "; no model is written; try a smaller --lr or --clip");
+  return model;
+}
+
+std::string settings_text(const Settings& s) {
+  std::string text = s.model;
+  const auto add = [&](std::string_view item) { text.append(" ").append(item); };
+  if (s.model != "gaussian") {
+    const pf::FlowOptions o = flow_options(s, 0);
+    constexpr const char* mixing[] = {"none", "reverse", "permutation", "lu"};
+    add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", o.layers, o.hidden, o.blocks,
+                    s.activation, mixing[static_cast<int>(o.mixing)]));
+    if (o.residual) add("residual");
+    if (o.batch_norm) add("batch-norm");
+    if (o.act_norm) add("act-norm");
+    if (o.dropout > 0) add(fmt::format("dropout={}", o.dropout));
+    add(fmt::format("epochs={} batch={} lr={} schedule={} weight-decay={} clip={} validation={} patience={}", s.epochs,
+                    s.batch, s.lr, s.schedule, s.weight_decay, s.clip, s.validation, s.patience));
+    add(fmt::format("standardize={}", s.standardize));
+    if (s.dequantize) add("dequantize");
+  } else {
+    add(fmt::format("validation={}", s.validation));
+  }
+  for (const std::string& bound : s.bounds) add("bounds:" + bound);
+  if (!s.weights.empty()) add("weights=" + s.weights);
+  return text;
+}
+
+/// The library counts columns and speaks of its own options.
+std::string in_words_of_the_tool(std::string text, const Input& in) {
+  const std::string dequantize = ".dequantize = true";
+  if (const std::size_t at = text.find(dequantize); at != text.npos) text.replace(at, dequantize.size(), "--dequantize");
+  for (std::size_t c = 0; c < in.columns.size(); ++c) {
+    const std::string start = fmt::format("column {}:", c);
+    if (text.starts_with(start)) return fmt::format("column '{}':{}", in.columns[c], text.substr(start.size()));
+  }
+  return text;
+}
+
+const char* stop_name(pf::StopReason reason) {
+  switch (reason) {
+    case pf::StopReason::completed: return "completed";
+    case pf::StopReason::early_stopping: return "early_stopping";
+    case pf::StopReason::cancelled: return "cancelled";
+    case pf::StopReason::non_finite: return "non_finite";
+  }
+  return "";
+}
+
+void print_text(const Settings& s, const Input& in, const Result& r, const Baseline& baseline,
+                const pf::MeanLogLikelihood& gain) {
+  fmt::print("data         {}: {}", s.data, counted(in.train.size() + in.validation.size(), "row"));
+  if (in.validation.size() > 0)
+    fmt::print(" ({} to train, {} to validate)", grouped(in.train.size()), grouped(in.validation.size()));
+  fmt::print(", {}", counted(static_cast<Index>(in.columns.size()), "column"));
+  if (!in.context_columns.empty()) fmt::print(" given {}", joined(in.context_columns));
+  fmt::print("\nmodel        {}: {}, {}\n", s.model, counted(r.parameters, "parameter"),
+             s.precision == "float" ? "float32" : "float64");
+  if (s.model != "gaussian") {
+    const auto epochs = static_cast<Index>(r.report.train_loss.size());
+    fmt::print("training     {} in {}", counted(epochs, "epoch"), duration(r.report.seconds));
+    if (r.report.best_epoch >= 0) fmt::print(", the best was number {}", r.report.best_epoch + 1);
+    if (r.report.stop_reason != pf::StopReason::completed) fmt::print("; {}", r.report.stop_text);
+    if (r.report.skipped_steps > 0)
+      fmt::print("\nskipped      {} of {} with a loss or gradient that is not finite", grouped(r.report.skipped_steps),
+                 counted(r.report.steps, "step"));
+    fmt::print("\n");
+  }
+  const bool compare = s.model != "gaussian" && baseline.missing.empty();
+  const auto row = [&](const char* name, const pf::MeanLogLikelihood& model, const pf::MeanLogLikelihood& other) {
+    const std::string text = with_error(model.mean, model.standard_error);
+    fmt::print("  {:<10} {:<24}{}\n", name, text, compare ? with_error(other.mean, other.standard_error) : "");
+  };
+  fmt::print("\n  {:<10} {:<23}{}\n", "", "mean log-likelihood",
+             !compare                     ? ""
+             : in.context_columns.empty() ? "Gaussian, same rows"
+                                          : "linear Gaussian, same rows");
+  row("train", r.train, baseline.train);
+  if (in.validation.size() > 0) row("validation", r.validation, baseline.validation);
+  if (compare) fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
+  fmt::print("\nwrote {}\n", s.out);
+}
+
+template <pf::Scalar T>
+void run_as(const Settings& s) {
+  const std::string checkpoint = s.checkpoint.empty() && s.resume ? s.out + ".checkpoint" : s.checkpoint;
+  Input in = read_input(s);
+  const Baseline baseline = gaussian_baseline(in);
+  const Interrupt interrupt;
+  pf::Execution execution({.threads = thread_count(s.threads)});
+  Result r;
+  const pf::Poly<pf::Distribution<T>> model =
+      s.model == "gaussian" ? fit_gaussian<T>(in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, r);
+  r.parameters = pf::count_parameters(*model);
+  Eigen::VectorXd values = score(*model, in.train, execution);
+  r.train = summarise(values, in.train.weights);
+  if (in.validation.size() > 0) {
+    values = score(*model, in.validation, execution);
+    r.validation = summarise(values, in.validation.weights);
+  }
+  pf::MeanLogLikelihood gain;
+  if (baseline.missing.empty())
+    gain = summarise(values - baseline.of_rows, in.validation.size() > 0 ? in.validation.weights : in.train.weights);
+
+  in.info.notes["producer"] = "pushforward " PUSHFORWARD_VERSION;
+  in.info.notes["settings"] = settings_text(s);
+  in.info.notes["seed"] = std::to_string(s.seed);
+  in.info.notes["rows"] = fmt::format("{} to train, {} to validate", in.train.size(), in.validation.size());
+  pf::save(s.out, *model, in.info);
+  // The checkpoint that was made on the way is of no more use; one that the user named is the user's.
+  if (s.checkpoint.empty() && s.resume) std::filesystem::remove(checkpoint);
+
+  std::vector<std::string> warnings;
+  for (const std::string& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
+  if (!baseline.missing.empty()) warnings.push_back("no Gaussian to compare with: " + baseline.missing);
+  if (r.report.stop_reason == pf::StopReason::non_finite) warnings.push_back(r.report.stop_text);
+  for (const std::string& warning : warnings) fmt::print(stderr, "pushforward: warning: {}\n", warning);
+  if (!s.json) return print_text(s, in, r, baseline, gain);
+
+  const auto likelihood = [](const pf::MeanLogLikelihood& m) {
+    return Json{{"mean", m.mean}, {"standard_error", m.standard_error}};
+  };
+  Json json{{"data", s.data},
+            {"rows", in.train.size() + in.validation.size()},
+            {"train_rows", in.train.size()},
+            {"validation_rows", in.validation.size()},
+            {"columns", in.columns},
+            {"context_columns", in.context_columns},
+            {"model", s.model},
+            {"parameters", r.parameters},
+            {"train_log_likelihood", likelihood(r.train)},
+            {"validation_log_likelihood", likelihood(r.validation)},
+            {"gaussian_train_log_likelihood", likelihood(baseline.train)},
+            {"gaussian_validation_log_likelihood", likelihood(baseline.validation)},
+            {"gain_over_gaussian", likelihood(gain)}};
+  if (s.model != "gaussian") {
+    json["epochs"] = r.report.train_loss.size();
+    json["best_epoch"] = r.report.best_epoch >= 0 ? Json(r.report.best_epoch + 1) : Json();
+    json["stop_reason"] = stop_name(r.report.stop_reason);
+    json["steps"] = r.report.steps;
+    json["skipped_steps"] = r.report.skipped_steps;
+    json["seconds"] = r.report.seconds;
+    json["train_loss"] = r.report.train_loss;
+    json["validation_loss"] = r.report.validation_loss;
+  }
+  json["warnings"] = warnings;
+  json["out"] = s.out;
+  print_json(json);
+}
+
+void run(const Settings& s) {
+  check(s);
+  s.precision == "float" ? run_as<float>(s) : run_as<double>(s);
+}
+
+}  // namespace
+
+void add_fit(CLI::App& app) {
+  auto s = std::make_shared<Settings>();
+  CLI::App* sub = app.add_subcommand("fit", "Fit a density to the rows of a table.");
+  sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()
+      ->option_text("FILE");
+  sub->add_option("-o,--out", s->out, "Model file to write")->required()
+      ->option_text("FILE (required)");
+
+  const std::string columns = "Columns";
+  sub->add_option("--columns", s->columns, "Data columns a,b,c (default: all others)")->group(columns)
+      ->option_text("A,B,...");
+  sub->add_option("--drop", s->drop, "Columns to leave out, a,b,c")->group(columns)
+      ->option_text("A,B,...");
+  sub->add_option("--context", s->context, "Columns that the density is conditional on, c1,c2")->group(columns)
+      ->option_text("A,B,...");
+  sub->add_option("--weights", s->weights, "Column with the weights of the rows")->group(columns)
+      ->option_text("COLUMN");
+  sub->add_option("--bounds", s->bounds, "Where a column's values lie: x=0:1, x=0: (positive), x=:5; repeatable")
+      ->allow_extra_args(false)
+      ->group(columns)
+      ->option_text("COLUMN=LOW:HIGH");
+  sub->add_option("--array", s->array, "Array of a .npz file")->group(columns)
+      ->option_text("NAME");
+
+  const std::string model = "Model";
+  sub->add_option("--model", s->model, "maf, iaf, real_nvp, nice, or gaussian (full covariance)")
+      ->check(CLI::IsMember({"maf", "iaf", "real_nvp", "nice", "gaussian"}))
+      ->group(model)
+      ->option_text("NAME (maf)");
+  sub->add_option("--layers", s->layers, "Layers (default: maf, iaf 5; real_nvp 10; nice 4)")
+      ->check(CLI::Range(1, 1000))
+      ->group(model)
+      ->option_text("N");
+  sub->add_option("--hidden", s->hidden,
+                  "Equal widths of the hidden layers of a conditioner (default: 64,64; nice: 5 times 64)")
+      ->group(model)
+      ->option_text("N,N,...");
+  sub->add_flag("--residual", s->residual, "Residual conditioners")->group(model);
+  sub->add_option("--blocks", s->blocks, "Residual blocks of two layers")
+      ->check(CLI::Range(1, 1000))
+      ->group(model)
+      ->option_text("N (2)");
+  sub->add_option("--activation", s->activation, "relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus")
+      ->check(CLI::IsMember({"relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "identity"}))
+      ->group(model)
+      ->option_text("NAME (relu)");
+  sub->add_option("--mixing", s->mixing,
+                  "Between layers: none, reverse, permutation, lu (default: maf, iaf reverse; others none)")
+      ->check(CLI::IsMember({"none", "reverse", "permutation", "lu"}))
+      ->group(model)
+      ->option_text("NAME");
+  sub->add_flag("--batch-norm", s->batch_norm, "Batch normalisation between layers")->group(model);
+  sub->add_flag("--act-norm", s->act_norm, "ActNorm before each layer")->group(model);
+  sub->add_option("--dropout", s->dropout, "In the conditioners")
+      ->check(CLI::Range(0.0, 0.99))
+      ->group(model)
+      ->option_text("P (0)");
+  sub->add_option("--standardize", s->standardize, "Of data and context: mean_std, median_iqr, none")
+      ->check(CLI::IsMember({"mean_std", "median_iqr", "none"}))
+      ->group(model)
+      ->option_text("NAME (mean_std)");
+  sub->add_option("--precision", s->precision, "double or float")
+      ->check(CLI::IsMember({"float", "double"}))
+      ->group(model)
+      ->option_text("NAME (double)");
+
+  const std::string training = "Training";
+  sub->add_option("--epochs", s->epochs, "At most")
+      ->check(CLI::PositiveNumber)
+      ->group(training)
+      ->option_text("N (200)");
+  sub->add_option("--batch", s->batch, "Rows of a step")
+      ->check(CLI::PositiveNumber)
+      ->group(training)
+      ->option_text("N (256)");
+  sub->add_option("--lr", s->lr, "Learning rate of Adam")
+      ->check(CLI::PositiveNumber)
+      ->group(training)
+      ->option_text("X (0.001)");
+  sub->add_option("--schedule", s->schedule, "Of the learning rate: constant, cosine, plateau")
+      ->check(CLI::IsMember({"constant", "cosine", "plateau"}))
+      ->group(training)
+      ->option_text("NAME (constant)");
+  sub->add_option("--weight-decay", s->weight_decay, "Decoupled (AdamW)")
+      ->check(CLI::NonNegativeNumber)
+      ->group(training)
+      ->option_text("X (0)");
+  sub->add_option("--clip", s->clip, "Largest norm of a gradient; 0: any")
+      ->check(CLI::NonNegativeNumber)
+      ->group(training)
+      ->option_text("X (5)");
+  sub->add_option("--validation", s->validation, "Share of the rows that chooses the best epoch; 0: none")
+      ->check(CLI::Range(0.0, 0.9))
+      ->group(training)
+      ->option_text("P (0.1)");
+  sub->add_option("--patience", s->patience, "Epochs without improvement before it stops; 0: never")
+      ->check(CLI::NonNegativeNumber)
+      ->group(training)
+      ->option_text("N (30)");
+  sub->add_flag("--dequantize", s->dequantize, "Add noise below the smallest step to columns with repeated values")
+      ->group(training);
+  sub->add_option("--seed", s->seed, "Of weights, split and order; the same seed gives the same model")
+      ->group(training)
+      ->option_text("N (0)");
+  sub->add_option("--threads", s->threads, "Threads (default: all); the model does not depend on it")
+      ->check(CLI::Range(1, 1024))
+      ->group(training)
+      ->option_text("N");
+  sub->add_option("--checkpoint", s->checkpoint, "File to continue from after an interruption")->group(training)
+      ->option_text("FILE");
+  sub->add_flag("--resume", s->resume,
+                "Continue from the checkpoint if there is one (default file: OUT.checkpoint, removed at the end)")
+      ->group(training);
+  sub->add_flag("--json", s->json, "Print the result as JSON");
+  sub->footer("On a terminal a line shows the progress; Ctrl-C stops at the next step.");
+  sub->callback([s] { run(*s); });
+}
+
+}  // namespace tool

@@ -1,0 +1,185 @@
+#include "tool.hpp"
+
+namespace tool {
+
+namespace {
+
+struct Settings {
+  std::string model;
+  bool json = false;
+};
+
+/// Values of the parameters (and of other state) under a path.
+struct Sizes {
+  Index parameters = 0;
+  Index state = 0;
+};
+
+using Slots = std::vector<pf::ConstSlot<double>>;
+
+Sizes sizes_under(const Slots& slots, const std::string& prefix) {
+  Sizes sizes;
+  for (const pf::ConstSlot<double>& slot : slots) {
+    if (!slot.path.starts_with(prefix)) continue;
+    const bool trained = slot.kind == pf::StateKind::parameter && slot.attributes.trainable;
+    (trained ? sizes.parameters : sizes.state) += slot.tensor->size();
+  }
+  return sizes;
+}
+
+/// "dim 4, epsilon 1e-05, degrees [64 values]"; what is 0 or false goes without saying.
+std::string constants_text(const pf::Description& d) {
+  std::vector<std::string> items;
+  for (const auto& [name, value] : d.constants) {
+    std::visit(
+        [&](const auto& v) {
+          using V = std::remove_cvref_t<decltype(v)>;
+          if constexpr (std::same_as<V, bool>) {
+            if (v) items.push_back(name);
+          } else if constexpr (std::same_as<V, std::int64_t>) {
+            if (v != 0) items.push_back(fmt::format("{} {}", name, v));
+          } else if constexpr (std::same_as<V, double>) {
+            if (v != 0) items.push_back(fmt::format("{} {:.6g}", name, v));
+          } else if constexpr (std::same_as<V, std::string>) {
+            items.push_back(fmt::format("{} {}", name, v));
+          } else if (v.size() <= 8) {
+            std::string list;
+            for (const auto& item : v) {
+              if (!list.empty()) list += " ";
+              if constexpr (std::same_as<V, std::vector<double>>)
+                list += fmt::format("{:.4g}", item);
+              else
+                list += fmt::format("{}", item);
+            }
+            items.push_back(fmt::format("{} [{}]", name, list));
+          } else {
+            items.push_back(fmt::format("{} [{} values]", name, v.size()));
+          }
+        },
+        value);
+  }
+  return joined(items);
+}
+
+struct Line {
+  std::string tree, count, detail;
+};
+
+void collect(const pf::Description& d, const std::string& name, const std::string& path, const std::string& indent,
+             const std::string& branch, const Slots& slots, std::vector<Line>& lines) {
+  const Sizes sizes = sizes_under(slots, path);
+  lines.push_back({indent + branch + (name.empty() ? "" : name + ": ") + d.type,
+                   sizes.parameters > 0 ? grouped(sizes.parameters) : "-", constants_text(d)});
+  const std::string deeper = indent + (branch.empty() ? "" : branch == "└─ " ? "   " : "│  ");
+  for (std::size_t i = 0; i < d.children.size(); ++i) {
+    const auto& [child_name, child] = d.children[i];
+    collect(child, child_name, path + child_name + ".", deeper, i + 1 == d.children.size() ? "└─ " : "├─ ", slots,
+            lines);
+  }
+}
+
+Json to_json(const pf::Description& d, const std::string& name, const std::string& path, const Slots& slots) {
+  const Sizes sizes = sizes_under(slots, path);
+  Json json{{"name", name}, {"type", d.type}, {"parameters", sizes.parameters}, {"state", sizes.state}};
+  Json constants = Json::object();
+  for (const auto& [key, value] : d.constants) std::visit([&](const auto& v) { constants[key] = v; }, value);
+  json["constants"] = constants;
+  json["children"] = Json::array();
+  for (const auto& [child_name, child] : d.children)
+    json["children"].push_back(to_json(child, child_name, path + child_name + ".", slots));
+  return json;
+}
+
+/// Characters, not bytes, of UTF-8.
+std::size_t width(const std::string& text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string pad(const std::string& text, std::size_t to) {
+  return text + std::string(to > width(text) ? to - width(text) : 0, ' ');
+}
+
+/// The scalar type of the tensors in the file.
+std::string file_dtype(const std::string& path) {
+  const pf::SafetensorsFile file = pf::SafetensorsFile::read(path);
+  for (const pf::NamedTensor& tensor : file.tensors()) {
+    if (tensor.dtype == "F64") return "float64";
+    if (tensor.dtype == "F32") return "float32";
+  }
+  return "float64";
+}
+
+void print_columns(const char* title, const std::vector<std::string>& names,
+                   const std::vector<pf::ModelInfo::Range>& ranges) {
+  if (names.empty()) return;
+  std::size_t widest = width(title);
+  for (const std::string& name : names) widest = std::max(widest, width(name) + 2);
+  fmt::print("\n{}   {}\n", pad(title, widest), ranges.empty() ? "" : "training range");
+  for (std::size_t c = 0; c < names.size(); ++c)
+    fmt::print("  {}{}\n", pad(names[c], widest + 1),
+               ranges.empty() ? "" : fmt::format("{:.6g} to {:.6g}", ranges[c].low, ranges[c].high));
+}
+
+void run(const Settings& s) {
+  const LoadedModel model = load_model(s.model);
+  const pf::Distribution<double>& distribution = *model.distribution;
+  const Slots slots = pf::list_state(distribution);
+  const pf::Description description = distribution.describe();
+  const Index parameters = pf::count_parameters(distribution);
+  const std::string dtype = file_dtype(s.model);
+  if (s.json) {
+    const auto columns = [](const std::vector<std::string>& names, const std::vector<pf::ModelInfo::Range>& ranges) {
+      Json list = Json::array();
+      for (std::size_t c = 0; c < names.size(); ++c) {
+        Json column{{"name", names[c]}};
+        column["low"] = ranges.empty() ? Json() : Json(ranges[c].low);
+        column["high"] = ranges.empty() ? Json() : Json(ranges[c].high);
+        list.push_back(column);
+      }
+      return list;
+    };
+    print_json({{"file", s.model},
+                {"dtype", dtype},
+                {"parameters", parameters},
+                {"columns", columns(model.columns, model.info.data_range)},
+                {"context_columns", columns(model.context_columns, model.info.context_range)},
+                {"notes", model.info.notes},
+                {"tree", to_json(description, "", "", slots)}});
+    return;
+  }
+  fmt::print("{}: {}{}, {}, {}\n", s.model, counted(model.dim(), "column"),
+             model.context_dim() > 0 ? fmt::format(" given {}", counted(model.context_dim(), "context column")) : "",
+             counted(parameters, "parameter"), dtype);
+  print_columns("columns", model.columns, model.info.data_range);
+  print_columns("context", model.context_columns, model.info.context_range);
+
+  std::vector<Line> lines;
+  collect(description, "", "", "", "", slots, lines);
+  std::size_t tree = 6, count = 10;
+  for (const Line& line : lines) {
+    tree = std::max(tree, width(line.tree));
+    count = std::max(count, line.count.size());
+  }
+  fmt::print("\n{}  {:>{}}\n", pad("layers (base side first)", tree), "parameters", count);
+  for (const Line& line : lines)
+    fmt::print("{}  {:>{}}{}{}\n", pad(line.tree, tree), line.count, count, line.detail.empty() ? "" : "   ",
+               line.detail);
+  if (!model.info.notes.empty()) {
+    std::size_t widest = 0;
+    for (const auto& note : model.info.notes) widest = std::max(widest, width(note.first));
+    fmt::print("\nnotes\n");
+    for (const auto& [name, value] : model.info.notes) fmt::print("  {}   {}\n", pad(name, widest), value);
+  }
+}
+
+}  // namespace
+
+void add_info(CLI::App& app) {
+  auto s = std::make_shared<Settings>();
+  CLI::App* sub = app.add_subcommand("info", "Show what a model is: columns, ranges, layers, parameters, notes.");
+  sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
+  sub->add_flag("--json", s->json, "Print as JSON");
+  sub->callback([s] { run(*s); });
+}
+
+}  // namespace tool

@@ -1,0 +1,492 @@
+#!/usr/bin/env python3
+"""Log-probabilities of rows under a model file, with NumPy alone.
+
+    numpy_log_prob.py model.safetensors                      checks the file: checksum and reference rows
+    numpy_log_prob.py model.safetensors rows.csv             prints one log_prob a line; also .npy
+    numpy_log_prob.py model.safetensors rows.csv --expect log_prob
+                                                             compares with that column of the CSV instead
+
+Columns are those of the data, then those of the context. Nothing of the library is used: this file is the second
+description of the format and of the mathematics of every class, and the first is checked against it.
+"""
+
+import argparse
+import json
+import math
+import struct
+import sys
+import zlib
+
+import numpy as np
+
+LOG_2PI = math.log(2 * math.pi)
+DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "U8": "u1"}
+lgamma = np.vectorize(math.lgamma, otypes=[float])
+
+
+class Model:
+    """A file taken apart: tensors by name, and the entry "pushforward" of the metadata."""
+
+    def __init__(self, path):
+        with open(path, "rb") as f:
+            data = f.read()
+        (length,) = struct.unpack("<Q", data[:8])
+        header = json.loads(data[8 : 8 + length])
+        metadata = header.pop("__metadata__")
+        self.text = metadata["pushforward"]
+        self.json = json.loads(self.text)
+        if self.json["schema"] != 1:
+            raise SystemExit(f"{path}: schema version {self.json['schema']}")
+        body = data[8 + length :]
+        self.tensors = {}
+        crc = zlib.crc32(self.text.encode())
+        for name in sorted(header, key=lambda n: n.encode()):
+            entry = header[name]
+            begin, end = entry["data_offsets"]
+            shape = entry["shape"]
+            self.tensors[name] = np.frombuffer(body[begin:end], DTYPES[entry["dtype"]]).reshape(shape)
+            head = name + "\n" + entry["dtype"] + "\n" + "".join(f"{n}," for n in shape) + "\n"
+            crc = zlib.crc32(body[begin:end], zlib.crc32(head.encode(), crc))
+        stored = metadata.get("pushforward.crc32")
+        if stored is not None and stored != f"{crc:08x}":
+            raise SystemExit(f"{path}: checksum {crc:08x}, the file says {stored}")
+
+    def node(self):
+        return Node(self, self.json["description"], "")
+
+    def log_prob(self, y, context=None):
+        node = self.node()
+        with np.errstate(all="ignore"):
+            result, outside = log_prob(node, y, context)
+        result = np.where(outside, -np.inf, result)
+        nan = np.isnan(y).any(axis=1)
+        return np.where(nan, np.nan, result)
+
+
+class Node:
+    """One component: its constants, its parts, and its tensors in double."""
+
+    def __init__(self, model, description, path):
+        self.model, self.path, self.type = model, path, description["type"]
+        self.constants = {k: self.constant(v) for k, v in description["constants"].items()}
+        self.parts = [
+            (c["name"], Node(model, c["description"], path + c["name"] + ".")) for c in description["children"]
+        ]
+
+    def constant(self, value):
+        number = {"inf": np.inf, "-inf": -np.inf}
+        if isinstance(value, dict):
+            if "tensor" in value:
+                return self.model.tensors[value["tensor"]]
+            if "numbers" in value:
+                return np.array([number.get(v, v) for v in value["numbers"]], float)
+            return float(number.get(value["number"], value["number"]))
+        return value
+
+    def __getitem__(self, name):
+        return self.constants[name]
+
+    def part(self, name):
+        return dict(self.parts)[name]
+
+    def tensor(self, name):
+        return self.model.tensors[self.path + name].astype(float)
+
+    def has(self, name):
+        return self.path + name in self.model.tensors
+
+
+# ------------------------------------------------------------------------------------------------------- functions
+
+
+def softplus(x):
+    return np.logaddexp(0, x)
+
+
+def sigmoid(x):
+    return np.where(x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))))
+
+
+def soft_bound(x, bound):
+    return bound * np.tanh(x / bound)
+
+
+def erf(x):
+    return np.vectorize(math.erf, otypes=[float])(x)
+
+
+ACTIVATIONS = {
+    "identity": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "gelu": lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2))),
+    "silu": lambda x: x * sigmoid(x),
+    "tanh": np.tanh,
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+}
+
+
+def log_gamma_ratio(x, halves):
+    """log Gamma(x + halves / 2) - log Gamma(x)"""
+    return lgamma(x + halves / 2) - lgamma(x)
+
+
+# -------------------------------------------------------------------------------------------------------- networks
+
+
+def dense(node, name, x):
+    return x @ node.tensor(name + ".weight").T + node.tensor(name + ".bias")
+
+
+def with_context(node, x, context):
+    return np.concatenate([x, context], axis=1) if node["context_dim"] > 0 else x
+
+
+def network(node, x, context):
+    return {"mlp": mlp, "residual_network": residual_network, "made": made}[node.type](node, x, context)
+
+
+def mlp(node, x, context):
+    a = ACTIVATIONS[node["activation"]]
+    h = with_context(node, x, context)
+    layers = len(node["hidden"])
+    for i in range(layers):
+        h = a(dense(node, f"layer{i}", h))
+    return dense(node, f"layer{layers}", h)
+
+
+def residual_network(node, x, context):
+    a = ACTIVATIONS[node["activation"]]
+    h = dense(node, "initial", with_context(node, x, context))
+    for i in range(node["blocks"]):
+        t = dense(node, f"block{i}.linear1", a(dense(node, f"block{i}.linear0", a(h))))
+        if node["context_dim"] > 0:
+            t = t * sigmoid(dense(node, f"block{i}.context", context))
+        h = h + t
+    return dense(node, "final", h)
+
+
+def made(node, x, context):
+    a = ACTIVATIONS[node["activation"]]
+    dim, degrees = node["dim"], node["hidden_degrees"]
+    inputs = np.arange(1, dim + 1)
+    outputs = np.tile(inputs, node["multiplier"])
+
+    def masked(name, h, to, of, strict=False):
+        weight = node.tensor(name + ".weight")
+        mask = (to[:, None] > of[None, :]) if strict else (to[:, None] >= of[None, :])
+        if np.any(weight[~mask] != 0):
+            raise SystemExit(f"{node.path}{name}.weight: a value behind the mask is not 0")
+        return h @ (weight * mask).T + node.tensor(name + ".bias")
+
+    conditional = node["context_dim"] > 0
+    h = masked("initial", x, degrees, inputs)
+    if conditional:
+        h = h + a(dense(node, "context", context))
+    if not node["residual"]:
+        h = a(h)
+    for i in range(node["blocks"]):
+        if node["residual"]:
+            t = masked(f"block{i}.linear0", a(h), degrees, degrees)
+            if conditional:
+                t = t + dense(node, f"block{i}.context", context)
+            h = h + masked(f"block{i}.linear1", a(t), degrees, degrees)
+        else:
+            h = a(masked(f"layer{i}", h, degrees, degrees))
+    return masked("final", h, outputs, degrees, strict=True)
+
+
+def transformer(node, v, params, forward):
+    """v mapped elementwise, and the log derivative; params[p] has the shape of v."""
+    if node.type == "additive_transformer":
+        return (v + params[0] if forward else v - params[0]), np.zeros_like(v)
+    if node.type == "affine_transformer":
+        s = soft_bound(params[1], node["bound"])
+        return (v * np.exp(s) + params[0], s) if forward else ((v - params[0]) * np.exp(-s), -s)
+    raise SystemExit(f"unknown transformer {node.type}")
+
+
+# ------------------------------------------------------------------------------------------------------- bijectors
+
+# Each returns (value, log_det, outside): `outside` marks rows that the direction is not defined for, whose value goes
+# on as any point inside.
+
+
+def restrict(v, low, high):
+    inside = np.where(np.isinf(low), np.where(np.isinf(high), 0, high - 1), np.where(np.isinf(high), low + 1, 0))
+    both = np.isfinite(low) & np.isfinite(high)
+    inside = np.where(both, (np.where(both, low, 0) + np.where(both, high, 0)) / 2, inside)
+    bad = ~((v > low) & (v < high))
+    return np.where(bad, inside, v), bad.any(axis=1)
+
+
+def elementwise(node, v, forward):
+    dim = v.shape[1]
+    nowhere = np.zeros(len(v), bool)
+    t = node.type
+    if t in ("affine", "act_norm", "scale"):
+        s = soft_bound(node.tensor("log_scale"), node["bound"])
+        sign = node["sign"] if t == "scale" else np.ones(dim)
+        shift = np.zeros(dim) if t == "scale" else node.tensor("shift")
+        if forward:
+            return v * sign * np.exp(s) + shift, s + np.zeros_like(v), nowhere
+        return (v - shift) * sign * np.exp(-s), -s + np.zeros_like(v), nowhere
+    if t == "shift":
+        return (v + node.tensor("shift") if forward else v - node.tensor("shift")), np.zeros_like(v), nowhere
+    if t == "standardize":
+        scale, shift = node.tensor("scale"), node.tensor("shift")
+        if forward:
+            return v * scale + shift, np.log(scale) + np.zeros_like(v), nowhere
+        return (v - shift) / scale, -np.log(scale) + np.zeros_like(v), nowhere
+    if t == "identity":
+        return v, np.zeros_like(v), nowhere
+    if t in ("exp", "log"):
+        if forward == (t == "exp"):
+            return np.exp(v), v, nowhere
+        v, outside = restrict(v, 0.0, np.inf)
+        return np.log(v), -np.log(v), outside
+    if t == "softplus":
+        if forward:
+            return softplus(v), -softplus(-v), nowhere
+        v, outside = restrict(v, 0.0, np.inf)
+        slope = np.log(-np.expm1(-v))
+        return v + slope, -slope, outside
+    if t == "tanh":
+        if forward:
+            return np.tanh(v), 2 * (math.log(2) - np.abs(v) - np.log1p(np.exp(-2 * np.abs(v)))), nowhere
+        v, outside = restrict(v, -1.0, 1.0)
+        return np.arctanh(v), -(np.log1p(v) + np.log1p(-v)), outside
+    if t == "sigmoid":
+        low, high = node["low"], node["high"]
+        if forward:
+            return low + (high - low) * sigmoid(v), np.log(high - low) - softplus(v) - softplus(-v), nowhere
+        v, outside = restrict(v, low, high)
+        above, below = np.log(v - low), np.log(high - v)
+        return above - below, np.log(high - low) - above - below, outside
+    if t == "column_supports":
+        low = np.where(node["bounded_below"] != 0, node["low"], -np.inf)
+        high = np.where(node["bounded_above"] != 0, node["high"], np.inf)
+        value, log_derivative = v.copy(), np.zeros_like(v)
+        outside = nowhere
+        if not forward:
+            v, outside = restrict(v, low, high)
+            value = v.copy()
+        for c in range(dim):
+            x = v[:, c]
+            below, above = np.isfinite(low[c]), np.isfinite(high[c])
+            if below and above:
+                width = high[c] - low[c]
+                if forward:
+                    value[:, c] = low[c] + width * sigmoid(x)
+                    log_derivative[:, c] = np.log(width) - softplus(x) - softplus(-x)
+                else:
+                    up, down = np.log(x - low[c]), np.log(high[c] - x)
+                    value[:, c], log_derivative[:, c] = up - down, np.log(width) - up - down
+            elif below or above:
+                sign, bound = (1, low[c]) if below else (-1, high[c])
+                if forward:
+                    value[:, c] = bound + sign * softplus(sign * x)
+                    log_derivative[:, c] = -softplus(-sign * x)
+                else:
+                    z = sign * (x - bound)
+                    slope = np.log(-np.expm1(-z))
+                    value[:, c], log_derivative[:, c] = sign * (z + slope), -slope
+        return value, log_derivative, outside
+    return None
+
+
+def bijector(node, v, context, forward):
+    nowhere = np.zeros(len(v), bool)
+    t = node.type
+    if t == "chain":
+        log_det, outside = np.zeros(len(v)), nowhere
+        for _, part in node.parts if forward else reversed(node.parts):
+            v, own, own_outside = bijector(part, v, context, forward)
+            log_det, outside = log_det + own, outside | own_outside
+        return v, log_det, outside
+    if t == "invert":
+        return bijector(node.part("bijector"), v, context, not forward)
+    if t == "permute":
+        permutation = node["permutation"]
+        return v[:, permutation if forward else np.argsort(permutation)], np.zeros(len(v)), nowhere
+    if t == "batch_normalization":
+        dim = v.shape[1]
+        gamma = np.exp(node.tensor("log_gamma")) if node["scale"] else np.ones(dim)
+        beta = node.tensor("beta") if node["center"] else np.zeros(dim)
+        mean = node.tensor("moving_mean")
+        deviation = np.sqrt(node.tensor("moving_variance") + node["epsilon"])
+        log_det = np.full(len(v), np.sum(np.log(gamma / deviation)))
+        if forward:
+            return (v - beta) * deviation / gamma + mean, -log_det, nowhere
+        return (v - mean) * gamma / deviation + beta, log_det, nowhere
+    if t == "lu_linear":
+        diagonal = softplus(node.tensor("raw_diagonal")) + 1e-3
+        lower = np.tril(node.tensor("lower"), -1) + np.eye(v.shape[1])
+        upper = np.triu(node.tensor("upper"), 1) + np.diag(diagonal)
+        matrix, bias = lower @ upper, node.tensor("bias")
+        log_det = np.full(len(v), np.sum(np.log(diagonal)))
+        if forward:
+            return v @ matrix.T + bias, log_det, nowhere
+        return np.linalg.solve(upper, np.linalg.solve(lower, (v - bias).T)).T, -log_det, nowhere
+    if t == "coupling":
+        keep, change = np.flatnonzero(node["mask"]), np.flatnonzero(node["mask"] == 0)
+        raw = network(node.part("net"), v[:, keep], context)
+        params = np.split(raw, raw.shape[1] // len(change), axis=1)
+        out = v.copy()
+        out[:, change], log_derivative = transformer(node.part("transformer"), v[:, change], params, forward)
+        return out, log_derivative.sum(axis=1), nowhere
+    if t == "masked_autoregressive":
+        net, tau, dim = node.part("net"), node.part("transformer"), v.shape[1]
+        order = np.asarray(node.constants.get("order", np.arange(dim)))
+        ordered = v[:, order]
+        if not forward:
+            params = np.split(made(net, ordered, context), net["multiplier"], axis=1)
+            x, log_derivative = transformer(tau, ordered, params, False)
+        else:
+            x, log_derivative = np.zeros_like(ordered), np.zeros_like(ordered)
+            for d in range(dim):
+                params = [p[:, d] for p in np.split(made(net, x, context), net["multiplier"], axis=1)]
+                x[:, d], log_derivative[:, d] = transformer(tau, ordered[:, d], params, True)
+        out = np.empty_like(x)
+        out[:, order] = x
+        return out, log_derivative.sum(axis=1), nowhere
+    found = elementwise(node, v, forward)
+    if found is None:
+        raise SystemExit(f"unknown bijector {t}")
+    return found[0], found[1].sum(axis=1), found[2]
+
+
+# --------------------------------------------------------------------------------------------------- distributions
+
+
+def log_prob(node, y, context):
+    """The log density of each row, and the rows outside the support."""
+    n, dim = y.shape
+    nowhere = np.zeros(n, bool)
+    t = node.type
+    if t == "transformed_distribution":
+        x, log_det, outside = bijector(node.part("bijector"), y, context, False)
+        base, base_outside = log_prob(node.part("base"), x, context)
+        return base + log_det, outside | base_outside
+    if t == "standardized_context":
+        return log_prob(node.part("inner"), y, (context - node.tensor("shift")) / node.tensor("scale"))
+    if t == "mixture":
+        logits = node.tensor("logits")
+        weights = logits - np.logaddexp.reduce(logits)
+        terms, everywhere = [], ~nowhere
+        for w, (_, part) in zip(weights, node.parts):
+            value, outside = log_prob(part, y, context)
+            terms.append(np.where(outside, -np.inf, w + value))
+            everywhere &= outside
+        return np.logaddexp.reduce(terms, axis=0), everywhere
+    if t in ("normal", "multivariate_normal_diag", "cauchy", "laplace", "logistic", "student_t"):
+        log_scale = node.tensor("log_scale")
+        z = (y - node.tensor("loc")) * np.exp(-log_scale)
+        if t == "cauchy":
+            value = -np.log1p(z**2) - math.log(math.pi)
+        elif t == "laplace":
+            value = -np.abs(z) - math.log(2)
+        elif t == "logistic":
+            value = -z - 2 * softplus(-z)
+        elif t == "student_t":
+            df = np.exp(node.tensor("log_df"))
+            value = log_gamma_ratio(df / 2, 1) - 0.5 * np.log(df * math.pi) - (df + 1) / 2 * np.log1p(z**2 / df)
+        else:
+            value = -0.5 * z**2 - 0.5 * LOG_2PI
+        return (value - log_scale).sum(axis=1), nowhere
+    if t in ("multivariate_normal_tril", "multivariate_student_t"):
+        log_diagonal = node.tensor("log_diagonal")
+        scale = np.tril(node.tensor("lower"), -1) + np.diag(np.exp(log_diagonal))
+        z = np.linalg.solve(scale, (y - node.tensor("loc")).T).T
+        square = (z**2).sum(axis=1)
+        if t == "multivariate_normal_tril":
+            return -0.5 * square - 0.5 * dim * LOG_2PI - log_diagonal.sum(), nowhere
+        df = float(np.exp(node.tensor("log_df"))[0])
+        constant = log_gamma_ratio(df / 2, dim) - 0.5 * dim * math.log(df * math.pi) - log_diagonal.sum()
+        return constant - (df + dim) / 2 * np.log1p(square / df), nowhere
+    if t == "uniform":
+        low, high = node["low"], node["high"]
+        outside = ~((y >= low) & (y <= high)).all(axis=1)
+        return np.full(n, -np.log(high - low).sum()), outside
+    if t == "gamma":
+        y, outside = restrict(y, 0.0, np.inf)
+        log_rate = node.tensor("log_rate")
+        a, rate = np.exp(node.tensor("log_concentration")), np.exp(log_rate)
+        return ((a - 1) * np.log(y) - rate * y + a * log_rate - lgamma(a)).sum(axis=1), outside
+    if t == "beta":
+        y, outside = restrict(y, 0.0, 1.0)
+        a, b = np.exp(node.tensor("log_concentration1")), np.exp(node.tensor("log_concentration0"))
+        constant = lgamma(a + b) - lgamma(a) - lgamma(b)
+        return ((a - 1) * np.log(y) + (b - 1) * np.log1p(-y) + constant).sum(axis=1), outside
+    raise SystemExit(f"unknown distribution {t}")
+
+
+# ------------------------------------------------------------------------------------------------------------ main
+
+
+def largest_difference(found, expected):
+    """Relative to 1 + |expected|; infinite where one is finite and the other is not."""
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(found - expected) / (1 + np.abs(expected))
+    return float(np.max(np.where(same, 0, np.where(np.isnan(difference), np.inf, difference)), initial=0))
+
+
+def check_reference(model):
+    reference = model.json["reference"]
+    rows = np.array(reference["rows"], float)
+    if len(rows) == 0:
+        return 0, 0.0
+    contexts = np.array(reference["contexts"], float)
+    expected = np.array(reference["log_prob"], float)[:, 0]
+    tolerance = np.array(reference["tolerance"], float)[:, 0]
+    found = model.log_prob(rows, contexts if len(contexts) else None)
+    if not (np.abs(found - expected) <= tolerance).all():
+        raise SystemExit(f"reference rows: found {found}, the file says {expected}")
+    return len(rows), largest_difference(found, expected)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("rows", nargs="?", help="CSV with a header line, or NPY")
+    parser.add_argument("--expect", metavar="COLUMN", help="compare with this last column of the CSV")
+    parser.add_argument("--tolerance", type=float, default=1e-10, help="relative, for --expect (default 1e-10)")
+    arguments = parser.parse_args()
+
+    model = Model(arguments.model)
+    count, difference = check_reference(model)
+    if arguments.rows is None or arguments.expect:
+        print(f"{arguments.model}: {count} reference rows, largest difference {difference:.1e}", end="")
+        print("" if arguments.expect is None else "; ", end="\n" if arguments.rows is None else "")
+    if arguments.rows is None:
+        return
+    expected = None
+    if arguments.rows.endswith(".npy"):
+        data = np.load(arguments.rows, allow_pickle=False).astype(float)
+    else:
+        with open(arguments.rows) as f:
+            names = f.readline().strip().split(",")
+        data = np.loadtxt(arguments.rows, delimiter=",", skiprows=1, ndmin=2)
+        if arguments.expect:
+            if names[-1] != arguments.expect:
+                raise SystemExit(f"{arguments.rows}: the last column is {names[-1]}, not {arguments.expect}")
+            data, expected = data[:, :-1], data[:, -1]
+    dim = len(model.json["reference"]["rows"][0]) if count else data.shape[1]
+    found = model.log_prob(data[:, :dim], data[:, dim:] if data.shape[1] > dim else None)
+    if expected is None:
+        for value in found:
+            print(repr(float(value)))
+        return
+    difference = largest_difference(found, expected)
+    outside = int(np.isneginf(expected).sum())
+    print(f"{len(found)} rows, {outside} outside the support, largest difference {difference:.1e}")
+    if not difference <= arguments.tolerance:
+        worst = np.argmax(np.abs(found - expected))
+        raise SystemExit(f"{arguments.model}: row {worst}: found {found[worst]!r}, expected {expected[worst]!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

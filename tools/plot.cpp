@@ -1,0 +1,627 @@
+// A corner plot: every column on the diagonal, every pair of columns below (data) and above it (samples).
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <numbers>
+#include <numeric>
+#include <sstream>
+#include <system_error>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tool.hpp"
+
+extern char** environ;
+
+namespace tool {
+
+namespace {
+
+struct Settings {
+  std::string model, data, out, array, columns;
+  Index samples = 0;
+  std::uint64_t seed = 0;
+  int threads = 0;
+  bool json = false;
+};
+
+constexpr Index most_rows = 200000;  // that are drawn; of more, a random choice
+constexpr std::size_t most_columns = 8;
+
+using Colour = std::array<double, 3>;
+constexpr Colour white{255, 255, 255};
+// Light, middle and dark of the two sides.
+constexpr std::array<Colour, 3> blues{{{205, 222, 240}, {92, 148, 200}, {20, 66, 122}}};
+constexpr std::array<Colour, 3> oranges{{{254, 221, 188}, {243, 146, 64}, {166, 64, 8}}};
+constexpr const char* blue_fill = "#bcd3ea";
+constexpr const char* blue_line = "#1f5a99";
+constexpr const char* orange_line = "#d9630d";
+constexpr const char* ink = "#303338";
+constexpr const char* frame = "#9aa0a8";
+
+// ------------------------------------------------------------------------------------------------- what is drawn
+
+/// The rows of a stream, or a random choice of them if there are too many.
+class Reservoir {
+ public:
+  Reservoir(Index cols, std::uint64_t seed) : rows_(0, cols), call_(pf::Engine(seed).stream("plot rows").next_call()) {}
+  void add(const Eigen::MatrixXd& chunk) {
+    for (Index i = 0; i < chunk.rows(); ++i, ++seen_) {
+      if (kept_ < most_rows) {
+        if (kept_ == rows_.rows()) rows_.conservativeResize(std::min(most_rows, 2 * kept_ + 1024), Eigen::NoChange);
+        rows_.row(kept_++) = chunk.row(i);
+        continue;
+      }
+      double u = 0;
+      call_.uniform<double>(seen_, 1, 1, &u, 1);
+      const auto place = static_cast<Index>(u * static_cast<double>(seen_ + 1));
+      if (place < most_rows) rows_.row(place) = chunk.row(i);
+    }
+  }
+  Eigen::MatrixXd rows() const { return rows_.topRows(kept_); }
+  Index seen() const { return seen_; }
+
+ private:
+  Eigen::MatrixXd rows_;
+  pf::RandomCall call_;
+  Index kept_ = 0, seen_ = 0;
+};
+
+double quantile(std::vector<double>& values, double p) {
+  const double at = p * static_cast<double>(values.size() - 1);
+  const auto k = static_cast<std::ptrdiff_t>(at);
+  std::nth_element(values.begin(), values.begin() + k, values.end());
+  return values[static_cast<std::size_t>(k)];
+}
+
+struct Axis {
+  std::string name;
+  double low = 0, high = 1;
+  Index bins = 0;  // of a panel's image
+  std::vector<std::pair<double, std::string>> ticks;
+  double bin_width() const { return (high - low) / static_cast<double>(bins); }
+};
+
+/// With the sign that is as wide as the digits.
+std::string with_minus(std::string text) {
+  if (!text.empty() && text.front() == '-') text.replace(0, 1, "−");
+  return text;
+}
+
+std::string tick_text(double value, double step) {
+  if (std::abs(value) < step * 1e-6) value = 0;
+  const double largest = std::max(std::abs(value), step);
+  if (largest >= 1e5 || step < 1e-4) return fmt::format("{:.4g}", value);
+  int decimals = 0;
+  for (double s = step; decimals < 6 && std::abs(s - std::round(s)) > 1e-6 * s; s *= 10) ++decimals;
+  return with_minus(fmt::format("{:.{}f}", value, decimals));
+}
+
+Axis make_axis(const std::string& name, const Eigen::VectorXd& column, Index bins) {
+  Axis axis;
+  axis.name = name;
+  axis.bins = bins;
+  std::vector<double> values(column.begin(), column.end());
+  const double least = column.minCoeff(), most = column.maxCoeff();
+  double low = quantile(values, 0.005), high = quantile(values, 0.995);
+  if (!(high > low)) {
+    low = least;
+    high = most;
+  }
+  if (!(high > low)) {
+    const double width = std::max(std::abs(low), 1.0) * 0.5;
+    low -= width;
+    high += width;
+  }
+  // A margin, but no emptiness beyond the data of more than half of it.
+  const double margin = 0.12 * (high - low);
+  axis.low = std::max(low - margin, std::min(low, least) - margin / 2);
+  axis.high = std::min(high + margin, std::max(high, most) + margin / 2);
+
+  const double range = axis.high - axis.low;
+  const double rough = range / 4.6;
+  const double power = std::pow(10.0, std::floor(std::log10(rough)));
+  double step = 10 * power;
+  for (const double factor : {1.0, 2.0, 2.5, 5.0})
+    if (factor * power >= rough) {
+      step = factor * power;
+      break;
+    }
+  for (double k = std::ceil(axis.low / step); k * step <= axis.high; ++k) {
+    // Not in the corners, where labels of two panels would meet.
+    if (k * step < axis.low + 0.04 * range || k * step > axis.high - 0.04 * range) continue;
+    axis.ticks.emplace_back(k * step, tick_text(k * step, step));
+  }
+  return axis;
+}
+
+Index bin_of(const Axis& axis, double value) {
+  const double at = (value - axis.low) / axis.bin_width();
+  return at >= 0 && at < static_cast<double>(axis.bins) ? static_cast<Index>(at) : -1;
+}
+
+/// Convolves along the first index with a normal of standard deviation `sigma`, mirrored at the ends.
+Eigen::MatrixXd smooth_down(const Eigen::MatrixXd& grid, double sigma) {
+  const auto reach = static_cast<Index>(std::ceil(3 * sigma));
+  Eigen::VectorXd weight(2 * reach + 1);
+  for (Index k = -reach; k <= reach; ++k)
+    weight[k + reach] = std::exp(-0.5 * std::pow(static_cast<double>(k) / sigma, 2));
+  weight /= weight.sum();
+  Eigen::MatrixXd out = Eigen::MatrixXd::Zero(grid.rows(), grid.cols());
+  const Index n = grid.rows();
+  for (Index i = 0; i < n; ++i)
+    for (Index k = -reach; k <= reach; ++k) {
+      Index from = i + k;
+      if (from < 0) from = -1 - from;
+      if (from >= n) from = 2 * n - 1 - from;
+      out.row(i) += weight[k + reach] * grid.row(from);
+    }
+  return out;
+}
+
+/// Smoothed density of two columns on the bins of a panel, (x, y); largest value 1.
+Eigen::MatrixXd density(const Eigen::VectorXd& x, const Eigen::VectorXd& y, const Axis& x_axis, const Axis& y_axis) {
+  const Index bins = x_axis.bins;
+  Eigen::MatrixXd counts = Eigen::MatrixXd::Zero(bins, bins);
+  for (Index i = 0; i < x.size(); ++i) {
+    const Index a = bin_of(x_axis, x[i]), b = bin_of(y_axis, y[i]);
+    if (a >= 0 && b >= 0) counts(a, b) += 1;
+  }
+  const auto smooth = [](const Eigen::MatrixXd& grid, double sigma) {
+    return Eigen::MatrixXd(smooth_down(smooth_down(grid, sigma).transpose(), sigma).transpose());
+  };
+  // Silverman's width for two dimensions, less than half of it: flows are fitted to what is not normal. Rows with few
+  // others within that width are spread wider.
+  const double n = std::max<double>(static_cast<double>(x.size()), 1), size = static_cast<double>(bins);
+  const double width = std::clamp(0.08 * size * std::pow(n, -1.0 / 6.0), 0.009 * size, 0.05 * size);
+  const Eigen::ArrayXXd near = smooth(counts, width).array() * (4 * std::numbers::pi * width * width);
+  const Eigen::ArrayXXd dense = near / (near + 12);
+  Eigen::MatrixXd grid = smooth((counts.array() * dense).matrix(), width) +
+                         smooth((counts.array() * (1 - dense)).matrix(), 2.5 * width);
+  const double peak = grid.maxCoeff();
+  if (peak > 0) grid /= peak;
+  return grid;
+}
+
+/// The level above which `mass` of the grid's sum lies.
+double level_of(const Eigen::MatrixXd& grid, double mass) {
+  std::vector<double> values(grid.data(), grid.data() + grid.size());
+  std::sort(values.begin(), values.end(), std::greater<>());
+  const double target = mass * std::accumulate(values.begin(), values.end(), 0.0);
+  double sum = 0;
+  for (const double value : values)
+    if ((sum += value) >= target) return value;
+  return 0;
+}
+
+/// Lines where the grid crosses `level`, by marching squares, joined to polylines.
+void write_contour(std::ostream& out, const Eigen::MatrixXd& grid, double level, const Axis& x_axis,
+                   const Axis& y_axis) {
+  const Index bins = grid.rows();
+  // A crossing lies on the edge from node (i, j) to the right (0) or up (1): its number tells which.
+  const auto edge = [bins](Index i, Index j, Index up) { return 2 * (j * bins + i) + up; };
+  const auto above = [&](Index i, Index j) { return grid(i, j) > level; };
+  std::vector<std::array<Index, 2>> links(static_cast<std::size_t>(2 * bins * bins), {-1, -1});
+  const auto link = [&](Index a, Index b) {
+    for (const auto& [from, to] : {std::pair{a, b}, std::pair{b, a}}) {
+      auto& slots = links[static_cast<std::size_t>(from)];
+      slots[slots[0] < 0 ? 0 : 1] = to;
+    }
+  };
+  for (Index j = 0; j + 1 < bins; ++j)
+    for (Index i = 0; i + 1 < bins; ++i) {
+      const Index bottom = edge(i, j, 0), top = edge(i, j + 1, 0), left = edge(i, j, 1), right = edge(i + 1, j, 1);
+      const bool a = above(i, j), b = above(i + 1, j), c = above(i + 1, j + 1), d = above(i, j + 1);
+      std::vector<Index> crossed;
+      if (a != b) crossed.push_back(bottom);
+      if (b != c) crossed.push_back(right);
+      if (c != d) crossed.push_back(top);
+      if (d != a) crossed.push_back(left);
+      if (crossed.size() == 2) link(crossed[0], crossed[1]);
+      if (crossed.size() == 4) {
+        // A saddle: the mean of the corners decides which ones belong together.
+        const bool middle = (grid(i, j) + grid(i + 1, j) + grid(i + 1, j + 1) + grid(i, j + 1)) / 4 > level;
+        link(bottom, middle == a ? right : left);
+        link(top, middle == a ? left : right);
+      }
+    }
+  const auto point = [&](Index e) {
+    const Index up = e % 2, i = e / 2 % bins, j = e / 2 / bins;
+    const double from = grid(i, j), to = up ? grid(i, j + 1) : grid(i + 1, j);
+    const double t = (level - from) / (to - from);
+    const double x = static_cast<double>(i) + 0.5 + (up ? 0 : t), y = static_cast<double>(j) + 0.5 + (up ? t : 0);
+    out << x_axis.low + x * x_axis.bin_width() << ' ' << y_axis.low + y * y_axis.bin_width() << '\n';
+  };
+  std::vector<bool> done(links.size());
+  const auto follow = [&](Index start) {
+    point(start);
+    done[static_cast<std::size_t>(start)] = true;
+    for (Index at = start;;) {
+      const auto& [p, q] = links[static_cast<std::size_t>(at)];
+      const Index next = p >= 0 && !done[static_cast<std::size_t>(p)]   ? p
+                         : q >= 0 && !done[static_cast<std::size_t>(q)] ? q
+                                                                        : -1;
+      if (next < 0) {
+        if (p == start || q == start) point(start);  // closed
+        break;
+      }
+      point(next);
+      done[static_cast<std::size_t>(next)] = true;
+      at = next;
+    }
+    out << '\n';
+  };
+  // Open lines begin at the frame; what is left are loops.
+  for (std::size_t e = 0; e < links.size(); ++e)
+    if (!done[e] && links[e][0] >= 0 && links[e][1] < 0) follow(static_cast<Index>(e));
+  for (std::size_t e = 0; e < links.size(); ++e)
+    if (!done[e] && links[e][0] >= 0) follow(static_cast<Index>(e));
+}
+
+/// The density as an image, x fastest, from the lower left: white to dark.
+void write_image(std::ostream& out, const Eigen::MatrixXd& grid, const std::array<Colour, 3>& ramp) {
+  const std::array<std::pair<double, Colour>, 5> stops{{{0.0, white},
+                                                        {0.03, {(255 + ramp[0][0]) / 2, (255 + ramp[0][1]) / 2,
+                                                                (255 + ramp[0][2]) / 2}},
+                                                        {0.18, ramp[0]},
+                                                        {0.55, ramp[1]},
+                                                        {1.0, ramp[2]}}};
+  for (Index j = 0; j < grid.cols(); ++j)
+    for (Index i = 0; i < grid.rows(); ++i) {
+      const double t = std::pow(grid(i, j), 0.7);
+      std::size_t k = 1;
+      while (k + 1 < stops.size() && t > stops[k].first) ++k;
+      const double u = std::clamp((t - stops[k - 1].first) / (stops[k].first - stops[k - 1].first), 0.0, 1.0);
+      for (std::size_t channel = 0; channel < 3; ++channel)
+        out.put(static_cast<char>(static_cast<unsigned char>(
+            std::lround((1 - u) * stops[k - 1].second[channel] + u * stops[k].second[channel]))));
+    }
+}
+
+/// Edges and heights of a histogram of unit area (of all rows: what lies outside the axis counts too).
+std::vector<double> histogram(const Eigen::VectorXd& column, const Axis& axis, Index count) {
+  std::vector<double> heights(static_cast<std::size_t>(count));
+  const double width = (axis.high - axis.low) / static_cast<double>(count);
+  const double unit = 1 / (width * std::max<double>(static_cast<double>(column.size()), 1));
+  for (const double value : column) {
+    const double at = (value - axis.low) / width;
+    if (at >= 0 && at < static_cast<double>(count)) heights[static_cast<std::size_t>(at)] += unit;
+  }
+  return heights;
+}
+
+// ------------------------------------------------------------------------------------------------------ gnuplot
+
+/// In single quotes, where gnuplot takes everything as it is.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) {
+    if (c == '\'') out += '\'';
+    out += c == '\n' ? ' ' : c;
+  }
+  return out + "'";
+}
+
+/// A directory that goes away.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "pushforward-XXXXXX").string();
+    if (!mkdtemp(pattern.data()))
+      throw pf::IoError(fmt::format("{}: cannot make a temporary directory: {}", pattern, std::strerror(errno)));
+    path_ = pattern;
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string first_lines(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::string line, text;
+  while (std::getline(in, line) && text.size() < 300) {
+    if (line.find_first_not_of(" ^\t") == line.npos) continue;
+    text += (text.empty() ? "" : " ") + line;
+  }
+  return text;
+}
+
+void run_gnuplot(const std::filesystem::path& directory, const std::filesystem::path& script) {
+  const std::string log = (directory / "log").string(), file = script.string();
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+  const std::array<const char*, 3> arguments{"gnuplot", file.c_str(), nullptr};
+  pid_t process = 0;
+  const int error =
+      posix_spawnp(&process, "gnuplot", &actions, nullptr, const_cast<char* const*>(arguments.data()), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error == ENOENT)
+    throw pf::Error("plot: gnuplot is not installed; install it (Debian: apt-get install gnuplot-nox)");
+  if (error != 0) throw pf::Error(fmt::format("plot: cannot run gnuplot: {}", std::strerror(error)));
+  int status = 0;
+  while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    const std::string text = first_lines(log);
+    throw pf::Error("plot: gnuplot failed" + (text.empty() ? "" : ": " + text));
+  }
+}
+
+/// Copies beside the place where it goes, then renames.
+void move_file(const std::filesystem::path& from, const std::string& to) {
+  const std::string partial = fmt::format("{}.{}.partial", to, getpid());
+  std::error_code error;
+  std::filesystem::copy_file(from, partial, std::filesystem::copy_options::overwrite_existing, error);
+  if (!error) std::filesystem::rename(partial, to, error);
+  if (!error) return;
+  std::error_code ignored;
+  std::filesystem::remove(partial, ignored);
+  throw pf::IoError(fmt::format("{}: cannot write: {}", to, error.message()));
+}
+
+// ------------------------------------------------------------------------------------------------------- layout
+
+/// Side of a panel in pixels.
+int cell_size(Index dim) {
+  return dim == 1 ? 520 : dim == 2 ? 400 : dim == 3 ? 310 : dim == 4 ? 260 : dim <= 6 ? 215 : 190;
+}
+
+struct Texts {
+  std::string title, subtitle;
+};
+
+/// Writes the data files and the script; returns the script.
+std::filesystem::path write_script(const std::filesystem::path& directory, const std::vector<Axis>& axes,
+                                   const Eigen::MatrixXd& data, const Eigen::MatrixXd& samples, const Texts& texts) {
+  const auto dim = static_cast<Index>(axes.size());
+  const auto open = [&](const std::string& name) {
+    std::ofstream out(directory / name, std::ios::binary);
+    out.precision(9);
+    return out;
+  };
+  const int cell = cell_size(dim);
+  const int gap = dim <= 3 ? 14 : 10;
+  const int font = 13;
+  std::size_t longest = 0;  // tick label
+  for (const Axis& axis : axes)
+    for (const auto& tick : axis.ticks)
+      longest = std::max(longest, static_cast<std::size_t>(std::count_if(tick.second.begin(), tick.second.end(),
+                                                                         [](char c) { return (c & 0xC0) != 0x80; })));
+  const int tick_space = 9 * static_cast<int>(longest);
+  const bool rotate = tick_space + 6 > cell / 4;
+  const int left = 46 + (dim > 1 ? tick_space : 0), right = dim > 1 ? 46 + tick_space : 46, top = 112;
+  const int bottom = rotate ? 52 + tick_space : 66;
+  const int width = left + static_cast<int>(dim) * cell + (static_cast<int>(dim) - 1) * gap + right;
+  const int height = top + static_cast<int>(dim) * cell + (static_cast<int>(dim) - 1) * gap + bottom;
+  const auto screen_x = [&](double pixel) { return pixel / width; };
+  const auto screen_y = [&](double pixel) { return 1 - pixel / height; };
+
+  std::ofstream gp = open("plot.gp");
+  gp << "cd " << quoted(directory.string()) << "\n"
+     << "set terminal pngcairo noenhanced rounded background '#ffffff' font 'DejaVu Sans," << font
+     << "' fontscale 0.75 linewidth 1 size " << width << "," << height << "\n"
+     << "set output 'corner.png'\n"
+     << "set encoding utf8\n"
+     << "set multiplot\n"
+     << "unset key\nunset title\nunset colorbox\n"
+     << "set border 15 linewidth 1 linecolor rgb '" << frame << "'\n"
+     << "set tics front nomirror scale 0.5\n";
+
+  // The heading, drawn once: two lines of text and the key.
+  const auto label = [&](const std::string& text, double x, double y, const char* more) {
+    gp << "set label " << quoted(text) << " at screen " << screen_x(x) << "," << screen_y(y) << " " << more << "\n";
+  };
+  label(texts.title, left, 30, fmt::format("left font 'DejaVu Sans Bold,17' textcolor rgb '{}'", ink).c_str());
+  label(texts.subtitle, left, 57, "left textcolor rgb '#6a7078'");
+  const int key_y = 84;
+  gp << "set object 1 rectangle from screen " << screen_x(left) << "," << screen_y(key_y + 7) << " to screen "
+     << screen_x(left + 26) << "," << screen_y(key_y - 7) << " fillcolor rgb '" << blue_fill
+     << "' fillstyle solid 1 border linecolor rgb '" << blue_line << "'\n";
+  label("data", left + 34, key_y, fmt::format("left textcolor rgb '{}'", blue_line).c_str());
+  gp << "set arrow 1 from screen " << screen_x(left + 88) << "," << screen_y(key_y) << " to screen "
+     << screen_x(left + 114) << "," << screen_y(key_y) << " nohead linewidth 2.4 linecolor rgb '" << orange_line
+     << "'\n";
+  label("samples of the model", left + 122, key_y, fmt::format("left textcolor rgb '{}'", orange_line).c_str());
+  if (dim > 1)
+    label("lines hold 50 % and 90 % of the other side", left + 300, key_y, "left textcolor rgb '#6a7078'");
+
+  const std::string tick_style = fmt::format(" textcolor rgb '{}'", ink);
+  bool heading = true;
+  for (Index row = 0; row < dim; ++row) {
+    for (Index col = 0; col < dim; ++col) {
+      const Axis& x_axis = axes[static_cast<std::size_t>(col)];
+      const Axis& y_axis = axes[static_cast<std::size_t>(row)];
+      const int x0 = left + static_cast<int>(col) * (cell + gap), y0 = top + static_cast<int>(row) * (cell + gap);
+      gp << "\nset lmargin at screen " << screen_x(x0) << "\nset rmargin at screen " << screen_x(x0 + cell)
+         << "\nset tmargin at screen " << screen_y(y0) << "\nset bmargin at screen " << screen_y(y0 + cell) << "\n";
+      gp << "set xrange [" << fmt::format("{:.17g}:{:.17g}", x_axis.low, x_axis.high) << "]\n";
+      // Labels stand at the lower and the left side; the first row, which has a histogram there, has them right.
+      const bool diagonal = row == col;
+      const bool x_labels = row + 1 == dim;
+      const bool y_left = col == 0 && row > 0, y_right = row == 0 && col + 1 == dim && dim > 1;
+      const auto ticks = [&](const Axis& axis, bool labels) {
+        std::string list;
+        for (const auto& [value, text] : axis.ticks)
+          list += fmt::format("{}{} {:.17g}", list.empty() ? "" : ", ", quoted(labels ? text : ""), value);
+        return "(" + list + ")";
+      };
+      gp << "set xtics " << ticks(x_axis, x_labels) << (x_labels && rotate ? " rotate by 90 right" : " norotate")
+         << tick_style << "\n";
+      gp << "unset ytics\nunset y2tics\nunset xlabel\nunset ylabel\nunset y2label\n";
+      if (x_labels)
+        label(x_axis.name, x0 + cell / 2.0, top + static_cast<double>(dim) * (cell + gap) - gap + bottom - 20.0,
+              fmt::format("center font 'DejaVu Sans,14' textcolor rgb '{}'", ink).c_str());
+      if (y_left)
+        label(y_axis.name, 20, y0 + cell / 2.0,
+              fmt::format("center rotate by 90 font 'DejaVu Sans,14' textcolor rgb '{}'", ink).c_str());
+      if (y_right)
+        label(y_axis.name, width - 20, y0 + cell / 2.0,
+              fmt::format("center rotate by 90 font 'DejaVu Sans,14' textcolor rgb '{}'", ink).c_str());
+
+      const std::string id = fmt::format("{}_{}", row, col);
+      if (diagonal) {
+        const Index count = data.rows() < 500 ? 24 : data.rows() < 5000 ? 36 : 48;
+        const std::vector<double> of_data = histogram(data.col(col), x_axis, count);
+        const std::vector<double> of_samples = histogram(samples.col(col), x_axis, count);
+        const double step = (x_axis.high - x_axis.low) / static_cast<double>(count);
+        const double peak = std::max(*std::max_element(of_data.begin(), of_data.end()),
+                                     *std::max_element(of_samples.begin(), of_samples.end()));
+        std::ofstream out = open("h" + id);
+        for (Index k = 0; k <= count; ++k) {
+          const auto at = static_cast<std::size_t>(std::min(k, count - 1));
+          out << x_axis.low + static_cast<double>(k) * step << ' ' << of_data[at] << ' ' << of_samples[at] << '\n';
+        }
+        gp << "set yrange [0:" << (peak > 0 ? 1.12 * peak : 1) << "]\n"
+           << "plot 'h" << id << "' using 1:2 with fillsteps fillstyle solid 1 noborder linecolor rgb '" << blue_fill
+           << "', '' using 1:2 with steps linewidth 1 linecolor rgb '" << blue_line
+           << "', '' using 1:3 with steps linewidth 2 linecolor rgb '" << orange_line << "'\n";
+      } else {
+        gp << "set yrange [" << fmt::format("{:.17g}:{:.17g}", y_axis.low, y_axis.high) << "]\n";
+        if (y_right)
+          gp << "set y2range [" << fmt::format("{:.17g}:{:.17g}", y_axis.low, y_axis.high) << "]\nset y2tics "
+             << ticks(y_axis, true) << tick_style << "\n";
+        else
+          gp << "set ytics " << ticks(y_axis, y_left) << tick_style << "\n";
+        const bool below = row > col;
+        const Eigen::MatrixXd of_data = density(data.col(col), data.col(row), x_axis, y_axis);
+        const Eigen::MatrixXd of_samples = density(samples.col(col), samples.col(row), x_axis, y_axis);
+        {
+          std::ofstream image = open("i" + id);
+          write_image(image, below ? of_data : of_samples, below ? blues : oranges);
+          std::ofstream contours = open("c" + id);
+          const Eigen::MatrixXd& other = below ? of_samples : of_data;
+          for (const double mass : {0.5, 0.9}) write_contour(contours, other, level_of(other, mass), x_axis, y_axis);
+        }
+        gp << fmt::format("plot 'i{0}' binary array=({1},{1}) format='%uchar' dx={2:.17g} dy={3:.17g} "
+                          "origin=({4:.17g},{5:.17g}) using 1:2:3 with rgbimage, "
+                          "'c{0}' using 1:2 with lines linewidth 1.5 linecolor rgb '{6}'\n",
+                          id, x_axis.bins, x_axis.bin_width(), y_axis.bin_width(), x_axis.low + x_axis.bin_width() / 2,
+                          y_axis.low + y_axis.bin_width() / 2, below ? orange_line : blue_line);
+      }
+      if (heading || x_labels || y_left || y_right) gp << "unset label\n";
+      if (heading) gp << "unset object\nunset arrow\n";
+      heading = false;
+    }
+  }
+  gp << "unset multiplot\nunset output\n";
+  gp.close();
+  if (!gp) throw pf::IoError((directory / "plot.gp").string() + ": cannot write");
+  return directory / "plot.gp";
+}
+
+void run(const Settings& s) {
+  if (extension(s.out) != ".png") throw UsageError("--out: expected a .png file, got '" + s.out + "'");
+  const LoadedModel model = load_model(s.model);
+  const std::vector<std::string> asked = split_list(s.columns);
+  std::vector<Index> shown;
+  for (const std::string& name : asked) {
+    const auto found = std::find(model.columns.begin(), model.columns.end(), name);
+    if (found == model.columns.end())
+      throw UsageError(fmt::format("--columns: the model has no column '{}'; it has {}", name, joined(model.columns)));
+    shown.push_back(found - model.columns.begin());
+  }
+  const bool limited = asked.empty() && model.columns.size() > most_columns;
+  if (asked.empty()) {
+    shown.resize(std::min(model.columns.size(), most_columns));
+    std::iota(shown.begin(), shown.end(), Index{0});
+  }
+  if (shown.size() > 16) throw UsageError("--columns: at most 16 columns fit into one picture");
+
+  // All rows are scored; of many, a random choice is drawn.
+  pf::Execution execution({.threads = thread_count(s.threads)});
+  DataReader reader = DataReader::for_model(s.data, model, s.array);
+  Reservoir kept(model.dim() + model.context_dim(), s.seed);
+  LogLikelihood likelihood;
+  pf::Table chunk;
+  while (reader.next(chunk, chunk_rows)) {
+    const auto y = chunk.values.leftCols(model.dim());
+    const pf::MatrixView<const double> context =
+        model.context_dim() > 0 ? pf::MatrixView<const double>(chunk.values.rightCols(model.context_dim()))
+                                : pf::MatrixView<const double>();
+    for (const double value : model.distribution->log_prob(y, context, execution)) likelihood.add(value);
+    kept.add(chunk.values);
+  }
+  const Eigen::MatrixXd rows = kept.rows();
+  const Index count = s.samples > 0 ? s.samples : std::clamp<Index>(rows.rows(), 50000, most_rows);
+  pf::Engine engine(s.seed);
+  Eigen::MatrixXd samples;
+  if (model.context_dim() > 0) {
+    // Each sample has the context of a row, so both sides are the same mixture.
+    Eigen::MatrixXd contexts(count, model.context_dim());
+    for (Index i = 0; i < count; ++i) contexts.row(i) = rows.row(i % rows.rows()).tail(model.context_dim());
+    samples = model.distribution->sample_each(contexts, engine, execution);
+  } else {
+    samples = model.distribution->sample(count, engine, execution);
+  }
+
+  std::vector<Axis> axes;
+  for (const Index c : shown) axes.push_back(make_axis(model.columns[static_cast<std::size_t>(c)], rows.col(c),
+                             cell_size(static_cast<Index>(shown.size())) / 2));
+  const std::string model_name = std::filesystem::path(s.model).filename().string();
+  const std::string data_name = s.data == "-" ? "standard input" : std::filesystem::path(s.data).filename().string();
+  Texts texts;
+  texts.title = fmt::format("{} and {}", data_name, model_name);
+  texts.subtitle = fmt::format("{} · mean log-likelihood {} nats", counted(kept.seen(), "row"),
+                               likelihood.zero > 0 ? "−∞"
+                                                   : with_minus(with_error(likelihood.mean(),
+                                                                           likelihood.inside.standard_error())));
+  if (shown.size() < model.columns.size())
+    texts.subtitle += fmt::format(" · {} of {} columns", shown.size(), model.columns.size());
+
+  const TemporaryDirectory directory;
+  run_gnuplot(directory.path(), write_script(directory.path(), axes, Eigen::MatrixXd(rows(Eigen::all, shown)),
+                                             Eigen::MatrixXd(samples(Eigen::all, shown)), texts));
+  move_file(directory.path() / "corner.png", s.out);
+
+  std::vector<std::string> names;
+  for (const Axis& axis : axes) names.push_back(axis.name);
+  if (s.json) {
+    print_json({{"rows", kept.seen()},
+                {"samples", count},
+                {"columns", names},
+                {"mean_log_likelihood", likelihood.mean()},
+                {"out", s.out}});
+    return;
+  }
+  if (limited)
+    fmt::print("the first {} of {} columns; choose others with --columns\n", most_columns, model.columns.size());
+  fmt::print("wrote {} ({}, {})\n", s.out, counted(kept.seen(), "row"), counted(count, "sample"));
+}
+
+}  // namespace
+
+void add_plot(CLI::App& app) {
+  auto s = std::make_shared<Settings>();
+  CLI::App* sub = app.add_subcommand("plot", "Draw data and samples: every column and every pair of columns.");
+  sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
+  sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
+  sub->add_option("-o,--out", s->out, "PNG file")->required()->option_text("FILE (required)");
+  sub->add_option("--columns", s->columns, "Columns to show, a,b,c (default: the first 8)")->option_text("A,B,...");
+  sub->add_option("-n,--number", s->samples, "Samples to draw (default: as many as rows, 50,000 to 200,000)")
+      ->check(CLI::Range(Index{1}, Index{10'000'000}))->option_text("N");
+  sub->add_option("--seed", s->seed, "Of the samples")->option_text("N (0)");
+  sub->add_option("--array", s->array, "Array of a .npz file")->option_text("NAME");
+  sub->add_option("--threads", s->threads, "Threads (default: all)")->check(CLI::Range(1, 1024))->option_text("N");
+  sub->add_flag("--json", s->json, "Print the result as JSON");
+  sub->footer("Diagonal: histograms. Below it: the density of the data, above it: that of the samples, each with lines\n"
+              "that hold 50 % and 90 % of the other. Runs gnuplot (Debian package gnuplot-nox).");
+  sub->callback([s] { run(*s); });
+}
+
+}  // namespace tool

@@ -1,0 +1,51 @@
+// The command line tool: fits densities to tables, draws from them, scores rows, and shows what a model is.
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "tool.hpp"
+
+namespace {
+
+/// Errors are one line on standard error.
+int fail(std::string text, int status) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  fmt::print(stderr, "pushforward: {}\n", text);
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Normalizing flows: fit a density to a table, sample from it, score rows with it.", "pushforward");
+  app.set_version_flag("--version", "pushforward " PUSHFORWARD_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(36);
+  app.footer("Data is CSV, .npy or .npz; the columns of a model are found by their names.\n"
+             "'pushforward COMMAND --help' lists the options of a command.");
+  tool::add_fit(app);
+  tool::add_sample(app);
+  tool::add_log_prob(app);
+  tool::add_info(app);
+  tool::add_plot(app);
+
+  try {
+    app.parse(argc, argv);
+    if (std::fflush(stdout) != 0) return fail("cannot write to standard output", 1);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    const auto chosen = app.get_subcommands();
+    return fail(fmt::format("{}; see 'pushforward{} --help'", error.what(),
+                            chosen.empty() ? "" : " " + chosen.front()->get_name()),
+                2);
+  } catch (const tool::UsageError& error) {
+    return fail(error.what(), 2);
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory", 1);
+  } catch (const std::exception& error) {
+    return fail(error.what(), 1);
+  }
+}

@@ -1,0 +1,107 @@
+#include <algorithm>
+
+#include "tool.hpp"
+
+namespace tool {
+
+namespace {
+
+struct Settings {
+  std::string model, out, context_file, context, array;
+  Index count = -1;
+  std::uint64_t seed = 0;
+  int threads = 0;
+  bool json = false;
+};
+
+/// The row of "c1=3.5,c2=1".
+pf::Matrix<double> parse_context(const std::string& text, const LoadedModel& model) {
+  pf::Matrix<double> row(1, model.context_dim());
+  std::vector<bool> given(model.context_columns.size());
+  for (const std::string& item : split_list(text)) {
+    const std::size_t equals = item.rfind('=');
+    const auto value = equals == item.npos ? std::nullopt : to_number(std::string_view(item).substr(equals + 1));
+    if (!value || !std::isfinite(*value))
+      throw UsageError(fmt::format("--context: expected name=number, got '{}'", item));
+    const auto& names = model.context_columns;
+    const auto found = std::find(names.begin(), names.end(), item.substr(0, equals));
+    if (found == names.end())
+      throw UsageError(fmt::format("--context: the model has no context column '{}'; it has {}", item.substr(0, equals),
+                                   names.empty() ? "none" : joined(names)));
+    row(0, found - names.begin()) = *value;
+    given[static_cast<std::size_t>(found - names.begin())] = true;
+  }
+  for (std::size_t c = 0; c < given.size(); ++c)
+    if (!given[c]) throw UsageError(fmt::format("--context: no value for '{}'", model.context_columns[c]));
+  return row;
+}
+
+void run(const Settings& s) {
+  if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
+  if (!s.context.empty() && !s.context_file.empty()) throw UsageError("--context: excludes --context-file");
+  const LoadedModel model = load_model(s.model);
+  const bool conditional = model.context_dim() > 0;
+  const bool has_context = !s.context.empty() || !s.context_file.empty();
+  if (conditional && !has_context)
+    throw UsageError(fmt::format("{}: is conditional on {}; give --context or --context-file", s.model,
+                                 joined(model.context_columns)));
+  if (!conditional && has_context)
+    throw UsageError(fmt::format("{}: takes no context; leave out --context and --context-file", s.model));
+
+  pf::Matrix<double> contexts;
+  if (!s.context.empty()) contexts = parse_context(s.context, model);
+  if (!s.context_file.empty()) contexts = DataReader::for_context(s.context_file, model, s.array).rest().values;
+  const bool each = contexts.rows() > 1;
+  const Index per_context = s.count >= 0 ? s.count : 1;
+  if (s.count < 0 && !each) throw UsageError("-n is required");
+  const Index total = each ? contexts.rows() * per_context : per_context;
+
+  std::vector<std::string> names = model.columns;
+  names.insert(names.end(), model.context_columns.begin(), model.context_columns.end());
+  RowWriter writer(s.out, names, total);
+  pf::Engine engine(s.seed);
+  pf::Execution execution({.threads = thread_count(s.threads)});
+  pf::Matrix<double> rows;
+  for (Index begin = 0; begin < total; begin += chunk_rows) {
+    const Index n = std::min(chunk_rows, total - begin);
+    rows.resize(n, static_cast<Index>(names.size()));
+    if (conditional) {
+      // Every context has `per_context` rows, one after the other.
+      for (Index i = 0; i < n; ++i)
+        rows.row(i).tail(model.context_dim()) = contexts.row(each ? (begin + i) / per_context : 0);
+      rows.leftCols(model.dim()) =
+          model.distribution->sample_each(rows.rightCols(model.context_dim()), engine, execution);
+    } else {
+      model.distribution->sample_into(rows, engine, {}, execution);
+    }
+    writer.write(rows);
+  }
+  writer.commit();
+  if (s.json)
+    print_json({{"samples", total}, {"columns", names}, {"seed", s.seed}, {"out", s.out}});
+  else if (s.out != "-")
+    fmt::print("wrote {} of {} to {}\n", counted(total, "sample"), joined(model.columns), s.out);
+}
+
+}  // namespace
+
+void add_sample(CLI::App& app) {
+  auto s = std::make_shared<Settings>();
+  CLI::App* sub = app.add_subcommand("sample", "Draw rows from a model.");
+  sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
+  sub->add_option("-n,--number", s->count, "Rows to draw; with several contexts: for each of them (default 1)")
+      ->check(CLI::NonNegativeNumber)->option_text("N");
+  sub->add_option("-o,--out", s->out, "CSV or .npy file; -: CSV on standard output")->required()->option_text("FILE (required)");
+  sub->add_option("--seed", s->seed, "Of the random numbers; the same seed gives the same rows")->option_text("N (0)");
+  sub->add_option("--context", s->context, "Values of the context columns: c1=3.5,c2=1")->option_text("A=X,B=Y,...");
+  sub->add_option("--context-file", s->context_file, "Data file with the context columns")->option_text("FILE");
+  sub->add_option("--array", s->array, "Array of a .npz context file")->option_text("NAME");
+  sub->add_option("--threads", s->threads, "Threads (default: all); the rows do not depend on it")
+      ->check(CLI::Range(1, 1024))->option_text("N");
+  sub->add_flag("--json", s->json, "Print the result as JSON");
+  sub->footer("Rows are drawn 65,536 at a time: a smaller -n gives the first rows of a larger one.\n"
+              "Context columns follow the drawn ones in the output, so that 'log-prob' reads it.");
+  sub->callback([s] { run(*s); });
+}
+
+}  // namespace tool

@@ -1,0 +1,158 @@
+#pragma once
+
+// What the subcommands share.
+
+#include <cmath>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <pushforward/pushforward.hpp>
+
+namespace tool {
+
+namespace pf = pushforward;
+using pf::Index;
+using Json = nlohmann::ordered_json;
+
+/// The command line asks for something that cannot be: exit status 2.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Rows that are read, scored and written at a time.
+inline constexpr Index chunk_rows = 65536;
+
+// Each adds its subcommand, which runs when it is parsed.
+void add_fit(CLI::App& app);
+void add_sample(CLI::App& app);
+void add_log_prob(CLI::App& app);
+void add_info(CLI::App& app);
+void add_plot(CLI::App& app);
+
+// ---------------------------------------------------------------------------------------------------------- text
+
+/// The parts of "a,b,c", without blanks around them; none for an empty text.
+std::vector<std::string> split_list(std::string_view text, char delimiter = ',');
+/// A number, "inf" and "-inf" included; nothing if the text is something else.
+std::optional<double> to_number(std::string_view text);
+/// "17,898"
+std::string grouped(Index n);
+/// "1 row", "17,898 rows"
+std::string counted(Index n, std::string_view singular);
+/// "-4.317 ± 0.021": as many digits as the error deserves.
+std::string with_error(double value, double error);
+/// "12 s", "3.4 min", "2.1 h"
+std::string duration(double seconds);
+std::string joined(const std::vector<std::string>& items, std::string_view separator = ", ");
+
+/// One JSON object on standard output. Numbers that are not finite become null.
+void print_json(const Json& json);
+
+// --------------------------------------------------------------------------------------------------------- models
+
+/// A model for scoring, with names for all its columns.
+struct LoadedModel {
+  std::string path;
+  pf::Poly<pf::Distribution<double>> distribution;
+  pf::ModelInfo info;
+  std::vector<std::string> columns;          ///< one for each of dim(): "c0", "c1", ... where the file has no names
+  std::vector<std::string> context_columns;  ///< one for each of context_dim()
+
+  Index dim() const { return distribution->dim(); }
+  Index context_dim() const { return distribution->context_dim(); }
+};
+LoadedModel load_model(const std::string& path);
+
+// ----------------------------------------------------------------------------------------------------------- data
+
+/// A table of numbers in a file (.npy and .npz by extension, else delimited text; "-": standard input), read in chunks.
+/// Text is streamed; NumPy arrays are read whole.
+class DataReader {
+ public:
+  struct Choice {
+    std::vector<std::string> columns{};  ///< in the order wanted; empty: all
+    std::vector<std::string> drop{};
+    std::string array{};  ///< of an archive
+  };
+  DataReader(const std::string& path, const Choice& choice);
+  /// The columns of the model and then those of its context, by name. A file without names may have exactly these.
+  static DataReader for_model(const std::string& path, const LoadedModel& model, const std::string& array);
+  /// The context columns of the model only.
+  static DataReader for_context(const std::string& path, const LoadedModel& model, const std::string& array);
+
+  const std::vector<std::string>& names() const { return names_; }
+  /// Puts the next rows in place of what `chunk` held. False when there was none left.
+  bool next(pf::Table& chunk, Index max_rows);
+  pf::Table rest();
+  /// Where a row of a chunk stands: "data.csv:17", "data.npy: row 16".
+  std::string where(const pf::Table& chunk, Index row) const;
+
+ private:
+  DataReader() = default;
+  static DataReader named_or_in_order(const std::string& path, std::vector<std::string> wanted,
+                                      const std::string& array);
+  void select(const Choice& choice);
+
+  std::string path_;
+  std::vector<std::string> names_;
+  std::optional<pf::CsvReader> csv_;
+  pf::Matrix<double> values_;  // of NumPy arrays
+  Index position_ = 0;
+};
+
+/// Rows to a file that appears when it is complete: .npy by extension, else CSV; "-" is CSV on standard output.
+class RowWriter {
+ public:
+  RowWriter(const std::string& path, const std::vector<std::string>& names, Index rows);
+  void write(pf::MatrixView<const double> rows);
+  void commit();
+
+ private:
+  std::optional<pf::CsvWriter> csv_;
+  std::optional<pf::NpyWriter> npy_;
+};
+
+/// Lower-case extension with its dot.
+std::string extension(const std::filesystem::path& path);
+
+/// Mean and its standard error, fed in pieces.
+class RunningMean {
+ public:
+  void add(double value, double weight = 1);
+  double mean() const { return weight_ > 0 ? mean_ : std::numeric_limits<double>::quiet_NaN(); }
+  double standard_error() const;
+  Index count() const { return count_; }
+
+ private:
+  Index count_ = 0;
+  double weight_ = 0;
+  double mean_ = 0;
+  // Sums of w^2, w^2 (x - mean) and w^2 (x - mean)^2 about the current mean.
+  double s0_ = 0, s1_ = 0, s2_ = 0;
+};
+
+/// Log-likelihoods of many rows, of which some may be -inf.
+struct LogLikelihood {
+  RunningMean inside;  ///< rows of positive density
+  Index zero = 0;      ///< rows of density 0
+  void add(double value) {
+    if (value == -std::numeric_limits<double>::infinity())
+      ++zero;
+    else
+      inside.add(value);
+  }
+  double mean() const { return zero > 0 ? -std::numeric_limits<double>::infinity() : inside.mean(); }
+};
+
+/// All that the machine has, if `threads` is 0.
+int thread_count(int threads);
+
+}  // namespace tool
