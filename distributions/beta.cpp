@@ -132,11 +132,11 @@ double Beta<T>::do_tail(Tail tail, double y, Index column) const {
     case Tail::survival:
       return q;
     case Tail::log_cdf:
-      return p < tiny_probability && !below ? log_tiny_ibeta(a, b, y, 1 - y, std::log(y), std::log1p(-y), log_beta(a, b))
-                                            : log_probability(p, q);
+      if (p >= tiny_probability || below) return log_probability(p, q);
+      return log_tiny_ibeta(a, b, y, 1 - y, std::log(y), std::log1p(-y), log_beta(a, b));
     case Tail::log_survival:
-      return q < tiny_probability && !beyond ? log_tiny_ibeta(b, a, 1 - y, y, std::log1p(-y), std::log(y), log_beta(a, b))
-                                             : log_probability(q, p);
+      if (q >= tiny_probability || beyond) return log_probability(q, p);
+      return log_tiny_ibeta(b, a, 1 - y, y, std::log1p(-y), std::log(y), log_beta(a, b));
   }
   return std::numeric_limits<double>::quiet_NaN();
 }

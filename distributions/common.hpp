@@ -265,7 +265,8 @@ double continued_fraction(Next next) {
 /// DiDonato and Morris, ACM TOMS 18, 1992, eq. 9.
 inline double log_tiny_ibeta(double a, double b, double x, double y, double log_x, double log_y, double log_beta) {
   const double f = continued_fraction([=](double m) {
-    const double denominator = a + 2 * m - 1;
+    // Both terms with it are 0 for m = 0.
+    const double denominator = m == 0 ? 1 : a + 2 * m - 1;
     return std::pair((a + m - 1) / denominator * (a + b + m - 1) / denominator * m * (b - m) * x * x,
                      m + m * (b - m) * x / denominator +
                          (a + m) / (a + 2 * m + 1) * (a * y - b * x + 1 + m * (2 - x)));

@@ -11,7 +11,7 @@ namespace pf = pushforward;
 
 int main() {
   pf::Engine engine(1);
-  const pf::MultivariateNormalDiag<double> source(std::vector<double>{1, -3}, std::vector<double>{2, 0.5});
+  const pf::MultivariateNormalDiag<double> source(std::vector<double>{1, -3}, std::vector<double>{2, 3});
   const Eigen::MatrixXd y = source.sample(5000, engine);
 
   pf::TransformedDistribution<double> flow(pf::MultivariateNormalDiag<double>(2),

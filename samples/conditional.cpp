@@ -24,9 +24,11 @@ int main(int argc, char** argv) {
                                        .schedule = pf::CosineSchedule{},
                                        .context = weather,
                                        .execution = threads};
+  // The layers of a MAF on a base of another kind: the power has outliers, so a Student t whose tails are learned.
+  const auto layers = pf::maf<double>(1, {.layers = 2, .hidden = 64, .residual = true, .context_dim = 4});
+  pf::TransformedDistribution<double> flow(pf::StudentT<double>(1), layers.copy_bijector());
   // Both the output and the context are standardised inside the model: log_prob is that of the megawatts.
-  auto model = pf::prepare(
-      pf::maf<double>(1, {.layers = 3, .hidden = 64, .residual = true, .context_dim = 4}), power, {}, options);
+  auto model = pf::prepare(std::move(flow), power, {}, options);
   const pf::FitReport report = pf::fit(model, power, options);
   const Eigen::VectorXd score = model.log_prob(test.col(5), test.middleCols(1, 4), threads);
   const double n = static_cast<double>(score.size());
@@ -40,5 +42,5 @@ int main(int argc, char** argv) {
   const Eigen::RowVectorXd cold = (Eigen::RowVectorXd(4) << 5, 40, 1020, 80).finished();
   std::printf("expected power at 30 degrees %.0f MW, at 5 degrees %.0f MW\n", model.sample(4000, engine, hot).mean(),
               model.sample(4000, engine, cold).mean());
-  return score.mean() > -2.9 ? 0 : 1;
+  return score.mean() > -2.85 ? 0 : 1;
 }

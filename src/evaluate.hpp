@@ -87,7 +87,11 @@ void store(Tape<T>& tape, Var<T> x, MatrixView<T> out) {
 }
 
 inline std::string shape_text(Index rows, Index cols) {
-  return "(" + std::to_string(rows) + ", " + std::to_string(cols) + ")";
+  std::string text = "(";
+  text += std::to_string(rows);
+  text += ", ";
+  text += std::to_string(cols);
+  return text += ")";
 }
 
 /// A matrix of `cols` columns for the call `call` of `name`.

@@ -40,6 +40,12 @@ template <class T>
 Index piece_size(Var<T> x) {
   return x.is_shared() ? whole_blocks(shared_size(x)) : x.tape().padded_rows();
 }
+/// Without the padding of shared matrices: an operation that is not finite at the zeros there must not write to their
+/// gradients, which are promised to stay zero.
+template <class T>
+Index exact_piece_size(Var<T> x) {
+  return x.is_shared() ? shared_size(x) : x.tape().padded_rows();
+}
 template <class T>
 T* piece(Var<T> x, Index i) {
   return x.is_shared() ? x.node()->value : x.tape().value(x, i);

@@ -13,12 +13,13 @@ namespace {
 
 // y = f(x) over contiguous pieces; backward(x, y, gy, gx, n) accumulates into gx.
 template <Scalar T, class Forward, class Backward>
-Var<T> unary(Var<T> x, Forward forward, Backward backward) {
+Var<T> unary(Var<T> x, Forward forward, Backward backward, bool kernel_backward = true) {
   const Var<T> y = like(x, x.wants_gradient());
   for (Index i = 0; i < pieces(x); ++i) forward(piece(x, i), piece(y, i), piece_size(x));
-  record(y, [x, y, backward] {
+  record(y, [x, y, backward, kernel_backward] {
+    const Index n = kernel_backward ? piece_size(x) : exact_piece_size(x);
     for (Index i = 0; i < pieces(x); ++i)
-      backward(piece(x, i), piece(y, i), gradient_piece(y, i), gradient_piece(x, i), piece_size(x));
+      backward(piece(x, i), piece(y, i), gradient_piece(y, i), gradient_piece(x, i), n);
   });
   return y;
 }
@@ -26,9 +27,10 @@ Var<T> unary(Var<T> x, Forward forward, Backward backward) {
 // The same with the derivative as a function of one x and one y.
 template <Scalar T, class Forward, class Derivative>
 Var<T> pointwise(Var<T> x, Forward forward, Derivative derivative) {
-  return unary(x, forward, [derivative](const T* x, const T* y, const T* gy, T* gx, Index n) {
+  const auto backward = [derivative](const T* x, const T* y, const T* gy, T* gx, Index n) {
     for (Index i = 0; i < n; ++i) gx[i] += gy[i] * derivative(x[i], y[i]);
-  });
+  };
+  return unary(x, forward, backward, false);
 }
 
 template <Scalar T, class F>
@@ -170,7 +172,7 @@ Var<T> same_size(Var<T> a, Var<T> b) {
   record(y, [a, b, y] {
     for (Index i = 0; i < pieces(a); ++i) {
       const T *pa = piece(a, i), *pb = piece(b, i), *gy = gradient_piece(y, i);
-      const Index n = piece_size(a);
+      const Index n = exact_piece_size(a);
       if (a.wants_gradient()) {
         T* ga = gradient_piece(a, i);
         for (Index j = 0; j < n; ++j) ga[j] += Op::da(pa[j], pb[j], gy[j]);
@@ -220,7 +222,7 @@ Var<T> broadcast(Var<T> a, Var<T> b) {
         const T *pa = piece(a, i), *gy = gradient_piece(y, i);
         T* ga = gradient_piece(a, i);
         const T vb = pb[single ? 0 : i];
-        for (Index j = 0, n = piece_size(a); j < n; ++j) ga[j] += Op::da(pa[j], vb, gy[j]);
+        for (Index j = 0, n = exact_piece_size(a); j < n; ++j) ga[j] += Op::da(pa[j], vb, gy[j]);
       }
     });
   if (b.wants_gradient()) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include <pushforward/error.hpp>
 
@@ -88,32 +87,36 @@ Var<T> Pass<T>::dropout(Var<T> x, double rate) {
 
 template <Scalar T>
 Var<T> Pass<T>::restrict_to(Var<T> y, double low, double high, T replacement, bool closed) {
-  const std::size_t cols = static_cast<std::size_t>(y.cols());
-  const std::vector<double> lows(cols, low), highs(cols, high);
-  const std::vector<T> replacements(cols, replacement);
-  return restrict_to(y, lows, highs, replacements, closed);
+  return restrict_columns(y, &low, &high, &replacement, 0, closed);
 }
 
 template <Scalar T>
 Var<T> Pass<T>::restrict_to(Var<T> y, std::span<const double> low, std::span<const double> high,
                             std::span<const T> replacement, bool closed) {
-  const Index cols = y.cols(), n = tape_.padded_rows();
-  if (static_cast<Index>(low.size()) != cols || static_cast<Index>(high.size()) != cols ||
-      static_cast<Index>(replacement.size()) != cols)
+  const auto cols = static_cast<std::size_t>(y.cols());
+  if (low.size() != cols || high.size() != cols || replacement.size() != cols)
     throw ShapeError("Pass::restrict_to: expected bounds for " + std::to_string(cols) + " columns");
+  return restrict_columns(y, low.data(), high.data(), replacement.data(), 1, closed);
+}
+
+template <Scalar T>
+Var<T> Pass<T>::restrict_columns(Var<T> y, const double* low, const double* high, const T* replacement, Index stride,
+                                 bool closed) {
+  const Index cols = y.cols(), n = tape_.padded_rows();
   const Var<T> x = tape_.matrix(cols, y.wants_gradient());
   // Which elements were replaced, for the gradient.
   auto* replaced = x.wants_gradient() ? tape_.template scratch<std::uint8_t>(cols * n) : nullptr;
   std::uint8_t* marks = outside();
   for (Index c = 0; c < cols; ++c) {
-    const std::size_t k = static_cast<std::size_t>(c);
+    const double lowest = low[c * stride], highest = high[c * stride];
+    const T substitute = replacement[c * stride];
     const T* in = tape_.value(y, c);
     T* out = tape_.value(x, c);
     for (Index i = 0; i < n; ++i) {
       const double v = static_cast<double>(in[i]);
       // NaN is on neither side: it stays and shows in the result.
-      const bool out_of_range = closed ? (v < low[k] || v > high[k]) : (v <= low[k] || v >= high[k]);
-      out[i] = out_of_range ? replacement[k] : in[i];
+      const bool out_of_range = closed ? (v < lowest || v > highest) : (v <= lowest || v >= highest);
+      out[i] = out_of_range ? substitute : in[i];
       if (out_of_range && i < tape_.local_rows()) marks[i] |= 1;
       if (replaced) replaced[c * n + i] = out_of_range;
     }

@@ -3,9 +3,6 @@
 // Every bijector and distribution, one line each: the contracts run on all of them. A line gives a name, an object, and
 // the paths of its tensors as files name them.
 
-#include <string>
-#include <vector>
-
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/bijectors/affine_transformer.hpp>
@@ -44,6 +41,8 @@
 #include <pushforward/nn/residual_network.hpp>
 #include <pushforward/testing/gradient_check.hpp>
 #include <pushforward/transformed_distribution.hpp>
+#include <string>
+#include <vector>
 
 namespace catalogue {
 
@@ -83,11 +82,17 @@ inline MlpOptions mlp(Index context = 0) {
   return {.hidden = {6, 5}, .activation = Activation::tanh, .context_dim = context, .final_scale = 1, .seed = 3};
 }
 inline ResidualNetworkOptions residual(Index context = 0) {
-  return {.hidden = 6, .blocks = 2, .activation = Activation::silu, .context_dim = context, .final_scale = 1, .seed = 4};
+  return {
+      .hidden = 6, .blocks = 2, .activation = Activation::silu, .context_dim = context, .final_scale = 1, .seed = 4};
 }
 inline MadeOptions made(bool residual, Index context = 0) {
-  return {.hidden = 7, .blocks = 2, .residual = residual, .activation = Activation::tanh, .context_dim = context,
-          .final_scale = 1, .seed = 5};
+  return {.hidden = 7,
+          .blocks = 2,
+          .residual = residual,
+          .activation = Activation::tanh,
+          .context_dim = context,
+          .final_scale = 1,
+          .seed = 5};
 }
 
 template <Scalar T>
@@ -106,27 +111,48 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Affine", Affine<T>(shift, log_scale), affine},
       {"Affine, tight bound", Affine<T>(shift, log_scale, 1.5), affine},
       {"BatchNormalization", BatchNormalization<T>(3), {"log_gamma", "beta", "moving_mean", "moving_variance"}},
-      {"BatchNormalization, no gamma", BatchNormalization<T>(3, {.scale = false}), {"beta", "moving_mean", "moving_variance"}},
-      {"BatchNormalization, no beta", BatchNormalization<T>(3, {.epsilon = 0.1, .center = false}), {"log_gamma", "moving_mean", "moving_variance"}},
-      {"Chain", Chain<T>(Affine<T>(shift, log_scale), LULinear<T>(3), Sigmoid<T>(3)), under("0.", affine) + under("1.", lu)},
-      {"Chain of elementwise maps", Chain<T>(Scale<T>(scale), Softplus<T>(3), Log<T>(3), Shift<T>(shift)), {"0.log_scale", "3.shift"}},
-      {"ColumnSupports", ColumnSupports<T>({real_line, positive, {-2, 1}, {-std::numeric_limits<double>::infinity(), 3}, {4, std::numeric_limits<double>::infinity()}}), {}},
+      {"BatchNormalization, no gamma",
+       BatchNormalization<T>(3, {.scale = false}),
+       {"beta", "moving_mean", "moving_variance"}},
+      {"BatchNormalization, no beta",
+       BatchNormalization<T>(3, {.epsilon = 0.1, .center = false}),
+       {"log_gamma", "moving_mean", "moving_variance"}},
+      {"Chain", Chain<T>(Affine<T>(shift, log_scale), LULinear<T>(3), Sigmoid<T>(3)),
+       under("0.", affine) + under("1.", lu)},
+      {"Chain of elementwise maps",
+       Chain<T>(Scale<T>(scale), Softplus<T>(3), Log<T>(3), Shift<T>(shift)),
+       {"0.log_scale", "3.shift"}},
+      {"ColumnSupports",
+       ColumnSupports<T>({real_line,
+                          positive,
+                          {-2, 1},
+                          {-std::numeric_limits<double>::infinity(), 3},
+                          {4, std::numeric_limits<double>::infinity()}}),
+       {}},
       {"Coupling", Coupling<T>(mask, Mlp<T>(2, 2, mlp())), under("net.", layers({"layer0", "layer1", "layer2"}))},
       {"Coupling, residual, context", Coupling<T>(mask, ResidualNetwork<T>(2, 2, residual(2)), AffineTransformer<T>(2)),
-       under("net.", layers({"initial", "block0.linear0", "block0.linear1", "block0.context", "block1.linear0", "block1.linear1", "block1.context", "final"}))},
-      {"Coupling, additive", Coupling<T>(last_only, Mlp<T>(1, 2, mlp()), AdditiveTransformer<T>()), under("net.", layers({"layer0", "layer1", "layer2"}))},
+       under("net.", layers({"initial", "block0.linear0", "block0.linear1", "block0.context", "block1.linear0",
+                             "block1.linear1", "block1.context", "final"}))},
+      {"Coupling, additive", Coupling<T>(last_only, Mlp<T>(1, 2, mlp()), AdditiveTransformer<T>()),
+       under("net.", layers({"layer0", "layer1", "layer2"}))},
       {"Exp", Exp<T>(3), {}},
       {"Identity", Identity<T>(3), {}},
       {"Invert", Invert<T>(Affine<T>(shift, log_scale)), under("bijector.", affine)},
-      {"Invert of Coupling", Invert<T>(Coupling<T>(mask, Mlp<T>(2, 2, mlp(1)))), under("bijector.net.", layers({"layer0", "layer1", "layer2"}))},
+      {"Invert of Coupling", Invert<T>(Coupling<T>(mask, Mlp<T>(2, 2, mlp(1)))),
+       under("bijector.net.", layers({"layer0", "layer1", "layer2"}))},
       {"Invert of Exp", Invert<T>(Exp<T>(2)), {}},
       {"Log", Log<T>(3), {}},
       {"LULinear", LULinear<T>(3), lu},
-      {"MaskedAutoregressive", MaskedAutoregressive<T>(Made<T>(3, 2, made(false))), under("net.", layers({"initial", "layer0", "layer1", "final"}))},
-      {"MaskedAutoregressive, residual, order, context", MaskedAutoregressive<T>(Made<T>(3, 2, made(true, 2)), AffineTransformer<T>(3), order),
-       under("net.", layers({"initial", "context", "block0.linear0", "block0.linear1", "block0.context", "block1.linear0", "block1.linear1", "block1.context", "final"}))},
+      {"MaskedAutoregressive", MaskedAutoregressive<T>(Made<T>(3, 2, made(false))),
+       under("net.", layers({"initial", "layer0", "layer1", "final"}))},
+      {"MaskedAutoregressive, residual, order, context",
+       MaskedAutoregressive<T>(Made<T>(3, 2, made(true, 2)), AffineTransformer<T>(3), order),
+       under("net.", layers({"initial", "context", "block0.linear0", "block0.linear1", "block0.context",
+                             "block1.linear0", "block1.linear1", "block1.context", "final"}))},
       {"MaskedAutoregressive, one column", MaskedAutoregressive<T>(Made<T>(1, 2, made(true, 1))), {}},
-      {"MaskedAutoregressive, additive", MaskedAutoregressive<T>(Made<T>(3, 1, made(true)), AdditiveTransformer<T>()), {}},
+      {"MaskedAutoregressive, additive",
+       MaskedAutoregressive<T>(Made<T>(3, 1, made(true)), AdditiveTransformer<T>()),
+       {}},
       {"Permute", Permute<T>({2, 0, 3, 1}), {}},
       {"Scale", Scale<T>(scale), {"log_scale"}},
       {"Shift", Shift<T>(shift), {"shift"}},
@@ -148,7 +174,9 @@ std::vector<Entry<Distribution<T>>> distributions() {
   tril2 << T(1.2), T(0), T(-0.5), T(0.6);
   const Paths normal{"loc", "log_scale"}, triangular{"loc", "lower", "log_diagonal"};
   using Parts = std::vector<Poly<Distribution<T>>>;
-  const auto flow = [](Poly<Distribution<T>> base, Poly<Bijector<T>> map) { return TransformedDistribution<T>(std::move(base), std::move(map)); };
+  const auto flow = [](Poly<Distribution<T>> base, Poly<Bijector<T>> map) {
+    return TransformedDistribution<T>(std::move(base), std::move(map));
+  };
   return {
       {"Beta", Beta<T>(a, b), {"log_concentration1", "log_concentration0"}},
       {"Beta, one column", Beta<T>(wide, wide), {}},
@@ -160,9 +188,12 @@ std::vector<Entry<Distribution<T>>> distributions() {
       {"Laplace, one column", Laplace<T>(one, wide), normal},
       {"Logistic", Logistic<T>(loc, scale), normal},
       {"Logistic, one column", Logistic<T>(one, wide), normal},
-      {"Mixture", Mixture<T>(Parts{Normal<T>(loc, scale), MultivariateNormalTriL<T>(loc, tril2), Laplace<T>(scale, loc.size() == 2 ? a : b)}, numbers<T>({0.2, -0.5, 0.4})),
+      {"Mixture",
+       Mixture<T>(Parts{Normal<T>(loc, scale), MultivariateNormalTriL<T>(loc, tril2), Laplace<T>(scale, a)},
+                  numbers<T>({0.2, -0.5, 0.4})),
        Paths{"logits"} + under("0.", normal) + under("1.", triangular) + under("2.", normal)},
-      {"Mixture, one column", Mixture<T>(Parts{Normal<T>(one, wide), Cauchy<T>(wide, one), StudentT<T>(1)}), Paths{"logits"} + under("0.", normal) + under("1.", normal) + under("2.", {"loc", "log_scale", "log_df"})},
+      {"Mixture, one column", Mixture<T>(Parts{Normal<T>(one, wide), Cauchy<T>(wide, one), StudentT<T>(1)}),
+       Paths{"logits"} + under("0.", normal) + under("1.", normal) + under("2.", {"loc", "log_scale", "log_df"})},
       {"Mixture, different supports", Mixture<T>(Parts{Gamma<T>(1), Normal<T>(one, wide), Beta<T>(1)}), {}},
       {"MultivariateNormalDiag", MultivariateNormalDiag<T>(loc, scale), normal},
       {"MultivariateNormalTriL", MultivariateNormalTriL<T>(loc3, tril), triangular},
@@ -171,14 +202,29 @@ std::vector<Entry<Distribution<T>>> distributions() {
       {"MultivariateStudentT, two columns", MultivariateStudentT<T>(12, loc, tril2), triangular + Paths{"log_df"}},
       {"Normal", Normal<T>(loc, scale), normal},
       {"Normal, one column", Normal<T>(one, wide), normal},
-      {"StandardizedContext", StandardizedContext<T>(flow(Normal<T>(3), Coupling<T>({1, 0, 1}, Mlp<T>(2, 2, mlp(2)))), context_shift, context_scale), {}},
+      {"StandardizedContext",
+       StandardizedContext<T>(flow(Normal<T>(3), Coupling<T>({1, 0, 1}, Mlp<T>(2, 2, mlp(2)))), context_shift,
+                              context_scale),
+       under("inner.base.", normal) + under("inner.bijector.net.", layers({"layer0", "layer1", "layer2"})) +
+           Paths{"shift", "scale"}},
       {"StudentT", StudentT<T>(df, loc, scale), {"loc", "log_scale", "log_df"}},
       {"StudentT, one column", StudentT<T>(wide, one, wide), {"loc", "log_scale", "log_df"}},
-      {"TransformedDistribution, affine", flow(MultivariateNormalTriL<T>(loc3, tril), LULinear<T>(3)), under("base.", triangular) + under("bijector.", lu)},
-      {"TransformedDistribution, elementwise", flow(Normal<T>(loc, scale), Chain<T>(Scale<T>(numbers<T>({0.5, -0.6})), Sigmoid<T>(2))), under("base.", normal) + Paths{"bijector.0.log_scale"}},
-      {"TransformedDistribution, one column", flow(Logistic<T>(one, wide), Chain<T>(Scale<T>(numbers<T>({-0.3})), Softplus<T>(1))), under("base.", normal) + Paths{"bijector.0.log_scale"}},
-      {"TransformedDistribution, flow", flow(Normal<T>(2), Chain<T>(MaskedAutoregressive<T>(Made<T>(2, 2, made(true))), Permute<T>({1, 0}), Coupling<T>({1, 0}, Mlp<T>(1, 2, mlp())))), {}},
-      {"TransformedDistribution, context", flow(Normal<T>(3), Chain<T>(Coupling<T>({1, 0, 1}, ResidualNetwork<T>(2, 2, residual(2))), MaskedAutoregressive<T>(Made<T>(3, 2, made(false, 2))))), {}},
+      {"TransformedDistribution, affine", flow(MultivariateNormalTriL<T>(loc3, tril), LULinear<T>(3)),
+       under("base.", triangular) + under("bijector.", lu)},
+      {"TransformedDistribution, elementwise",
+       flow(Normal<T>(loc, scale), Chain<T>(Scale<T>(numbers<T>({0.5, -0.6})), Sigmoid<T>(2))),
+       under("base.", normal) + Paths{"bijector.0.log_scale"}},
+      {"TransformedDistribution, one column",
+       flow(Logistic<T>(one, wide), Chain<T>(Scale<T>(numbers<T>({-0.3})), Softplus<T>(1))),
+       under("base.", normal) + Paths{"bijector.0.log_scale"}},
+      {"TransformedDistribution, flow",
+       flow(Normal<T>(2), Chain<T>(MaskedAutoregressive<T>(Made<T>(2, 2, made(true))), Permute<T>({1, 0}),
+                                   Coupling<T>({1, 0}, Mlp<T>(1, 2, mlp())))),
+       {}},
+      {"TransformedDistribution, context",
+       flow(Normal<T>(3), Chain<T>(Coupling<T>({1, 0, 1}, ResidualNetwork<T>(2, 2, residual(2))),
+                                   MaskedAutoregressive<T>(Made<T>(3, 2, made(false, 2))))),
+       {}},
       {"Uniform", Uniform<T>(numbers<T>({-1, 2}), numbers<T>({0.5, 7})), {}},
       {"Uniform, one column", Uniform<T>(numbers<T>({-3}), numbers<T>({-1})), {}},
   };

@@ -80,13 +80,16 @@ class Buggy final : public Bijector<T> {
     const Var<T> a = pass.parameter(a_);
     Var<T> y = x * exp(a) + shift(pass, true);
     if (bug_ == Bug::reads_other_rows)
-      for (Index c = 0; c < 2; ++c) pass.tape().value(y, c)[0] += pass.tape().value(y, c)[pass.rows() - 1] - pass.tape().value(y, c)[0];
+      for (Index c = 0; c < 2; ++c)
+        pass.tape().value(y, c)[0] += pass.tape().value(y, c)[pass.rows() - 1] - pass.tape().value(y, c)[0];
     if (bug_ == Bug::gradient_of_map && pass.recording()) {
       const Var<T> half = pass.tape().matrix(2, true);
-      for (Index c = 0; c < 2; ++c) std::copy_n(pass.tape().value(y, c), pass.tape().padded_rows(), pass.tape().value(half, c));
+      for (Index c = 0; c < 2; ++c)
+        std::copy_n(pass.tape().value(y, c), pass.tape().padded_rows(), pass.tape().value(half, c));
       pass.tape().on_backward([y, half] {
         for (Index c = 0; c < 2; ++c)
-          for (Index i = 0; i < y.tape().padded_rows(); ++i) y.tape().gradient(y, c)[i] += T(0.5) * y.tape().gradient(half, c)[i];
+          for (Index i = 0; i < y.tape().padded_rows(); ++i)
+            y.tape().gradient(y, c)[i] += T(0.5) * y.tape().gradient(half, c)[i];
       });
       y = half;
     }
@@ -100,7 +103,9 @@ class Buggy final : public Bijector<T> {
   }
   Var<T> shift(Pass<T>& pass, bool context) const {
     Var<T> b = pass.tape().matrix(2, false);
-    for (Index c = 0; c < 2; ++c) std::fill_n(pass.tape().value(b, c), pass.tape().padded_rows(), bug_ == Bug::parameter_bypasses_tape ? b_[c] : T(0));
+    for (Index c = 0; c < 2; ++c)
+      std::fill_n(pass.tape().value(b, c), pass.tape().padded_rows(),
+                  bug_ == Bug::parameter_bypasses_tape ? b_[c] : T(0));
     if (bug_ != Bug::parameter_bypasses_tape) b = b + pass.parameter(b_);
     return context ? b + concatenate<T>({pass.context(), pass.context()}) * T(0.1) : b;
   }
@@ -136,9 +141,9 @@ TEST_CASE("A user's bijector keeps the contract", "[contract]") {
 }
 
 TEST_CASE("The contract sees what is wrong", "[contract]") {
-  const Bug bug = GENERATE(Bug::inverse_log_det_sign, Bug::forward_log_det_missing, Bug::inverse_map, Bug::unlisted_parameter,
-                           Bug::unused_parameter, Bug::parameter_bypasses_tape, Bug::gradient_of_map, Bug::reads_other_rows,
-                           Bug::context_dropped, Bug::domain_too_large);
+  const Bug bug = GENERATE(Bug::inverse_log_det_sign, Bug::forward_log_det_missing, Bug::inverse_map,
+                           Bug::unlisted_parameter, Bug::unused_parameter, Bug::parameter_bypasses_tape,
+                           Bug::gradient_of_map, Bug::reads_other_rows, Bug::context_dropped, Bug::domain_too_large);
   INFO("bug " << static_cast<int>(bug));
   CHECK_FALSE(check_buggy(bug).empty());
 }
@@ -157,7 +162,8 @@ TEST_CASE("check_gradient serves functions of rows", "[contract]") {
   const auto wrong = [&](Pass<double>& pass, Var<double> v) {
     Matrix<double> copy(v.tape().rows(), 2);
     const Var<double> detached = pass.tape().matrix(2, false);
-    for (Index c = 0; c < 2; ++c) std::copy_n(pass.tape().value(v, c), pass.tape().padded_rows(), pass.tape().value(detached, c));
+    for (Index c = 0; c < 2; ++c)
+      std::copy_n(pass.tape().value(v, c), pass.tape().padded_rows(), pass.tape().value(detached, c));
     return row_sum(square(v) * detached);
   };
   CHECK_FALSE(check_gradient(wrong, x, {}, {}).empty());

@@ -710,6 +710,9 @@ TEST_CASE("both tails of the cdf and its inverse", "[distributions]") {
   const Beta<double> beta(V{60.0}, V{2.0});
   // I_x(60, 2) = x^60 (61 - 60 x)
   check_near(log_cdf(beta, 1e-6), 60 * std::log(1e-6) + std::log(61 - 60e-6), 1e-13);
+  check_near(log_cdf(Beta<double>(1), 1e-300), std::log(1e-300), 1e-14);
+  check_near(Beta<double>(V{2}, V{60}).log_survival(one(1 - 1e-6))(0, 0),
+             60 * std::log1p(-(1 - 1e-6)) + std::log(61 - 60e-6), 1e-13);
   const StudentT<double> student(1, 200);
   check_near(log_cdf(student, -1e5) - log_cdf(student, -1e6), 200 * std::log(10.0), 1e-6);
   check_near(log_cdf(StudentT<double>(1, 1e6), -50.0), log_cdf(normal, -50.0), 2e-3);

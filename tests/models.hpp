@@ -66,7 +66,8 @@ void shake(Component<T>& tree, double size = 0.2, std::uint64_t seed = 7) {
       T& value = (*slot.tensor)[i];
       if (slot.path.ends_with("initialized"))
         value = T(1);
-      else if (slot.path.ends_with("moving_variance") || (slot.path.ends_with("scale") && slot.kind == StateKind::state))
+      else if (slot.path.ends_with("moving_variance") ||
+               (slot.path.ends_with("scale") && slot.kind == StateKind::state))
         value = static_cast<T>(std::exp(z));
       else
         value += static_cast<T>(z);
@@ -83,6 +84,7 @@ struct Named {
 template <Scalar T>
 std::vector<Named<T>> all() {
   constexpr Index dim = 3, context = 2;
+  constexpr double infinity = std::numeric_limits<double>::infinity();
   std::vector<Named<T>> list;
   const auto add = [&](std::string name, Poly<Distribution<T>> distribution) {
     shake(*distribution);
@@ -113,7 +115,7 @@ std::vector<Named<T>> all() {
   map("softplus", Softplus<T>(dim));
   map("standardize", Standardize<T>(low, high));
   map("tanh", Tanh<T>(dim));
-  map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, std::numeric_limits<double>::infinity()}, Interval{-2, 3}}));
+  map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, infinity}, Interval{-2, 3}}));
   on_gamma("log", Log<T>(dim));
   on_gamma("invert_softplus", Invert<T>(Softplus<T>(dim)));
 
@@ -186,7 +188,7 @@ std::vector<Named<T>> all() {
           StandardizedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
                                  Eigen::Vector2d(1, -1), Eigen::Vector2d(2, 3)),
           Chain<T>(Standardize<T>(low, high),
-                   ColumnSupports<T>({Interval{}, Interval{0, std::numeric_limits<double>::infinity()}, Interval{-2, 3}}))));
+                   ColumnSupports<T>({Interval{}, Interval{0, infinity}, Interval{-2, 3}}))));
   return list;
 }
 

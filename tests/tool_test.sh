@@ -2,6 +2,7 @@
 # The command line tool from end to end, on data made here: sh tests/tool_test.sh path/to/pushforward
 set -u
 tool=$1
+arrays=$(cd "$(dirname "$0")/fuzz/corpus/npy" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -57,7 +58,7 @@ awk 'BEGIN {
 }' >data.csv
 # Other order, one column more.
 awk -F, '{ print $4 "," $3 ",7," $2 }' data.csv | sed '1s/.*/size,y,other,x/' >shuffled.csv
-small="--drop id --layers 2 --hidden 16,16 --epochs 8 --batch 128 --lr 0.005 --threads 2"
+small="--layers 2 --hidden 16,16 --epochs 8 --batch 128 --lr 0.005 --threads 2"
 
 # ---- usage
 run 0 --help
@@ -85,11 +86,16 @@ printf 'x,y\n1,2\n3\n' >ragged.csv
 refuses 1 "ragged.csv:3" fit ragged.csv --out m.st
 sed '18s/,[^,]*,/,-1,/;18s/[^,]*,[^,]*$/-0.5,1/' data.csv >negative.csv
 refuses 1 "negative.csv:18: column 'size': -0.5" fit negative.csv --out m.st --drop id --bounds size=0:
-refuses 1 "to train on" fit ragged.csv --out m.st --columns x --validation 0.9 --drop y
+printf 'x,y\n1,2\n' >short.csv
+refuses 1 "choose one with --array" fit "$arrays/savez.npz" --out m.st
+refuses 1 "nan" fit "$arrays/nan.npy" --out m.st
+refuses 2 "--array" fit data.csv --array x --out m.st
+refuses 1 "to train on" fit short.csv --out m.st
+refuses 1 "folder 'none'" fit data.csv --drop id --out none/m.st
 holds '[ ! -e m.st ]'
 
 # ---- fit, info
-run 0 fit data.csv --out m.st $small --model maf --batch-norm --weights w --bounds size=0:
+run 0 fit data.csv --out m.st $small --drop id --model maf --batch-norm --weights w --bounds size=0:
 says out.txt "2,000 rows (1,800 to train, 200 to validate), 3 columns"
 says out.txt "mean log-likelihood"
 says out.txt "Gaussian, same rows"
@@ -109,8 +115,17 @@ refuses 1 "data.csv" info data.csv
 head -c 3000 m.st >cut.st
 refuses 1 "cut.st" info cut.st
 
+# Columns that fit badly are named.
+awk -F, 'NR > 1 { print $2 "," int($3) ",5" } NR == 1 { print "x,steps,five" }' data.csv >steps.csv
+run 0 fit steps.csv --out steps.st $small
+says err.txt "column 'five' holds one value only"
+says err.txt "column 'steps'"
+says err.txt "--dequantize"
+
+refuses 1 "column 'five' is constant; leave it out" fit steps.csv --out g.st --model gaussian
+
 # The same command gives the same model, for any number of threads.
-run 0 fit data.csv --out again.st $small --model maf --batch-norm --weights w --bounds size=0: --threads 1
+run 0 fit data.csv --out again.st $small --drop id --model maf --batch-norm --weights w --bounds size=0: --threads 1
 holds 'cmp -s m.st again.st'
 
 # ---- log-prob: by name, in pieces, to files and pipes
@@ -166,7 +181,7 @@ refuses 2 "takes no context" sample m.st -n 3 --out s.csv --context x=1
 refuses 1 "cannot" sample m.st -n 3 --out none/s.csv
 
 # ---- a conditional density
-run 0 fit data.csv --out c.st $small --columns y,size --context x --drop '' --standardize median_iqr
+run 0 fit data.csv --out c.st $small --columns y,size --context x --standardize median_iqr
 says out.txt "2 columns given x"
 run 0 info c.st
 says out.txt "1 context column"
@@ -184,15 +199,15 @@ run 0 log-prob c.st s.csv
 
 # ---- the other models, single precision, JSON
 for model in iaf real_nvp nice gaussian; do
-  run 0 fit data.csv --out $model.st $small --columns x,y,size --drop '' --model $model --bounds size=0: --precision float --json
+  run 0 fit data.csv --out $model.st $small --columns x,y,size --model $model --bounds size=0: --precision float --json
   says out.txt "\"model\": \"$model\""
   says out.txt '"gain_over_gaussian"'
   run 0 log-prob $model.st data.csv
 done
 run 0 info iaf.st
 says out.txt "float32"
-run 0 fit data.csv --out r.st $small --residual --blocks 1 --hidden 16 --activation tanh --mixing lu --act-norm --dropout 0.1 \
-  --schedule cosine --weight-decay 0.001 --validation 0 --dequantize
+run 0 fit data.csv --out r.st $small --drop id --residual --blocks 1 --hidden 16 --activation tanh --mixing lu --act-norm \
+  --dropout 0.1 --schedule cosine --weight-decay 0.001 --validation 0 --dequantize
 says out.txt "2,000 rows, 4 columns"
 
 # ---- an interrupted run, resumed, ends as one without interruption

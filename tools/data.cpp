@@ -46,7 +46,7 @@ std::string counted(Index n, std::string_view singular) {
 
 std::string with_error(double value, double error) {
   if (!std::isfinite(value)) return fmt::format("{}", value);
-  if (!std::isfinite(error) || error <= 0) return fmt::format("{:.6g}", value);
+  if (!std::isfinite(error) || error <= 1e-9 * std::abs(value)) return fmt::format("{:.6g}", value);
   // Two significant digits of the error.
   const int decimals = std::clamp(1 - static_cast<int>(std::floor(std::log10(error))), 0, 12);
   return fmt::format("{:.{}f} ± {:.{}f}", value, decimals, error, decimals);
@@ -77,7 +77,7 @@ namespace {
 
 std::vector<std::string> numbered(Index count, const char* prefix = "c") {
   std::vector<std::string> names;
-  for (Index i = 0; i < count; ++i) names.push_back(prefix + std::to_string(i));
+  for (Index i = 0; i < count; ++i) names.push_back(fmt::format("{}{}", prefix, i));
   return names;
 }
 
@@ -136,7 +136,8 @@ pf::Matrix<double> read_archive(const std::string& path, const std::string& arra
     columns = arrays.back().shape.size() == 1 && arrays.back().shape == arrays.front().shape;
   }
   if (!columns)
-    throw pf::IoError(fmt::format("{}: holds several arrays ({}); choose one with --array", path, joined(file.names())));
+    throw pf::IoError(fmt::format("{}: holds several arrays ({}); choose one with --array", path,
+                                  joined(file.names())));
   names = file.names();
   pf::Matrix<double> values(arrays.front().shape[0], static_cast<Index>(arrays.size()));
   for (std::size_t c = 0; c < arrays.size(); ++c)

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <stop_token>
 #include <thread>
 
@@ -132,6 +134,9 @@ void check(const Settings& s) {
   }
   if (s.out == "-" || extension(s.out) == ".csv")
     throw UsageError("--out: expected a file for the model (model.safetensors), got '" + s.out + "'");
+  const std::string folder = std::filesystem::path(s.out).parent_path().string();
+  if (access(folder.empty() ? "." : folder.c_str(), W_OK) != 0)
+    throw pf::IoError(fmt::format("{}: cannot write to the folder '{}': {}", s.out, folder, std::strerror(errno)));
   flow_options(s, 0);
   for (const std::string& item : s.bounds) {
     const std::size_t equals = item.rfind('=');
@@ -228,7 +233,8 @@ Input read_input(const Settings& s) {
   // Split here rather than in the library: the baseline is judged by the very same rows.
   const auto held_out = static_cast<Index>(std::llround(s.validation * static_cast<double>(n)));
   if (n - held_out < 2)
-    throw pf::DomainError(fmt::format("{}: {} to train on; at least 2 are needed", s.data, counted(n - held_out, "row")));
+    throw pf::DomainError(fmt::format("{}: {} to train on; at least 2 are needed", s.data,
+                                      counted(n - held_out, "row")));
   pf::Engine engine = pf::Engine(s.seed).stream("tool validation rows");
   std::vector<std::int64_t> rows = pf::permutation(engine.next_call(), n);
   std::vector<std::int64_t> validation(rows.begin(), rows.begin() + held_out);
@@ -309,6 +315,26 @@ class ProgressLine {
 
 // --------------------------------------------------------------------------------------------------------- results
 
+/// The library counts columns and speaks of its own options.
+std::string in_words_of_the_tool(std::string text, const Input& in) {
+  const auto say = [&text](std::string_view of_library, std::string_view of_tool) {
+    if (const std::size_t at = text.find(of_library); at != text.npos) text.replace(at, of_library.size(), of_tool);
+  };
+  say(".dequantize = true", "--dequantize");
+  say("drop it or pass a ridge", "leave it out with --drop");
+  const std::string column = "column ";
+  std::vector<std::string> names = in.columns;
+  names.insert(names.end(), in.context_columns.begin(), in.context_columns.end());
+  for (std::size_t at = text.find(column); at != text.npos; at = text.find(column, at)) {
+    at += column.size();
+    const std::size_t end = std::min(text.find_first_not_of("0123456789", at), text.size());
+    const auto index = to_number(std::string_view(text).substr(at, end - at));
+    if (!index || *index >= static_cast<double>(names.size())) continue;
+    text.replace(at, end - at, fmt::format("'{}'", names[static_cast<std::size_t>(*index)]));
+  }
+  return text;
+}
+
 struct Result {
   Index parameters = 0;
   pf::FitReport report;  // of flows
@@ -367,16 +393,21 @@ pf::Matrix<T> to(const Eigen::MatrixXd& values) {
 template <pf::Scalar T>
 Eigen::VectorXd score(const pf::Distribution<T>& model, const Rows& rows, pf::Execution& execution) {
   const pf::Matrix<T> y = to<T>(rows.data), context = to<T>(rows.context);
-  return model.log_prob(y, context.cols() > 0 ? pf::MatrixView<const T>(context) : pf::MatrixView<const T>(), execution);
+  return model.log_prob(y, context.cols() > 0 ? pf::MatrixView<const T>(context) : pf::MatrixView<const T>(),
+                        execution);
 }
 
 template <pf::Scalar T>
 pf::Poly<pf::Distribution<T>> fit_gaussian(const Input& in) {
   using Gaussian = pf::MultivariateNormalTriL<T>;
   const pf::Matrix<T> y = to<T>(in.train.data);
-  if (!in.bounded) return Gaussian::fit(y, in.train.weights);
-  const pf::ColumnSupports<T> supports(in.supports);
-  return pf::TransformedDistribution<T>(Gaussian::fit(supports.inverse(y).value, in.train.weights), supports);
+  try {
+    if (!in.bounded) return Gaussian::fit(y, in.train.weights);
+    const pf::ColumnSupports<T> supports(in.supports);
+    return pf::TransformedDistribution<T>(Gaussian::fit(supports.inverse(y).value, in.train.weights), supports);
+  } catch (const pf::DomainError& error) {
+    throw pf::DomainError(in_words_of_the_tool(error.what(), in));
+  }
 }
 
 template <pf::Scalar T>
@@ -466,17 +497,6 @@ std::string settings_text(const Settings& s) {
   return text;
 }
 
-/// The library counts columns and speaks of its own options.
-std::string in_words_of_the_tool(std::string text, const Input& in) {
-  const std::string dequantize = ".dequantize = true";
-  if (const std::size_t at = text.find(dequantize); at != text.npos) text.replace(at, dequantize.size(), "--dequantize");
-  for (std::size_t c = 0; c < in.columns.size(); ++c) {
-    const std::string start = fmt::format("column {}:", c);
-    if (text.starts_with(start)) return fmt::format("column '{}':{}", in.columns[c], text.substr(start.size()));
-  }
-  return text;
-}
-
 const char* stop_name(pf::StopReason reason) {
   switch (reason) {
     case pf::StopReason::completed: return "completed";
@@ -509,9 +529,10 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
   const bool compare = s.model != "gaussian" && baseline.missing.empty();
   const auto row = [&](const char* name, const pf::MeanLogLikelihood& model, const pf::MeanLogLikelihood& other) {
     const std::string text = with_error(model.mean, model.standard_error);
-    fmt::print("  {:<10} {:<24}{}\n", name, text, compare ? with_error(other.mean, other.standard_error) : "");
+    fmt::print("  {:<10} {:<{}}{}\n", name, text, compare ? 24 : 0,
+               compare ? with_error(other.mean, other.standard_error) : "");
   };
-  fmt::print("\n  {:<10} {:<23}{}\n", "", "mean log-likelihood",
+  fmt::print("\n  {:<10} {:<{}}{}\n", "", "mean log-likelihood", compare ? 24 : 0,
              !compare                     ? ""
              : in.context_columns.empty() ? "Gaussian, same rows"
                                           : "linear Gaussian, same rows");
@@ -552,7 +573,8 @@ void run_as(const Settings& s) {
 
   std::vector<std::string> warnings;
   for (const std::string& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
-  if (!baseline.missing.empty()) warnings.push_back("no Gaussian to compare with: " + baseline.missing);
+  if (!baseline.missing.empty())
+    warnings.push_back(in_words_of_the_tool("no Gaussian to compare with: " + baseline.missing, in));
   if (r.report.stop_reason == pf::StopReason::non_finite) warnings.push_back(r.report.stop_text);
   for (const std::string& warning : warnings) fmt::print(stderr, "pushforward: warning: {}\n", warning);
   if (!s.json) return print_text(s, in, r, baseline, gain);
@@ -614,6 +636,7 @@ void add_fit(CLI::App& app) {
       ->option_text("COLUMN");
   sub->add_option("--bounds", s->bounds, "Where a column's values lie: x=0:1, x=0: (positive), x=:5; repeatable")
       ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(columns)
       ->option_text("COLUMN=LOW:HIGH");
   sub->add_option("--array", s->array, "Array of a .npz file")->group(columns)

@@ -102,7 +102,8 @@ void add_log_prob(CLI::App& app) {
   CLI::App* sub = app.add_subcommand("log-prob", "Score rows: the log density of each, in nats.");
   sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
   sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
-  sub->add_option("-o,--out", s->out, "CSV or .npy file with one value for each row; -: CSV on standard output")->option_text("FILE");
+  sub->add_option("-o,--out", s->out, "CSV or .npy file with one value for each row; -: CSV on standard output")
+      ->option_text("FILE");
   sub->add_option("--array", s->array, "Array of a .npz file")->option_text("NAME");
   sub->add_option("--threads", s->threads, "Threads (default: all); the values do not depend on it")
       ->check(CLI::Range(1, 1024))->option_text("N");

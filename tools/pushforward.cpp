@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   CLI::App app("Normalizing flows: fit a density to a table, sample from it, score rows with it.", "pushforward");
   app.set_version_flag("--version", "pushforward " PUSHFORWARD_VERSION);
   app.require_subcommand(1);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.get_formatter()->column_width(36);
   app.footer("Data is CSV, .npy or .npz; the columns of a model are found by their names.\n"
              "'pushforward COMMAND --help' lists the options of a command.");
@@ -39,7 +40,7 @@ int main(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     const auto chosen = app.get_subcommands();
     return fail(fmt::format("{}; see 'pushforward{} --help'", error.what(),
-                            chosen.empty() ? "" : " " + chosen.front()->get_name()),
+                            chosen.empty() ? "" : fmt::format(" {}", chosen.front()->get_name())),
                 2);
   } catch (const tool::UsageError& error) {
     return fail(error.what(), 2);

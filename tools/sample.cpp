@@ -90,8 +90,10 @@ void add_sample(CLI::App& app) {
   CLI::App* sub = app.add_subcommand("sample", "Draw rows from a model.");
   sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
   sub->add_option("-n,--number", s->count, "Rows to draw; with several contexts: for each of them (default 1)")
-      ->check(CLI::NonNegativeNumber)->option_text("N");
-  sub->add_option("-o,--out", s->out, "CSV or .npy file; -: CSV on standard output")->required()->option_text("FILE (required)");
+      ->check(CLI::Range(Index{0}, Index{1'000'000'000'000}))->option_text("N");
+  sub->add_option("-o,--out", s->out, "CSV or .npy file; -: CSV on standard output")
+      ->required()
+      ->option_text("FILE (required)");
   sub->add_option("--seed", s->seed, "Of the random numbers; the same seed gives the same rows")->option_text("N (0)");
   sub->add_option("--context", s->context, "Values of the context columns: c1=3.5,c2=1")->option_text("A=X,B=Y,...");
   sub->add_option("--context-file", s->context_file, "Data file with the context columns")->option_text("FILE");

@@ -220,7 +220,7 @@ class ElementwiseBijector : public Bijector<T> {
 };
 
 /// Applies proposals to the tree: all or nothing.
-/// @throws Error  if a proposal does not belong to a state tensor of the tree or has another size.
+/// @throws Error  if a proposal does not belong to a listed tensor of the tree or has another size.
 template <Scalar T>
 void commit(Component<T>& tree, const Proposals<T>& proposals);
 

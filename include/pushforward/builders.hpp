@@ -39,10 +39,13 @@ TransformedDistribution<T> maf(Index dim, FlowOptions options = {.layers = 5, .b
 template <Scalar T>
 TransformedDistribution<T> iaf(Index dim, FlowOptions options = {.layers = 5, .blocks = 1});
 
-/// Affine coupling flow with alternating masks; both directions fast.
+/// Affine coupling flow with alternating masks; both directions fast. The conditioners' tanh units keep shifts and
+/// scales bounded far from the data: with relu units, points in heavy tails are thrown out further by every layer.
 /// @source Dinh et al. 2017 (RealNVP).
 template <Scalar T>
-TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {.layers = 10, .blocks = 1,
+TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {.layers = 10,
+                                                                      .blocks = 1,
+                                                                      .activation = Activation::tanh,
                                                                       .mixing = Mixing::none});
 
 /// Additive coupling flow with half masks and a learned diagonal scaling at the end.

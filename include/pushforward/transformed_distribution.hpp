@@ -23,6 +23,9 @@ class TransformedDistribution final : public Distribution<T> {
   Distribution<T>& base() { return *base_; }
   const Bijector<T>& bijector() const { return *bijector_; }
   Bijector<T>& bijector() { return *bijector_; }
+  /// The parts as values, to build something else from them.
+  Poly<Distribution<T>> copy_base() const { return base_; }
+  Poly<Bijector<T>> copy_bijector() const { return bijector_; }
 
  private:
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;

@@ -377,8 +377,8 @@ void check_reference(const Distribution<T>& distribution, const Json& j, const s
   const Eigen::VectorXd got = blame_file(where, [&] { return distribution.log_prob(y, context); });
   for (Index i = 0; i < got.size(); ++i)
     if (!(std::abs(got[i] - expected(i, 0)) <= tolerance(i, 0)))
-      throw IoError(where + ": row " + std::to_string(i) + " has log_prob " + fmt::format("{}", got[i]) + " but the file says " +
-                    fmt::format("{}", expected(i, 0)) + "; the model is damaged");
+      throw IoError(fmt::format("{}: row {} has log_prob {} but the file says {}; the model is damaged", where, i,
+                                got[i], expected(i, 0)));
 }
 
 // -------------------------------------------------------------------------------------------------------- checksum
@@ -442,7 +442,8 @@ std::string find_wrong(const ModelInfo& info, Index dim, Index context_dim) {
   };
   for (const std::string& wrong :
        {count("columns", info.columns.size(), dim), count("context_columns", info.context_columns.size(), context_dim),
-        count("data_range", info.data_range.size(), dim), count("context_range", info.context_range.size(), context_dim),
+        count("data_range", info.data_range.size(), dim),
+        count("context_range", info.context_range.size(), context_dim),
         order("data_range", info.data_range), order("context_range", info.context_range)})
     if (!wrong.empty()) return wrong;
   return {};
@@ -558,8 +559,8 @@ Poly<Distribution<T>> read_distribution(const Json& j, const SafetensorsFile& fi
   std::set<std::string> used;
   const Description description = from_json(field(j, "description", source), file, used, where);
   if (const auto wrong = find_too_large(description, file.tensors()))
-    throw IoError(where + ": " + wrong->path + ": its constants need " + fmt::format("{}", wrong->expected) +
-                  " values, but the tensors of that path hold " + fmt::format("{}", wrong->found));
+    throw IoError(fmt::format("{}: {}: its constants need {} values, but the tensors of that path hold {}", where,
+                              wrong->path, wrong->expected, wrong->found));
   Poly<Distribution<T>> distribution = blame_file(where, [&] { return registry.distribution<T>(description); });
   if (const std::string unknown = find_unknown(description, distribution->describe(), where); !unknown.empty())
     throw IoError(unknown + ": unknown to this version of the class");

@@ -98,7 +98,7 @@ struct Table {
 };
 
 /// The table for this machine, chosen at the first call: the best instruction set that the processor has, or the one
-/// named by the environment variable PUSHFORWARD_INSTRUCTION_SET (for example AVX2, SSE4, SSSE3, SSE2; an unknown or
+/// named by the environment variable PUSHFORWARD_INSTRUCTION_SET (for example AVX2, SSE4, SSSE3; an unknown or
 /// unavailable name throws DomainError naming the available ones).
 template <class T>
 const Table<T>& table();

@@ -5,13 +5,12 @@
 #include <cmath>
 #include <cstring>
 #include <exception>
+#include <pushforward/registry.hpp>
+#include <pushforward/testing/gradient_check.hpp>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <pushforward/registry.hpp>
-#include <pushforward/testing/gradient_check.hpp>
 
 #include "evaluate.hpp"
 
@@ -45,11 +44,14 @@ class Report {
   void fail(const Parts&... parts) {
     if (++count_ <= 3) failures_.push_back({name_, text(parts...)});
   }
-  void add(const std::vector<Failure>& failures) { failures_.insert(failures_.end(), failures.begin(), failures.end()); }
+  void add(const std::vector<Failure>& failures) {
+    failures_.insert(failures_.end(), failures.begin(), failures.end());
+  }
 
   template <class... Where>
   void near(double got, double expected, double tolerance, const Where&... where) {
-    if (!(std::abs(got - expected) <= tolerance)) fail(where..., ": expected ", expected, ", got ", got, ", tolerance ", tolerance);
+    if (!(std::abs(got - expected) <= tolerance))
+      fail(where..., ": expected ", expected, ", got ", got, ", tolerance ", tolerance);
   }
   template <class... Where>
   void that(bool holds, const Where&... where) {
@@ -161,9 +163,7 @@ bool unchanged(const Component<T>& component, const std::vector<Tensor<T>>& befo
 }
 
 template <Scalar T>
-std::vector<NamedTensor> parameters(Component<T>& component)
-  requires std::same_as<T, double>
-{
+std::vector<NamedTensor> parameters(Component<T>& component) requires std::same_as<T, double> {
   std::vector<NamedTensor> list;
   for (const Slot<double>& slot : list_state(component))
     if (slot.kind == StateKind::parameter) list.push_back({slot.path, slot.tensor});
@@ -213,8 +213,7 @@ void compare_precisions(Report& report, const F32& f32, const F64& f64, const Co
                         const Component<double>& c64, const Matrix<float>& x, const Matrix<float>& context,
                         const std::string& where) {
   const RecordedGradient<float> a = recorded_gradient<float>(f32, c32, x, context);
-  const RecordedGradient<double> b =
-      recorded_gradient<double>(f64, c64, convert<double>(x), convert<double>(context));
+  const RecordedGradient<double> b = recorded_gradient<double>(f64, c64, convert<double>(x), convert<double>(context));
   const auto compare = [&](const double* got, const double* expected, Index n, const std::string& what) {
     double scale = 1;
     for (Index i = 0; i < n; ++i) scale = std::max(scale, std::abs(expected[i]));

@@ -1,6 +1,5 @@
-#include <pushforward/testing/gradient_check.hpp>
-
 #include <limits>
+#include <pushforward/testing/gradient_check.hpp>
 
 #include "common.hpp"
 #include "ops_common.hpp"
@@ -188,17 +187,18 @@ class Differences {
       const Eigen::VectorXd kept = m.col(c);
       if (options_.rows_couple) {
         for (Index i = 0; i < n; ++i)
-          compare(gradient(i, c),
-                  [&](double factor, double* noise) {
-                    const double h = factor * step(kept[i], domain, c);
-                    m(i, c) = kept[i] + h;
-                    const std::vector<double> above = values();
-                    m(i, c) = kept[i] - h;
-                    const std::vector<double> below = values();
-                    m(i, c) = kept[i];
-                    return total(above, below, h, noise);
-                  },
-                  [&] { return text("row ", i, ", column ", c); });
+          compare(
+              gradient(i, c),
+              [&](double factor, double* noise) {
+                const double h = factor * step(kept[i], domain, c);
+                m(i, c) = kept[i] + h;
+                const std::vector<double> above = values();
+                m(i, c) = kept[i] - h;
+                const std::vector<double> below = values();
+                m(i, c) = kept[i];
+                return total(above, below, h, noise);
+              },
+              [&] { return text("row ", i, ", column ", c); });
         continue;
       }
       std::vector<double> above[2], below[2];
@@ -213,14 +213,15 @@ class Differences {
         m.col(c) = kept;
       }
       for (Index i = 0; i < n; ++i)
-        compare(gradient(i, c),
-                [&](double factor, double* noise) {
-                  const int k = factor == 1.0 ? 0 : 1;
-                  const double a = at(above[k], i), b = at(below[k], i);
-                  *noise = 16 * eps * (4 + std::abs(a)) / h[k][i];
-                  return (a - b) / ((kept[i] + h[k][i]) - (kept[i] - h[k][i]));
-                },
-                [&] { return text("row ", i, ", column ", c); });
+        compare(
+            gradient(i, c),
+            [&](double factor, double* noise) {
+              const int k = factor == 1.0 ? 0 : 1;
+              const double a = at(above[k], i), b = at(below[k], i);
+              *noise = 16 * eps * (4 + std::abs(a)) / h[k][i];
+              return (a - b) / ((kept[i] + h[k][i]) - (kept[i] - h[k][i]));
+            },
+            [&] { return text("row ", i, ", column ", c); });
     }
   }
 
@@ -239,20 +240,22 @@ class Differences {
     const Index n = tensor.size(), stride = std::max<Index>(1, n / std::max<Index>(options_.entries, 1));
     for (Index begin = 0; begin < n; begin += stride) {
       // One entry of each range of `stride`, not always the same one.
-      const Index e = std::min(n - 1, begin + static_cast<Index>((options_.seed * 31 + static_cast<std::uint64_t>(begin) * 7) %
-                                                                 static_cast<std::uint64_t>(stride)));
+      const Index e =
+          std::min(n - 1, begin + static_cast<Index>((options_.seed * 31 + static_cast<std::uint64_t>(begin) * 7) %
+                                                     static_cast<std::uint64_t>(stride)));
       const double kept = tensor[e];
-      compare(parameter_gradients_[p][static_cast<std::size_t>(e)],
-              [&](double factor, double* noise) {
-                const double h = factor * step(kept, {}, 0);
-                tensor[e] = kept + h;
-                const std::vector<double> above = values();
-                tensor[e] = kept - h;
-                const std::vector<double> below = values();
-                tensor[e] = kept;
-                return total(above, below, h, noise);
-              },
-              [&] { return text("entry ", e); });
+      compare(
+          parameter_gradients_[p][static_cast<std::size_t>(e)],
+          [&](double factor, double* noise) {
+            const double h = factor * step(kept, {}, 0);
+            tensor[e] = kept + h;
+            const std::vector<double> above = values();
+            tensor[e] = kept - h;
+            const std::vector<double> below = values();
+            tensor[e] = kept;
+            return total(above, below, h, noise);
+          },
+          [&] { return text("entry ", e); });
     }
   }
 

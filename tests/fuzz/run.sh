@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes the readers of untrusted files under ASan and UBSan: tests/fuzz/run.sh <runs> [csv|npy|safetensors|model ...]
-# Stops at the first finding, which stays in the build folder. Needs clang and its runtimes (clang-16,
-# libclang-rt-16-dev; clang 14 cannot compile the library) and what the library needs.
+# Stops at the first finding, which stays in the build folder. Needs clang-16, libclang-rt-16-dev, libc++-16-dev,
+# libc++abi-16-dev, and what the library needs. Two standard libraries: clang with that of GCC 12 takes no vector of
+# pairs of an incomplete type (a model's description), and libc++ 16 has no from_chars for numbers (the CSV reader).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 runs=${1:-1000000}
@@ -12,37 +13,42 @@ clang=${PUSHFORWARD_CLANG:-clang++-16}
 compiler=$clang
 if command -v ccache >/dev/null; then compiler="ccache $clang"; fi
 jobs=${PUSHFORWARD_JOBS:-$(nproc)}
-mkdir -p "$build/objects"
 
 # Comparisons, edges and values of the library guide the fuzzer, so the library is compiled with it too.
-flags="-std=c++20 -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-  -DFMT_HEADER_ONLY -Iinclude -Isrc -isystem /usr/include/eigen3 -ffp-contract=off"
 compile() {
   local object
-  object="$build/objects/$(echo "$1" | tr '/' '_').o"
+  object="$objects_folder/$(echo "$1" | tr '/' '_').o"
   # shellcheck disable=SC2086
   $compiler $flags -c "$1" -o "$object"
   echo "$object"
 }
 export -f compile
-export build compiler flags
+export compiler flags objects_folder
 
 readers="src/io/file.cpp src/io/csv.cpp src/io/npy.cpp src/io/safetensors.cpp"
 for target in $targets; do
   sources=$readers
+  standard_library=
   libraries=
   if [ "$target" = model ]; then
-    # The training code is not reachable from a file.
-    sources=$(find src bijectors distributions -name '*.cpp' ! -path 'src/training/*' | sort)
+    # What a model file reaches.
+    sources=$(find src bijectors distributions -name '*.cpp' ! -path 'src/training/*' ! -name csv.cpp ! -name npy.cpp |
+      sort)
+    standard_library=-stdlib=libc++
     libraries="-lhwy -lpthread"
   fi
+  objects_folder=$build/objects/$target
+  mkdir -p "$objects_folder"
+  flags="-std=c++20 $standard_library -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+    -DFMT_HEADER_ONLY ${PUSHFORWARD_FUZZ_FLAGS:-} -Iinclude -Isrc -isystem /usr/include/eigen3 -ffp-contract=off"
+  flags=$(echo "$flags" | tr '\n' ' ')
   # shellcheck disable=SC2086
   objects=$(printf '%s\n' $sources "tests/fuzz/fuzz_$target.cpp" | xargs -P "$jobs" -I{} bash -c 'compile {}')
   # shellcheck disable=SC2086
-  $clang -fsanitize=fuzzer,address,undefined $objects $libraries -o "$build/fuzz_$target"
+  $clang $standard_library -fsanitize=fuzzer,address,undefined $objects $libraries -o "$build/fuzz_$target"
   mkdir -p "$build/corpus/$target"
   echo "fuzz_$target: $runs runs"
-  # Two inputs a second at worst; a single allocation of 512 MB is a finding even where it would succeed.
+  # Twenty seconds for one input are a finding, and a single allocation of 512 MB.
   (cd "$build" && "./fuzz_$target" -runs="$runs" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=16384 \
     -print_final_stats=1 -verbosity=1 "corpus/$target" "$OLDPWD/tests/fuzz/corpus/$target" >"fuzz_$target.log" 2>&1) || {
     tail -n 60 "$build/fuzz_$target.log"

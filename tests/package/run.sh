@@ -1,25 +1,30 @@
 #!/bin/sh
-# Installs the library, shared and static, and builds and runs a client against each with several flags of its own.
-. "$(dirname "$0")/../../tools/setup.sh" 2>/dev/null || true
-set -eu
-root=$(cd "$(dirname "$0")/../.." && pwd)
+# Installs the library, static and shared, and builds and runs a client against each with several flags of its own.
+. "$(dirname "$0")/../../tools/setup.sh"
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-for kind in OFF ON; do
-  cmake -S "$root" -B "$root/build-package-$kind" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=$kind \
-    -DPUSHFORWARD_BUILD_TESTS=OFF -DPUSHFORWARD_BUILD_SAMPLES=OFF -DPUSHFORWARD_BUILD_TOOLS=OFF >/dev/null
-  cmake --build "$root/build-package-$kind" -j "$(nproc)"
-  cmake --install "$root/build-package-$kind" --prefix "$work/prefix-$kind" >/dev/null
-  for flags in "-O2" "-O3 -march=native" "-O0 -mavx"; do
-    name=$(echo "$flags" | tr -c 'a-zA-Z0-9\n' _)
-    cmake -S "$root/tests/package" -B "$work/client-$kind-$name" -G Ninja \
-      -DCMAKE_PREFIX_PATH="$work/prefix-$kind" -DCMAKE_CXX_FLAGS="$flags" >/dev/null
-    cmake --build "$work/client-$kind-$name" >/dev/null
-    echo "shared=$kind client $flags:"
-    "$work/client-$kind-$name/client"
+# The static library is the one of the ordinary build.
+cmake --build "$build" -j "$jobs" --target pushforward pushforward_tool
+cmake --install "$build" --prefix "$work/prefix-static" >/dev/null
+cmake -S "$root" -B "$build-shared" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
+  -DPUSHFORWARD_BUILD_TESTS=OFF -DPUSHFORWARD_BUILD_SAMPLES=OFF -DPUSHFORWARD_BUILD_TOOLS=OFF >/dev/null
+cmake --build "$build-shared" -j "$jobs"
+cmake --install "$build-shared" --prefix "$work/prefix-shared" >/dev/null
+
+for kind in static shared; do
+  for flags in "-O2" "-O2 -march=native"; do
+    client=$work/client-$kind$(echo "$flags" | tr -d ' ')
+    cmake -S "$root/tests/package" -B "$client" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix-$kind" \
+      -DCMAKE_CXX_FLAGS="$flags" >/dev/null
+    cmake --build "$client" >/dev/null
+    echo "$kind library, client with $flags:"
+    "$client/client"
   done
 done
-size=$(strip -o "$work/stripped.so" "$work/prefix-ON"/lib/*/libpushforward.so && stat -c %s "$work/stripped.so")
+
+strip -o "$work/stripped.so" "$(find "$work/prefix-shared" -name 'libpushforward.so.*.*')"
+size=$(stat -c %s "$work/stripped.so")
 echo "stripped shared library: $size bytes"
 [ "$size" -lt 8388608 ]

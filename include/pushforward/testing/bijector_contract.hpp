@@ -38,8 +38,8 @@ template <Scalar T>
 std::vector<Failure> check_bijector(const Poly<Bijector<T>>& bijector, const BijectorContract& contract = {});
 
 template <template <class> class B, Scalar T>
-  requires std::derived_from<B<T>, Bijector<T>>
-std::vector<Failure> check_bijector(const B<T>& bijector, const BijectorContract& contract = {}) {
+requires std::derived_from<B<T>, Bijector<T>> std::vector<Failure> check_bijector(
+    const B<T>& bijector, const BijectorContract& contract = {}) {
   return check_bijector<T>(Poly<Bijector<T>>(bijector), contract);
 }
 

@@ -39,8 +39,8 @@ std::vector<Failure> check_distribution(const Poly<Distribution<T>>& distributio
                                         const DistributionContract& contract = {});
 
 template <template <class> class D, Scalar T>
-  requires std::derived_from<D<T>, Distribution<T>>
-std::vector<Failure> check_distribution(const D<T>& distribution, const DistributionContract& contract = {}) {
+requires std::derived_from<D<T>, Distribution<T>> std::vector<Failure> check_distribution(
+    const D<T>& distribution, const DistributionContract& contract = {}) {
   return check_distribution<T>(Poly<Distribution<T>>(distribution), contract);
 }
 

@@ -2,13 +2,12 @@
 
 #include <cstdint>
 #include <functional>
-#include <span>
-#include <string>
-#include <vector>
-
 #include <pushforward/bijector.hpp>
 #include <pushforward/component.hpp>
 #include <pushforward/pass.hpp>
+#include <span>
+#include <string>
+#include <vector>
 
 /// Checks of what every bijector, distribution and differentiable function must hold, for the library's classes and for
 /// yours. They know no test framework: each returns the list of what failed, empty if all is well.

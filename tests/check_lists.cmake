@@ -1,0 +1,46 @@
+# What a new bijector or distribution must be listed in; prints every line that is missing.
+#   cmake -D ROOT=<source directory> -P check_lists.cmake
+
+set(missing "")
+file(READ "${ROOT}/CMakeLists.txt" build)
+file(READ "${ROOT}/include/pushforward/pushforward.hpp" umbrella)
+file(READ "${ROOT}/src/io/standard_registry.cpp" registry)
+file(READ "${ROOT}/tests/catalogue.hpp" catalogue)
+
+function(demand text where line)
+  string(FIND "${text}" "${line}" at)
+  if(at EQUAL -1)
+    set(missing "${missing}\n  ${where}: ${line}" PARENT_SCOPE)
+  endif()
+endfunction()
+
+foreach(kind bijectors distributions)
+  file(GLOB headers "${ROOT}/include/pushforward/${kind}/*.hpp")
+  if(NOT headers)
+    message(FATAL_ERROR "no headers in ${ROOT}/include/pushforward/${kind}")
+  endif()
+  foreach(header ${headers})
+    get_filename_component(name ${header} NAME_WE)
+    if(NOT EXISTS "${ROOT}/${kind}/${name}.cpp")
+      set(missing "${missing}\n  ${kind}/${name}.cpp does not exist")
+    endif()
+    demand("${build}" CMakeLists.txt "  ${kind}/${name}.cpp")
+    demand("${umbrella}" include/pushforward/pushforward.hpp "#include <pushforward/${kind}/${name}.hpp>")
+
+    # Classes that can be made: those that are final. Others are bases of these.
+    file(READ ${header} text)
+    string(REGEX MATCHALL "class [A-Za-z0-9]+ final : public" classes "${text}")
+    foreach(class ${classes})
+      string(REGEX REPLACE "class ([A-Za-z0-9]+) final.*" "\\1" class "${class}")
+      demand("${registry}" src/io/standard_registry.cpp ".add<${class}>(")
+      demand("${catalogue}" tests/catalogue.hpp "${class}<T>")
+    endforeach()
+    if(NOT classes STREQUAL "")
+      demand("${catalogue}" tests/catalogue.hpp "#include <pushforward/${kind}/${name}.hpp>")
+    endif()
+  endforeach()
+endforeach()
+
+if(missing)
+  message(FATAL_ERROR "These lines are missing:${missing}")
+endif()
