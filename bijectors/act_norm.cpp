@@ -53,7 +53,7 @@ typename ActNorm<T>::Values ActNorm<T>::from_batch(Pass<T>& pass, Var<T> y) cons
   double* mean = tape.template common<double>(dim);
   double* variance = tape.template common<double>(dim);
   tape.barrier();
-  tape.for_owned_outputs(0, dim, [&](Index begin, Index end) {
+  tape.for_owned_outputs(0, dim, dim, [&](Index begin, Index end) {
     for (Index c = begin; c < end; ++c) {
       const kernels::Moments moments = kernel<T>().moments(full_column(y, c), nullptr, rows);
       mean[c] = moments.mean;

@@ -1,5 +1,8 @@
 #include <pushforward/distributions/beta.hpp>
 
+#include <cmath>
+#include <limits>
+
 #include "common.hpp"
 
 namespace pushforward {
@@ -141,10 +144,26 @@ double Beta<T>::do_tail(Tail tail, double y, Index column) const {
   return std::numeric_limits<double>::quiet_NaN();
 }
 
+namespace {
+
+/// Quantile near 0, from I_x(a, b) = x^a / (a B(a, b)) [1 + a (1 - b) / (a + 1) x + O(x^2)]: where Boost's root finder
+/// gives up. NaN where x is not small enough for two terms.
+double lower_end_quantile(double a, double b, double p) {
+  const double log_beta = boost::math::lgamma(a, Quiet()) + boost::math::lgamma(b, Quiet()) -
+                          boost::math::lgamma(a + b, Quiet());
+  const double x = std::exp((std::log(p) + std::log(a) + log_beta) / a);
+  const double correction = (b - 1) / (a + 1) * x;
+  return std::abs(correction) < 1e-7 && x < 1e-7 ? x * (1 + correction) : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace
+
 template <Scalar T>
 double Beta<T>::do_quantile(double p, bool complement, Index column) const {
   if (p == 0 || p == 1) return (p == 0) == complement ? 1 : 0;
   const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
+  const double end = complement ? lower_end_quantile(b, a, p) : lower_end_quantile(a, b, p);
+  if (!std::isnan(end)) return complement ? 1 - end : end;
   return complement ? boost::math::ibetac_inv(a, b, p, Quiet()) : boost::math::ibeta_inv(a, b, p, Quiet());
 }
 

@@ -101,7 +101,7 @@ template <Scalar T, class Derivative>
 void reduce_to(Column<T> c, Var<T> x, Derivative derivative) {
   if (!c.node()->wanted || !x.wants_gradient()) return;
   // Each element is written by the thread that owns it in all other reductions.
-  c.node()->tape->on_reduce(0, shared_size(x), [c, x, derivative](Index begin, Index end) {
+  c.node()->tape->on_reduce(0, shared_size(x), shared_size(x), [c, x, derivative](Index begin, Index end) {
     if (!Tape<T>::has_gradient(c)) return;
     const double g = kernel<double>().sum(c.node()->gradient, c.node()->tape->rows());
     for (Index i = begin; i < end; ++i) x.node()->gradient[i] += static_cast<T>(g * derivative(i));
@@ -193,7 +193,7 @@ Column<T> row_sum_of_density(Var<T> x, Var<T> p, Var<T> q) {
       }
     });
   if (p.wants_gradient() || q.wants_gradient())
-    tape.on_reduce(0, x.cols(), [x, p, q, y, density](Index begin, Index end) {
+    tape.on_reduce(0, x.cols(), x.cols(), [x, p, q, y, density](Index begin, Index end) {
       if (!Tape<T>::has_gradient(y)) return;
       const double* g = y.node()->gradient;
       for (Index c = begin; c < end; ++c) {

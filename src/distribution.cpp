@@ -234,7 +234,7 @@ void Distribution<T>::quantiles_into(bool complement, MatrixView<const double> p
 
 // --------------------------------------------------------------------------------------------------- divergences
 
-template <Scalar T>
+template <class T>
 struct KlAccess {
   static std::optional<double> exact(const Distribution<T>& p, const Distribution<T>& q) {
     if (p.dim() != q.dim())

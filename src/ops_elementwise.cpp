@@ -233,7 +233,7 @@ Var<T> broadcast(Var<T> a, Var<T> b) {
           b.node()->gradient[0] += Op::db(pa[j], b.node()->value[0], gy[j]);
       });
     } else {
-      y.tape().on_reduce(0, single ? 1 : b.cols(), [a, b, y, single](Index begin, Index end) {
+      y.tape().on_reduce(0, single ? 1 : b.cols(), single ? 1 : b.cols(), [a, b, y, single](Index begin, Index end) {
         if (!Tape<T>::has_gradient(y)) return;
         const Index rows = y.tape().rows();
         for (Index col = single ? 0 : begin; col < (single ? a.cols() : end); ++col) {

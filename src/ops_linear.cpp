@@ -59,7 +59,7 @@ void linear_into(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLay
                                         ld, scratch);
     });
   if (weight.wants_gradient() || (bias && bias.wants_gradient()))
-    tape.on_reduce(begin, begin + outputs, [=](Index b, Index e) {
+    tape.on_reduce(begin, begin + outputs, static_cast<Index>(kept.prefix.size()), [=](Index b, Index e) {
       if (!Tape<T>::has_gradient(y)) return;
       T* gw = weight.wants_gradient() ? weight.node()->gradient : nullptr;
       T* gb = bias && bias.wants_gradient() ? bias.node()->gradient : nullptr;
@@ -137,7 +137,7 @@ Var<T> triangular_multiply(Var<T> x, Var<T> m, Var<T> diagonal, bool lower) {
       }
     });
   if (y.wants_gradient() && wants_matrix)
-    tape.on_reduce(0, dim, [=](Index begin, Index end) {
+    tape.on_reduce(0, dim, dim, [=](Index begin, Index end) {
       if (Tape<T>::has_gradient(y))
         reduce_triangular(x, m, diagonal, lower, full_gradient(y, 0), T(1), begin, end);
     });
@@ -184,7 +184,7 @@ Var<T> triangular_solve(Var<T> y, Var<T> m, Var<T> diagonal, bool lower) {
     }
   });
   if (wants_matrix)
-    tape.on_reduce(0, dim, [=](Index begin, Index end) {
+    tape.on_reduce(0, dim, dim, [=](Index begin, Index end) {
       if (Tape<T>::has_gradient(x)) reduce_triangular(x, m, diagonal, lower, adjoint, T(-1), begin, end);
     });
   return x;
@@ -202,7 +202,7 @@ NormalizedBatch<T> batch_normalize(Var<T> y, Var<T> log_gamma, Var<T> beta, doub
   double* mean = tape.template common<double>(dim);
   double* variance = tape.template common<double>(dim);
   tape.barrier();
-  tape.for_owned_outputs(0, dim, [&](Index begin, Index end) {
+  tape.for_owned_outputs(0, dim, dim, [&](Index begin, Index end) {
     for (Index c = begin; c < end; ++c) {
       const kernels::Moments moments = kernel<T>().moments(full_column(y, c), nullptr, rows);
       mean[c] = moments.mean;
@@ -242,7 +242,7 @@ NormalizedBatch<T> batch_normalize(Var<T> y, Var<T> log_gamma, Var<T> beta, doub
     for (Index c = 0; c < dim; ++c) tape.gradient(x, c);  // sets rows to zero where nothing arrived
     if (log_det.node()->wanted) tape.gradient(log_det);
     tape.barrier();
-    tape.for_owned_outputs(0, dim, [&](Index begin, Index end) {
+    tape.for_owned_outputs(0, dim, dim, [&](Index begin, Index end) {
       for (Index c = begin; c < end; ++c) {
         const T *g = full_gradient(x, c), *v = full_column(y, c);
         const double m = mean[c];

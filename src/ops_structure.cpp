@@ -141,10 +141,10 @@ Column<T> row_sum(Var<T> x) {
     for (Index i = 0; i < shared_size(x); ++i) sum += static_cast<double>(x.node()->value[i]);
     std::fill_n(out, n, sum);
     if (y.node()->wanted)
-      tape.on_reduce(0, shared_size(x), [x, y](Index begin, Index end) {
+      tape.on_shared([x, y] {
         if (!Tape<T>::has_gradient(y)) return;
         const T g = static_cast<T>(kernel<double>().sum(y.node()->gradient, y.node()->tape->rows()));
-        for (Index i = begin; i < end; ++i) x.node()->gradient[i] += g;
+        for (Index i = 0; i < shared_size(x); ++i) x.node()->gradient[i] += g;
       });
     return y;
   }

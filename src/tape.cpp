@@ -204,7 +204,8 @@ void Tape<T>::backward(Column<T> loss, const double* seed) {
   for (Record* r = row_work_; r; r = r->previous) r->call(r->function, 0, 0);
   barrier();
   for (Record* r = reductions_; r; r = r->previous)
-    for_owned_outputs(r->begin, r->end, [r](Index begin, Index end) { r->call(r->function, begin, end); });
+    for_owned_outputs(r->begin, r->end, r->total,
+                      [r](Index begin, Index end) { r->call(r->function, begin, end); });
   barrier();
   if (rank_ == 0)
     for (Record* r = shared_work_; r; r = r->previous) r->call(r->function, 0, 0);

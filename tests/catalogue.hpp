@@ -105,7 +105,7 @@ std::vector<Entry<Bijector<T>>> bijectors() {
   const std::vector<T> shift = numbers<T>({0.3, -1.2, 2.0}), log_scale = numbers<T>({0.4, -0.7, 0.9});
   const std::vector<T> scale = numbers<T>({1.7, -0.4, 2.5});
   const std::vector<double> low{-1, 0, 2}, high{1, 3, 2.5}, loc{0.5, -2, 10}, width{0.3, 2, 4};
-  const std::vector<std::int64_t> mask{1, 0, 1}, last_only{0, 0, 1}, order{2, 0, 1};
+  const std::vector<std::int64_t> mask{1, 0, 1}, middle{0, 1, 0}, last_only{0, 0, 1}, order{2, 0, 1};
   return {
       {"ActNorm", ActNorm<T>(3), {"shift", "log_scale", "initialized"}},
       {"Affine", Affine<T>(shift, log_scale), affine},
@@ -129,8 +129,9 @@ std::vector<Entry<Bijector<T>>> bijectors() {
                           {-std::numeric_limits<double>::infinity(), 3},
                           {4, std::numeric_limits<double>::infinity()}}),
        {}},
-      {"Coupling", Coupling<T>(mask, Mlp<T>(2, 2, mlp())), under("net.", layers({"layer0", "layer1", "layer2"}))},
-      {"Coupling, residual, context", Coupling<T>(mask, ResidualNetwork<T>(2, 2, residual(2)), AffineTransformer<T>(2)),
+      {"Coupling", Coupling<T>(middle, Mlp<T>(1, 4, mlp())), under("net.", layers({"layer0", "layer1", "layer2"}))},
+      {"Coupling, residual, context",
+       Coupling<T>(middle, ResidualNetwork<T>(1, 4, residual(2)), AffineTransformer<T>(2)),
        under("net.", layers({"initial", "block0.linear0", "block0.linear1", "block0.context", "block1.linear0",
                              "block1.linear1", "block1.context", "final"}))},
       {"Coupling, additive", Coupling<T>(last_only, Mlp<T>(1, 2, mlp()), AdditiveTransformer<T>()),

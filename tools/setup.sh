@@ -6,6 +6,9 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 build=${PUSHFORWARD_BUILD_DIR:-$root/build}
 jobs=${PUSHFORWARD_JOBS:-$(nproc)}
 
+# Where ccache is at hand, checkouts in different folders share what they compiled.
+export CCACHE_BASEDIR="$root" CCACHE_NOHASHDIR=1
+
 packages="g++ cmake ninja-build libeigen3-dev libboost-dev libhwy-dev catch2 nlohmann-json3-dev libcli11-dev libfmt-dev gnuplot-nox"
 
 missing=

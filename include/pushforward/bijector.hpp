@@ -143,6 +143,8 @@ class Bijector : public Component<T> {
   /// Elementwise maps: whether each column increases.
   /// @throws NotImplemented  if the map is not elementwise.
   std::vector<bool> is_increasing() const;
+  /// Arguments are checked in every build type; it cannot be turned off.
+  static constexpr bool validate_args() { return true; }
   bool has_inverse() const { return do_has_inverse(); }
   bool has_forward() const { return do_has_forward(); }
   /// Where x (domain) and y (codomain) live, per column.

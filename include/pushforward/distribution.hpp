@@ -162,7 +162,7 @@ class Distribution : public Component<T> {
   void elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
   void quantiles_into(bool complement, MatrixView<const double> p, MatrixView<double> out) const;
 
-  template <Scalar U>
+  template <class U>
   friend struct KlAccess;
 
   Index dim_;

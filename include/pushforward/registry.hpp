@@ -27,10 +27,10 @@ class Registry {
   /// Every class of the library.
   static Registry standard();
 
-  template <template <Scalar> class C>
+  template <template <Scalar> class C, Scalar Single = float, Scalar Double = double>
   Registry& add(const std::string& type) {
-    add_for<C<float>>(type);
-    add_for<C<double>>(type);
+    add_for<C<Single>>(type);
+    add_for<C<Double>>(type);
     return *this;
   }
 

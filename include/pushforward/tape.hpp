@@ -153,12 +153,18 @@ class Tape {
   void barrier() {
     if (group_) group_->barrier();
   }
-  /// First block of sixteen outputs that this thread owns in sums over rows; the next one is group_size() further.
+  /// Calls f(first, last) for what this thread owns of the outputs [begin, end) of a target with `total` outputs.
+  /// Each thread owns two contiguous pieces, one from either end: wide enough for kernels, and even in work where
+  /// outputs cost more the later they come, as in masked layers. Ownership depends on total and threads alone.
   template <class F>
-  void for_owned_outputs(Index begin, Index end, F&& f) const {
-    for (Index block = begin / row_block; block * row_block < end; ++block)
-      if (block % group_size() == rank_)
-        f(std::max(begin, block * row_block), std::min(end, (block + 1) * row_block));
+  void for_owned_outputs(Index begin, Index end, Index total, F&& f) const {
+    const Index pieces = group_size() == 1 ? 1 : 2 * group_size();
+    const Index piece = ((total + pieces - 1) / pieces + row_block - 1) / row_block * row_block;
+    for (const Index p : {Index{rank_}, pieces - 1 - rank_}) {
+      const Index first = std::max(begin, p * piece), last = std::min(end, (p + 1) * piece);
+      if (first < last) f(first, last);
+      if (pieces == 1) break;
+    }
   }
 
   // ---- matrices
@@ -205,10 +211,12 @@ class Tape {
   void on_backward(F f) {
     row_work_ = push(row_work_, 0, 0, [f](Index, Index) { f(); });
   }
-  /// `f(begin, end)` is called for the blocks of [begin, end) that this thread owns, when all rows are done.
+  /// `f(first, last)` is called for the pieces of [begin, end) that this thread owns, when all rows are done. All
+  /// reductions into one gradient must number its outputs in the same way, `total` of them.
   template <class F>
-  void on_reduce(Index begin, Index end, F f) {
+  void on_reduce(Index begin, Index end, Index total, F f) {
     reductions_ = push(reductions_, begin, end, f);
+    reductions_->total = total;
   }
   template <class F>
   void on_shared(F f) {
@@ -237,13 +245,14 @@ class Tape {
     const void* function;
     Index begin;
     Index end;
+    Index total;
   };
   template <class F>
   Record* push(Record* previous, Index begin, Index end, F f) {
     static_assert(std::is_trivially_destructible_v<F>, "capture handles, pointers and numbers only");
     auto* stored = new (scratch<std::byte>(sizeof(F))) F(f);
     return new (scratch<Record>(1)) Record{
-        previous, [](const void* g, Index b, Index e) { (*static_cast<const F*>(g))(b, e); }, stored, begin, end};
+        previous, [](const void* g, Index b, Index e) { (*static_cast<const F*>(g))(b, e); }, stored, begin, end, 0};
   }
   void touch(detail::Node<T>& root);
   void touch(detail::ColumnNode<T>& node);

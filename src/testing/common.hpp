@@ -233,11 +233,15 @@ void compare_precisions(Report& report, const F32& f32, const F64& f64, const Co
 /// Checks of the listing: names, kinds, and the paths that files rely on.
 template <Scalar T>
 void check_listing(Report& report, const Component<T>& component, const std::vector<std::string>& expected) {
+  const std::vector<ConstSlot<T>> slots = list_state(component);
   std::vector<std::string> paths;
-  for (const ConstSlot<T>& slot : list_state(component)) paths.push_back(slot.path);
-  for (std::size_t i = 0; i < paths.size(); ++i) {
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    paths.push_back(slots[i].path);
     report.that(!paths[i].empty(), "a tensor without a name");
-    for (std::size_t k = 0; k < i; ++k) report.that(paths[i] != paths[k], "two tensors have the path '", paths[i], "'");
+    for (std::size_t k = 0; k < i; ++k) {
+      report.that(paths[i] != paths[k], "two tensors have the path '", paths[i], "'");
+      report.that(slots[i].tensor != slots[k].tensor, "'", paths[k], "' and '", paths[i], "' are one tensor");
+    }
   }
   if (!expected.empty() && paths != expected) {
     std::string got, want;

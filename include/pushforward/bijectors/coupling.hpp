@@ -39,6 +39,7 @@ class Coupling final : public Bijector<T> {
   Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override { return map(pass, x, true); }
   Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override { return map(pass, y, false); }
   Mapped<T> map(Pass<T>& pass, Var<T> in, bool forward) const;
+  bool do_is_constant_log_det() const override { return transformer_->log_scale_bound() == 0; }
   double do_log_scale_bound() const override;
   void do_visit(Visitor<T>& v) const override { v.child("net", *net_); }
   Description do_describe() const override;

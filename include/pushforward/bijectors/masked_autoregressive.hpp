@@ -34,6 +34,7 @@ class MaskedAutoregressive final : public Bijector<T> {
  private:
   Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override;
   Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override;
+  bool do_is_constant_log_det() const override { return transformer_->log_scale_bound() == 0; }
   double do_log_scale_bound() const override;
   void do_visit(Visitor<T>& v) const override { v.child("net", net_); }
   Description do_describe() const override;
