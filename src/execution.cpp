@@ -28,9 +28,10 @@ class ThreadGroup final : public Group {
       generation_.fetch_add(1, std::memory_order_acq_rel);
       generation_.notify_all();
     } else {
-      // Ranges of rows take about equally long, so a short spin mostly suffices; then sleep.
-      for (int spin = 0; spin < 2000; ++spin)
-        if (generation_.load(std::memory_order_acquire) != generation) break;
+      // Ranges of rows take about equally long, and a sleeping thread takes longer to wake than most waits last: so
+      // spin a while, then give way to others on a machine with more threads than processors, then sleep.
+      for (int spin = 0; spin < 20000 && generation_.load(std::memory_order_acquire) == generation; ++spin)
+        if (spin % 500 == 499) std::this_thread::yield();
       while (generation_.load(std::memory_order_acquire) == generation && !broken_.load(std::memory_order_acquire))
         generation_.wait(generation, std::memory_order_acquire);
     }

@@ -69,7 +69,7 @@ void linear_into(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLay
                                            kept.offset.data(), b, e, gw, gb, scratch);
       else
         for (Index o = b; o < e; ++o) gb[o] += static_cast<T>(kernel<T>().sum(gy + o * ld, y.tape().rows()));
-    });
+    }, kept.offset.data());
 }
 
 // ---------------------------------------------------------------------------------------------------- triangular

@@ -203,10 +203,13 @@ void Tape<T>::backward(Column<T> loss, const double* seed) {
   }
   for (Record* r = row_work_; r; r = r->previous) r->call(r->function, 0, 0);
   barrier();
-  for (Record* r = reductions_; r; r = r->previous)
-    for_owned_outputs(r->begin, r->end, r->total,
-                      [r](Index begin, Index end) { r->call(r->function, begin, end); });
-  barrier();
+  // Two ways to divide a target's outputs must not be at work at the same time.
+  for (Record* list : {costly_reductions_, reductions_}) {
+    for (Record* r = list; r; r = r->previous)
+      for_owned_outputs(
+          r->begin, r->end, r->total, [r](Index begin, Index end) { r->call(r->function, begin, end); }, r->cost);
+    barrier();
+  }
   if (rank_ == 0)
     for (Record* r = shared_work_; r; r = r->previous) r->call(r->function, 0, 0);
   barrier();

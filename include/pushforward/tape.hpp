@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <span>
@@ -153,18 +154,17 @@ class Tape {
   void barrier() {
     if (group_) group_->barrier();
   }
-  /// Calls f(first, last) for what this thread owns of the outputs [begin, end) of a target with `total` outputs.
-  /// Each thread owns two contiguous pieces, one from either end: wide enough for kernels, and even in work where
-  /// outputs cost more the later they come, as in masked layers. Ownership depends on total and threads alone.
+  /// Calls f(first, last) for the part of the outputs [begin, end) that this thread owns, of a target with `total`
+  /// outputs: one contiguous range for each thread, even in number or, with `cost`, even in work: cost[o] is the work
+  /// of all outputs before o. Ownership depends on total, cost and the number of threads alone.
   template <class F>
-  void for_owned_outputs(Index begin, Index end, Index total, F&& f) const {
-    const Index pieces = group_size() == 1 ? 1 : 2 * group_size();
-    const Index piece = ((total + pieces - 1) / pieces + row_block - 1) / row_block * row_block;
-    for (const Index p : {Index{rank_}, pieces - 1 - rank_}) {
-      const Index first = std::max(begin, p * piece), last = std::min(end, (p + 1) * piece);
-      if (first < last) f(first, last);
-      if (pieces == 1) break;
-    }
+  void for_owned_outputs(Index begin, Index end, Index total, F&& f, const Index* cost = nullptr) const {
+    const auto edge = [&](Index rank) -> Index {
+      if (!cost || rank == 0 || rank == group_size()) return total * rank / group_size();
+      return std::lower_bound(cost, cost + total, cost[total - 1] * rank / group_size()) - cost;
+    };
+    const Index first = std::max(begin, edge(rank_)), last = std::min(end, edge(rank_ + 1));
+    if (first < last) f(first, last);
   }
 
   // ---- matrices
@@ -211,12 +211,15 @@ class Tape {
   void on_backward(F f) {
     row_work_ = push(row_work_, 0, 0, [f](Index, Index) { f(); });
   }
-  /// `f(first, last)` is called for the pieces of [begin, end) that this thread owns, when all rows are done. All
-  /// reductions into one gradient must number its outputs in the same way, `total` of them.
+  /// `f(first, last)` is called for the part of [begin, end) that this thread owns, when all rows are done. All
+  /// reductions into one gradient must number its outputs in the same way, `total` of them. Those with a `cost` (an
+  /// array that outlives the tape's rows, the same for each use of a target) run first, then all others.
   template <class F>
-  void on_reduce(Index begin, Index end, Index total, F f) {
-    reductions_ = push(reductions_, begin, end, f);
-    reductions_->total = total;
+  void on_reduce(Index begin, Index end, Index total, F f, const Index* cost = nullptr) {
+    Record*& list = cost ? costly_reductions_ : reductions_;
+    list = push(list, begin, end, f);
+    list->total = total;
+    list->cost = cost;
   }
   template <class F>
   void on_shared(F f) {
@@ -246,13 +249,14 @@ class Tape {
     Index begin;
     Index end;
     Index total;
+    const Index* cost;
   };
   template <class F>
   Record* push(Record* previous, Index begin, Index end, F f) {
     static_assert(std::is_trivially_destructible_v<F>, "capture handles, pointers and numbers only");
     auto* stored = new (scratch<std::byte>(sizeof(F))) F(f);
     return new (scratch<Record>(1)) Record{
-        previous, [](const void* g, Index b, Index e) { (*static_cast<const F*>(g))(b, e); }, stored, begin, end, 0};
+        previous, [](const void* g, Index b, Index e) { (*static_cast<const F*>(g))(b, e); }, stored, begin, end, 0, nullptr};
   }
   void touch(detail::Node<T>& root);
   void touch(detail::ColumnNode<T>& node);
@@ -271,6 +275,7 @@ class Tape {
   int rank_;
   Gradients<T>* gradients_ = nullptr;
   Record* row_work_ = nullptr;
+  Record* costly_reductions_ = nullptr;
   Record* reductions_ = nullptr;
   Record* shared_work_ = nullptr;
 };
