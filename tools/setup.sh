@@ -2,7 +2,8 @@
 # already is left alone. Needs root or sudo only when something has to be installed.
 
 set -eu
-root=$(cd "$(dirname "$0")/.." && pwd)
+# A script in a folder deeper than one names the root itself.
+root=${root:-$(cd "$(dirname "$0")/.." && pwd)}
 build=${PUSHFORWARD_BUILD_DIR:-$root/build}
 jobs=${PUSHFORWARD_JOBS:-$(nproc)}
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the library, static and shared, and builds and runs a client against each with several flags of its own.
-. "$(dirname "$0")/../../tools/setup.sh"
+root=$(cd "$(dirname "$0")/../.." && pwd)
+. "$root/tools/setup.sh"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
