@@ -209,6 +209,23 @@ double Distribution<T>::do_quantile(double, bool, Index) const {
 }
 
 template <Scalar T>
+void Distribution<T>::moment_into(Moment which, VectorView<double> out) const {
+  const Eigen::VectorXd value =
+      which == Moment::mean ? do_mean() : which == Moment::variance ? do_variance() : do_mode();
+  for (Index i = 0; i < dim_; ++i) out[i] = value[i];
+}
+
+template <Scalar T>
+void Distribution<T>::covariance_into(MatrixView<double> out) const {
+  if (out.rows() != dim_ || out.cols() != dim_)
+    throw ShapeError(this->name() + "::covariance: expected an output of shape " + shape_text(dim_, dim_) + ", got " +
+                     shape_text(out.rows(), out.cols()));
+  const Eigen::MatrixXd value = do_covariance();
+  for (Index c = 0; c < dim_; ++c)
+    for (Index i = 0; i < dim_; ++i) out(i, c) = value(i, c);
+}
+
+template <Scalar T>
 void Distribution<T>::elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
   check_columns(this->name(), "cdf", y, dim_);
   for (Index c = 0; c < dim_; ++c)

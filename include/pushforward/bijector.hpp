@@ -55,15 +55,17 @@ class Bijector : public Component<T> {
   /// a default-made Var is 0.
   Var<T> log_derivative(bool forward, Pass<T>& pass, Var<T> in) const { return do_log_derivative(forward, pass, in); }
 
+  // Functions that return Eigen objects are always inlined: the caller's code allocates and frees them, whatever flags
+  // it was built with.
   // ---- numbers: x, y are (N, dim()); context is (N, context_dim()) or one row for all
   /// @throws ShapeError   if a size does not fit.
   /// @throws DomainError  naming the first row that lies outside the domain. Rows with NaN give NaN.
-  MappedRows<T> forward(MatrixView<const T> x, MatrixView<const T> context = {}, Run run = {}) const {
+  [[gnu::always_inline]] MappedRows<T> forward(MatrixView<const T> x, MatrixView<const T> context = {}, Run run = {}) const {
     MappedRows<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows())};
     map_into(true, x, result.value, result.log_det, context, {}, run);
     return result;
   }
-  MappedRows<T> inverse(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
+  [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
     MappedRows<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows())};
     map_into(false, y, result.value, result.log_det, context, {}, run);
     return result;
@@ -78,36 +80,36 @@ class Bijector : public Component<T> {
   }
   /// With the statistics of this batch, which are handed back; nothing changes in the bijector. With
   /// Statistics::minibatch the rows depend on each other, so the result is no density.
-  MappedBatch<T> forward(MatrixView<const T> x, Statistics statistics, MatrixView<const T> context = {}) const {
+  [[gnu::always_inline]] MappedBatch<T> forward(MatrixView<const T> x, Statistics statistics, MatrixView<const T> context = {}) const {
     MappedBatch<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows()), {}};
     map_into(true, x, result.value, result.log_det, context, {statistics, nullptr, &result.statistics}, {});
     return result;
   }
-  MappedBatch<T> inverse(MatrixView<const T> y, Statistics statistics, MatrixView<const T> context = {}) const {
+  [[gnu::always_inline]] MappedBatch<T> inverse(MatrixView<const T> y, Statistics statistics, MatrixView<const T> context = {}) const {
     MappedBatch<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows()), {}};
     map_into(false, y, result.value, result.log_det, context, {statistics, nullptr, &result.statistics}, {});
     return result;
   }
   /// With statistics captured by an earlier call.
-  MappedRows<T> forward(MatrixView<const T> x, const BatchStatistics& captured,
+  [[gnu::always_inline]] MappedRows<T> forward(MatrixView<const T> x, const BatchStatistics& captured,
                         MatrixView<const T> context = {}) const {
     MappedRows<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows())};
     map_into(true, x, result.value, result.log_det, context, {Statistics::running, &captured, nullptr}, {});
     return result;
   }
-  MappedRows<T> inverse(MatrixView<const T> y, const BatchStatistics& captured,
+  [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, const BatchStatistics& captured,
                         MatrixView<const T> context = {}) const {
     MappedRows<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows())};
     map_into(false, y, result.value, result.log_det, context, {Statistics::running, &captured, nullptr}, {});
     return result;
   }
   /// log|det| alone. `event_ndims` must be the rank of event_shape(); the tensor overload sums over more.
-  Eigen::VectorXd forward_log_det_jacobian(MatrixView<const T> x, int event_ndims = 1) const {
+  [[gnu::always_inline]] Eigen::VectorXd forward_log_det_jacobian(MatrixView<const T> x, int event_ndims = 1) const {
     Eigen::VectorXd log_det(x.rows());
     log_det_into(true, x, event_ndims, log_det);
     return log_det;
   }
-  Eigen::VectorXd inverse_log_det_jacobian(MatrixView<const T> y, int event_ndims = 1) const {
+  [[gnu::always_inline]] Eigen::VectorXd inverse_log_det_jacobian(MatrixView<const T> y, int event_ndims = 1) const {
     Eigen::VectorXd log_det(y.rows());
     log_det_into(false, y, event_ndims, log_det);
     return log_det;
@@ -115,12 +117,12 @@ class Bijector : public Component<T> {
   /// Reductions as TFP's: `x` has shape batch + event, the last `event_ndims` axes are one event, and the result has
   /// one value per batch element (flat, last axis fastest). The trailing axes of x must be event_shape(); axes of the
   /// event beyond it are summed. Elementwise maps (forward_min_event_ndims() == 0) also take event_ndims == 0.
-  Eigen::VectorXd forward_log_det_jacobian(const TensorView<const T>& x, int event_ndims) const {
+  [[gnu::always_inline]] Eigen::VectorXd forward_log_det_jacobian(const TensorView<const T>& x, int event_ndims) const {
     Eigen::VectorXd log_det(event_count(x, event_ndims));
     log_det_into(true, x, event_ndims, log_det);
     return log_det;
   }
-  Eigen::VectorXd inverse_log_det_jacobian(const TensorView<const T>& y, int event_ndims) const {
+  [[gnu::always_inline]] Eigen::VectorXd inverse_log_det_jacobian(const TensorView<const T>& y, int event_ndims) const {
     Eigen::VectorXd log_det(event_count(y, event_ndims));
     log_det_into(false, y, event_ndims, log_det);
     return log_det;

@@ -45,20 +45,22 @@ class Distribution : public Component<T> {
   Var<T> sample(Pass<T>& pass) const;
   Drawn<T> sample_and_log_prob(Pass<T>& pass) const;
 
+  // Functions that return Eigen objects are always inlined: the caller's code allocates and frees them, whatever flags
+  // it was built with.
   // ---- numbers: y is (N, dim()); context is (N, context_dim()) or one row for all
   /// @throws ShapeError  if a size does not fit.
-  Eigen::VectorXd log_prob(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
+  [[gnu::always_inline]] Eigen::VectorXd log_prob(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
     Eigen::VectorXd result(y.rows());
     log_prob_into(y, result, context, run);
     return result;
   }
-  Eigen::VectorXd log_prob(MatrixView<const T> y, Execution& execution) const { return log_prob(y, {}, execution); }
-  Eigen::VectorXd prob(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
+  [[gnu::always_inline]] Eigen::VectorXd log_prob(MatrixView<const T> y, Execution& execution) const { return log_prob(y, {}, execution); }
+  [[gnu::always_inline]] Eigen::VectorXd prob(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
     return log_prob(y, context, run).array().exp();
   }
   void log_prob_into(MatrixView<const T> y, VectorView<double> out, MatrixView<const T> context = {},
                      Run run = {}) const;
-  LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y, MatrixView<const T> context = {},
+  [[gnu::always_inline]] LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y, MatrixView<const T> context = {},
                                               Run run = {}) const {
     LogProbAndGradient<T> r{Eigen::VectorXd(y.rows()), Matrix<T>(y.rows(), y.cols()),
                             Matrix<T>(context_dim() ? y.rows() : 0, context_dim())};
@@ -70,20 +72,20 @@ class Distribution : public Component<T> {
                                   Run run = {}) const;
 
   /// n samples; row i depends on the engine's seed, its call number and i alone. Advances the engine by one call.
-  Matrix<T> sample(Index n, Engine& engine, MatrixView<const T> context_row = {}, Run run = {}) const {
+  [[gnu::always_inline]] Matrix<T> sample(Index n, Engine& engine, MatrixView<const T> context_row = {}, Run run = {}) const {
     Matrix<T> samples(n, dim());
     draw_into(samples, {}, engine, context_row, false, run);
     return samples;
   }
-  Matrix<T> sample(Index n, Engine& engine, Execution& execution) const { return sample(n, engine, {}, execution); }
+  [[gnu::always_inline]] Matrix<T> sample(Index n, Engine& engine, Execution& execution) const { return sample(n, engine, {}, execution); }
   /// One sample for each row of `contexts`.
-  Matrix<T> sample_each(MatrixView<const T> contexts, Engine& engine, Run run = {}) const {
+  [[gnu::always_inline]] Matrix<T> sample_each(MatrixView<const T> contexts, Engine& engine, Run run = {}) const {
     Matrix<T> samples(contexts.rows(), dim());
     draw_into(samples, {}, engine, contexts, true, run);
     return samples;
   }
   /// Samples and their log-probabilities from one pass; needs no inverse.
-  SamplesAndLogProb<T> sample_and_log_prob(Index n, Engine& engine, MatrixView<const T> context_row = {},
+  [[gnu::always_inline]] SamplesAndLogProb<T> sample_and_log_prob(Index n, Engine& engine, MatrixView<const T> context_row = {},
                                            Run run = {}) const {
     SamplesAndLogProb<T> result{Matrix<T>(n, dim()), Eigen::VectorXd(n)};
     draw_into(result.samples, result.log_prob, engine, context_row, false, run);
@@ -94,22 +96,27 @@ class Distribution : public Component<T> {
   }
 
   // ---- moments; (dim) each. What a class cannot give throws NotImplemented with the reason.
-  Eigen::VectorXd mean() const { return do_mean(); }
-  Eigen::VectorXd variance() const { return do_variance(); }
-  Eigen::VectorXd stddev() const { return do_variance().cwiseSqrt(); }
-  Eigen::MatrixXd covariance() const { return do_covariance(); }
-  Eigen::VectorXd mode() const { return do_mode(); }
+  [[gnu::always_inline]] Eigen::VectorXd mean() const { return moment(Moment::mean); }
+  [[gnu::always_inline]] Eigen::VectorXd variance() const { return moment(Moment::variance); }
+  [[gnu::always_inline]] Eigen::VectorXd stddev() const { return moment(Moment::variance).cwiseSqrt(); }
+  [[gnu::always_inline]] Eigen::MatrixXd covariance() const {
+    Eigen::MatrixXd result(dim(), dim());
+    covariance_into(result);
+    return result;
+  }
+  [[gnu::always_inline]] Eigen::VectorXd mode() const { return moment(Moment::mode); }
+  void covariance_into(MatrixView<double> out) const;
   double entropy() const { return do_entropy(); }
 
   // ---- elementwise families: one value per element, (N, dim), accurate in both tails
-  Matrix<double> cdf(MatrixView<const T> y) const { return elementwise(Tail::cdf, y); }
-  Matrix<double> survival(MatrixView<const T> y) const { return elementwise(Tail::survival, y); }
-  Matrix<double> log_cdf(MatrixView<const T> y) const { return elementwise(Tail::log_cdf, y); }
-  Matrix<double> log_survival(MatrixView<const T> y) const { return elementwise(Tail::log_survival, y); }
+  [[gnu::always_inline]] Matrix<double> cdf(MatrixView<const T> y) const { return elementwise(Tail::cdf, y); }
+  [[gnu::always_inline]] Matrix<double> survival(MatrixView<const T> y) const { return elementwise(Tail::survival, y); }
+  [[gnu::always_inline]] Matrix<double> log_cdf(MatrixView<const T> y) const { return elementwise(Tail::log_cdf, y); }
+  [[gnu::always_inline]] Matrix<double> log_survival(MatrixView<const T> y) const { return elementwise(Tail::log_survival, y); }
   /// @throws DomainError  for a probability outside [0, 1].
-  Matrix<double> quantile(MatrixView<const double> p) const { return quantiles(false, p); }
+  [[gnu::always_inline]] Matrix<double> quantile(MatrixView<const double> p) const { return quantiles(false, p); }
   /// The point whose survival function is q: accurate for q near 0.
-  Matrix<double> quantile_complement(MatrixView<const double> q) const { return quantiles(true, q); }
+  [[gnu::always_inline]] Matrix<double> quantile_complement(MatrixView<const double> q) const { return quantiles(true, q); }
 
   // ---- properties
   Index dim() const { return dim_; }
@@ -149,15 +156,22 @@ class Distribution : public Component<T> {
 
   void draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine, MatrixView<const T> context,
                  bool each, Run run) const;
-  Matrix<double> elementwise(Tail tail, MatrixView<const T> y) const {
+  [[gnu::always_inline]] Matrix<double> elementwise(Tail tail, MatrixView<const T> y) const {
     Matrix<double> out(y.rows(), y.cols());
     elementwise_into(tail, y, out);
     return out;
   }
-  Matrix<double> quantiles(bool complement, MatrixView<const double> p) const {
+  [[gnu::always_inline]] Matrix<double> quantiles(bool complement, MatrixView<const double> p) const {
     Matrix<double> out(p.rows(), p.cols());
     quantiles_into(complement, p, out);
     return out;
+  }
+  enum class Moment { mean, variance, mode };
+  void moment_into(Moment which, VectorView<double> out) const;
+  [[gnu::always_inline]] Eigen::VectorXd moment(Moment which) const {
+    Eigen::VectorXd result(dim());
+    moment_into(which, result);
+    return result;
   }
   void elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
   void quantiles_into(bool complement, MatrixView<const double> p, MatrixView<double> out) const;
