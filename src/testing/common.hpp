@@ -157,7 +157,8 @@ bool unchanged(const Component<T>& component, const std::vector<Tensor<T>>& befo
   if (slots.size() != before.size()) return false;
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const auto now = slots[i].tensor->values(), then = before[i].values();
-    if (now.size() != then.size() || std::memcmp(now.data(), then.data(), now.size_bytes()) != 0) return false;
+    if (now.size() != then.size()) return false;
+    if (!now.empty() && std::memcmp(now.data(), then.data(), now.size_bytes()) != 0) return false;
   }
   return true;
 }
