@@ -165,7 +165,7 @@ void Chain<T>::do_visit(Visitor<T>& v) const {
 template <Scalar T>
 Description Chain<T>::do_describe() const {
   Description d{.type = "chain", .constants = {}, .children = {}};
-  for (std::size_t i = 0; i < parts_.size(); ++i) d.children.emplace_back(std::to_string(i), parts_[i]->describe());
+  for (std::size_t i = 0; i < parts_.size(); ++i) d.children.push_back({std::to_string(i), parts_[i]->describe()});
   return d;
 }
 

@@ -71,24 +71,19 @@ std::vector<Interval> Beta<T>::do_support() const {
 }
 
 template <Scalar T>
-Eigen::VectorXd Beta<T>::do_mean() const {
-  Eigen::VectorXd mean(this->dim());
+void Beta<T>::do_mean(VectorView<double> mean) const {
   for (Index c = 0; c < this->dim(); ++c)
     mean[c] = 1 / (1 + std::exp(at(log_concentration0_, c) - at(log_concentration1_, c)));
-  return mean;
 }
 template <Scalar T>
-Eigen::VectorXd Beta<T>::do_variance() const {
-  Eigen::VectorXd variance(this->dim());
+void Beta<T>::do_variance(VectorView<double> variance) const {
   for (Index c = 0; c < this->dim(); ++c) {
     const double a = exp_at(log_concentration1_, c), b = exp_at(log_concentration0_, c), sum = a + b;
     variance[c] = (a / sum) * (b / sum) / (sum + 1);
   }
-  return variance;
 }
 template <Scalar T>
-Eigen::VectorXd Beta<T>::do_mode() const {
-  Eigen::VectorXd mode(this->dim());
+void Beta<T>::do_mode(VectorView<double> mode) const {
   for (Index c = 0; c < this->dim(); ++c) {
     const double a = std::expm1(at(log_concentration1_, c)), b = std::expm1(at(log_concentration0_, c));
     if (a <= 0 || b <= 0)
@@ -97,7 +92,6 @@ Eigen::VectorXd Beta<T>::do_mode() const {
                                               std::to_string(b + 1));
     mode[c] = a / (a + b);
   }
-  return mode;
 }
 template <Scalar T>
 double Beta<T>::do_entropy() const {
@@ -149,9 +143,7 @@ namespace {
 /// Quantile near 0, from I_x(a, b) = x^a / (a B(a, b)) [1 + a (1 - b) / (a + 1) x + O(x^2)]: where Boost's root finder
 /// gives up. NaN where x is not small enough for two terms.
 double lower_end_quantile(double a, double b, double p) {
-  const double log_beta = boost::math::lgamma(a, Quiet()) + boost::math::lgamma(b, Quiet()) -
-                          boost::math::lgamma(a + b, Quiet());
-  const double x = std::exp((std::log(p) + std::log(a) + log_beta) / a);
+  const double x = std::exp((std::log(p) + std::log(a) + log_beta(a, b)) / a);
   const double correction = (b - 1) / (a + 1) * x;
   return std::abs(correction) < 1e-7 && x < 1e-7 ? x * (1 + correction) : std::numeric_limits<double>::quiet_NaN();
 }

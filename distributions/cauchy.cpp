@@ -47,7 +47,7 @@ double Cauchy<T>::do_standard_quantile(double p, Index) const {
 }
 
 template <Scalar T>
-Eigen::VectorXd Cauchy<T>::do_mean() const {
+void Cauchy<T>::do_mean(VectorView<double>) const {
   throw this->not_implemented("mean", "undefined: the integral of |y| diverges; mode() is the median");
 }
 

@@ -76,20 +76,15 @@ std::vector<Interval> Gamma<T>::do_support() const {
 }
 
 template <Scalar T>
-Eigen::VectorXd Gamma<T>::do_mean() const {
-  Eigen::VectorXd mean(this->dim());
+void Gamma<T>::do_mean(VectorView<double> mean) const {
   for (Index c = 0; c < this->dim(); ++c) mean[c] = std::exp(at(log_concentration_, c) - at(log_rate_, c));
-  return mean;
 }
 template <Scalar T>
-Eigen::VectorXd Gamma<T>::do_variance() const {
-  Eigen::VectorXd variance(this->dim());
+void Gamma<T>::do_variance(VectorView<double> variance) const {
   for (Index c = 0; c < this->dim(); ++c) variance[c] = std::exp(at(log_concentration_, c) - 2 * at(log_rate_, c));
-  return variance;
 }
 template <Scalar T>
-Eigen::VectorXd Gamma<T>::do_mode() const {
-  Eigen::VectorXd mode(this->dim());
+void Gamma<T>::do_mode(VectorView<double> mode) const {
   for (Index c = 0; c < this->dim(); ++c) {
     if (log_concentration_[c] <= 0)
       throw this->not_implemented("mode", "inside the support only for a concentration above 1, and column " +
@@ -97,7 +92,6 @@ Eigen::VectorXd Gamma<T>::do_mode() const {
                                               std::to_string(exp_at(log_concentration_, c)));
     mode[c] = std::expm1(at(log_concentration_, c)) / exp_at(log_rate_, c);
   }
-  return mode;
 }
 template <Scalar T>
 double Gamma<T>::do_entropy() const {

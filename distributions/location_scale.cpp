@@ -46,20 +46,16 @@ Var<T> LocationScale<T>::do_sample(Pass<T>& pass) const {
 }
 
 template <Scalar T>
-Eigen::VectorXd LocationScale<T>::do_mean() const {
-  Eigen::VectorXd mean(this->dim());
+void LocationScale<T>::do_mean(VectorView<double> mean) const {
   for (Index c = 0; c < this->dim(); ++c) mean[c] = loc_at(c);
-  return mean;
 }
 template <Scalar T>
-Eigen::VectorXd LocationScale<T>::do_mode() const {
-  return LocationScale<T>::do_mean();
+void LocationScale<T>::do_mode(VectorView<double> mode) const {
+  LocationScale<T>::do_mean(mode);
 }
 template <Scalar T>
-Eigen::VectorXd LocationScale<T>::do_variance() const {
-  Eigen::VectorXd variance(this->dim());
+void LocationScale<T>::do_variance(VectorView<double> variance) const {
   for (Index c = 0; c < this->dim(); ++c) variance[c] = scale_at(c) * scale_at(c) * do_standard_variance(c);
-  return variance;
 }
 template <Scalar T>
 double LocationScale<T>::do_entropy() const {

@@ -58,24 +58,22 @@ void LocationScaleTriL<T>::scale_tril_into(MatrixView<double> out) const {
 }
 
 template <Scalar T>
-Eigen::VectorXd LocationScaleTriL<T>::do_mean() const {
-  Eigen::VectorXd mean(this->dim());
+void LocationScaleTriL<T>::do_mean(VectorView<double> mean) const {
   for (Index c = 0; c < this->dim(); ++c) mean[c] = at(loc_, c);
-  return mean;
 }
 template <Scalar T>
-Eigen::VectorXd LocationScaleTriL<T>::do_mode() const {
-  return LocationScaleTriL<T>::do_mean();
+void LocationScaleTriL<T>::do_mode(VectorView<double> mode) const {
+  LocationScaleTriL<T>::do_mean(mode);
 }
 template <Scalar T>
-Eigen::VectorXd LocationScaleTriL<T>::do_variance() const {
-  return do_standard_variance() * scale_tril().rowwise().squaredNorm();
+void LocationScaleTriL<T>::do_variance(VectorView<double> variance) const {
+  as_eigen(variance) = do_standard_variance() * scale_tril().rowwise().squaredNorm();
 }
 template <Scalar T>
-Eigen::MatrixXd LocationScaleTriL<T>::do_covariance() const {
+void LocationScaleTriL<T>::do_covariance(MatrixView<double> covariance) const {
   const double variance = do_standard_variance();
   const Eigen::MatrixXd scale = scale_tril();
-  return variance * (scale * scale.transpose());
+  as_eigen(covariance) = variance * (scale * scale.transpose());
 }
 
 template <Scalar T>

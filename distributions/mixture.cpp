@@ -197,32 +197,29 @@ void Mixture<T>::check_no_context(const char* call) const {
 }
 
 template <Scalar T>
-Eigen::VectorXd Mixture<T>::do_mean() const {
+void Mixture<T>::do_mean(VectorView<double> mean) const {
   check_no_context("mean");
   const Eigen::VectorXd w = weights();
-  Eigen::VectorXd mean = Eigen::VectorXd::Zero(this->dim());
-  for (Index k = 0; k < components(); ++k) mean += w[k] * component(k).mean();
-  return mean;
+  as_eigen(mean).setZero();
+  for (Index k = 0; k < components(); ++k) as_eigen(mean) += w[k] * component(k).mean();
 }
 template <Scalar T>
-Eigen::VectorXd Mixture<T>::do_variance() const {
+void Mixture<T>::do_variance(VectorView<double> variance) const {
   check_no_context("variance");
-  const Eigen::VectorXd w = weights(), mean = do_mean();
-  Eigen::VectorXd variance = Eigen::VectorXd::Zero(this->dim());
+  const Eigen::VectorXd w = weights(), mean = this->mean();
+  as_eigen(variance).setZero();
   for (Index k = 0; k < components(); ++k)
-    variance += w[k] * (component(k).variance() + (component(k).mean() - mean).cwiseAbs2());
-  return variance;
+    as_eigen(variance) += w[k] * (component(k).variance() + (component(k).mean() - mean).cwiseAbs2());
 }
 template <Scalar T>
-Eigen::MatrixXd Mixture<T>::do_covariance() const {
+void Mixture<T>::do_covariance(MatrixView<double> covariance) const {
   check_no_context("covariance");
-  const Eigen::VectorXd w = weights(), mean = do_mean();
-  Eigen::MatrixXd covariance = Eigen::MatrixXd::Zero(this->dim(), this->dim());
+  const Eigen::VectorXd w = weights(), mean = this->mean();
+  as_eigen(covariance).setZero();
   for (Index k = 0; k < components(); ++k) {
     const Eigen::VectorXd difference = component(k).mean() - mean;
-    covariance += w[k] * (component(k).covariance() + difference * difference.transpose());
+    as_eigen(covariance) += w[k] * (component(k).covariance() + difference * difference.transpose());
   }
-  return covariance;
 }
 
 // ---------------------------------------------------------------------------------------------- one column at a time
@@ -281,7 +278,7 @@ void Mixture<T>::do_visit(Visitor<T>& v) const {
 template <Scalar T>
 Description Mixture<T>::do_describe() const {
   Description d{.type = "mixture", .constants = {}, .children = {}};
-  for (Index k = 0; k < components(); ++k) d.children.emplace_back(std::to_string(k), component(k).describe());
+  for (Index k = 0; k < components(); ++k) d.children.push_back({std::to_string(k), component(k).describe()});
   return d;
 }
 

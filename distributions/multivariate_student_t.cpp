@@ -65,15 +65,17 @@ Var<T> MultivariateStudentT<T>::do_sample(Pass<T>& pass) const {
 }
 
 template <Scalar T>
-Eigen::VectorXd MultivariateStudentT<T>::do_mean() const {
+void MultivariateStudentT<T>::do_mean(VectorView<double> mean) const {
   if (df() <= 1) throw this->not_implemented("mean", "undefined for df <= 1, and df is " + std::to_string(df()));
-  return LocationScaleTriL<T>::do_mean();
+  LocationScaleTriL<T>::do_mean(mean);
 }
 template <Scalar T>
-Eigen::VectorXd MultivariateStudentT<T>::do_variance() const {
+void MultivariateStudentT<T>::do_variance(VectorView<double> variance) const {
   if (df() <= 1) throw this->not_implemented("variance", "undefined for df <= 1, and df is " + std::to_string(df()));
-  if (df() <= 2) return Eigen::VectorXd::Constant(this->dim(), infinity);
-  return LocationScaleTriL<T>::do_variance();
+  if (df() <= 2)
+    as_eigen(variance).setConstant(infinity);
+  else
+    LocationScaleTriL<T>::do_variance(variance);
 }
 template <Scalar T>
 double MultivariateStudentT<T>::do_standard_variance() const {

@@ -72,12 +72,12 @@ Var<T> StudentT<T>::do_standard_sample(Pass<T>& pass) const {
 }
 
 template <Scalar T>
-Eigen::VectorXd StudentT<T>::do_mean() const {
+void StudentT<T>::do_mean(VectorView<double> mean) const {
   for (Index c = 0; c < this->dim(); ++c)
     if (df_at(c) <= 1)
       throw this->not_implemented("mean", "undefined for df <= 1, and column " + std::to_string(c) + " has df " +
                                               std::to_string(df_at(c)));
-  return LocationScale<T>::do_mean();
+  LocationScale<T>::do_mean(mean);
 }
 template <Scalar T>
 double StudentT<T>::do_standard_variance(Index column) const {

@@ -78,22 +78,18 @@ std::vector<Interval> Uniform<T>::do_support() const {
 }
 
 template <Scalar T>
-Eigen::VectorXd Uniform<T>::do_mean() const {
-  Eigen::VectorXd mean(this->dim());
+void Uniform<T>::do_mean(VectorView<double> mean) const {
   for (std::size_t c = 0; c < low_.size(); ++c) mean[static_cast<Index>(c)] = low_[c] + 0.5 * (high_[c] - low_[c]);
-  return mean;
 }
 template <Scalar T>
-Eigen::VectorXd Uniform<T>::do_variance() const {
-  Eigen::VectorXd variance(this->dim());
+void Uniform<T>::do_variance(VectorView<double> variance) const {
   for (std::size_t c = 0; c < low_.size(); ++c) {
     const double width = high_[c] - low_[c];
     variance[static_cast<Index>(c)] = width * width / 12;
   }
-  return variance;
 }
 template <Scalar T>
-Eigen::VectorXd Uniform<T>::do_mode() const {
+void Uniform<T>::do_mode(VectorView<double>) const {
   throw this->not_implemented("mode", "not unique: the density is the same in all points of the support");
 }
 template <Scalar T>

@@ -17,6 +17,10 @@ const V& get(const Description& d, std::string_view name, const char* kind) {
 
 }  // namespace
 
+bool operator==(const Description& a, const Description& b) {
+  return a.type == b.type && a.constants == b.constants && a.children == b.children;
+}
+
 bool Description::has(std::string_view name) const { return constants.find(name) != constants.end(); }
 bool Description::flag(std::string_view name) const { return get<bool>(*this, name, "true or false"); }
 Index Description::integer(std::string_view name) const {

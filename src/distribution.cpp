@@ -176,19 +176,21 @@ void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_pr
 // --------------------------------------------------------------------------------------------- moments and tails
 
 template <Scalar T>
-Eigen::VectorXd Distribution<T>::do_mean() const {
+void Distribution<T>::do_mean(VectorView<double>) const {
   throw not_implemented("mean", "no closed form; average over samples");
 }
 template <Scalar T>
-Eigen::VectorXd Distribution<T>::do_variance() const {
+void Distribution<T>::do_variance(VectorView<double>) const {
   throw not_implemented("variance", "no closed form; estimate it from samples");
 }
 template <Scalar T>
-Eigen::MatrixXd Distribution<T>::do_covariance() const {
-  return do_variance().asDiagonal();
+void Distribution<T>::do_covariance(MatrixView<double> covariance) const {
+  Eigen::VectorXd variance(dim_);
+  do_variance(variance);
+  as_eigen(covariance) = variance.asDiagonal();
 }
 template <Scalar T>
-Eigen::VectorXd Distribution<T>::do_mode() const {
+void Distribution<T>::do_mode(VectorView<double>) const {
   throw not_implemented("mode", "no closed form; maximise log_prob with log_prob_and_gradient");
 }
 template <Scalar T>
@@ -208,11 +210,31 @@ double Distribution<T>::do_quantile(double, bool, Index) const {
   throw not_implemented("quantile", "only elementwise families have one per column");
 }
 
+namespace {
+
 template <Scalar T>
-void Distribution<T>::moment_into(Moment which, VectorView<double> out) const {
-  const Eigen::VectorXd value =
-      which == Moment::mean ? do_mean() : which == Moment::variance ? do_variance() : do_mode();
-  for (Index i = 0; i < dim_; ++i) out[i] = value[i];
+void check_places(const Distribution<T>& d, const char* call, VectorView<double> out) {
+  if (out.size() != d.dim())
+    throw ShapeError(d.name() + "::" + call + ": expected " + std::to_string(d.dim()) +
+                     " places for the result, got " + std::to_string(out.size()));
+}
+
+}  // namespace
+
+template <Scalar T>
+void Distribution<T>::mean_into(VectorView<double> out) const {
+  check_places(*this, "mean", out);
+  do_mean(out);
+}
+template <Scalar T>
+void Distribution<T>::variance_into(VectorView<double> out) const {
+  check_places(*this, "variance", out);
+  do_variance(out);
+}
+template <Scalar T>
+void Distribution<T>::mode_into(VectorView<double> out) const {
+  check_places(*this, "mode", out);
+  do_mode(out);
 }
 
 template <Scalar T>
@@ -220,9 +242,7 @@ void Distribution<T>::covariance_into(MatrixView<double> out) const {
   if (out.rows() != dim_ || out.cols() != dim_)
     throw ShapeError(this->name() + "::covariance: expected an output of shape " + shape_text(dim_, dim_) + ", got " +
                      shape_text(out.rows(), out.cols()));
-  const Eigen::MatrixXd value = do_covariance();
-  for (Index c = 0; c < dim_; ++c)
-    for (Index i = 0; i < dim_; ++i) out(i, c) = value(i, c);
+  do_covariance(out);
 }
 
 template <Scalar T>

@@ -98,10 +98,11 @@ Var<T> cos(Var<T> x) {
 }
 template <Scalar T>
 Var<T> lgamma(Var<T> x) {
-  // std::lgamma writes the global signgam; Boost's digamma would throw on the zeros of the padding.
-  return pointwise(
-      x, each<T>([](T v) { return v > 0 ? T(::lgamma_r(static_cast<double>(v), std::array<int, 1>{}.data())) : T(0); }),
-      [](T x, T) { return x > 0 ? T(boost::math::digamma(static_cast<double>(x))) : T(0); });
+  using namespace boost::math::policies;
+  // Quiet: the padding has zeros, which are poles. std::lgamma writes the global signgam.
+  using Quiet = policy<pole_error<ignore_error>, domain_error<ignore_error>, overflow_error<ignore_error>>;
+  return pointwise(x, each<T>([](T v) { return T(::lgamma_r(static_cast<double>(v), std::array<int, 1>{}.data())); }),
+                   [](T x, T) { return T(boost::math::digamma(static_cast<double>(x), Quiet())); });
 }
 
 template <Scalar T>

@@ -72,28 +72,30 @@ Eigen::MatrixXd affine_jacobian(const Bijector<T>& bijector) {
 }  // namespace
 
 template <Scalar T>
-Eigen::VectorXd TransformedDistribution<T>::do_mean() const {
+void TransformedDistribution<T>::do_mean(VectorView<double> mean) const {
   if (!bijector_->is_constant_jacobian() || this->context_dim() != 0)
     throw this->not_implemented("mean", "known only for an affine bijector without context; average over samples");
-  return forward_point(*bijector_, base_->mean());
+  as_eigen(mean) = forward_point(*bijector_, base_->mean());
 }
 template <Scalar T>
-Eigen::MatrixXd TransformedDistribution<T>::do_covariance() const {
+void TransformedDistribution<T>::do_covariance(MatrixView<double> covariance) const {
   if (!bijector_->is_constant_jacobian() || this->context_dim() != 0)
     throw this->not_implemented("covariance",
                           "known only for an affine bijector without context; estimate it from samples");
   const Eigen::MatrixXd jacobian = affine_jacobian(*bijector_);
-  return jacobian * base_->covariance() * jacobian.transpose();
+  as_eigen(covariance) = jacobian * base_->covariance() * jacobian.transpose();
 }
 template <Scalar T>
-Eigen::VectorXd TransformedDistribution<T>::do_variance() const {
-  return do_covariance().diagonal();
+void TransformedDistribution<T>::do_variance(VectorView<double> variance) const {
+  Eigen::MatrixXd covariance(this->dim(), this->dim());
+  do_covariance(covariance);
+  as_eigen(variance) = covariance.diagonal();
 }
 template <Scalar T>
-Eigen::VectorXd TransformedDistribution<T>::do_mode() const {
+void TransformedDistribution<T>::do_mode(VectorView<double> mode) const {
   if (!bijector_->is_constant_log_det() || this->context_dim() != 0)
     throw this->not_implemented("mode", "known only where the log_det is constant; maximise log_prob");
-  return forward_point(*bijector_, base_->mode());
+  as_eigen(mode) = forward_point(*bijector_, base_->mode());
 }
 template <Scalar T>
 double TransformedDistribution<T>::do_entropy() const {

@@ -216,6 +216,38 @@ std::vector<Binary> binary_operations() {
 
 }  // namespace
 
+TEST_CASE("lgamma of negative numbers", "[ops]") {
+  // log |Gamma(-1/2)| = log(2 sqrt(pi)), digamma(-1/2) = 2 - gamma - 2 log 2
+  Matrix<double> x(1, 1);
+  x << -0.5;
+  CHECK(values<double>(x, [](auto&, auto v) { return lgamma(v); })(0, 0) == Approx(1.2655121234846454).epsilon(1e-14));
+  check_gradients([](Pass<double>&, Var<double> v) { return row_sum(lgamma(v)); }, x, {});
+}
+
+TEST_CASE("The padding of parameters' gradients stays zero, whatever the function is at zero", "[ops]") {
+  const Tensor<double> parameter = tensor({3}, 17, true);
+  const std::vector<const Tensor<double>*> list{&parameter};
+  for (const Unary& op : unary_operations()) {
+    INFO(op.name);
+    Gradients<double> gradients{std::span<const Tensor<double>* const>(list)};
+    Workspace memory;
+    Tape<double> tape(Tape<double>::Mode::record, {memory.batch, memory.local}, 2);
+    tape.set_gradients(&gradients);
+    const Var<double> p = tape.parameter(parameter);
+    const Var<double> y = op.f64(p) / p + shared_columns(p, 0, 3) / shared_columns(p, 0, 3);
+    const std::vector<double> seed(2, 1.0);
+    tape.backward(row_sum(y), seed.data());
+    for (std::size_t i = 0; i < gradients.values().size(); ++i) {
+      INFO("value " << i);
+      if (i < 3)
+        CHECK(std::isfinite(gradients.values()[i]));
+      else
+        CHECK(gradients.values()[i] == 0);
+    }
+    for (Index i = 3; i < 16; ++i) CHECK(shared_columns(p, 0, 3).node()->value[i] == 0);
+  }
+}
+
 TEST_CASE("Arithmetic: all combinations of batch, shared row and single value", "[ops]") {
   for (const Binary& op : binary_operations()) {
     DYNAMIC_SECTION(op.name) {
@@ -400,6 +432,15 @@ TEST_CASE("Linear maps: dense, by prefixes, and in pieces", "[ops]") {
         return random_projection(p, linear(p.normal(inputs), p.parameter(weight), p.parameter(bias)), 1);
       },
       Matrix<double>(n, 0), {{"weight", &weight}, {"bias", &bias}});
+  for (const bool with_bias : {true, false}) {
+    const NamedTensor learned = with_bias ? NamedTensor{"bias", &bias} : NamedTensor{"weight", &weight};
+    check_gradients(
+        [&](Pass<double>& p, Var<double>) {
+          const Var<double> b = with_bias ? p.parameter(bias) : Var<double>();
+          return random_projection(p, linear(p.normal(inputs), p.parameter(weight), b), 1);
+        },
+        Matrix<double>(n, 0), {learned});
+  }
   // The same weights twice.
   check_gradients(
       [&](Pass<double>& p, Var<double> v) {

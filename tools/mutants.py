@@ -10,6 +10,7 @@ change changes nothing; otherwise the exit status is 1.
     tools/mutants.py --list                  what would be run, with counts per class and operation
     tools/mutants.py --only bijectors/exp    those whose description matches
     tools/mutants.py --sample 60 --seed 2    a random part
+    tools/mutants.py --per-unit 3            three of each class and operation, of as many rules as it has
     tools/mutants.py --jobs 4 --work DIR     four scratch copies, kept in DIR for the next run
 """
 
@@ -24,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -296,6 +298,15 @@ class Scratch:
             file.write_text(original)
 
 
+def spread(mutants, seed):
+    """In random order, but no rule a second time before every rule had its turn."""
+    turns, order = {}, []
+    for m in random.Random(f"{seed} {mutants[0].unit}").sample(mutants, len(mutants)):
+        turns[m.rule] = turns.get(m.rule, 0) + 1
+        order.append((turns[m.rule], m))
+    return [m for _, m in sorted(order, key=lambda pair: pair[0])]
+
+
 def tests_of(path):
     path = path.removeprefix("include/pushforward/")
     for prefix, tests in TESTS.items():
@@ -309,6 +320,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="print the mutants and exit")
     parser.add_argument("--only", default="", metavar="REGEX", help="mutants whose description matches")
     parser.add_argument("--sample", type=int, metavar="N", help="N of them at random")
+    parser.add_argument("--per-unit", type=int, metavar="N", help="N that compile of each class and operation")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=120, help="seconds for one run of one test")
@@ -346,19 +358,30 @@ def main():
             scratch = Scratch(directory, options.timeout)
             copies.put(scratch)
 
-        def run(mutant):
-            scratch = copies.get()
+        units = {}
+        for m in mutants:
+            units.setdefault(m.unit if options.per_unit else str(m), []).append(m)
+        wanted = options.per_unit or 1
+        said = threading.Lock()
+
+        def run(unit):
+            scratch, tested = copies.get(), 0
             try:
-                return mutant, scratch.test(mutant)
+                for mutant in spread(unit, options.seed):
+                    outcome = scratch.test(mutant)
+                    if outcome == "SURVIVED" and mutant.key in proofs:
+                        outcome = "survived, equivalent"
+                    with said:
+                        results.append((mutant, outcome))
+                        print(f"{len(results)} {time.monotonic() - start:.0f} s {outcome}: {mutant}", flush=True)
+                    tested += outcome != "does not compile"
+                    if tested == wanted:
+                        return
             finally:
                 copies.put(scratch)
 
         with concurrent.futures.ThreadPoolExecutor(max_workers=options.jobs) as pool:
-            for mutant, outcome in pool.map(run, mutants):
-                if outcome == "SURVIVED" and mutant.key in proofs:
-                    outcome = "survived, equivalent"
-                results.append((mutant, outcome))
-                print(f"{len(results)}/{len(mutants)} {time.monotonic() - start:.0f} s {outcome}: {mutant}", flush=True)
+            list(pool.map(run, units.values()))
     finally:
         if not options.work:
             shutil.rmtree(work, ignore_errors=True)

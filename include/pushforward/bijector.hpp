@@ -1,13 +1,12 @@
 #pragma once
 
 #include <limits>
-#include <string>
-#include <vector>
-
 #include <pushforward/component.hpp>
 #include <pushforward/execution.hpp>
 #include <pushforward/pass.hpp>
 #include <pushforward/poly.hpp>
+#include <string>
+#include <vector>
 
 namespace pushforward {
 
@@ -60,12 +59,14 @@ class Bijector : public Component<T> {
   // ---- numbers: x, y are (N, dim()); context is (N, context_dim()) or one row for all
   /// @throws ShapeError   if a size does not fit.
   /// @throws DomainError  naming the first row that lies outside the domain. Rows with NaN give NaN.
-  [[gnu::always_inline]] MappedRows<T> forward(MatrixView<const T> x, MatrixView<const T> context = {}, Run run = {}) const {
+  [[gnu::always_inline]] MappedRows<T> forward(MatrixView<const T> x, MatrixView<const T> context = {},
+                                               Run run = {}) const {
     MappedRows<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows())};
     map_into(true, x, result.value, result.log_det, context, {}, run);
     return result;
   }
-  [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
+  [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, MatrixView<const T> context = {},
+                                               Run run = {}) const {
     MappedRows<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows())};
     map_into(false, y, result.value, result.log_det, context, {}, run);
     return result;
@@ -80,25 +81,27 @@ class Bijector : public Component<T> {
   }
   /// With the statistics of this batch, which are handed back; nothing changes in the bijector. With
   /// Statistics::minibatch the rows depend on each other, so the result is no density.
-  [[gnu::always_inline]] MappedBatch<T> forward(MatrixView<const T> x, Statistics statistics, MatrixView<const T> context = {}) const {
+  [[gnu::always_inline]] MappedBatch<T> forward(MatrixView<const T> x, Statistics statistics,
+                                                MatrixView<const T> context = {}) const {
     MappedBatch<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows()), {}};
     map_into(true, x, result.value, result.log_det, context, {statistics, nullptr, &result.statistics}, {});
     return result;
   }
-  [[gnu::always_inline]] MappedBatch<T> inverse(MatrixView<const T> y, Statistics statistics, MatrixView<const T> context = {}) const {
+  [[gnu::always_inline]] MappedBatch<T> inverse(MatrixView<const T> y, Statistics statistics,
+                                                MatrixView<const T> context = {}) const {
     MappedBatch<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows()), {}};
     map_into(false, y, result.value, result.log_det, context, {statistics, nullptr, &result.statistics}, {});
     return result;
   }
   /// With statistics captured by an earlier call.
   [[gnu::always_inline]] MappedRows<T> forward(MatrixView<const T> x, const BatchStatistics& captured,
-                        MatrixView<const T> context = {}) const {
+                                               MatrixView<const T> context = {}) const {
     MappedRows<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows())};
     map_into(true, x, result.value, result.log_det, context, {Statistics::running, &captured, nullptr}, {});
     return result;
   }
   [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, const BatchStatistics& captured,
-                        MatrixView<const T> context = {}) const {
+                                               MatrixView<const T> context = {}) const {
     MappedRows<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows())};
     map_into(false, y, result.value, result.log_det, context, {Statistics::running, &captured, nullptr}, {});
     return result;
@@ -218,9 +221,7 @@ class ElementwiseBijector : public Bijector<T> {
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const final {
     return (forward ? do_forward_elements(pass, in) : do_inverse_elements(pass, in)).log_derivative;
   }
-  static Mapped<T> summed(Elements e) {
-    return {e.value, e.log_derivative ? row_sum(e.log_derivative) : Column<T>()};
-  }
+  static Mapped<T> summed(Elements e) { return {e.value, e.log_derivative ? row_sum(e.log_derivative) : Column<T>()}; }
 };
 
 /// Applies proposals to the tree: all or nothing.

@@ -4,7 +4,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -18,11 +17,12 @@ namespace pushforward {
 struct Description {
   using Value = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>,
                              std::vector<std::string>>;
+  struct Part;
 
   std::string type;
   std::map<std::string, Value, std::less<>> constants;
   /// Parts by the name that they have in paths: {"net", ...}, {"0", ...}.
-  std::vector<std::pair<std::string, Description>> children;
+  std::vector<Part> children;
 
   bool has(std::string_view name) const;
   // Typed access; each throws IoError naming type, constant, and what it is instead.
@@ -38,7 +38,14 @@ struct Description {
   const Description& child(std::string_view name) const;
   bool has_child(std::string_view name) const;
 
-  friend bool operator==(const Description&, const Description&) = default;
+  friend bool operator==(const Description& a, const Description& b);
+};
+
+struct Description::Part {
+  std::string name;
+  Description description;
+
+  friend bool operator==(const Part&, const Part&) = default;
 };
 
 }  // namespace pushforward

@@ -1,14 +1,13 @@
 #pragma once
 
 #include <optional>
-#include <string>
-#include <vector>
-
 #include <pushforward/bijector.hpp>
 #include <pushforward/component.hpp>
 #include <pushforward/execution.hpp>
 #include <pushforward/pass.hpp>
 #include <pushforward/poly.hpp>
+#include <string>
+#include <vector>
 
 namespace pushforward {
 
@@ -49,35 +48,42 @@ class Distribution : public Component<T> {
   // it was built with.
   // ---- numbers: y is (N, dim()); context is (N, context_dim()) or one row for all
   /// @throws ShapeError  if a size does not fit.
-  [[gnu::always_inline]] Eigen::VectorXd log_prob(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
+  [[gnu::always_inline]] Eigen::VectorXd log_prob(MatrixView<const T> y, MatrixView<const T> context = {},
+                                                  Run run = {}) const {
     Eigen::VectorXd result(y.rows());
     log_prob_into(y, result, context, run);
     return result;
   }
-  [[gnu::always_inline]] Eigen::VectorXd log_prob(MatrixView<const T> y, Execution& execution) const { return log_prob(y, {}, execution); }
-  [[gnu::always_inline]] Eigen::VectorXd prob(MatrixView<const T> y, MatrixView<const T> context = {}, Run run = {}) const {
+  [[gnu::always_inline]] Eigen::VectorXd log_prob(MatrixView<const T> y, Execution& execution) const {
+    return log_prob(y, {}, execution);
+  }
+  [[gnu::always_inline]] Eigen::VectorXd prob(MatrixView<const T> y, MatrixView<const T> context = {},
+                                              Run run = {}) const {
     return log_prob(y, context, run).array().exp();
   }
   void log_prob_into(MatrixView<const T> y, VectorView<double> out, MatrixView<const T> context = {},
                      Run run = {}) const;
-  [[gnu::always_inline]] LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y, MatrixView<const T> context = {},
-                                              Run run = {}) const {
+  [[gnu::always_inline]] LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y,
+                                                                     MatrixView<const T> context = {},
+                                                                     Run run = {}) const {
     LogProbAndGradient<T> r{Eigen::VectorXd(y.rows()), Matrix<T>(y.rows(), y.cols()),
                             Matrix<T>(context_dim() ? y.rows() : 0, context_dim())};
     log_prob_and_gradient_into(y, r.log_prob, r.gradient, r.context_gradient, context, run);
     return r;
   }
   void log_prob_and_gradient_into(MatrixView<const T> y, VectorView<double> log_prob, MatrixView<T> gradient,
-                                  MatrixView<T> context_gradient, MatrixView<const T> context = {},
-                                  Run run = {}) const;
+                                  MatrixView<T> context_gradient, MatrixView<const T> context = {}, Run run = {}) const;
 
   /// n samples; row i depends on the engine's seed, its call number and i alone. Advances the engine by one call.
-  [[gnu::always_inline]] Matrix<T> sample(Index n, Engine& engine, MatrixView<const T> context_row = {}, Run run = {}) const {
+  [[gnu::always_inline]] Matrix<T> sample(Index n, Engine& engine, MatrixView<const T> context_row = {},
+                                          Run run = {}) const {
     Matrix<T> samples(n, dim());
     draw_into(samples, {}, engine, context_row, false, run);
     return samples;
   }
-  [[gnu::always_inline]] Matrix<T> sample(Index n, Engine& engine, Execution& execution) const { return sample(n, engine, {}, execution); }
+  [[gnu::always_inline]] Matrix<T> sample(Index n, Engine& engine, Execution& execution) const {
+    return sample(n, engine, {}, execution);
+  }
   /// One sample for each row of `contexts`.
   [[gnu::always_inline]] Matrix<T> sample_each(MatrixView<const T> contexts, Engine& engine, Run run = {}) const {
     Matrix<T> samples(contexts.rows(), dim());
@@ -85,8 +91,9 @@ class Distribution : public Component<T> {
     return samples;
   }
   /// Samples and their log-probabilities from one pass; needs no inverse.
-  [[gnu::always_inline]] SamplesAndLogProb<T> sample_and_log_prob(Index n, Engine& engine, MatrixView<const T> context_row = {},
-                                           Run run = {}) const {
+  [[gnu::always_inline]] SamplesAndLogProb<T> sample_and_log_prob(Index n, Engine& engine,
+                                                                  MatrixView<const T> context_row = {},
+                                                                  Run run = {}) const {
     SamplesAndLogProb<T> result{Matrix<T>(n, dim()), Eigen::VectorXd(n)};
     draw_into(result.samples, result.log_prob, engine, context_row, false, run);
     return result;
@@ -96,15 +103,30 @@ class Distribution : public Component<T> {
   }
 
   // ---- moments; (dim) each. What a class cannot give throws NotImplemented with the reason.
-  [[gnu::always_inline]] Eigen::VectorXd mean() const { return moment(Moment::mean); }
-  [[gnu::always_inline]] Eigen::VectorXd variance() const { return moment(Moment::variance); }
-  [[gnu::always_inline]] Eigen::VectorXd stddev() const { return moment(Moment::variance).cwiseSqrt(); }
+  [[gnu::always_inline]] Eigen::VectorXd mean() const {
+    Eigen::VectorXd result(dim());
+    mean_into(result);
+    return result;
+  }
+  [[gnu::always_inline]] Eigen::VectorXd variance() const {
+    Eigen::VectorXd result(dim());
+    variance_into(result);
+    return result;
+  }
+  [[gnu::always_inline]] Eigen::VectorXd stddev() const { return variance().cwiseSqrt(); }
   [[gnu::always_inline]] Eigen::MatrixXd covariance() const {
     Eigen::MatrixXd result(dim(), dim());
     covariance_into(result);
     return result;
   }
-  [[gnu::always_inline]] Eigen::VectorXd mode() const { return moment(Moment::mode); }
+  [[gnu::always_inline]] Eigen::VectorXd mode() const {
+    Eigen::VectorXd result(dim());
+    mode_into(result);
+    return result;
+  }
+  void mean_into(VectorView<double> out) const;
+  void variance_into(VectorView<double> out) const;
+  void mode_into(VectorView<double> out) const;
   void covariance_into(MatrixView<double> out) const;
   double entropy() const { return do_entropy(); }
 
@@ -112,11 +134,15 @@ class Distribution : public Component<T> {
   [[gnu::always_inline]] Matrix<double> cdf(MatrixView<const T> y) const { return elementwise(Tail::cdf, y); }
   [[gnu::always_inline]] Matrix<double> survival(MatrixView<const T> y) const { return elementwise(Tail::survival, y); }
   [[gnu::always_inline]] Matrix<double> log_cdf(MatrixView<const T> y) const { return elementwise(Tail::log_cdf, y); }
-  [[gnu::always_inline]] Matrix<double> log_survival(MatrixView<const T> y) const { return elementwise(Tail::log_survival, y); }
+  [[gnu::always_inline]] Matrix<double> log_survival(MatrixView<const T> y) const {
+    return elementwise(Tail::log_survival, y);
+  }
   /// @throws DomainError  for a probability outside [0, 1].
   [[gnu::always_inline]] Matrix<double> quantile(MatrixView<const double> p) const { return quantiles(false, p); }
   /// The point whose survival function is q: accurate for q near 0.
-  [[gnu::always_inline]] Matrix<double> quantile_complement(MatrixView<const double> q) const { return quantiles(true, q); }
+  [[gnu::always_inline]] Matrix<double> quantile_complement(MatrixView<const double> q) const {
+    return quantiles(true, q);
+  }
 
   // ---- properties
   Index dim() const { return dim_; }
@@ -143,10 +169,11 @@ class Distribution : public Component<T> {
   virtual Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const;
   virtual bool do_is_reparameterized() const { return true; }
   virtual std::vector<Interval> do_support() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
-  virtual Eigen::VectorXd do_mean() const;
-  virtual Eigen::VectorXd do_variance() const;
-  virtual Eigen::MatrixXd do_covariance() const;
-  virtual Eigen::VectorXd do_mode() const;
+  // Moments: outputs have the right size. The default covariance is diagonal.
+  virtual void do_mean(VectorView<double> mean) const;
+  virtual void do_variance(VectorView<double> variance) const;
+  virtual void do_covariance(MatrixView<double> covariance) const;
+  virtual void do_mode(VectorView<double> mode) const;
   virtual double do_entropy() const;
   /// KL(this || other) in nats where a closed form is known to this class.
   virtual std::optional<double> do_kl_divergence(const Distribution& other) const;
@@ -165,13 +192,6 @@ class Distribution : public Component<T> {
     Matrix<double> out(p.rows(), p.cols());
     quantiles_into(complement, p, out);
     return out;
-  }
-  enum class Moment { mean, variance, mode };
-  void moment_into(Moment which, VectorView<double> out) const;
-  [[gnu::always_inline]] Eigen::VectorXd moment(Moment which) const {
-    Eigen::VectorXd result(dim());
-    moment_into(which, result);
-    return result;
   }
   void elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
   void quantiles_into(bool complement, MatrixView<const double> p, MatrixView<double> out) const;

@@ -28,7 +28,7 @@ template <Scalar T> Var<T> square(Var<T> x);
 template <Scalar T> Var<T> abs(Var<T> x);        ///< derivative 0 at 0
 template <Scalar T> Var<T> sin(Var<T> x);
 template <Scalar T> Var<T> cos(Var<T> x);
-template <Scalar T> Var<T> lgamma(Var<T> x);     ///< log |Gamma(x)|, x > 0
+template <Scalar T> Var<T> lgamma(Var<T> x);     ///< log |Gamma(x)|; +inf at 0, -1, -2, ...
 template <Scalar T> Var<T> operator-(Var<T> x);
 
 enum class Activation { identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus };

@@ -33,10 +33,10 @@ class TransformedDistribution final : public Distribution<T> {
   Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return base_->is_reparameterized(); }
   std::vector<Interval> do_support() const override;
-  Eigen::VectorXd do_mean() const override;
-  Eigen::VectorXd do_variance() const override;
-  Eigen::MatrixXd do_covariance() const override;
-  Eigen::VectorXd do_mode() const override;
+  void do_mean(VectorView<double> mean) const override;
+  void do_variance(VectorView<double> variance) const override;
+  void do_covariance(MatrixView<double> covariance) const override;
+  void do_mode(VectorView<double> mode) const override;
   double do_entropy() const override;
   double do_tail(typename Distribution<T>::Tail tail, double y, Index column) const override;
   double do_quantile(double p, bool complement, Index column) const override;

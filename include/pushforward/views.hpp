@@ -116,6 +116,15 @@ class VectorView {
   Index stride_ = 1;
 };
 
+/// The same storage as an Eigen object, to compute with.
+inline auto as_eigen(VectorView<double> v) {
+  return Eigen::Map<Eigen::VectorXd, 0, Eigen::InnerStride<>>(v.data(), v.size(), Eigen::InnerStride<>(v.stride()));
+}
+inline auto as_eigen(MatrixView<double> m) {
+  using Stride = Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>;
+  return Eigen::Map<Eigen::MatrixXd, 0, Stride>(m.data(), m.rows(), m.cols(), Stride(m.col_stride(), m.row_stride()));
+}
+
 /// Pointer, shape and strides (in elements) of a dense tensor of any rank; owns nothing.
 template <class T>
 class TensorView {

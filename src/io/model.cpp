@@ -146,8 +146,8 @@ Description from_json(const Json& j, const SafetensorsFile& file, std::set<std::
     if (name.empty() || name.find('.') != std::string::npos || !names.insert(name).second)
       throw IoError(where + ".children: the name '" + name + "' is empty, contains a dot, or occurs twice");
     const std::string at = where + "." + name;
-    d.children.emplace_back(name,
-                            from_json(field(child, "description", at), file, used, at, path + name + ".", depth + 1));
+    d.children.push_back(
+        {name, from_json(field(child, "description", at), file, used, at, path + name + ".", depth + 1)});
   }
   return d;
 }

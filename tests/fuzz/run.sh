@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the readers of untrusted files under ASan and UBSan: tests/fuzz/run.sh <runs> [csv|npy|safetensors|model ...]
-# Stops at the first finding, which stays in the build folder. Needs clang-16, libclang-rt-16-dev, libc++-16-dev,
-# libc++abi-16-dev, and what the library needs. Two standard libraries: clang with that of GCC 12 takes no vector of
-# pairs of an incomplete type (a model's description), and libc++ 16 has no from_chars for numbers (the CSV reader).
+# Stops at the first finding, which stays in the build folder. Needs clang-16, libclang-rt-16-dev and what the library
+# needs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 runs=${1:-1000000}
@@ -30,24 +29,22 @@ export compiler flags objects_folder
 readers="src/io/file.cpp src/io/csv.cpp src/io/npy.cpp src/io/safetensors.cpp"
 for target in $targets; do
   sources=$readers
-  standard_library=
   libraries=
   if [ "$target" = model ]; then
     # What a model file reaches.
     sources=$(find src bijectors distributions -name '*.cpp' ! -path 'src/t[er]*ing/*' ! -name csv.cpp ! -name npy.cpp |
       sort)
-    standard_library=-stdlib=libc++
-    libraries="-lhwy -lpthread -l:libstdc++.so.6"  # the fuzzer itself is built with the latter
+    libraries="-lhwy -lpthread"
   fi
   objects_folder=$build/objects/$target
   mkdir -p "$objects_folder"
-  flags="-std=c++20 $standard_library -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+  flags="-std=c++20 -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
     -DFMT_HEADER_ONLY ${PUSHFORWARD_FUZZ_FLAGS:-} -Iinclude -Isrc -isystem /usr/include/eigen3 -ffp-contract=off"
   flags=$(echo "$flags" | tr '\n' ' ')
   # shellcheck disable=SC2086
   objects=$(printf '%s\n' $sources "tests/fuzz/fuzz_$target.cpp" | xargs -P "$jobs" -I{} bash -c 'compile {}')
   # shellcheck disable=SC2086
-  $clang $standard_library -fsanitize=fuzzer,address,undefined $objects $libraries -o "$build/fuzz_$target"
+  $clang -fsanitize=fuzzer,address,undefined $objects $libraries -o "$build/fuzz_$target"
   mkdir -p "$build/corpus/$target"
   echo "fuzz_$target: $runs runs"
   # Twenty seconds for one input are a finding, and a single allocation of 512 MB.

@@ -34,7 +34,7 @@ class Cauchy final : public LocationScale<T> {
   double do_standard_log_cdf(double z, Index column) const override;
   double do_standard_quantile(double p, Index column) const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
-  Eigen::VectorXd do_mean() const override;
+  void do_mean(VectorView<double> mean) const override;
   Description do_describe() const override;
 };
 

@@ -37,9 +37,9 @@ class Gamma final : public Distribution<T> {
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   std::vector<Interval> do_support() const override;
-  Eigen::VectorXd do_mean() const override;
-  Eigen::VectorXd do_variance() const override;
-  Eigen::VectorXd do_mode() const override;
+  void do_mean(VectorView<double> mean) const override;
+  void do_variance(VectorView<double> variance) const override;
+  void do_mode(VectorView<double> mode) const override;
   double do_entropy() const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
   double do_tail(Tail tail, double y, Index column) const override;

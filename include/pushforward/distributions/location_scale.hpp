@@ -23,9 +23,9 @@ class LocationScale : public Distribution<T> {
   LocationScale(std::string name, VectorView<const T> loc, VectorView<const T> scale);
 
   void do_visit(Visitor<T>& v) const override;
-  Eigen::VectorXd do_mean() const override;
-  Eigen::VectorXd do_variance() const override;
-  Eigen::VectorXd do_mode() const override;
+  void do_mean(VectorView<double> mean) const override;
+  void do_variance(VectorView<double> variance) const override;
+  void do_mode(VectorView<double> mode) const override;
 
   double loc_at(Index column) const { return static_cast<double>(loc_[column]); }
   double scale_at(Index column) const;

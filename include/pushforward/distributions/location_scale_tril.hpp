@@ -39,10 +39,10 @@ class LocationScaleTriL : public Distribution<T> {
   double log_det_scale() const;
 
   void do_visit(Visitor<T>& v) const override;
-  Eigen::VectorXd do_mean() const override;
-  Eigen::VectorXd do_variance() const override;
-  Eigen::MatrixXd do_covariance() const override;
-  Eigen::VectorXd do_mode() const override;
+  void do_mean(VectorView<double> mean) const override;
+  void do_variance(VectorView<double> variance) const override;
+  void do_covariance(MatrixView<double> covariance) const override;
+  void do_mode(VectorView<double> mode) const override;
 
  private:
   void scale_tril_into(MatrixView<double> out) const;

@@ -50,9 +50,9 @@ class Mixture final : public Distribution<T> {
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   std::vector<Interval> do_support() const override;
-  Eigen::VectorXd do_mean() const override;
-  Eigen::VectorXd do_variance() const override;
-  Eigen::MatrixXd do_covariance() const override;
+  void do_mean(VectorView<double> mean) const override;
+  void do_variance(VectorView<double> variance) const override;
+  void do_covariance(MatrixView<double> covariance) const override;
   double do_tail(Tail tail, double y, Index column) const override;
   double do_quantile(double p, bool complement, Index column) const override;
   void do_visit(Visitor<T>& v) const override;

@@ -32,9 +32,9 @@ class MultivariateNormalDiag final : public Distribution<T> {
  private:
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override { return normal_.log_prob(pass, y); }
   Var<T> do_sample(Pass<T>& pass) const override { return normal_.sample(pass); }
-  Eigen::VectorXd do_mean() const override { return normal_.mean(); }
-  Eigen::VectorXd do_variance() const override { return normal_.variance(); }
-  Eigen::VectorXd do_mode() const override { return normal_.mode(); }
+  void do_mean(VectorView<double> mean) const override { normal_.mean_into(mean); }
+  void do_variance(VectorView<double> variance) const override { normal_.variance_into(variance); }
+  void do_mode(VectorView<double> mode) const override { normal_.mode_into(mode); }
   double do_entropy() const override { return normal_.entropy(); }
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
   void do_visit(Visitor<T>& v) const override;

@@ -40,8 +40,8 @@ class MultivariateStudentT final : public LocationScaleTriL<T> {
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   double do_standard_variance() const override;
-  Eigen::VectorXd do_mean() const override;
-  Eigen::VectorXd do_variance() const override;
+  void do_mean(VectorView<double> mean) const override;
+  void do_variance(VectorView<double> variance) const override;
   double do_entropy() const override;
   void do_visit(Visitor<T>& v) const override;
   Description do_describe() const override;

@@ -40,7 +40,7 @@ class StudentT final : public LocationScale<T> {
   double do_standard_cdf(double z, Index column) const override;
   double do_standard_log_cdf(double z, Index column) const override;
   double do_standard_quantile(double p, Index column) const override;
-  Eigen::VectorXd do_mean() const override;
+  void do_mean(VectorView<double> mean) const override;
   void do_visit(Visitor<T>& v) const override;
   Description do_describe() const override;
 

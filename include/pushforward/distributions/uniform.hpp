@@ -40,9 +40,9 @@ class Uniform final : public Distribution<T> {
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   Var<T> do_sample(Pass<T>& pass) const override;
   std::vector<Interval> do_support() const override;
-  Eigen::VectorXd do_mean() const override;
-  Eigen::VectorXd do_variance() const override;
-  Eigen::VectorXd do_mode() const override;
+  void do_mean(VectorView<double> mean) const override;
+  void do_variance(VectorView<double> variance) const override;
+  void do_mode(VectorView<double> mode) const override;
   double do_entropy() const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
   double do_tail(Tail tail, double y, Index column) const override;
