@@ -42,7 +42,7 @@ PATTERNS = [
 # The first one that fails ends the matter, so the one that most likely does comes first.
 TESTS = {
     "src/ops": ["ops_test", "contract_test", "bijectors_test"],
-    "src/nn": ["contract_test", "flow_test"],
+    "src/nn": ["contract_test", "nn_test", "flow_test"],
     "src/": ["contract_test", "flow_test", "distributions_test"],
     "bijectors": ["contract_test", "bijectors_test", "flow_test"],
     "distributions": ["contract_test", "distributions_test"],
