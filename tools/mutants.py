@@ -112,7 +112,8 @@ def mutations(line, path):
         plain = r"\b(bool|Index|string|size|vector|Description|Interval|infinity|true|false)\b"
         if not re.search(plain, code) or "[" in code[: m.start()]:
             if not re.match(r"\s*(const )?\w+(_|\(\))?$", m.group(1)) or "gy" in m.group(1):
-                yield "result negated", code[: m.start(1)] + "-(" + m.group(1) + ")" + code[m.end(1):]
+                sign = "!" if re.search(r" [<>=!]=? ", m.group(1)) else "-"  # a minus leaves a truth as it is
+                yield "result negated", code[: m.start(1)] + sign + "(" + m.group(1) + ")" + code[m.end(1):]
 
     # ---- directions
     for m in re.finditer(r"(?<=[.>])(forward|inverse)\((?=pass|p\b)", code):
@@ -134,7 +135,7 @@ def mutations(line, path):
         inner = m.group(2)
         comma = top_level_comma(inner)
         second = inner[comma + 1:].strip() if comma > 0 else ""
-        if second and top_level_comma(second) < 0 and second not in ("{}", "Column<T>()") and "size" not in second:
+        if second and top_level_comma(second) < 0 and second not in ("{}", "0", "Column<T>()") and "size" not in second:
             head = code[: m.start(2)] + inner[:comma]
             yield "log_det dropped", head + ", {}};"
             yield "log_det negated", head + ", -(" + second + ")};"

@@ -72,6 +72,9 @@ class Tensor {
     return {data_, cols == 0 ? 0 : size_ / cols, cols, cols, 1};
   }
 
+  TensorView<const T> view() const { return {data_, shape_}; }
+  TensorView<T> view() { return {data_, shape_}; }
+
   friend bool operator==(const Tensor& a, const Tensor& b) {
     return a.shape_ == b.shape_ && std::equal(a.data_, a.data_ + a.size_, b.data_);
   }

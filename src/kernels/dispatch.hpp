@@ -32,6 +32,8 @@ void fill_activations(std::int64_t target, Table<float>& table);
 void fill_activations(std::int64_t target, Table<double>& table);
 void fill_reductions(std::int64_t target, Table<float>& table);
 void fill_reductions(std::int64_t target, Table<double>& table);
+void fill_normalize(std::int64_t target, Table<float>& table);
+void fill_normalize(std::int64_t target, Table<double>& table);
 void fill_linear(std::int64_t target, Table<float>& table);
 void fill_linear(std::int64_t target, Table<double>& table);
 

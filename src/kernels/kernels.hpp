@@ -34,6 +34,17 @@ struct Moments {
   double m2;  ///< sum of squared deviations from the mean
 };
 
+/// y = ((x - mean) - rest) * scale + shift; `rest` is what the rounding of the mean to T left out.
+template <class T>
+struct ChannelMap {
+  const T *mean, *rest, *scale, *shift;
+};
+/// gx = (g - mean_g) * a + ((x - mean) - rest) * b + c.
+template <class T>
+struct ChannelAdjoint {
+  const T *mean, *rest, *a, *mean_g, *b, *c;
+};
+
 /// The kernels of one scalar type for one instruction set.
 template <class T>
 struct Table {
@@ -75,6 +86,21 @@ struct Table {
   /// is n). Shifted sums per tile of 128 rows, tiles merged in double in row order; relative error of the variance
   /// below 1e-5 in float at mean / std = 1e4.
   Moments (*moments)(const T* x, const T* w, Index n);
+
+  // Normalisation of n contiguous values of one channel (any n); parameters point to one value each. In place allowed.
+  void (*normalize_run)(const T* x, Index n, const ChannelMap<T>& map, T* y);
+  void (*adjoint_run)(const T* g, const T* x, Index n, const ChannelAdjoint<T>& adjoint, T* gx);
+  /// sum of g and of g (x - mean), in double, sixteen virtual lanes as the other sums.
+  void (*products_run)(const T* g, const T* x, Index n, double mean, double* sum_g, double* sum_gd);
+  // Normalisation of rows of `cols` contiguous values, one per channel, `stride` apart; parameters are arrays.
+  /// first[c] = sum_i (x(i, c) - shift[c]), second[c] = sum_i (x(i, c) - shift[c])^2, in double, in row order.
+  void (*column_sums)(const T* x, Index stride, Index rows, Index cols, const T* shift, double* first, double* second);
+  void (*column_products)(const T* g, Index g_stride, const T* x, Index x_stride, Index rows, Index cols,
+                          const double* mean, double* sum_g, double* sum_gd);
+  void (*normalize_columns)(const T* x, Index x_stride, Index rows, Index cols, const ChannelMap<T>& map, T* y,
+                            Index y_stride);
+  void (*adjoint_columns)(const T* g, Index g_stride, const T* x, Index x_stride, Index rows, Index cols,
+                          const ChannelAdjoint<T>& adjoint, T* gx, Index gx_stride);
 
   /// y[:, o] = bias[o] + sum_k x[:, k] w[o, k] for o in [begin, end); bias may be null (0); with `accumulate` the sum
   /// starts from y[:, o] instead (bias ignored). One fma chain per output in ascending k. `scratch` holds
