@@ -1,142 +1,161 @@
-#include <pushforward/bijectors/batch_normalization.hpp>
-
-#include <algorithm>
 #include <cmath>
+#include <pushforward/bijectors/batch_normalization.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pushforward {
 
-template <Scalar T>
-BatchNormalization<T>::BatchNormalization(Index dim, Options options)
-    : Bijector<T>("BatchNormalization", dim),
-      log_gamma_({dim}),
-      beta_({dim}),
-      moving_mean_({dim}),
-      moving_variance_({dim}, T(1)),
-      options_(options) {
-  if (!(options.epsilon > 0) || !std::isfinite(options.epsilon))
-    throw DomainError("BatchNormalization: epsilon must be positive and finite, got " +
-                      std::to_string(options.epsilon));
-  if (!(options.momentum >= 0 && options.momentum <= 1))
-    throw DomainError("BatchNormalization: momentum must lie in [0, 1], got " + std::to_string(options.momentum));
+namespace {
+
+BatchNormLayerOptions layer_options(const BatchNormalizationOptions& options) {
+  BatchNormLayerOptions o;
+  o.momentum = options.momentum;
+  o.epsilon = options.epsilon;
+  o.center = options.center;
+  o.scale = options.scale;
+  o.gamma_map = options.gamma_map;
+  if (options.ghost_rows != 0) o.virtual_batch_size = options.ghost_rows;
+  o.virtual_batches = VirtualBatches::contiguous;
+  o.renorm = options.renorm;
+  return o;
 }
 
 template <Scalar T>
-BatchNormalization<T>::BatchNormalization(const Description& d)
-    : BatchNormalization(d.integer("dim", 1, 1 << 20), {.epsilon = d.number("epsilon"),
-                                                        .momentum = d.number("momentum"),
-                                                        .center = d.flag("center"),
-                                                        .scale = d.flag("scale")}) {}
+BatchNormLayer<T> built(std::vector<Index> event_shape, BatchNormLayer<T> layer) {
+  if (!layer.is_built()) {
+    event_shape.insert(event_shape.begin(), -1);
+    layer.build(std::move(event_shape));
+  }
+  return layer;
+}
 
 template <Scalar T>
-typename BatchNormalization<T>::Frozen BatchNormalization<T>::frozen(Pass<T>& pass) const {
-  const BatchStatistics::Moments* captured = pass.captured() ? pass.captured()->find(&moving_mean_) : nullptr;
-  const Index dim = this->dim();
-  const auto row = [&](auto value) {
-    const Var<T> v = pass.tape().shared(1, dim, false);
-    std::fill_n(v.node()->value, (dim + 15) / 16 * 16, T(0));
-    for (Index c = 0; c < dim; ++c) v.node()->value[c] = static_cast<T>(value(c));
-    return v;
+void refuse_what_no_flow_has(const BatchNormLayer<T>& layer) {
+  const BatchNormLayerOptions& o = layer.options();
+  const auto refuse = [](const std::string& text) {
+    throw DomainError("BatchNormalization: `BatchNormalization` Bijector does not support " + text);
   };
-  const auto mean = [&](Index c) {
-    return captured ? captured->mean[static_cast<std::size_t>(c)] : static_cast<double>(moving_mean_[c]);
-  };
-  const auto variance = [&](Index c) {
-    return options_.epsilon +
-           (captured ? captured->variance[static_cast<std::size_t>(c)] : static_cast<double>(moving_variance_[c]));
-  };
-  Frozen f;
-  f.mean = row(mean);
-  if (captured) f.rest = row([&](Index c) { return mean(c) - static_cast<double>(static_cast<T>(mean(c))); });
-  f.deviation = row([&](Index c) { return std::sqrt(variance(c)); });
-  f.log_deviation = 0;
-  for (Index c = 0; c < dim; ++c) f.log_deviation += 0.5 * std::log(variance(c));
-  return f;
+  if (o.renorm)
+    refuse(
+        "renormalization, but `batchnorm_layer.renorm` is `True`; BatchNormalizationOptions::renorm does, with its "
+        "log_det");
+  if (o.virtual_batch_size)
+    refuse("virtual batch sizes, but `batchnorm_layer.virtual_batch_size` is " + std::to_string(*o.virtual_batch_size) +
+           "; BatchNormalizationOptions::ghost_rows does");
+  if (o.adjustment) refuse("a layer with an adjustment");
+}
+
+template <Scalar T>
+void check_fits(const std::vector<Index>& event_shape, const BatchNormLayer<T>& layer) {
+  const std::vector<Index>& shape = layer.input_shape();
+  if (!std::equal(shape.begin() + 1, shape.end(), event_shape.begin(), event_shape.end()))
+    throw ShapeError("BatchNormalization: the layer is built for inputs of another shape than (rows, event...)");
+  Index expected = static_cast<Index>(shape.size() - layer.kept_axes().size());
+  if (expected < 1) throw DomainError("BatchNormalization: axis 0 is the rows and cannot be kept");
+  for (const Index axis : layer.kept_axes())
+    if (axis != expected++)
+      throw DomainError("BatchNormalization: the kept axes must be the trailing ones of the event, got axis " +
+                        std::to_string(axis) + " of " + std::to_string(shape.size() - 1));
+}
+
+}  // namespace
+
+template <Scalar T>
+BatchNormalization<T>::BatchNormalization(Any, std::vector<Index> event_shape, BatchNormLayer<T> layer)
+    : Bijector<T>("BatchNormalization", event_shape), layer_(built(std::move(event_shape), std::move(layer))) {
+  check_fits(this->event_shape(), layer_);
+}
+
+template <Scalar T>
+BatchNormalization<T>::BatchNormalization(Index dim, Options options)
+    : BatchNormalization(Any(), {dim}, BatchNormLayer<T>(layer_options(options))) {}
+
+template <Scalar T>
+BatchNormalization<T>::BatchNormalization(std::vector<Index> event_shape, BatchNormLayer<T> layer)
+    : BatchNormalization(Any(), std::move(event_shape), std::move(layer)) {
+  refuse_what_no_flow_has(layer_);
+}
+
+namespace {
+
+std::vector<Index> event_shape_of(const std::vector<Index>& input_shape) {
+  if (input_shape.size() < 2) throw IoError("BatchNormalization: the input shape needs rows and an event");
+  return {input_shape.begin() + 1, input_shape.end()};
+}
+
+}  // namespace
+
+template <Scalar T>
+BatchNormalization<T>::BatchNormalization(const Description& d)
+    : BatchNormalization([&] {
+        BatchNormLayer<T> layer(d);
+        std::vector<Index> shape = event_shape_of(layer.input_shape());
+        return BatchNormalization(Any(), std::move(shape), std::move(layer));
+      }()) {}
+
+template <Scalar T>
+void BatchNormalization<T>::set_batchnorm(BatchNormLayer<T> layer) {
+  layer = built(this->event_shape(), std::move(layer));
+  refuse_what_no_flow_has(layer);
+  check_fits(this->event_shape(), layer);
+  layer_ = std::move(layer);
 }
 
 template <Scalar T>
 Mapped<T> BatchNormalization<T>::do_forward(Pass<T>& pass, Var<T> x) const {
-  const Frozen f = frozen(pass);
-  const Var<T> log_gamma = this->log_gamma(pass), beta = this->beta(pass);
-  const Var<T> centred = beta ? x - beta : x;
-  const Var<T> deviation = centred * (log_gamma ? f.deviation * exp(-log_gamma) : f.deviation);
-  const Column<T> log_det = constant_column(pass.tape(), f.log_deviation);
-  return {(f.rest ? deviation + f.rest : deviation) + f.mean, log_gamma ? log_det - row_sum(log_gamma) : log_det};
+  const auto result = layer_.denormalize(pass, x);
+  return {result.value, result.log_det};
 }
 
 template <Scalar T>
 Mapped<T> BatchNormalization<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
-  const bool captured = pass.captured() && pass.captured()->find(&moving_mean_);
-  if (!captured && pass.statistics() == Statistics::minibatch) return normalize_batch(pass, y);
-  const Frozen f = frozen(pass);
-  const Var<T> log_gamma = this->log_gamma(pass), beta = this->beta(pass);
-  const Var<T> deviation = f.rest ? (y - f.mean) - f.rest : y - f.mean;
-  const Var<T> x = log_gamma ? deviation * (exp(log_gamma) / f.deviation) : deviation / f.deviation;
-  const Column<T> log_det = constant_column(pass.tape(), -f.log_deviation);
-  return {beta ? x + beta : x, log_gamma ? log_det + row_sum(log_gamma) : log_det};
+  const auto result = layer_.normalize(pass, y);
+  return {result.value, result.log_det};
 }
 
 template <Scalar T>
-Mapped<T> BatchNormalization<T>::normalize_batch(Pass<T>& pass, Var<T> y) const {
-  const NormalizedBatch<T> batch = batch_normalize(y, log_gamma(pass), beta(pass), options_.epsilon);
-  const std::size_t size = static_cast<std::size_t>(this->dim());
-  pass.capture(moving_mean_, {batch.mean, size}, {batch.variance, size});
-  const auto propose = [&](const Tensor<T>& moving, const double* value) {
-    std::vector<double> next(size);
-    for (std::size_t c = 0; c < size; ++c)
-      next[c] = options_.momentum * static_cast<double>(moving[static_cast<Index>(c)]) +
-                (1 - options_.momentum) * value[c];
-    pass.propose(moving, next);
-  };
-  if (pass.rows() > 0) {
-    propose(moving_mean_, batch.mean);
-    propose(moving_variance_, batch.variance);
+Var<T> BatchNormalization<T>::do_log_derivative(bool forward, Pass<T>& pass, Var<T>) const {
+  const std::vector<double> gamma = layer_.gamma();
+  const Var<T> row = pass.tape().shared(1, this->dim(), false);
+  for (Index c = 0; c < this->dim(); ++c) {
+    const Index channel = c % layer_.channels();
+    const double inverse = std::log(std::abs(gamma[static_cast<std::size_t>(channel)])) -
+                           0.5 * std::log(static_cast<double>(moving_variance()[channel]) + layer_.epsilon());
+    row.node()->value[c] = static_cast<T>(forward ? -inverse : inverse);
   }
-  return {batch.value, batch.log_det};
+  return row;
+}
+
+template <Scalar T>
+Standardize<T> BatchNormalization<T>::frozen() const {
+  std::vector<double> shift, scale;
+  const std::vector<double> gamma = layer_.gamma(), beta = layer_.beta();
+  for (Index c = 0; c < this->dim(); ++c) {
+    const Index channel = c % layer_.channels();
+    const std::size_t k = static_cast<std::size_t>(channel);
+    if (!(gamma[k] > 0))
+      throw DomainError("BatchNormalization::frozen: gamma must be positive, got " + std::to_string(gamma[k]) +
+                        " in channel " + std::to_string(channel));
+    scale.push_back(std::sqrt(static_cast<double>(moving_variance()[channel]) + layer_.epsilon()) / gamma[k]);
+    shift.push_back(static_cast<double>(moving_mean()[channel]) - beta[k] * scale.back());
+  }
+  return Standardize<T>(shift, scale);
 }
 
 template <Scalar T>
 Tensor<T> BatchNormalization<T>::gamma() const {
-  Tensor<T> result({this->dim()});
-  for (Index c = 0; c < this->dim(); ++c) result[c] = std::exp(log_gamma_[c]);
+  const std::vector<double> gamma = layer_.gamma();
+  Tensor<T> result({layer_.channels()});
+  std::transform(gamma.begin(), gamma.end(), result.data(), [](double g) { return static_cast<T>(g); });
   return result;
 }
 
 template <Scalar T>
-void BatchNormalization<T>::set_population(VectorView<const double> mean, VectorView<const double> variance) {
-  if (mean.size() != this->dim() || variance.size() != this->dim())
-    throw ShapeError("BatchNormalization::set_population: expected " + std::to_string(this->dim()) +
-                     " means and variances, got " + std::to_string(mean.size()) + " and " +
-                     std::to_string(variance.size()));
-  for (Index c = 0; c < this->dim(); ++c)
-    if (!std::isfinite(mean[c]) || !std::isfinite(variance[c]) || variance[c] < 0)
-      throw DomainError("BatchNormalization::set_population: expected a finite mean and a finite variance >= 0, got " +
-                        std::to_string(mean[c]) + " and " + std::to_string(variance[c]) + " in column " +
-                        std::to_string(c));
-  for (Index c = 0; c < this->dim(); ++c) {
-    moving_mean_[c] = static_cast<T>(mean[c]);
-    moving_variance_[c] = static_cast<T>(variance[c]);
-  }
-}
-
-template <Scalar T>
-void BatchNormalization<T>::do_visit(Visitor<T>& v) const {
-  if (options_.scale) v.parameter("log_gamma", log_gamma_, {.decay = false});
-  if (options_.center) v.parameter("beta", beta_, {.decay = false});
-  v.state("moving_mean", moving_mean_);
-  v.state("moving_variance", moving_variance_);
-}
-
-template <Scalar T>
 Description BatchNormalization<T>::do_describe() const {
-  return {.type = "batch_normalization",
-          .constants = {{"dim", this->dim()},
-                        {"epsilon", options_.epsilon},
-                        {"momentum", options_.momentum},
-                        {"center", options_.center},
-                        {"scale", options_.scale}},
-          .children = {}};
+  Description d{.type = "batch_normalization", .constants = {}, .children = {}};
+  layer_.describe_into(d);
+  return d;
 }
 
 template class BatchNormalization<float>;

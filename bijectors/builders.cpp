@@ -27,6 +27,9 @@ std::uint64_t part_seed(const FlowOptions& options, Index layer) {
 
 template <Scalar T>
 Poly<Bijector<T>> autoregressive(Index dim, const FlowOptions& options, Index layer) {
+  if (options.conditioner_batch_norm)
+    throw NotImplemented(
+        "autoregressive flows: batch norm inside a MADE is not there; conditioner_batch_norm is for coupling flows");
   Made<T> net(dim, 2,
               {.hidden = options.hidden,
                .blocks = options.blocks,
@@ -47,12 +50,14 @@ Poly<Network<T>> conditioner(Index inputs, Index outputs, const FlowOptions& opt
                                .activation = options.activation,
                                .dropout = options.dropout,
                                .context_dim = options.context_dim,
+                               .batch_norm = options.conditioner_batch_norm,
                                .seed = part_seed(options, layer)});
   return Mlp<T>(inputs, outputs,
                 {.hidden = std::vector<Index>(static_cast<std::size_t>(options.blocks) + 1, options.hidden),
                  .activation = options.activation,
                  .dropout = options.dropout,
                  .context_dim = options.context_dim,
+                 .batch_norm = options.conditioner_batch_norm,
                  .seed = part_seed(options, layer)});
 }
 
@@ -81,7 +86,7 @@ TransformedDistribution<T> assemble(const char* name, Index dim, const FlowOptio
     if (options.act_norm) parts.push_back(ActNorm<T>(dim));
     parts.push_back(make_layer(i));
     if (i + 1 == options.layers) break;
-    if (options.batch_norm) parts.push_back(BatchNormalization<T>(dim));
+    if (options.batch_norm) parts.push_back(BatchNormalization<T>(dim, options.batch_norm_options));
     switch (options.mixing) {
       case Mixing::none:
         break;

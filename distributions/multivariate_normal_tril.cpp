@@ -106,13 +106,11 @@ MultivariateNormalTriL<T> MultivariateNormalTriL<T>::fit(MatrixView<const T> dat
     covariance.template selfadjointView<Eigen::Lower>().rankUpdate(row, weight(i) / total);
   }
   for (Index c = 0; c < dim; ++c) {
-    const double first = static_cast<double>(data(0, c));
-    // A constant column may keep a variance of rounding errors.
-    const double level = std::numeric_limits<double>::epsilon() * (std::abs(mean[c]) + std::abs(first));
-    if (ridge == 0 && !(covariance(c, c) > level * level))
+    // Deviations from the first row are exact zeros in a constant column.
+    if (ridge == 0 && !(covariance(c, c) > 0))
       throw DomainError(where + ": the covariance is not positive definite: column " + std::to_string(c) +
                         " is constant; drop it or pass a ridge");
-    mean[c] += first;
+    mean[c] += static_cast<double>(data(0, c));
     covariance(c, c) += ridge;
   }
 

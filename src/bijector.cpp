@@ -1,6 +1,5 @@
-#include <pushforward/bijector.hpp>
-
 #include <numeric>
+#include <pushforward/bijector.hpp>
 
 #include "evaluate.hpp"
 
@@ -74,11 +73,11 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
   check_columns(this->name(), call, in, dim_);
   check_context(this->name(), call, context, in.rows(), context_dim_);
   if (out.rows() != in.rows() || out.cols() != dim_)
-    throw ShapeError(this->name() + "::" + call + ": expected an output of shape " + shape_text(in.rows(), dim_) + ", got " +
-                     shape_text(out.rows(), out.cols()));
+    throw ShapeError(this->name() + "::" + call + ": expected an output of shape " + shape_text(in.rows(), dim_) +
+                     ", got " + shape_text(out.rows(), out.cols()));
   if (log_det.size() != in.rows())
-    throw ShapeError(this->name() + "::" + call + ": expected " + std::to_string(in.rows()) + " places for log_det, got " +
-                     std::to_string(log_det.size()));
+    throw ShapeError(this->name() + "::" + call + ": expected " + std::to_string(in.rows()) +
+                     " places for log_det, got " + std::to_string(log_det.size()));
 
   // Statistics go by path outside and by address inside.
   CapturedStatistics<T> captured, capture;
@@ -87,7 +86,8 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
   if (statistics.captured)
     for (const auto& [path, moments] : statistics.captured->layers) {
       const auto slot = std::find_if(slots.begin(), slots.end(), [&](const auto& s) { return s.path == path; });
-      if (slot == slots.end()) throw ShapeError(this->name() + "::" + call + ": captured statistics name '" + path + "', which is not here");
+      if (slot == slots.end())
+        throw ShapeError(this->name() + "::" + call + ": captured statistics name '" + path + "', which is not here");
       if (static_cast<Index>(moments.mean.size()) != slot->tensor->size() ||
           moments.variance.size() != moments.mean.size())
         throw ShapeError(this->name() + "::" + call + ": captured statistics of '" + path + "' have the wrong size");
@@ -95,46 +95,48 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
     }
 
   // Minibatch statistics couple all rows, so they make one tile.
-  const bool whole = statistics.use == Statistics::minibatch;
+  const bool whole = statistics.use != Statistics::running;
   std::atomic<Index> first_outside{in.rows()};
   for_each_tile<T>(in.rows(), whole ? Run() : run, whole ? in.rows() : tile_rows,
                    [&](typename Tape<T>::Memory memory, Index begin, Index count) {
-    Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
-    typename Pass<T>::Settings settings;
-    settings.statistics = statistics.use;
-    settings.captured = statistics.captured ? &captured : nullptr;
-    settings.capture = statistics.capture ? &capture : nullptr;
-    settings.first_row = begin;
-    const bool repeat = context.rows() == 1;
-    if (context_dim_ > 0)
-      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), false, repeat);
-    Pass<T> pass(tape, settings);
-    const Var<T> x = load(tape, in.middle_rows(begin, count), false);
-    mark_non_finite(tape, x, pass.outside());
-    if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
-    if (whole)
-      for (Index i = 0; i < count; ++i)
-        if (pass.outside()[i])
-          throw DomainError(this->name() + "::" + call + ": row " + std::to_string(i) + " is not finite, so the batch has no statistics");
-    const Mapped<T> mapped = forward ? this->forward(pass, x) : this->inverse(pass, x);
-    store(tape, mapped.value, out.middle_rows(begin, count));
-    for (Index i = 0; i < count; ++i) {
-      const std::uint8_t mark = pass.outside()[i];
-      double value = mapped.log_det.is_zero() ? 0.0 : mapped.log_det.values()[i];
-      if (mark & row_nan) {
-        value = std::numeric_limits<double>::quiet_NaN();
-        for (Index c = 0; c < dim_; ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
-      } else if (mark & row_outside) {
-        Index seen = first_outside.load();
-        while (begin + i < seen && !first_outside.compare_exchange_weak(seen, begin + i)) {
-        }
-      }
-      log_det[begin + i] = value;
-    }
-  });
+                     Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
+                     typename Pass<T>::Settings settings;
+                     settings.statistics = statistics.use;
+                     settings.captured = statistics.captured ? &captured : nullptr;
+                     settings.capture = statistics.capture ? &capture : nullptr;
+                     settings.first_row = begin;
+                     const bool repeat = context.rows() == 1;
+                     if (context_dim_ > 0)
+                       settings.context =
+                           load(tape, repeat ? context : context.middle_rows(begin, count), false, repeat);
+                     Pass<T> pass(tape, settings);
+                     const Var<T> x = load(tape, in.middle_rows(begin, count), false);
+                     mark_non_finite(tape, x, pass.outside());
+                     if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
+                     if (whole)
+                       for (Index i = 0; i < count; ++i)
+                         if (pass.outside()[i])
+                           throw DomainError(this->name() + "::" + call + ": row " + std::to_string(i) +
+                                             " is not finite, so the batch has no statistics");
+                     const Mapped<T> mapped = forward ? this->forward(pass, x) : this->inverse(pass, x);
+                     store(tape, mapped.value, out.middle_rows(begin, count));
+                     for (Index i = 0; i < count; ++i) {
+                       const std::uint8_t mark = pass.outside()[i];
+                       double value = mapped.log_det.is_zero() ? 0.0 : mapped.log_det.values()[i];
+                       if (mark & row_nan) {
+                         value = std::numeric_limits<double>::quiet_NaN();
+                         for (Index c = 0; c < dim_; ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
+                       } else if (mark & row_outside) {
+                         Index seen = first_outside.load();
+                         while (begin + i < seen && !first_outside.compare_exchange_weak(seen, begin + i)) {
+                         }
+                       }
+                       log_det[begin + i] = value;
+                     }
+                   });
   if (first_outside < in.rows())
-    throw DomainError(this->name() + "::" + call + ": row " + std::to_string(first_outside.load()) + " lies outside the " +
-                      (forward ? "domain" : "codomain") + " of the map");
+    throw DomainError(this->name() + "::" + call + ": row " + std::to_string(first_outside.load()) +
+                      " lies outside the " + (forward ? "domain" : "codomain") + " of the map");
   if (statistics.capture)
     for (const auto& [tensor, moments] : capture.layers)
       for (const ConstSlot<T>& slot : slots)
@@ -144,8 +146,7 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
 template <Scalar T>
 void Bijector<T>::log_det_into(bool forward, MatrixView<const T> in, int event_ndims,
                                VectorView<double> log_det) const {
-  const std::string where =
-      this->name() + (forward ? "::forward_log_det_jacobian" : "::inverse_log_det_jacobian");
+  const std::string where = this->name() + (forward ? "::forward_log_det_jacobian" : "::inverse_log_det_jacobian");
   if (event_ndims != static_cast<int>(event_shape_.size()))
     throw ShapeError(where + ": a matrix holds one event per row, so event_ndims must be " +
                      std::to_string(event_shape_.size()) + ", got " + std::to_string(event_ndims) +
@@ -185,7 +186,11 @@ void Bijector<T>::log_det_into(bool forward, const TensorView<const T>& in, int 
       position[axis] = 0;
     }
   }
-  if (event_ndims == 0) {
+  if (event_ndims < static_cast<int>(event_shape_.size())) {
+    Index elements = 1;  // of one result
+    for (std::size_t axis = in.shape().size() - static_cast<std::size_t>(event_ndims); axis < in.shape().size(); ++axis)
+      elements *= in.shape()[axis];
+    for (Index e = 0; e < log_det.size(); ++e) log_det[e] = 0;
     for_each_tile<T>(rows, {}, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
       Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
       Pass<T> pass(tape, {});
@@ -193,10 +198,10 @@ void Bijector<T>::log_det_into(bool forward, const TensorView<const T>& in, int 
       const Var<T> log_derivative = do_log_derivative(forward, pass, x);
       for (Index i = 0; i < count; ++i)
         for (Index c = 0; c < dim_; ++c)
-          log_det[(begin + i) * dim_ + c] =
-              !log_derivative             ? 0.0
-              : log_derivative.is_shared() ? static_cast<double>(log_derivative.values()[c])
-                                           : static_cast<double>(tape.value(log_derivative, c)[i]);
+          log_det[((begin + i) * dim_ + c) / elements] += !log_derivative ? 0.0
+                                                          : log_derivative.is_shared()
+                                                              ? static_cast<double>(log_derivative.values()[c])
+                                                              : static_cast<double>(tape.value(log_derivative, c)[i]);
     });
     return;
   }

@@ -190,103 +190,12 @@ Var<T> triangular_solve(Var<T> y, Var<T> m, Var<T> diagonal, bool lower) {
   return x;
 }
 
-// ------------------------------------------------------------------------------------------- batch normalisation
-
-template <Scalar T>
-NormalizedBatch<T> batch_normalize(Var<T> y, Var<T> log_gamma, Var<T> beta, double epsilon) {
-  Tape<T>& tape = y.tape();
-  const Index dim = y.cols(), rows = tape.rows(), n = tape.padded_rows();
-  if (log_gamma && shared_size(log_gamma) != dim) shape_error("batch_normalize", shared_size(log_gamma), dim);
-  if (beta && shared_size(beta) != dim) shape_error("batch_normalize", shared_size(beta), dim);
-
-  double* mean = tape.template common<double>(dim);
-  double* variance = tape.template common<double>(dim);
-  tape.barrier();
-  tape.for_owned_outputs(0, dim, dim, [&](Index begin, Index end) {
-    for (Index c = begin; c < end; ++c) {
-      const kernels::Moments moments = kernel<T>().moments(full_column(y, c), nullptr, rows);
-      mean[c] = moments.mean;
-      variance[c] = rows > 0 ? moments.m2 / static_cast<double>(rows) : 0.0;
-    }
-  });
-  tape.barrier();
-
-  const bool wants_gamma = log_gamma && log_gamma.wants_gradient();
-  const bool wants_beta = beta && beta.wants_gradient();
-  const bool wanted = y.wants_gradient() || wants_gamma || wants_beta;
-  const Var<T> x = tape.matrix(dim, wanted);
-  const Column<T> log_det = tape.column(y.wants_gradient() || wants_gamma);
-  // scale = gamma / sqrt(variance + epsilon); the mean is subtracted before scaling, or float would lose it.
-  double* scale = tape.template scratch<double>(dim);
-  double sum_log = 0;
-  for (Index c = 0; c < dim; ++c) {
-    const double lg = log_gamma ? static_cast<double>(log_gamma.node()->value[c]) : 0.0;
-    sum_log += lg - 0.5 * std::log(variance[c] + epsilon);
-    scale[c] = std::exp(lg) / std::sqrt(variance[c] + epsilon);
-    const T* in = tape.value(y, c);
-    T* out = tape.value(x, c);
-    const T m = static_cast<T>(mean[c]), s = static_cast<T>(scale[c]);
-    const T rest = static_cast<T>(mean[c] - static_cast<double>(m));  // what rounding the mean to T left out
-    const T b = beta ? beta.node()->value[c] : T(0);
-    for (Index i = 0; i < n; ++i) out[i] = ((in[i] - m) - rest) * s + b;
-  }
-  std::fill_n(tape.value(log_det), n, sum_log);
-  if (!wanted) return {x, log_det, mean, variance};
-
-  // Per column: sum of G, sum of G (y - mean); and a = sum of the log-det's adjoint: sums over all threads' rows.
-  double* sum_g = tape.template common<double>(dim);
-  double* sum_gd = tape.template common<double>(dim);
-  tape.on_backward([=] {
-    Tape<T>& tape = y.tape();
-    if (!Tape<T>::has_gradient(x) && !Tape<T>::has_gradient(log_det)) return;
-    for (Index c = 0; c < dim; ++c) tape.gradient(x, c);  // sets rows to zero where nothing arrived
-    if (log_det.node()->wanted) tape.gradient(log_det);
-    tape.barrier();
-    tape.for_owned_outputs(0, dim, dim, [&](Index begin, Index end) {
-      for (Index c = begin; c < end; ++c) {
-        const T *g = full_gradient(x, c), *v = full_column(y, c);
-        const double m = mean[c];
-        double lanes_g[16] = {}, lanes_gd[16] = {};
-        for (Index i = 0; i < rows; ++i) {
-          lanes_g[i % 16] += static_cast<double>(g[i]);
-          lanes_gd[i % 16] += static_cast<double>(g[i]) * (static_cast<double>(v[i]) - m);
-        }
-        sum_g[c] = sum_gd[c] = 0;
-        for (int lane = 0; lane < 16; ++lane) {
-          sum_g[c] += lanes_g[lane];
-          sum_gd[c] += lanes_gd[lane];
-        }
-      }
-    });
-    tape.barrier();
-    const double a = log_det.node()->wanted ? kernel<double>().sum(log_det.node()->gradient, rows) : 0.0;
-    const double count = static_cast<double>(rows);
-    for (Index c = 0; c < dim; ++c) {
-      const double v = variance[c] + epsilon;
-      if (tape.rank() == 0) {
-        if (wants_gamma) log_gamma.node()->gradient[c] += static_cast<T>(sum_gd[c] * scale[c] + a);
-        if (wants_beta) beta.node()->gradient[c] += static_cast<T>(sum_g[c]);
-      }
-      if (!y.wants_gradient()) continue;
-      const double mean_g = sum_g[c] / count;
-      const double slope = -(scale[c] * sum_gd[c] + a) / (count * v);
-      const T *g = tape.gradient(x, c), *in = tape.value(y, c);
-      T* out = tape.gradient(y, c);
-      const T m = static_cast<T>(mean[c]), s = static_cast<T>(scale[c]), k = static_cast<T>(slope);
-      const T rest = static_cast<T>(mean[c] - static_cast<double>(m)), mg = static_cast<T>(mean_g);
-      for (Index i = 0; i < n; ++i) out[i] += s * (g[i] - mg) + k * ((in[i] - m) - rest);
-    }
-  });
-  return {x, log_det, mean, variance};
-}
-
 #define PUSHFORWARD_INSTANTIATE(T)                                                                  \
   template Var<T> linear(Var<T>, Var<T>, Var<T>);                                                   \
   template Var<T> linear(Var<T>, Var<T>, Var<T>, const LinearLayout&);                              \
   template void linear_into(Var<T>, Var<T>, Var<T>, Var<T>, const LinearLayout&, Index);            \
   template Var<T> triangular_multiply(Var<T>, Var<T>, Var<T>, bool);                                \
-  template Var<T> triangular_solve(Var<T>, Var<T>, Var<T>, bool);                                   \
-  template NormalizedBatch<T> batch_normalize(Var<T>, Var<T>, Var<T>, double);
+  template Var<T> triangular_solve(Var<T>, Var<T>, Var<T>, bool);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)
 #undef PUSHFORWARD_INSTANTIATE

@@ -71,15 +71,25 @@ void assign(Var<T> y, Var<T> x) {
 template <Scalar T>
 Var<T> gather_columns(Var<T> x, std::span<const std::int64_t> index) {
   Tape<T>& tape = x.tape();
+  const Index available = x.is_shared() ? shared_size(x) : x.cols();
   for (const std::int64_t i : index)
-    if (i < 0 || i >= x.cols()) shape_error("gather_columns", static_cast<Index>(i) + 1, x.cols());
+    if (i < 0 || i >= available) shape_error("gather_columns", static_cast<Index>(i) + 1, available);
+  // The caller's span need not live until backward.
+  auto* kept = tape.template scratch<std::int64_t>(static_cast<Index>(index.size()));
+  std::copy(index.begin(), index.end(), kept);
+  if (x.is_shared()) {
+    const Var<T> y = tape.shared(1, static_cast<Index>(index.size()), x.wants_gradient());
+    std::fill_n(y.node()->value, whole_blocks(y.cols()), T(0));
+    for (Index c = 0; c < y.cols(); ++c) y.node()->value[c] = x.node()->value[kept[c]];
+    record(y, [x, y, kept] {
+      for (Index c = 0; c < y.cols(); ++c) x.node()->gradient[kept[c]] += y.node()->gradient[c];
+    });
+    return y;
+  }
   const Var<T> y = tape.matrix(static_cast<Index>(index.size()), x.wants_gradient());
   for (Index c = 0; c < y.cols(); ++c)
     std::copy_n(tape.value(x, index[static_cast<std::size_t>(c)]), tape.padded_rows(), tape.value(y, c));
   if (y.wants_gradient()) {
-    // The caller's span need not live until backward.
-    auto* kept = tape.template scratch<std::int64_t>(y.cols());
-    std::copy(index.begin(), index.end(), kept);
     record(y, [x, y, kept] {
       Tape<T>& tape = y.tape();
       for (Index c = 0; c < y.cols(); ++c)

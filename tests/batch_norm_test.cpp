@@ -184,9 +184,9 @@ double weighted(bool training, const Case& c, const Problem& p, const std::vecto
 TEST_CASE("Gradients of training and inference with weights on everything at once", "[batch_norm]") {
   for (const bool training : {true, false})
     for (const Case& c : cases()) {
-      if (bn::count_along(c.shape, bn::other_axes({}, static_cast<Index>(c.shape.size()))) > 250) continue;
       INFO(text(c) << (training ? ", training" : ", inference"));
       Problem p(c);
+      const Index every = 1 + p.size / 250;  // differences of so many values
       const std::vector<double> dy = numbers(p.size, 6), wm = numbers(p.channels, 7), wv = numbers(p.channels, 8),
                                 wi = numbers(p.channels, 9);
       const double a = 0.7, epsilon = 0.1;
@@ -211,8 +211,10 @@ TEST_CASE("Gradients of training and inference with weights on everything at onc
       const auto check = [&](double value, double expected) {
         CHECK(value == Approx(expected).epsilon(1e-6).margin(1e-6));
       };
-      for_each(dx.view, c.kept, [&](std::size_t i, std::size_t, double v) { check(v, difference(p.x[i])); });
-      for (std::size_t k = 0; k < p.gamma.size(); ++k) {
+      for_each(dx.view, c.kept, [&](std::size_t i, std::size_t, double v) {
+        if (static_cast<Index>(i) % every == 0) check(v, difference(p.x[i]));
+      });
+      for (std::size_t k = 0; k < std::min<std::size_t>(p.gamma.size(), 50); ++k) {
         check(got.gamma[k], difference(p.gamma[k]));
         check(got.beta[k], difference(p.beta[k]));
         if (training) continue;

@@ -4,12 +4,9 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
-#include <numbers>
-#include <string>
-#include <vector>
-
+#include <map>
 #include <nlohmann/json.hpp>
-
+#include <numbers>
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/chain.hpp>
@@ -24,8 +21,13 @@
 #include <pushforward/bijectors/sigmoid.hpp>
 #include <pushforward/bijectors/softplus.hpp>
 #include <pushforward/bijectors/tanh.hpp>
+#include <pushforward/distributions/normal.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/execution.hpp>
+#include <pushforward/transformed_distribution.hpp>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "catch.hpp"
 #include "evaluate.hpp"
@@ -127,10 +129,8 @@ Recorded<T> record(const Bijector<T>& bijector, bool forward, const Matrix<T>& i
     Tape<T> tape(Tape<T>::Mode::record, {execution.common(), execution.local(thread)}, rows, begin, end,
                  &execution.group(), thread);
     tape.set_gradients(&gradients);
-    Pass<T> pass(tape, {.statistics = statistics,
-                        .captured = captured,
-                        .proposals = &r.proposals,
-                        .capture = &r.captured});
+    Pass<T> pass(tape,
+                 {.statistics = statistics, .captured = captured, .proposals = &r.proposals, .capture = &r.captured});
     const Var<T> x = detail::load<T>(tape, in, true);
     const Mapped<T> m = forward ? bijector.forward(pass, x) : bijector.inverse(pass, x);
     const Column<T> loss = row_sum(m.value * detail::load<T>(tape, upstream, false)) +
@@ -179,8 +179,7 @@ void check_gradients(Bijector<double>& bijector, bool forward, const Matrix<doub
       const double down = loss(in);
       (*slot.tensor)[i] = kept;
       INFO(slot.path << " " << i);
-      CHECK(r.parameters[p][static_cast<std::size_t>(i)] ==
-            Approx((up - down) / (2 * h)).epsilon(1e-6).margin(1e-7));
+      CHECK(r.parameters[p][static_cast<std::size_t>(i)] == Approx((up - down) / (2 * h)).epsilon(1e-6).margin(1e-7));
     }
     ++p;
   }
@@ -350,8 +349,8 @@ TEMPLATE_TEST_CASE("sigmoid stays strictly inside its bounds", "", float, double
     const Sigmoid<T> sigmoid(1, low, high);
     const auto [l, h] = sigmoid.codomain()[0];
     constexpr double slack = static_cast<double>(std::numeric_limits<T>::epsilon());  // three logs may cancel
-    for (const T x : {T(0), T(1e-3), T(-2), T(2), T(-17), T(17), T(-40), T(40), T(-1e4), T(1e4),
-                      std::numeric_limits<T>::max()}) {
+    for (const T x :
+         {T(0), T(1e-3), T(-2), T(2), T(-17), T(17), T(-40), T(40), T(-1e4), T(1e4), std::numeric_limits<T>::max()}) {
       INFO("low " << low << " high " << high << " x " << x);
       const auto forward = sigmoid.forward(one(x));
       const T y = forward.value(0, 0);
@@ -621,7 +620,8 @@ TEST_CASE("ActNorm gradients, threads and edges") {
   CHECK(fresh.inverse(Matrix<double>(y.topRows(1)), Statistics::minibatch).value == Matrix<double>::Zero(1, 3));
   CHECK(fresh.inverse(Matrix<double>(0, 3), Statistics::minibatch).value.rows() == 0);
   CHECK(record<double>(fresh, false, Matrix<double>(0, 3), Matrix<double>(0, 3), Matrix<double>(0, 1),
-                       Statistics::minibatch).proposals.values.empty());
+                       Statistics::minibatch)
+            .proposals.values.empty());
   // A spread beyond the bound.
   const auto wide = fresh.inverse(Matrix<double>(y * 1e9), Statistics::minibatch);
   CHECK(wide.log_det[0] == Approx(-3 * 9.9));
@@ -667,8 +667,8 @@ TEST_CASE("batch normalisation agrees with TensorFlow Probability") {
     const auto& w = o["weights"];
     const Matrix<double> y = matrix(o["y"]), x = matrix(o["x"]), up = matrix(o["upstream_x"]);
     const Index rows = y.rows(), dim = y.cols();
-    BatchNormalization<double> bn(
-        dim, {.epsilon = o["settings"]["epsilon"], .momentum = o["settings"]["momentum_of_old"]});
+    BatchNormalization<double> bn(dim,
+                                  {.epsilon = o["settings"]["epsilon"], .momentum = o["settings"]["momentum_of_old"]});
     const std::vector<double> gamma = numbers(w["gamma"]);
     set<double>(bn, "log_gamma", mapped(gamma, [](double g) { return std::log(g); }));
     set<double>(bn, "beta", numbers(w["beta"]));
@@ -712,7 +712,7 @@ TEST_CASE("batch normalisation agrees with TensorFlow Probability") {
 TEST_CASE("batch normalisation with running statistics agrees with nflows 0.14") {
   const auto o = oracle("nflows_batch_norm_running");
   BatchNormalization<double> bn(4);
-  CHECK(bn.options().epsilon == 1e-5);
+  CHECK(bn.batchnorm().options().epsilon == 1e-5);
   set<double>(bn, "log_gamma", mapped(numbers(o["outputs"]["gamma"]), [](double g) { return std::log(g); }));
   set<double>(bn, "beta", numbers(o["weights"]["bias"]));
   bn.set_population(numbers(o["weights"]["running_mean"]), numbers(o["weights"]["running_var"]));
@@ -846,7 +846,7 @@ TEST_CASE("batch normalisation of one row, of none, and of a constant column") {
   double sum = 0;
   for (Index c = 0; c < 3; ++c) {
     CHECK(batch.value(0, c) == bn.beta()[c]);
-    sum += bn.log_gamma()[c] - 0.5 * std::log(1e-5);
+    sum += bn.batchnorm().variable("log_gamma")[c] - 0.5 * std::log(1e-5);
   }
   CHECK(batch.log_det[0] == Approx(sum));
   check_close(bn.forward(batch.value, batch.statistics).value, y, 1e-15);
@@ -908,4 +908,214 @@ TEST_CASE("batch normalisation in a chain, and its errors") {
   CHECK_THROWS_AS(BatchNormalization<double>(2, {.momentum = 1.5}), DomainError);
   CHECK_THROWS_AS(BatchNormalization<double>(0), ShapeError);
   CHECK_THROWS_AS(bn.inverse(Matrix<double>(2, 3), Statistics::minibatch), ShapeError);
+}
+
+// ------------------------------------------------------------------------- batch normalisation of events, as TFP has
+// it
+
+namespace {
+
+template <Scalar T>
+void run_tfp(const nlohmann::json& c) {
+  const std::vector<Index> shape = c.at("shape").get<std::vector<Index>>();
+  const Index rows = shape[0];
+  const std::vector<Index> event(shape.begin() + 1, shape.end());
+  BatchNormLayerOptions options;
+  const auto& o = c.at("options");
+  if (o.contains("axis")) options.axis = o.at("axis").get<std::vector<Index>>();
+  options.momentum = o.value("momentum", options.momentum);
+  options.epsilon = o.value("epsilon", options.epsilon);
+  options.center = o.value("center", true);
+  BatchNormLayer<T> layer(options);
+  std::vector<Index> built = event;
+  built.insert(built.begin(), -1);
+  layer.build(built);
+  for (const auto& [name, value] : c.at("state").items()) {
+    const std::vector<double> values = numbers(value);
+    Tensor<T>& variable = layer.variable(name);
+    REQUIRE(static_cast<Index>(values.size()) == variable.size());
+    std::transform(values.begin(), values.end(), variable.data(), [](double v) { return static_cast<T>(v); });
+  }
+  BatchNormalization<T> bn(event, layer);
+  const Index dim = bn.dim();
+  CHECK(bn.forward_min_event_ndims() == static_cast<int>(options.axis.size()));
+  const auto rows_of = [&](const nlohmann::json& flat) {
+    const std::vector<double> values = numbers(flat);
+    Matrix<T> m(rows, dim);
+    for (Index i = 0; i < rows; ++i)
+      for (Index k = 0; k < dim; ++k) m(i, k) = static_cast<T>(values[static_cast<std::size_t>(i * dim + k)]);
+    return m;
+  };
+  const auto near = [&](const Matrix<T>& got, const Matrix<T>& expected) {
+    const double scale = 1 + static_cast<double>(expected.cwiseAbs().maxCoeff());
+    CHECK(static_cast<double>((got - expected).cwiseAbs().maxCoeff()) <= (sizeof(T) == 4 ? 1e-5 : 1e-10) * scale);
+  };
+  const auto near_values = [&](const std::vector<T>& got, const nlohmann::json& expected) {
+    const std::vector<double> values = numbers(expected);
+    REQUIRE(got.size() == values.size());
+    for (std::size_t i = 0; i < got.size(); ++i)
+      CHECK(static_cast<double>(got[i]) ==
+            Approx(values[i]).epsilon(sizeof(T) == 4 ? 2e-5 : 1e-10).margin(sizeof(T) == 4 ? 3e-5 : 1e-10));
+  };
+  const auto& out = c.at("outputs");
+  const Statistics statistics = c.at("mode") == "training" ? Statistics::minibatch : Statistics::running;
+  const Matrix<T> y = rows_of(c.at("x")[0]), x = rows_of(c.at("base_x")), up = rows_of(c.at("dy"));
+  Matrix<T> one_log_det = Matrix<T>::Zero(rows, 1);
+  const Matrix<T> nothing = Matrix<T>::Zero(rows, dim), no_log_det = Matrix<T>::Zero(rows, 1);
+  one_log_det(0, 0) = static_cast<T>(c.at("upstream_log_det").get<double>());
+
+  const auto r = record<T>(bn, false, y, up, no_log_det, statistics);
+  near(r.value, rows_of(out.at("inverse")));
+  for (Index i = 0; i < rows; ++i)
+    CHECK(r.log_det[i] ==
+          Approx(out.at("inverse_log_det_jacobian").get<double>()).epsilon(sizeof(T) == 4 ? 1e-5 : 1e-10).margin(1e-6));
+  near(r.gradient, rows_of(out.at("inverse_dx")));
+  near_values(r.parameters[0], out.at("inverse_dgamma"));
+  if (options.center) near_values(r.parameters[1], out.at("inverse_dbeta"));
+  const auto d = record<T>(bn, false, y, nothing, one_log_det, statistics);
+  near(d.gradient, rows_of(out.at("ildj_dx")));
+  near_values(d.parameters[0], out.at("ildj_dgamma"));
+  const auto f = record<T>(bn, true, x, nothing, no_log_det, statistics);
+  near(f.value, rows_of(out.at("forward")));
+  CHECK(f.log_det[0] ==
+        Approx(out.at("forward_log_det_jacobian").get<double>()).epsilon(sizeof(T) == 4 ? 1e-5 : 1e-10).margin(1e-6));
+  CHECK(f.proposals.values.empty());
+  commit<T>(bn, r.proposals);
+  for (const char* name : {"moving_mean", "moving_variance"}) {
+    const auto values = bn.batchnorm().variable(name).values();
+    near_values(std::vector<T>(values.begin(), values.end()), out.at(name));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("batch normalisation: TFP's numbers for events of any rank, training and inference") {
+  const auto file = oracle("batch_norm_tfp");
+  std::map<std::pair<std::string, std::string>, std::set<std::vector<Index>>> shapes;
+  int refusals = 0;
+  for (const auto& c : file.at("cases")) {
+    INFO(c.at("feature") << ", " << c.at("mode") << ", shape " << c.at("shape") << ", options " << c.at("options"));
+    if (c.at("mode") == "refusal") {
+      ++refusals;
+      continue;
+    }
+    shapes[{c.at("feature"), c.at("mode")}].insert(c.at("shape").get<std::vector<Index>>());
+    run_tfp<double>(c);
+    run_tfp<float>(c);
+  }
+  CHECK(shapes.size() == 8);
+  for (const auto& [cell, found] : shapes) CHECK(found.size() >= 3);
+  CHECK(refusals == 5);
+}
+
+TEST_CASE("batch normalisation: layers that make no bijector, set_batchnorm, frozen, defects that TFP has") {
+  using Layer = BatchNormLayer<double>;
+  BatchNormLayerOptions renorm, ghosts, first, adjusted;
+  renorm.renorm = Renorm{};
+  ghosts.virtual_batch_size = 2;
+  first.axis = {1};
+  adjusted.adjustment = [](std::span<const Index>) { return std::pair<std::vector<double>, std::vector<double>>(); };
+  const auto make = [](std::vector<Index> event, BatchNormLayerOptions options) {
+    return BatchNormalization<double>(std::move(event), Layer(std::move(options)));
+  };
+  CHECK_THROWS_WITH(make({3}, renorm), ContainsSubstring("`BatchNormalization` Bijector does not support "
+                                                         "renormalization, but `batchnorm_layer.renorm` is `True`"));
+  CHECK_THROWS_WITH(make({3}, ghosts), ContainsSubstring("does not support virtual batch sizes"));
+  CHECK_THROWS_WITH(make({3}, adjusted), ContainsSubstring("does not support a layer with an adjustment"));
+  // Defect 3: with channels that are not last TFP's log_det is wrong; here they are refused.
+  CHECK_THROWS_WITH(make({3, 2}, first), ContainsSubstring("the kept axes must be the trailing ones"));
+  CHECK_THROWS_WITH(BatchNormalization<double>({3}, Layer({-1, 4}, {})), ContainsSubstring("another shape"));
+
+  BatchNormalization<double> bn = make({2, 3}, {});
+  Layer layer = bn.batchnorm();
+  layer.variable("gamma")[1] = 2;
+  CHECK(bn.gamma()[1] == 1);  // the layer is a value
+  bn.set_batchnorm(layer);
+  CHECK(bn.gamma()[1] == 2);
+  CHECK_THROWS_AS(bn.set_batchnorm(Layer({-1, 2, 4}, {})), ShapeError);
+  CHECK_THROWS_AS(bn.set_batchnorm(Layer(renorm)), DomainError);
+  CHECK(bn.gamma()[1] == 2);
+  CHECK(bn.is_constant_jacobian());
+  CHECK(bn.is_constant_jacobian(Statistics::running));
+  CHECK_FALSE(bn.is_constant_jacobian(Statistics::minibatch));
+
+  // The frozen map is an affine bijector of its own.
+  layer.variable("moving_mean")[0] = -3;
+  layer.variable("moving_variance")[2] = 4;
+  layer.variable("beta")[1] = 0.7;
+  bn.set_batchnorm(layer);
+  const Standardize<double> affine = bn.frozen();
+  const Matrix<double> y = some_rows<double>(9, 6, 2, -4);
+  check_close(affine.inverse(y).value, bn.inverse(y).value, 1e-14);
+  check_close(affine.forward(y).value, bn.forward(y).value, 1e-14);
+  CHECK(affine.inverse(y).log_det[0] == Approx(bn.inverse(y).log_det[0]).epsilon(1e-13));
+
+  // Defect 2: without gamma TFP's log_det fails.
+  BatchNormLayerOptions no_scale;
+  no_scale.scale = false;
+  CHECK(std::isfinite(make({3}, no_scale).inverse(Matrix<double>(y.leftCols(3))).log_det[0]));
+  // Defect 4: relu(gamma) + 1e-6 grows with each use, and a negative start gives NaN. The map exp does neither, and a
+  // negative gamma has the log of its size.
+  layer.variable("gamma")[1] = -2;
+  bn.set_batchnorm(layer);
+  CHECK(std::isfinite(bn.inverse(y).log_det[0]));
+  CHECK_THROWS_WITH(bn.frozen(), ContainsSubstring("gamma must be positive, got -2"));
+  CHECK(BatchNormalization<double>(2).batchnorm().options().gamma_map == GammaMap::exp);
+
+  // Defect 1: the density of a training pass has one set of statistics, that of the batch, in both terms, and its
+  // log_det has a gradient.
+  const TransformedDistribution<double> flow(Normal<double>(6), bn);
+  Workspace memory;
+  Tape<double> tape(Tape<double>::Mode::record, {memory.batch, memory.local}, y.rows());
+  Pass<double> pass(tape, {.statistics = Statistics::minibatch});
+  const Column<double> log_prob = flow.log_prob(pass, detail::load<double>(tape, y, true));
+  const auto batch = bn.inverse(y, Statistics::minibatch);
+  const Eigen::VectorXd base = Normal<double>(6).log_prob(batch.value);
+  for (Index i = 0; i < y.rows(); ++i) CHECK(log_prob.values()[i] == Approx(base[i] + batch.log_det[i]).epsilon(1e-12));
+  CHECK(record<double>(bn, false, y, Matrix<double>::Zero(9, 6), Matrix<double>::Ones(9, 1), Statistics::minibatch)
+            .gradient.cwiseAbs()
+            .maxCoeff() > 1e-3);
+  // Defect 5: what is called log_prob is the density under running statistics.
+  const auto running = bn.inverse(y);
+  const Eigen::VectorXd density = flow.log_prob(y);
+  const Eigen::VectorXd expected = Normal<double>(6).log_prob(running.value) + running.log_det;
+  check_close(density, expected, 1e-12);
+}
+
+TEST_CASE("batch normalisation: ghost batches and renormalisation as options of the flow's layer") {
+  const Matrix<double> y = some_rows<double>(23, 3, 2, -4);
+  const BatchNormalization<double> whole(3), ghosts(3, {.ghost_rows = 5});
+  const auto parts = ghosts.inverse(y, Statistics::minibatch);
+  const std::vector<std::pair<Index, Index>> groups{{0, 5}, {5, 5}, {10, 5}, {15, 8}};  // what is left joins the last
+  for (const auto& [begin, count] : groups) {
+    const auto alone = whole.inverse(Matrix<double>(y.middleRows(begin, count)), Statistics::minibatch);
+    check_close(Matrix<double>(parts.value.middleRows(begin, count)), alone.value, 1e-13);
+    CHECK(parts.log_det[begin] == Approx(alone.log_det[0]).epsilon(1e-13));
+  }
+  check_gradients(const_cast<BatchNormalization<double>&>(ghosts), false, y, Statistics::minibatch);
+  // `population` takes the batch as one, and proposes nothing.
+  check_close(ghosts.inverse(y, Statistics::population).value, whole.inverse(y, Statistics::minibatch).value, 1e-14);
+  const Matrix<double> zero = Matrix<double>::Zero(23, 3), no_log_det = Matrix<double>::Zero(23, 1);
+  CHECK(record<double>(ghosts, false, y, zero, no_log_det, Statistics::population).proposals.values.empty());
+
+  // r and d are constants for the gradient, so differences show it only where clipping holds them.
+  BatchNormalization<double> held(3, {.ghost_rows = 6, .renorm = Renorm{.rmin = 1.3, .rmax = 1.3, .dmax = 0.2}});
+  held.set_population(std::vector<double>{5, 5, 5}, std::vector<double>{1, 1, 1});
+  check_gradients(held, false, Matrix<double>(y.array() + 40), Statistics::minibatch);
+
+  BatchNormalization<double> renorm(3, {.renorm = Renorm{}});
+  renorm.set_population(std::vector<double>{-4, 0, 1}, std::vector<double>{4, 1, 0.25});
+  // Unclipped, the training map has the values of the running one of renorm_mean and renorm_stddev.
+  const auto r = renorm.inverse(y, Statistics::minibatch);
+  const BatchNormalization<double> standard(3);
+  BatchNormalization<double> same(3);
+  same.set_population(std::vector<double>{0, 0, 0}, std::vector<double>{1 - 1e-5, 1 - 1e-5, 1 - 1e-5});
+  check_close(r.value, same.inverse(y).value, 1e-12);
+  CHECK(r.log_det[0] == Approx(same.inverse(y).log_det[0]).margin(1e-12));
+  // What was captured undoes it.
+  check_close(renorm.forward(r.value, r.statistics).value, y, 1e-12);
+  const auto proposals = record<double>(renorm, false, y, zero, no_log_det, Statistics::minibatch).proposals;
+  CHECK(proposals.values.size() == 5);
+  commit<double>(renorm, proposals);
+  CHECK(renorm.batchnorm().variable("renorm_mean")[0] == Approx(0.01 * y.col(0).mean()));
 }

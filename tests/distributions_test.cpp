@@ -11,6 +11,7 @@
 #include <boost/math/distributions.hpp>
 #include <nlohmann/json.hpp>
 
+#include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/distributions/beta.hpp>
 #include <pushforward/distributions/cauchy.hpp>
 #include <pushforward/distributions/gamma.hpp>
@@ -21,10 +22,13 @@
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
 #include <pushforward/distributions/multivariate_student_t.hpp>
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/distributions/student_t.hpp>
 #include <pushforward/distributions/uniform.hpp>
 #include <pushforward/error.hpp>
+#include <pushforward/nn/mlp.hpp>
 #include <pushforward/registry.hpp>
+#include <pushforward/transformed_distribution.hpp>
 
 #include "catch.hpp"
 #include "evaluate.hpp"
@@ -951,4 +955,22 @@ TEST_CASE("gradients pass through a mixture with rows outside of some components
       (*slot.tensor)[i] = kept;
       check_near(gradients.find(slot.tensor)[i], (high - low) / (2 * step), 1e-6, 1e-5);
     }
+}
+
+TEST_CASE("a standardized context is what the inner distribution sees", "[standardized_context]") {
+  const TransformedDistribution<double> inner(
+      Normal<double>(2),
+      Coupling<double>({1, 0}, Mlp<double>(1, 2, {.hidden = {8}, .context_dim = 2, .final_scale = 1, .seed = 4})));
+  const std::vector<double> shift{3, -1}, scale{2, 0.5};
+  const StandardizedContext<double> outer(Poly<Distribution<double>>(inner), shift, scale);
+  Eigen::MatrixXd y(4, 2), raw(4, 2), seen(4, 2);
+  y << 0.1, 0.2, -1, 0.5, 0.7, -0.3, 2, 1;
+  raw << 1, 2, 3, 4, -1, 0.5, 0, 0;
+  for (Eigen::Index c = 0; c < 2; ++c)
+    seen.col(c) = (raw.col(c).array() - shift[static_cast<std::size_t>(c)]) / scale[static_cast<std::size_t>(c)];
+  const Eigen::VectorXd expected = inner.log_prob(y, seen);
+  CHECK((outer.log_prob(y, raw) - expected).cwiseAbs().maxCoeff() < 1e-13);
+  CHECK((inner.log_prob(y, raw) - expected).cwiseAbs().maxCoeff() > 1e-3);  // the context matters
+  Engine a(5), b(5);
+  CHECK((outer.sample_each(raw, a) - inner.sample_each(seen, b)).cwiseAbs().maxCoeff() < 1e-13);
 }

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <Eigen/LU>
 #include <atomic>
 #include <cmath>
 #include <csignal>
@@ -10,14 +11,6 @@
 #include <filesystem>
 #include <fstream>
 #include <numbers>
-#include <random>
-#include <sstream>
-#include <thread>
-
-#include <Eigen/LU>
-
-#include "catch.hpp"
-
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
@@ -27,12 +20,17 @@
 #include <pushforward/bijectors/standardize.hpp>
 #include <pushforward/builders.hpp>
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/registry.hpp>
 #include <pushforward/training/calibrate.hpp>
 #include <pushforward/training/fit.hpp>
 #include <pushforward/training/prepare.hpp>
+#include <random>
+#include <sstream>
+#include <thread>
 
+#include "catch.hpp"
 #include "oracle.hpp"
 #include "training/population.hpp"
 #include "training/rows.hpp"
@@ -208,9 +206,12 @@ TEST_CASE("a last batch below half size joins the one before") {
 TEST_CASE("an affine flow recovers mean and standard deviation") {
   const Matrix<double> y = make_data(2000, 2);
   Flow flow = affine_flow(2);
-  const FitReport report =
-      fit(flow, y, {.epochs = 150, .batch_size = 500, .learning_rate = 0.05, .schedule = CosineSchedule{},
-                    .validation_fraction = 0});
+  const FitReport report = fit(flow, y,
+                               {.epochs = 150,
+                                .batch_size = 500,
+                                .learning_rate = 0.05,
+                                .schedule = CosineSchedule{},
+                                .validation_fraction = 0});
   const Eigen::RowVectorXd mean = y.colwise().mean();
   const Eigen::RowVectorXd deviation = ((y.rowwise() - mean).array().square().colwise().mean()).sqrt();
   for (Index c = 0; c < 2; ++c) {
@@ -331,10 +332,17 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits", "", float, doubl
     INFO(threads);
     Execution execution({.threads = threads});
     TransformedDistribution<T> flow = rich_flow<T>(3, 2);
-    const FitReport report =
-        fit(flow, y, {.epochs = 3, .batch_size = 50, .learning_rate = 0.01, .weight_decay = 1e-3, .context = context,
-                      .weights = weights, .validation_fraction = 0.2, .dequantize = true, .seed = 5,
-                      .execution = execution});
+    const FitReport report = fit(flow, y,
+                                 {.epochs = 3,
+                                  .batch_size = 50,
+                                  .learning_rate = 0.01,
+                                  .weight_decay = 1e-3,
+                                  .context = context,
+                                  .weights = weights,
+                                  .validation_fraction = 0.2,
+                                  .dequantize = true,
+                                  .seed = 5,
+                                  .execution = execution});
     CHECK(report.skipped_steps == 0);
     if (first.empty()) {
       first = values<T>(flow);
@@ -390,9 +398,13 @@ TEST_CASE("a step that is not finite changes nothing and is counted") {
     CHECK(report.steps == 0);
   }
   const std::vector<double> before = values<double>(flow);
-  FitReport report = fit(flow, y, {.epochs = 5, .batch_size = 20, .validation_fraction = 0,
-                                   .statistics = EvaluationStatistics::running, .max_consecutive_skips = 7,
-                                   .loss = poisoned([](Index) { return true; })});
+  FitReport report = fit(flow, y,
+                         {.epochs = 5,
+                          .batch_size = 20,
+                          .validation_fraction = 0,
+                          .statistics = EvaluationStatistics::running,
+                          .max_consecutive_skips = 7,
+                          .loss = poisoned([](Index) { return true; })});
   CHECK(same_bits(values<double>(flow), before));
   CHECK(report.skipped_steps == 7);
   CHECK(report.steps == 7);
@@ -417,8 +429,8 @@ TEST_CASE("early stopping restores the best parameters") {
   // Few rows and many parameters: training overfits.
   const Matrix<double> y = make_data(60, 2), validation = make_data(500, 2, 77);
   Flow flow = maf<double>(2, {.layers = 3, .hidden = 32, .blocks = 1, .seed = 3});
-  const FitReport report = fit(flow, y, {.epochs = 400, .batch_size = 20, .learning_rate = 0.01,
-                                         .validation = validation, .patience = 10});
+  const FitReport report =
+      fit(flow, y, {.epochs = 400, .batch_size = 20, .learning_rate = 0.01, .validation = validation, .patience = 10});
   REQUIRE(report.stop_reason == StopReason::early_stopping);
   const auto best = std::min_element(report.validation_loss.begin(), report.validation_loss.end());
   CHECK(report.best_epoch == best - report.validation_loss.begin());
@@ -448,15 +460,18 @@ TEST_CASE("cancelling, progress and callback") {
   std::ostringstream lines;
   Index calls = 0;
   Flow flow = affine_flow(2);
-  FitReport report = fit(flow, y, {.epochs = 50, .batch_size = 30,
-                                   .callback = [&](const Progress& p) {
-                                     CHECK(p.epoch == ++calls);
-                                     CHECK(p.epochs == 50);
-                                     CHECK(std::isfinite(p.validation_loss));
-                                     CHECK(p.seconds_left >= 0);
-                                     return p.epoch < 3;
-                                   },
-                                   .progress = &lines});
+  FitReport report = fit(flow, y,
+                         {.epochs = 50,
+                          .batch_size = 30,
+                          .callback =
+                              [&](const Progress& p) {
+                                CHECK(p.epoch == ++calls);
+                                CHECK(p.epochs == 50);
+                                CHECK(std::isfinite(p.validation_loss));
+                                CHECK(p.seconds_left >= 0);
+                                return p.epoch < 3;
+                              },
+                          .progress = &lines});
   CHECK(calls == 3);
   CHECK(report.stop_reason == StopReason::cancelled);
   CHECK(report.train_loss.size() == 3);
@@ -474,8 +489,9 @@ TEST_CASE("cancelling, progress and callback") {
     asked = std::chrono::steady_clock::now();
     source.request_stop();
   });
-  report = fit(flow, y, {.epochs = 100000, .batch_size = 10, .validation_fraction = 0, .loss = slow,
-                         .cancel = source.get_token()});
+  report =
+      fit(flow, y,
+          {.epochs = 100000, .batch_size = 10, .validation_fraction = 0, .loss = slow, .cancel = source.get_token()});
   const auto now = std::chrono::steady_clock::now();
   CHECK(report.stop_reason == StopReason::cancelled);
   CHECK(now - asked < std::chrono::milliseconds(1000));  // mostly 1 ms; the machine may be busy
@@ -495,13 +511,17 @@ TEST_CASE("penalties, constraints and frozen parameters") {
   y.array() += 5 - y.mean();
   const auto fitted = [&](Attributes<double> attributes) {
     Flow flow(Normal<double>(1), Shift(std::move(attributes)));
-    fit(flow, y, {.epochs = 300, .batch_size = 200, .learning_rate = 0.1, .schedule = CosineSchedule{},
-                    .validation_fraction = 0,
-                    .loss = [](Pass<double>& pass, const Distribution<double>& f, Var<double> v) {
-                      const auto& t = static_cast<const Flow&>(f);
-                      const Var<double> x = t.bijector().inverse(pass, v).value;
-                      return row_sum(square(x)) * 0.5;
-                    }});
+    fit(flow, y,
+        {.epochs = 300,
+         .batch_size = 200,
+         .learning_rate = 0.1,
+         .schedule = CosineSchedule{},
+         .validation_fraction = 0,
+         .loss = [](Pass<double>& pass, const Distribution<double>& f, Var<double> v) {
+           const auto& t = static_cast<const Flow&>(f);
+           const Var<double> x = t.bijector().inverse(pass, v).value;
+           return row_sum(square(x)) * 0.5;
+         }});
     return static_cast<const Shift&>(flow.bijector()).value[0];
   };
   CHECK(fitted({}) == Approx(5).margin(1e-3));
@@ -527,10 +547,8 @@ TEST_CASE("fit rejects what it cannot use") {
   CHECK_THROWS_AS(fit(flow, y, {.weights = short_weights}), ShapeError);
   CHECK_THROWS_WITH(fit(flow, y, {.weights = zero}), ContainsSubstring("all weights are zero"));
   CHECK_THROWS_WITH(fit(flow, y, {.weights = negative}), ContainsSubstring("row 4"));
-  CHECK_NOTHROW(fit(flow, y, {.epochs = 1,
-                              .weights = negative,
-                              .allow_negative_weights = true,
-                              .validation_fraction = 0}));
+  CHECK_NOTHROW(
+      fit(flow, y, {.epochs = 1, .weights = negative, .allow_negative_weights = true, .validation_fraction = 0}));
   y(3, 1) = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_WITH(fit(flow, y), ContainsSubstring("row 3, column 1"));
   y(3, 1) = std::numeric_limits<double>::infinity();
@@ -558,8 +576,8 @@ TEST_CASE("repeated values are reported, and dequantised on request") {
   Flow flow = affine_flow(3);
   FitReport report = fit(flow, y, {.epochs = 1});
   REQUIRE(report.warnings.size() >= 1);
-  CHECK_THAT(report.warnings[0], ContainsSubstring("column 1") && ContainsSubstring("0.25") &&
-                                     ContainsSubstring("dequantize"));
+  CHECK_THAT(report.warnings[0],
+             ContainsSubstring("column 1") && ContainsSubstring("0.25") && ContainsSubstring("dequantize"));
   CHECK(report.repeated_values[0].share == 0);
   CHECK(report.repeated_values[1].share > 0.8);
   CHECK(report.repeated_values[1].smallest_step == 0.25);
@@ -607,8 +625,7 @@ TEST_CASE("repeated values are reported, and dequantised on request") {
 TEST_CASE("calibrate gives each layer the moments of its input over all rows") {
   const Matrix<double> y = make_data(5000, 2);
   const Affine<double> between(Eigen::Vector2d(1, 2), Eigen::Vector2d(0.5, -0.25));
-  Flow flow(Normal<double>(2),
-            Chain<double>(BatchNormalization<double>(2), between, BatchNormalization<double>(2)));
+  Flow flow(Normal<double>(2), Chain<double>(BatchNormalization<double>(2), between, BatchNormalization<double>(2)));
   calibrate(flow, y);
   const auto& chain = static_cast<const Chain<double>&>(flow.bijector());
   const auto& outer = static_cast<const BatchNormalization<double>&>(chain.part(2));
@@ -646,10 +663,9 @@ TEST_CASE("calibrate in tiles agrees with all rows at once") {
   };
   const Matrix<double> y = make_data(10000, 2);
   const auto chain = [](auto last) {
-    return Flow(Normal<double>(2),
-                Chain<double>(BatchNormalization<double>(2),
-                              Affine<double>(Eigen::Vector2d(1, 2), Eigen::Vector2d(3, -3)),
-                              BatchNormalization<double>(2), std::move(last)));
+    return Flow(Normal<double>(2), Chain<double>(BatchNormalization<double>(2),
+                                                 Affine<double>(Eigen::Vector2d(1, 2), Eigen::Vector2d(3, -3)),
+                                                 BatchNormalization<double>(2), std::move(last)));
   };
   Flow whole = chain(Affine<double>(2)), tiled = chain(Wide());
   calibrate(whole, y);
@@ -679,8 +695,8 @@ TEST_CASE("population statistics are those of the training rows when fit ends") 
       static_cast<const BatchNormalization<double>&>(static_cast<const Chain<double>&>(flow.bijector()).part(1));
   CHECK(bn.moving_mean()[0] == Approx(y.col(0).mean()).epsilon(1e-12));
   Flow running(Normal<double>(2), Chain<double>(Affine<double>(2), BatchNormalization<double>(2)));
-  fit(running, y, {.epochs = 2, .batch_size = 100, .validation_fraction = 0,
-                   .statistics = EvaluationStatistics::running});
+  fit(running, y,
+      {.epochs = 2, .batch_size = 100, .validation_fraction = 0, .statistics = EvaluationStatistics::running});
   const auto& moving =
       static_cast<const BatchNormalization<double>&>(static_cast<const Chain<double>&>(running.bijector()).part(1));
   // Ten updates with momentum 0.9 from 0.
@@ -701,9 +717,18 @@ TEST_CASE("ActNorm starts from the data before the first step") {
 namespace {
 
 FitOptions<double> long_run(const std::filesystem::path& checkpoint) {
-  return {.epochs = 12, .batch_size = 16, .learning_rate = 0.02, .schedule = PlateauSchedule{.patience = 1},
-          .weight_decay = 1e-3, .validation_fraction = 0.3, .patience = 6, .dequantize = true, .seed = 6,
-          .checkpoint = checkpoint, .checkpoint_every_steps = 1, .resume = true};
+  return {.epochs = 12,
+          .batch_size = 16,
+          .learning_rate = 0.02,
+          .schedule = PlateauSchedule{.patience = 1},
+          .weight_decay = 1e-3,
+          .validation_fraction = 0.3,
+          .patience = 6,
+          .dequantize = true,
+          .seed = 6,
+          .checkpoint = checkpoint,
+          .checkpoint_every_steps = 1,
+          .resume = true};
 }
 Matrix<double> long_run_data() {
   Matrix<double> y = make_data(90, 2);
@@ -814,8 +839,8 @@ void kill_and_resume(int kills) {
   const std::vector<double> expected = values<double>(uninterrupted);
   // Only when the kill happens depends on the clock, never the outcome.
   std::mt19937 random(1);
-  const double span = std::max(
-      4e-3, 2 * std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  const double span =
+      std::max(4e-3, 2 * std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   int delivered = 0, runs = 0, inside_a_write = 0;
   while (delivered < kills) {
     const TemporaryFolder folder;
@@ -873,11 +898,8 @@ TEST_CASE("reverse KL moves a flow onto a density that the user writes") {
     const Var<double> a = (columns(y, 0, 1) - 3.0) * 2.0, b = (columns(y, 1, 1) + 1.0) * 0.5;
     return row_sum(square(a) + square(b)) * -0.5;
   };
-  const FitReport report =
-      fit_reverse_kl(flow, target, {.epochs = 20,
-                                    .batch_size = 200,
-                                    .learning_rate = 0.05,
-                                    .schedule = CosineSchedule{}});
+  const FitReport report = fit_reverse_kl(
+      flow, target, {.epochs = 20, .batch_size = 200, .learning_rate = 0.05, .schedule = CosineSchedule{}});
   CHECK(flow.mean()[0] == Approx(3).margin(0.03));
   CHECK(flow.mean()[1] == Approx(-1).margin(0.1));
   CHECK(flow.stddev()[0] == Approx(0.5).epsilon(0.03));
@@ -1040,4 +1062,88 @@ TEST_CASE("outliers do not ruin a fit with the robust standardiser") {
   CHECK(report.stop_reason != StopReason::non_finite);
   for (const double v : values<double>(model)) CHECK(std::isfinite(v));
   CHECK(std::isfinite(report.train.mean));
+}
+
+TEST_CASE("batch normalisation alone learns a normal: the maximum-likelihood test of the first implementation") {
+  // 3000 steps of Adam on batches of N([1, 2], I): samples and moving statistics within 0.05.
+  Engine engine(2017);
+  const Matrix<double> noise = Normal<double>(2).sample(30000, engine);
+  const Matrix<double> y = noise.rowwise() + Eigen::RowVector2d(1, 2);
+  for (const GammaMap map : {GammaMap::exp, GammaMap::identity}) {
+    BatchNormLayerOptions options;
+    options.gamma_map = map;
+    if (map == GammaMap::identity) options.gamma_constraint = {Constraint::Kind::relu_plus_floor, 1e-6};
+    Flow flow(MultivariateNormalDiag<double>::standard(2),
+              BatchNormalization<double>({2}, BatchNormLayer<double>(options)));
+    const FitReport report = fit(flow, y,
+                                 {.epochs = 10,
+                                  .batch_size = 100,
+                                  .learning_rate = 1e-2,
+                                  .validation_fraction = 0,
+                                  .statistics = EvaluationStatistics::running,
+                                  .seed = 1});
+    CHECK(report.steps == 3000);
+    const auto& bn = static_cast<const BatchNormalization<double>&>(flow.bijector());
+    const Matrix<double> samples = flow.sample(100000, engine);
+    for (Index c = 0; c < 2; ++c) {
+      CHECK(bn.moving_mean()[c] == Approx(c + 1.0).margin(0.05));
+      CHECK(bn.moving_variance()[c] == Approx(1).margin(0.05));
+      CHECK(samples.col(c).mean() == Approx(c + 1.0).margin(0.05));
+      CHECK(std::sqrt((samples.col(c).array() - samples.col(c).mean()).square().mean()) == Approx(1).margin(0.05));
+    }
+  }
+}
+
+TEST_CASE("fit with weighted statistics: a row of weight 2 counts as two rows") {
+  Engine engine(8);
+  const Matrix<double> y = Normal<double>(2).sample(40, engine);
+  Matrix<double> doubled(60, 2);
+  doubled << y, y.topRows(20);
+  std::vector<double> weights(40, 1.0);
+  std::fill_n(weights.begin(), 20, 2.0);
+  const auto moments = [&](const Matrix<double>& rows, std::vector<double> w) {
+    Flow flow(Normal<double>(2), Chain<double>(BatchNormalization<double>(2)));
+    FitOptions<double> options{.epochs = 1, .batch_size = 60, .validation_fraction = 0};
+    options.weights = w;
+    options.weighted_statistics = !w.empty();
+    fit(flow, rows, options);
+    const auto& bn =
+        static_cast<const BatchNormalization<double>&>(static_cast<const Chain<double>&>(flow.bijector()).part(0));
+    return std::pair(bn.moving_mean(), bn.moving_variance());
+  };
+  const auto weighted = moments(y, weights), repeated = moments(doubled, {});
+  for (Index c = 0; c < 2; ++c) {
+    CHECK(weighted.first[c] == Approx(repeated.first[c]).epsilon(1e-12));
+    CHECK(weighted.second[c] == Approx(repeated.second[c]).epsilon(1e-12));
+  }
+  weights[0] = -1;
+  FitOptions<double> options{.epochs = 1};
+  options.weights = weights;
+  options.allow_negative_weights = options.weighted_statistics = true;
+  Flow flow(Normal<double>(2), Chain<double>(BatchNormalization<double>(2)));
+  CHECK_THROWS_AS(fit(flow, y, options), DomainError);
+}
+
+TEST_CASE("builders: ghost batches, renormalisation and batch norm in conditioners train on any number of threads") {
+  Engine engine(9);
+  const Matrix<double> y = Normal<double>(4).sample(300, engine);
+  FlowOptions options{.layers = 4, .hidden = 12, .batch_norm = true, .seed = 3};
+  options.batch_norm_options.ghost_rows = 24;
+  options.batch_norm_options.renorm =
+      Renorm{.momentum = 0.9, .rmax = 3, .dmax = 5, .open_from = 2, .open_rmax = 10, .open_dmax = 8};
+  options.conditioner_batch_norm = true;
+  const auto trained = [&](int threads) {
+    Execution execution({.threads = threads});
+    Flow flow = real_nvp<double>(4, options);
+    const double before = flow.log_prob(y).mean();
+    const FitReport report = fit(flow, y, {.epochs = 8, .batch_size = 75, .seed = 5, .execution = execution});
+    CHECK(report.skipped_steps == 0);
+    CHECK(flow.log_prob(y).mean() > before);
+    return std::pair(flow.log_prob(y), list_state(static_cast<const Component<double>&>(flow)).size());
+  };
+  const auto one = trained(1), three = trained(3);
+  CHECK((one.first.array() == three.first.array()).all());
+  CHECK(one.second > 60);
+  options.conditioner_batch_norm = true;
+  CHECK_THROWS_AS(maf<double>(4, options), NotImplemented);
 }

@@ -120,6 +120,8 @@ def mutations(line, path):
         other = "inverse" if m.group(1) == "forward" else "forward"
         yield "direction swapped", code[: m.start(1)] + other + code[m.end(1):]
     for m in re.finditer(r", (true|false)\)", code):
+        if re.search(r"\b(matrix|shared)\([^()]*(\(\))?[^()]*$", code[: m.start()]):
+            continue  # whether a new matrix wants a gradient: for constants nobody reads it
         other = "false" if m.group(1) == "true" else "true"
         yield "direction swapped", code[: m.start(1)] + other + code[m.end(1):]
     for m in re.finditer(r"\bforward \?", code):

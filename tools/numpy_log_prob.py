@@ -148,12 +148,19 @@ def network(node, x, context):
     return {"mlp": mlp, "residual_network": residual_network, "made": made}[node.type](node, x, context)
 
 
+def hidden_norm(node, name, h):
+    if not node.constants.get("batch_norm", False):
+        return h
+    deviation = np.sqrt(node.tensor(name + ".moving_variance") + 1e-3)
+    return (h - node.tensor(name + ".moving_mean")) / deviation * node.tensor(name + ".gamma") + node.tensor(name + ".beta")
+
+
 def mlp(node, x, context):
     a = ACTIVATIONS[node["activation"]]
     h = with_context(node, x, context)
     layers = len(node["hidden"])
     for i in range(layers):
-        h = a(dense(node, f"layer{i}", h))
+        h = a(hidden_norm(node, f"norm{i}", dense(node, f"layer{i}", h)))
     return dense(node, f"layer{layers}", h)
 
 
@@ -161,7 +168,8 @@ def residual_network(node, x, context):
     a = ACTIVATIONS[node["activation"]]
     h = dense(node, "initial", with_context(node, x, context))
     for i in range(node["blocks"]):
-        t = dense(node, f"block{i}.linear1", a(dense(node, f"block{i}.linear0", a(h))))
+        t = dense(node, f"block{i}.linear0", a(hidden_norm(node, f"block{i}.norm0", h)))
+        t = dense(node, f"block{i}.linear1", a(hidden_norm(node, f"block{i}.norm1", t)))
         if node["context_dim"] > 0:
             t = t * sigmoid(dense(node, f"block{i}.context", context))
         h = h + t
@@ -312,11 +320,20 @@ def bijector(node, v, context, forward):
         permutation = node["permutation"]
         return v[:, permutation if forward else np.argsort(permutation)], np.zeros(len(v)), nowhere
     if t == "batch_normalization":
-        dim = v.shape[1]
-        gamma = np.exp(node.tensor("log_gamma")) if node["scale"] else np.ones(dim)
-        beta = node.tensor("beta") if node["center"] else np.zeros(dim)
-        mean = node.tensor("moving_mean")
-        deviation = np.sqrt(node.tensor("moving_variance") + node["epsilon"])
+        mean = node.tensor("moving_mean").ravel()
+        positions = v.shape[1] // len(mean)  # the channels are the last axes of the event
+        if not node["scale"]:
+            gamma = np.ones(len(mean))
+        elif node["gamma_map"] == "exp":
+            gamma = np.exp(node.tensor("log_gamma").ravel())
+        elif node["gamma_map"] == "identity":
+            gamma = node.tensor("gamma").ravel()
+        else:
+            raw = node.tensor("raw_gamma").ravel()
+            gamma = softplus(raw) + node["epsilon"] if node["gamma_map"] == "softplus" else np.maximum(raw, 0) + 1e-6
+        beta = node.tensor("beta").ravel() if node["center"] else np.zeros(len(mean))
+        deviation = np.sqrt(node.tensor("moving_variance").ravel() + node["epsilon"])
+        mean, gamma, beta, deviation = (np.tile(a, positions) for a in (mean, gamma, beta, deviation))
         log_det = np.full(len(v), np.sum(np.log(gamma / deviation)))
         if forward:
             return (v - beta) * deviation / gamma + mean, -log_det, nowhere

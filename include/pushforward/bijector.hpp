@@ -137,7 +137,7 @@ class Bijector : public Component<T> {
   const std::vector<Index>& event_shape() const { return event_shape_; }
   /// Columns of context that the map needs; 0 for none.
   Index context_dim() const { return context_dim_; }
-  int forward_min_event_ndims() const { return is_elementwise() ? 0 : static_cast<int>(event_shape_.size()); }
+  int forward_min_event_ndims() const { return do_min_event_ndims(); }
   int inverse_min_event_ndims() const { return forward_min_event_ndims(); }
   /// Column by column, each independent of the others.
   bool is_elementwise() const { return do_is_elementwise(); }
@@ -166,6 +166,8 @@ class Bijector : public Component<T> {
  private:
   virtual Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const = 0;
   virtual Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const = 0;
+  /// If smaller than the rank of the event, do_log_derivative tells the parts of it apart.
+  virtual int do_min_event_ndims() const { return is_elementwise() ? 0 : static_cast<int>(event_shape_.size()); }
   virtual bool do_is_elementwise() const { return false; }
   virtual bool do_is_constant_jacobian() const { return false; }
   virtual bool do_is_constant_log_det() const { return do_is_constant_jacobian(); }

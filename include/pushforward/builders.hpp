@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/nn/dense.hpp>
 #include <pushforward/transformed_distribution.hpp>
 
@@ -22,6 +23,8 @@ struct FlowOptions {
   Index context_dim = 0;   ///< columns of context, 0: unconditional
   Mixing mixing = Mixing::reverse;
   bool batch_norm = false;  ///< a BatchNormalization after each layer but the last (data side)
+  BatchNormalizationOptions batch_norm_options = {};  ///< of those: ghost batches, renormalisation, map of gamma
+  bool conditioner_batch_norm = false;  ///< batch norm of the hidden units of coupling networks; not inside a MADE
   bool act_norm = false;    ///< an ActNorm before each layer (data side)
   double scale_bound = 5;   ///< |log scale| of an affine transformer stays below it
   std::uint64_t seed = 0;   ///< of initial weights and random permutations

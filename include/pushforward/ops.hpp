@@ -62,7 +62,7 @@ template <Scalar T> Var<T> concatenate(std::span<const Var<T>> parts);
 template <Scalar T> Var<T> concatenate(std::initializer_list<Var<T>> parts) {
   return concatenate<T>(std::span<const Var<T>>(parts.begin(), parts.size()));
 }
-/// y[:, j] = x[:, index[j]]; indices may repeat or be left out.
+/// y[:, j] = x[:, index[j]]; indices may repeat or be left out. Of a shared row: copied.
 template <Scalar T> Var<T> gather_columns(Var<T> x, std::span<const std::int64_t> index);
 
 /// Copies the values of x into y, a block of columns whose values are still unset.
@@ -110,18 +110,46 @@ template <Scalar T> Column<T> log_sum_exp(std::span<const Column<T>> x);
 /// x as a (N, 1) matrix of T.
 template <Scalar T> Var<T> to_matrix(Column<T> x);
 
-/// Minibatch statistics of one normalisation, per column.
+// ---- batch normalisation
+/// What is averaged together. Arrays outlive the tape's rows.
+template <Scalar T>
+struct BatchGroups {
+  /// Channel of each column, below `channels`; empty: a channel for each column.
+  std::span<const Index> channel = {};
+  Index channels = 0;
+  /// Rows in a row that are averaged on their own (ghost batches); what is left over joins the last. 0: all rows.
+  Index ghost_rows = 0;
+  /// (N, 1): how much each row counts in the averages; a default-made Var: all the same.
+  Var<T> weights = {};
+};
+/// Moments of a batch, all threads of the group included: one for each ghost batch and channel, at
+/// [ghost * channels + channel].
+struct BatchMoments {
+  const double* mean;
+  const double* variance;  ///< biased
+  const double* count;     ///< sum of the weights; without weights the number of values
+  Index ghosts;
+  Index channels;
+};
+/// Not differentiable on their own: `batch_normalize` has the gradient through them.
+template <Scalar T> BatchMoments batch_moments(Var<T> y, const BatchGroups<T>& groups);
+
+/// Numbers per ghost batch and channel that batch renormalisation puts between; they have no gradient.
+struct BatchCorrection {
+  const double* r = nullptr;  ///< null: 1
+  const double* d = nullptr;  ///< null: 0
+};
 template <Scalar T>
 struct NormalizedBatch {
   Var<T> value;
-  Column<T> log_det;
-  const double* mean;      ///< of the batch, per column
-  const double* variance;  ///< biased (1/N), per column
+  Column<T> log_det;  ///< without gamma
 };
-/// x = gamma (y - mean) / sqrt(variance + epsilon) + beta with the mean and biased variance of the whole batch, all
-/// threads of the group included; log_det = sum_c [log gamma_c - log(variance_c + epsilon) / 2] in every row.
-/// Gradients flow through both statistics, those of log_det too. Default-made log_gamma, beta: 0.
-/// Papamakarios et al. 2017, eq. 19-22.
-template <Scalar T> NormalizedBatch<T> batch_normalize(Var<T> y, Var<T> log_gamma, Var<T> beta, double epsilon);
+/// x = gamma [(y - mean) / sqrt(variance + epsilon) r + d] + beta, log_det = sum over the columns of
+/// log r - log(variance + epsilon) / 2. `moments` are those of y itself, with Bessel's correction where `bessel` says
+/// so; gradients flow through them, those of log_det too. Default-made gamma: 1; beta: 0.
+/// Ioffe & Szegedy 2015; Ioffe 2017 (renormalisation); Papamakarios et al. 2017, eq. 19-22.
+template <Scalar T>
+NormalizedBatch<T> batch_normalize(Var<T> y, const BatchGroups<T>& groups, const BatchMoments& moments, Var<T> gamma,
+                                   Var<T> beta, double epsilon, BatchCorrection correction = {}, bool bessel = false);
 
 }  // namespace pushforward

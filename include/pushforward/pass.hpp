@@ -13,7 +13,11 @@
 namespace pushforward {
 
 /// Which statistics normalisation layers use in the direction that computes them.
-enum class Statistics { running, minibatch };
+enum class Statistics {
+  running,    ///< moving averages: the fixed map
+  minibatch,  ///< those of the batch, as a training step sees them (ghost batches, renormalisation), with proposals
+  population  ///< those of the batch, plain, and nothing proposed: the batch is all there is (`calibrate`)
+};
 
 /// Statistics of one batch for every normalisation layer of a tree, by path name of the layer's first statistic.
 struct BatchStatistics {
@@ -57,6 +61,8 @@ class Pass {
     const RandomCall* dropout = nullptr;
     /// Number of this batch's first row among all rows of the call.
     Index first_row = 0;
+    /// (N, 1) on this tape: how much each row counts in the statistics of a batch; a default-made Var: all the same.
+    Var<T> row_weights = {};
     Proposals<T>* proposals = nullptr;
     CapturedStatistics<T>* capture = nullptr;
   };
@@ -68,6 +74,8 @@ class Pass {
   Index rows() const { return tape_.rows(); }
   Statistics statistics() const { return settings_.statistics; }
   const CapturedStatistics<T>* captured() const { return settings_.captured; }
+
+  Var<T> row_weights() const { return settings_.row_weights; }
 
   bool has_context() const { return static_cast<bool>(settings_.context); }
   Var<T> context() const { return settings_.context; }

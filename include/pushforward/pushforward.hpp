@@ -3,6 +3,11 @@
 // The whole public API but the contract checks, which tests include: <pushforward/testing/...>.
 
 #include <pushforward/arena.hpp>
+#include <pushforward/batch_norm/aesara.hpp>
+#include <pushforward/batch_norm/core.hpp>
+#include <pushforward/batch_norm/layer.hpp>
+#include <pushforward/batch_norm/tf_layers.hpp>
+#include <pushforward/batch_norm/tf_nn.hpp>
 #include <pushforward/bijector.hpp>
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/affine.hpp>

@@ -142,6 +142,11 @@ class TensorView {
     }
   }
 
+  template <class U>
+    requires(std::same_as<const U, T> && !std::same_as<U, T>)
+  TensorView(const TensorView<U>& other)  // NOLINT: implicit by design
+      : TensorView(other.data(), other.shape(), other.strides()) {}
+
   T* data() const { return data_; }
   Index rank() const { return static_cast<Index>(shape_.size()); }
   const std::vector<Index>& shape() const { return shape_; }

@@ -98,7 +98,7 @@ struct Loops {
     }
     contiguous = true;
     for (const Index stride : inner.stride) contiguous = contiguous && (stride == 1 || inner.extent == 1);
-    if (contiguous && !by_columns) step = std::max<Index>(inner.extent, 1);
+    if (contiguous) step = std::max<Index>(inner.extent, 1);
   }
 
   /// f(channel, offsets) for the start of each block.
@@ -114,7 +114,7 @@ struct Loops {
   bool empty = false;
   bool by_columns = false;  // inner is one value per channel; otherwise one channel
   bool contiguous = false;  // inner, in all tensors
-  Index step = piece;       // of inner at a time: contiguous runs of one channel need no pieces
+  Index step = piece;       // of inner at a time: what is contiguous needs no pieces
 
  private:
   template <class F>
@@ -141,7 +141,30 @@ void scatter(const T* from, Index n, T* to, Index stride) {
   for (Index i = 0; i < n; ++i) to[i * stride] = from[i];
 }
 
-constexpr Index tile = 128;
+/// Rows of a block by columns that are summed before they are merged: a tile stays in the second-level cache.
+Index tile_rows(Index cols) { return std::clamp<Index>(32768 / cols, 64, 1024); }
+
+/// Few channels beside each other leave vectors empty: then `k` rows count as one of k times as many channels.
+/// 1 if the tensors do not lie as rows of channels without gaps, or have many channels.
+template <int N>
+Index rows_as_one(const Loops<N>& loops) {
+  const Index channels = loops.inner.extent;
+  bool dense = loops.by_columns && loops.contiguous && loops.axes.empty() && channels == loops.channels;
+  for (const Index stride : loops.rows.stride) dense = dense && stride == channels;
+  return dense && channels < 32 && loops.rows.extent >= 1024 ? 64 / std::gcd<Index, Index>(64, channels) : 1;
+}
+/// The rows that make whole ones, and those that are left over; each (rows, channels).
+template <class T>
+std::pair<TensorView<T>, TensorView<T>> folded(const TensorView<T>& x, Index rows, Index channels, Index k) {
+  const Index whole = rows / k;
+  return {{x.data(), {whole, k * channels}}, {x.data() + whole * k * channels, {rows - whole * k, channels}}};
+}
+std::vector<double> repeated(std::span<const double> values, Index k) {
+  std::vector<double> result;
+  for (Index i = 0; i < k; ++i) result.insert(result.end(), values.begin(), values.end());
+  return result;
+}
+constexpr Index by_rows[] = {1};  // kept axis of a folded tensor
 
 /// Counts, means and sums of squares per channel, merged in the order of the calls.
 struct Merge {
@@ -155,6 +178,27 @@ struct Merge {
     mean[c] = count[c] == 0 ? other_mean : mean[c] + delta * (n / total);
     m2[c] = count[c] == 0 ? other_m2 : m2[c] + other_m2 + delta * delta * (count[c] * (n / total));
     count[c] = total;
+  }
+  /// The same for `n` neighbouring channels that have had the same tiles: sums of deviations from `shift`.
+  template <class T>
+  void add_tile(Index channel, Index n, double values, const T* shift, const double* first, const double* second) {
+    double* m = mean.data() + channel;
+    double* q = m2.data() + channel;
+    const double before = count[static_cast<std::size_t>(channel)], inverse = 1 / values;
+    const double share = values / (before + values);
+    for (Index c = 0; c < n; ++c) {
+      const double own = static_cast<double>(shift[c]) + first[c] * inverse;
+      const double spread = second[c] - first[c] * (first[c] * inverse);
+      const double own_m2 = spread < 0 ? 0.0 : spread;  // rounding only; NaN stays
+      const double delta = own - m[c];
+      m[c] = before == 0 ? own : m[c] + delta * share;
+      q[c] = before == 0 ? own_m2 : q[c] + own_m2 + delta * delta * (before * share);
+    }
+    std::fill_n(count.data() + channel, n, before + values);
+  }
+  Moments result(Index values) && {
+    for (double& v : m2) v = values > 0 ? v / static_cast<double>(values) : 0.0;
+    return {std::move(mean), std::move(m2), values};
   }
   std::vector<double> count, mean, m2;
 };
@@ -207,8 +251,20 @@ template <Scalar T>
 Moments moments(const TensorView<const T>& x, std::span<const Index> kept) {
   const Loops<1> loops(x.shape(), kept, {&x.strides()});
   Merge merge(loops.channels);
-  std::array<T, piece> buffer, shift;
-  std::array<double, piece> first, second;
+  if (const Index k = rows_as_one(loops); k > 1) {
+    const auto [whole, rest] = folded(x, loops.rows.extent, loops.channels, k);
+    for (const TensorView<const T>& part : {whole, rest}) {
+      const Moments m = moments<T>(part, by_rows);
+      for (std::size_t c = 0; c < m.mean.size(); ++c)
+        merge.add(static_cast<Index>(c) % loops.channels, static_cast<double>(m.count), m.mean[c],
+                  m.variance[c] * static_cast<double>(m.count));
+    }
+    return std::move(merge).result(loops.rows.extent);
+  }
+  std::array<T, piece> buffer;
+  const std::size_t width = static_cast<std::size_t>(loops.by_columns ? loops.step : 0);
+  std::vector<T> shift(width);
+  std::vector<double> first(width), second(width);
   loops.for_each_block([&](Index channel, std::array<Index, 1> offset) {
     const T* data = x.data() + offset[0];
     const Index stride = loops.inner.stride[0];
@@ -222,7 +278,7 @@ Moments moments(const TensorView<const T>& x, std::span<const Index> kept) {
         continue;
       }
       const Index row_stride = loops.rows.stride[0];
-      const Index height = loops.contiguous ? tile : 1;
+      const Index height = loops.contiguous ? tile_rows(n) : 1;
       for (Index row = 0; row < loops.rows.extent; row += height) {
         const Index count = std::min(height, loops.rows.extent - row);
         const T* values = data + row * row_stride + begin * stride;
@@ -230,20 +286,11 @@ Moments moments(const TensorView<const T>& x, std::span<const Index> kept) {
         const T* block = loops.contiguous ? values : buffer.data();
         std::copy_n(block, n, shift.data());
         kernel<T>().column_sums(block, row_stride, count, n, shift.data(), first.data(), second.data());
-        const double weight = static_cast<double>(count);
-        for (Index c = 0; c < n; ++c) {
-          const std::size_t i = static_cast<std::size_t>(c);
-          const double m2 = second[i] - first[i] * (first[i] / weight);
-          merge.add(channel + begin + c, weight, static_cast<double>(shift[i]) + first[i] / weight,
-                    m2 < 0 ? 0.0 : m2);  // rounding only; NaN stays
-        }
+        merge.add_tile(channel + begin, n, static_cast<double>(count), shift.data(), first.data(), second.data());
       }
     }
   });
-  Moments result{std::move(merge.mean), std::move(merge.m2), 0};
-  result.count = loops.empty ? 0 : x.size() / loops.channels;
-  for (double& v : result.variance) v = result.count > 0 ? v / static_cast<double>(result.count) : 0.0;
-  return result;
+  return std::move(merge).result(loops.empty ? 0 : x.size() / loops.channels);
 }
 
 template <Scalar T>
@@ -254,6 +301,13 @@ void map_channels(const TensorView<const T>& x, std::span<const Index> kept, std
   check_size("normalize", "mean", mean, loops.channels);
   check_size("normalize", "scale", scale, loops.channels);
   check_size("normalize", "shift", shift, loops.channels);
+  if (const Index k = rows_as_one(loops); k > 1) {
+    const auto in = folded(x, loops.rows.extent, loops.channels, k);
+    const auto to = folded(out, loops.rows.extent, loops.channels, k);
+    map_channels<T>(in.first, by_rows, repeated(mean, k), repeated(scale, k), repeated(shift, k), to.first);
+    map_channels<T>(in.second, by_rows, mean, scale, shift, to.second);
+    return;
+  }
   const std::size_t channels = static_cast<std::size_t>(loops.channels);
   const Mean<T> m(mean);
   const InT<T> s(channels, [&](std::size_t c) { return scale[c]; }),
@@ -293,8 +347,22 @@ ChannelProducts channel_products(const TensorView<const T>& g, const TensorView<
   check_size("channel_products", "mean", mean, loops.channels);
   ChannelProducts sums{std::vector<double>(static_cast<std::size_t>(loops.channels), 0.0),
                        std::vector<double>(static_cast<std::size_t>(loops.channels), 0.0)};
+  if (const Index k = rows_as_one(loops); k > 1) {
+    const auto in = folded(x, loops.rows.extent, loops.channels, k);
+    const auto gs = folded(g, loops.rows.extent, loops.channels, k);
+    for (const bool whole : {true, false}) {
+      const ChannelProducts part = whole ? channel_products<T>(gs.first, in.first, by_rows, repeated(mean, k))
+                                         : channel_products<T>(gs.second, in.second, by_rows, mean);
+      for (std::size_t c = 0; c < part.g.size(); ++c) {
+        sums.g[c % sums.g.size()] += part.g[c];
+        sums.gd[c % sums.g.size()] += part.gd[c];
+      }
+    }
+    return sums;
+  }
   std::array<T, piece> x_buffer, g_buffer;
-  std::array<double, piece> first, second;
+  const std::size_t width = static_cast<std::size_t>(loops.by_columns ? loops.step : 1);
+  std::vector<double> first(width), second(width);
   const auto add = [&](Index channel, double a, double b) {
     sums.g[static_cast<std::size_t>(channel)] += a;
     sums.gd[static_cast<std::size_t>(channel)] += b;
@@ -303,7 +371,7 @@ ChannelProducts channel_products(const TensorView<const T>& g, const TensorView<
     const Index x_stride = loops.inner.stride[0], g_stride = loops.inner.stride[1];
     for (Index begin = 0; begin < loops.inner.extent; begin += loops.step) {
       const Index n = std::min(loops.step, loops.inner.extent - begin);
-      const Index height = loops.contiguous ? tile : 1;
+      const Index height = loops.contiguous ? tile_rows(n) : 1;
       for (Index row = 0; row < loops.rows.extent; row += height) {
         const Index count = std::min(height, loops.rows.extent - row);
         const T* px = x.data() + offset[0] + row * loops.rows.stride[0] + begin * x_stride;
@@ -335,6 +403,16 @@ void map_adjoint(const TensorView<const T>& g, const TensorView<const T>& x, std
   check_shapes("map_adjoint", g, x);
   check_shapes("map_adjoint", x, out);
   const Loops<3> loops(x.shape(), kept, {&x.strides(), &g.strides(), &out.strides()});
+  if (const Index k = rows_as_one(loops); k > 1) {
+    const auto in = folded(x, loops.rows.extent, loops.channels, k);
+    const auto gs = folded(g, loops.rows.extent, loops.channels, k);
+    const auto to = folded(out, loops.rows.extent, loops.channels, k);
+    const std::vector<double> mean = repeated(by.mean, k), mean_g = repeated(by.mean_g, k), a = repeated(by.a, k),
+                              b = repeated(by.b, k), c = repeated(by.c, k);
+    map_adjoint<T>(gs.first, in.first, by_rows, {mean, mean_g, a, b, c}, to.first);
+    map_adjoint<T>(gs.second, in.second, by_rows, by, to.second);
+    return;
+  }
   const std::size_t channels = static_cast<std::size_t>(loops.channels);
   const Mean<T> m(by.mean);
   const auto in_T = [&](std::span<const double> values) {
@@ -356,7 +434,7 @@ void map_adjoint(const TensorView<const T>& g, const TensorView<const T>& x, std
           kernel<T>().adjoint_columns(pg, loops.rows.stride[1], px, loops.rows.stride[0], loops.rows.extent, n, map, to,
                                       loops.rows.stride[2]);
         else
-          kernel<T>().adjoint_run(pg, px, n, map, to);
+          kernel<T>().adjoint_run(pg, px, n, map, to, false);
         continue;
       }
       for (Index row = 0; row < loops.rows.extent; ++row) {
@@ -365,7 +443,7 @@ void map_adjoint(const TensorView<const T>& g, const TensorView<const T>& x, std
         if (loops.by_columns)
           kernel<T>().adjoint_columns(g_buffer.data(), n, x_buffer.data(), n, 1, n, map, x_buffer.data(), n);
         else
-          kernel<T>().adjoint_run(g_buffer.data(), x_buffer.data(), n, map, x_buffer.data());
+          kernel<T>().adjoint_run(g_buffer.data(), x_buffer.data(), n, map, x_buffer.data(), false);
         scatter(x_buffer.data(), n, to + row * loops.rows.stride[2], loops.inner.stride[2]);
       }
     }
@@ -467,7 +545,8 @@ Gradients training_backward(const TensorView<const T>& x, std::span<const Index>
   const auto b = per_channel(k.channels, [&](std::size_t c) {
     const double v = k.deviation[c] * k.deviation[c];
     const double by_invstd = at(adjoints.invstd, c, 0) / (v * k.deviation[c]);
-    return (2 * at(adjoints.variance, c, 0) - (a[c] * sums.gd[c] + adjoints.log_det) / v - by_invstd) / count;
+    return (2 * at(adjoints.variance, c, 0) - (a[c] * sums.gd[c] + adjoints.log_det) / v - by_invstd) /
+           (count - by.correction);
   });
   const auto shift = per_channel(k.channels, [&](std::size_t c) { return at(adjoints.mean, c, 0) / count; });
   map_adjoint<T>(adjoints.out, x, kept, {by.mean, mean_g, a, b, shift}, dx);

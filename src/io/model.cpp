@@ -195,7 +195,15 @@ double least_values(const Description& d) {
   }
   if (is_one_of("lu_linear", "multivariate_normal_tril", "multivariate_student_t")) return size("dim") * size("dim");
   if (d.type == "standardized_context") return context;
-  if (is_one_of("act_norm", "affine", "batch_normalization", "scale", "shift", "standardize") ||
+  if (d.type == "batch_normalization" && d.has("axis") && d.has("input_shape")) {
+    double channels = 1;
+    const std::vector<std::int64_t>& shape = d.integers("input_shape");
+    for (const std::int64_t axis : d.integers("axis"))
+      if (axis >= 0 && axis < static_cast<std::int64_t>(shape.size()))
+        channels *= static_cast<double>(shape[static_cast<std::size_t>(axis)]);
+    return channels;
+  }
+  if (is_one_of("act_norm", "affine", "scale", "shift", "standardize") ||
       is_one_of("beta", "cauchy", "gamma", "laplace", "logistic", "multivariate_normal_diag", "normal", "student_t"))
     return size("dim");
   return 0;

@@ -89,7 +89,7 @@ struct Table {
 
   // Normalisation of n contiguous values of one channel (any n); parameters point to one value each. In place allowed.
   void (*normalize_run)(const T* x, Index n, const ChannelMap<T>& map, T* y);
-  void (*adjoint_run)(const T* g, const T* x, Index n, const ChannelAdjoint<T>& adjoint, T* gx);
+  void (*adjoint_run)(const T* g, const T* x, Index n, const ChannelAdjoint<T>& adjoint, T* gx, bool accumulate);
   /// sum of g and of g (x - mean), in double, sixteen virtual lanes as the other sums.
   void (*products_run)(const T* g, const T* x, Index n, double mean, double* sum_g, double* sum_gd);
   // Normalisation of rows of `cols` contiguous values, one per channel, `stride` apart; parameters are arrays.

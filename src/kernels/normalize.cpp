@@ -37,11 +37,20 @@ void normalize_run(const T* x, Index n, const ChannelMap<T>& p, T* y) {
   map(Normalize<T>{hn::Set(d, *p.mean), hn::Set(d, *p.rest), hn::Set(d, *p.scale), hn::Set(d, *p.shift)}, y, n, x);
 }
 template <class T>
-void adjoint_run(const T* g, const T* x, Index n, const ChannelAdjoint<T>& p, T* gx) {
+struct AccumulatedAdjoint {
+  Adjoint<T> adjoint;
+  HWY_INLINE Vec<T> operator()(Vec<T> g, Vec<T> x, Vec<T> old) { return hn::Add(old, adjoint(g, x)); }
+};
+
+template <class T>
+void adjoint_run(const T* g, const T* x, Index n, const ChannelAdjoint<T>& p, T* gx, bool accumulate) {
   const hn::ScalableTag<T> d;
-  map(Adjoint<T>{hn::Set(d, *p.mean), hn::Set(d, *p.rest), hn::Set(d, *p.a), hn::Set(d, *p.mean_g), hn::Set(d, *p.b),
-                 hn::Set(d, *p.c)},
-      gx, n, g, x);
+  const Adjoint<T> f{hn::Set(d, *p.mean),   hn::Set(d, *p.rest), hn::Set(d, *p.a),
+                     hn::Set(d, *p.mean_g), hn::Set(d, *p.b),    hn::Set(d, *p.c)};
+  if (accumulate)
+    map(AccumulatedAdjoint<T>{f}, gx, n, g, x, static_cast<const T*>(gx));
+  else
+    map(f, gx, n, g, x);
 }
 template <class T>
 void products_run(const T* g, const T* x, Index n, double mean, double* sum_g, double* sum_gd) {
@@ -69,34 +78,39 @@ void products_run(const T* g, const T* x, Index n, double mean, double* sum_g, d
 
 // ---- rows of one value per channel: parameters are arrays
 
-// Columns in pieces of a few vectors, whose sums stay in registers while the rows go by.
+// Columns in pieces of `V` vectors, whose sums stay in registers while the rows go by.
 constexpr Index double_lanes = HWY_LANES(double);
-constexpr Index piece_vectors = 4;
-constexpr Index piece = piece_vectors * double_lanes;
 
-template <class T>
-void column_sums(const T* x, Index stride, Index rows, Index cols, const T* shift, double* first, double* second) {
+template <Index V, class T>
+HWY_INLINE Index sum_pieces(Index c, const T* x, Index stride, Index rows, Index cols, const T* shift, double* first,
+                            double* second) {
   const hn::ScalableTag<double> d;
-  Index c = 0;
-  for (; c + piece <= cols; c += piece) {
-    VecD s[piece_vectors], f[piece_vectors], q[piece_vectors];
-    HWY_UNROLL(4) for (Index j = 0; j < piece_vectors; ++j) {
+  for (; c + V * double_lanes <= cols; c += V * double_lanes) {
+    VecD s[V], f[V], q[V];
+    HWY_UNROLL(8) for (Index j = 0; j < V; ++j) {
       s[j] = load_double(shift + c + j * double_lanes);
       f[j] = hn::Zero(d);
       q[j] = hn::Zero(d);
     }
     for (Index i = 0; i < rows; ++i) {
-      HWY_UNROLL(4) for (Index j = 0; j < piece_vectors; ++j) {
+      HWY_UNROLL(8) for (Index j = 0; j < V; ++j) {
         const VecD v = hn::Sub(load_double(x + i * stride + c + j * double_lanes), s[j]);
         f[j] = hn::Add(f[j], v);
         q[j] = hn::Add(q[j], hn::Mul(v, v));
       }
     }
-    HWY_UNROLL(4) for (Index j = 0; j < piece_vectors; ++j) {
+    HWY_UNROLL(8) for (Index j = 0; j < V; ++j) {
       hn::StoreU(f[j], d, first + c + j * double_lanes);
       hn::StoreU(q[j], d, second + c + j * double_lanes);
     }
   }
+  return c;
+}
+
+template <class T>
+void column_sums(const T* x, Index stride, Index rows, Index cols, const T* shift, double* first, double* second) {
+  Index c = sum_pieces<8>(0, x, stride, rows, cols, shift, first, second);
+  c = sum_pieces<1>(c, x, stride, rows, cols, shift, first, second);
   for (; c < cols; ++c) {
     const double s = static_cast<double>(shift[c]);
     double f = 0, q = 0;
@@ -110,30 +124,37 @@ void column_sums(const T* x, Index stride, Index rows, Index cols, const T* shif
   }
 }
 
-template <class T>
-void column_products(const T* g, Index g_stride, const T* x, Index x_stride, Index rows, Index cols, const double* mean,
-                     double* sum_g, double* sum_gd) {
+template <Index V, class T>
+HWY_INLINE Index product_pieces(Index c, const T* g, Index g_stride, const T* x, Index x_stride, Index rows, Index cols,
+                                const double* mean, double* sum_g, double* sum_gd) {
   const hn::ScalableTag<double> d;
-  Index c = 0;
-  for (; c + piece <= cols; c += piece) {
-    VecD m[piece_vectors], f[piece_vectors], q[piece_vectors];
-    HWY_UNROLL(4) for (Index j = 0; j < piece_vectors; ++j) {
+  for (; c + V * double_lanes <= cols; c += V * double_lanes) {
+    VecD m[V], f[V], q[V];
+    HWY_UNROLL(8) for (Index j = 0; j < V; ++j) {
       m[j] = hn::LoadU(d, mean + c + j * double_lanes);
       f[j] = hn::Zero(d);
       q[j] = hn::Zero(d);
     }
     for (Index i = 0; i < rows; ++i) {
-      HWY_UNROLL(4) for (Index j = 0; j < piece_vectors; ++j) {
+      HWY_UNROLL(8) for (Index j = 0; j < V; ++j) {
         const VecD gi = load_double(g + i * g_stride + c + j * double_lanes);
         f[j] = hn::Add(f[j], gi);
         q[j] = hn::Add(q[j], hn::Mul(gi, hn::Sub(load_double(x + i * x_stride + c + j * double_lanes), m[j])));
       }
     }
-    HWY_UNROLL(4) for (Index j = 0; j < piece_vectors; ++j) {
+    HWY_UNROLL(8) for (Index j = 0; j < V; ++j) {
       hn::StoreU(f[j], d, sum_g + c + j * double_lanes);
       hn::StoreU(q[j], d, sum_gd + c + j * double_lanes);
     }
   }
+  return c;
+}
+
+template <class T>
+void column_products(const T* g, Index g_stride, const T* x, Index x_stride, Index rows, Index cols, const double* mean,
+                     double* sum_g, double* sum_gd) {
+  Index c = product_pieces<8>(0, g, g_stride, x, x_stride, rows, cols, mean, sum_g, sum_gd);
+  c = product_pieces<1>(c, g, g_stride, x, x_stride, rows, cols, mean, sum_g, sum_gd);
   for (; c < cols; ++c) {
     double f = 0, q = 0;
     for (Index i = 0; i < rows; ++i) {
@@ -146,29 +167,32 @@ void column_products(const T* g, Index g_stride, const T* x, Index x_stride, Ind
   }
 }
 
+// Row by row, as memory goes; the parameters come from the first-level cache each time.
 template <class T>
 void normalize_columns(const T* x, Index x_stride, Index rows, Index cols, const ChannelMap<T>& p, T* y,
                        Index y_stride) {
   const hn::ScalableTag<T> d;
   constexpr Index lanes = HWY_LANES(T);
-  Index c = 0;
-  for (; c + lanes <= cols; c += lanes) {
-    Normalize<T> f{hn::LoadU(d, p.mean + c), hn::LoadU(d, p.rest + c), hn::LoadU(d, p.scale + c),
-                   hn::LoadU(d, p.shift + c)};
-    for (Index i = 0; i < rows; ++i) hn::StoreU(f(hn::LoadU(d, x + i * x_stride + c)), d, y + i * y_stride + c);
-  }
-  if (c == cols) return;
-  const Index rest = cols - c;
-  HWY_ALIGN T padded[5][HWY_LANES(T)] = {};
-  std::copy_n(p.mean + c, rest, padded[0]);
-  std::copy_n(p.rest + c, rest, padded[1]);
-  std::copy_n(p.scale + c, rest, padded[2]);
-  std::copy_n(p.shift + c, rest, padded[3]);
-  Normalize<T> f{hn::Load(d, padded[0]), hn::Load(d, padded[1]), hn::Load(d, padded[2]), hn::Load(d, padded[3])};
+  const auto load = [&](Index c) HWY_ATTR {
+    return Normalize<T>{hn::LoadU(d, p.mean + c), hn::LoadU(d, p.rest + c), hn::LoadU(d, p.scale + c),
+                        hn::LoadU(d, p.shift + c)};
+  };
+  const Index whole = cols / lanes * lanes, rest = cols - whole;
+  HWY_ALIGN T padded[4][HWY_LANES(T)] = {}, values[HWY_LANES(T)] = {};
+  const T* parameters[4] = {p.mean, p.rest, p.scale, p.shift};
+  for (int k = 0; k < 4; ++k) std::copy_n(parameters[k] + whole, rest, padded[k]);
+  Normalize<T> last{hn::Load(d, padded[0]), hn::Load(d, padded[1]), hn::Load(d, padded[2]), hn::Load(d, padded[3])};
   for (Index i = 0; i < rows; ++i) {
-    std::copy_n(x + i * x_stride + c, rest, padded[4]);
-    hn::Store(f(hn::Load(d, padded[4])), d, padded[4]);
-    std::copy_n(padded[4], rest, y + i * y_stride + c);
+    const T* in = x + i * x_stride;
+    T* out = y + i * y_stride;
+    for (Index c = 0; c < whole; c += lanes) {
+      Normalize<T> f = load(c);
+      hn::StoreU(f(hn::LoadU(d, in + c)), d, out + c);
+    }
+    if (rest == 0) continue;
+    std::copy_n(in + whole, rest, values);
+    hn::Store(last(hn::Load(d, values)), d, values);
+    std::copy_n(values, rest, out + whole);
   }
 }
 
@@ -177,25 +201,28 @@ void adjoint_columns(const T* g, Index g_stride, const T* x, Index x_stride, Ind
                      const ChannelAdjoint<T>& p, T* gx, Index gx_stride) {
   const hn::ScalableTag<T> d;
   constexpr Index lanes = HWY_LANES(T);
-  Index c = 0;
-  for (; c + lanes <= cols; c += lanes) {
-    Adjoint<T> f{hn::LoadU(d, p.mean + c),   hn::LoadU(d, p.rest + c), hn::LoadU(d, p.a + c),
-                 hn::LoadU(d, p.mean_g + c), hn::LoadU(d, p.b + c),    hn::LoadU(d, p.c + c)};
-    for (Index i = 0; i < rows; ++i)
-      hn::StoreU(f(hn::LoadU(d, g + i * g_stride + c), hn::LoadU(d, x + i * x_stride + c)), d, gx + i * gx_stride + c);
-  }
-  if (c == cols) return;
-  const Index rest = cols - c;
-  HWY_ALIGN T padded[8][HWY_LANES(T)] = {};
+  const auto load = [&](Index c) HWY_ATTR {
+    return Adjoint<T>{hn::LoadU(d, p.mean + c),   hn::LoadU(d, p.rest + c), hn::LoadU(d, p.a + c),
+                      hn::LoadU(d, p.mean_g + c), hn::LoadU(d, p.b + c),    hn::LoadU(d, p.c + c)};
+  };
+  const Index whole = cols / lanes * lanes, rest = cols - whole;
+  HWY_ALIGN T padded[6][HWY_LANES(T)] = {}, values[2][HWY_LANES(T)] = {};
   const T* parameters[6] = {p.mean, p.rest, p.a, p.mean_g, p.b, p.c};
-  for (int k = 0; k < 6; ++k) std::copy_n(parameters[k] + c, rest, padded[k]);
-  Adjoint<T> f{hn::Load(d, padded[0]), hn::Load(d, padded[1]), hn::Load(d, padded[2]),
-               hn::Load(d, padded[3]), hn::Load(d, padded[4]), hn::Load(d, padded[5])};
+  for (int k = 0; k < 6; ++k) std::copy_n(parameters[k] + whole, rest, padded[k]);
+  Adjoint<T> last{hn::Load(d, padded[0]), hn::Load(d, padded[1]), hn::Load(d, padded[2]),
+                  hn::Load(d, padded[3]), hn::Load(d, padded[4]), hn::Load(d, padded[5])};
   for (Index i = 0; i < rows; ++i) {
-    std::copy_n(g + i * g_stride + c, rest, padded[6]);
-    std::copy_n(x + i * x_stride + c, rest, padded[7]);
-    hn::Store(f(hn::Load(d, padded[6]), hn::Load(d, padded[7])), d, padded[7]);
-    std::copy_n(padded[7], rest, gx + i * gx_stride + c);
+    const T *gi = g + i * g_stride, *in = x + i * x_stride;
+    T* out = gx + i * gx_stride;
+    for (Index c = 0; c < whole; c += lanes) {
+      Adjoint<T> f = load(c);
+      hn::StoreU(f(hn::LoadU(d, gi + c), hn::LoadU(d, in + c)), d, out + c);
+    }
+    if (rest == 0) continue;
+    std::copy_n(gi + whole, rest, values[0]);
+    std::copy_n(in + whole, rest, values[1]);
+    hn::Store(last(hn::Load(d, values[0]), hn::Load(d, values[1])), d, values[1]);
+    std::copy_n(values[1], rest, out + whole);
   }
 }
 

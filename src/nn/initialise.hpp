@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include <pushforward/batch_norm/layer.hpp>
 #include <pushforward/nn/dense.hpp>
 #include <pushforward/tensor.hpp>
 
@@ -16,6 +17,14 @@ void initialise(Tensor<T>& weight, Tensor<T>& bias, Index inputs, Index outputs,
 /// Names in descriptions.
 inline const char* initialisation_name(Initialisation start) {
   return start == Initialisation::paper ? "paper" : start == Initialisation::he ? "he" : "glorot";
+}
+
+/// Of hidden units.
+template <Scalar T>
+BatchNormLayer<T> hidden_batch_norm(Index units) {
+  BatchNormLayerOptions options;
+  options.momentum = 0.9;
+  return BatchNormLayer<T>({-1, units}, std::move(options));
 }
 
 /// @throws DomainError  if a dropout rate is not in [0, 1).

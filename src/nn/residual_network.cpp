@@ -13,6 +13,7 @@ ResidualNetworkOptions options_from(const Description& d) {
   options.activation = activation_from(d.text("activation"));
   options.dropout = d.number("dropout");
   options.context_dim = d.integer("context_dim", 0, 1 << 20);
+  options.batch_norm = d.has("batch_norm") && d.flag("batch_norm");
   return options;
 }
 
@@ -32,7 +33,8 @@ ResidualNetwork<T>::ResidualNetwork(Index inputs, Index outputs, ResidualNetwork
   for (Index i = 0; i < options.blocks; ++i) {
     const std::string name = "block" + std::to_string(i);
     Block block{layer(options.hidden, options.hidden, name + ".linear0"),
-                layer(options.hidden, options.hidden, name + ".linear1"), Dense<T>()};
+                layer(options.hidden, options.hidden, name + ".linear1"), Dense<T>(), {}};
+    for (int k = 0; options.batch_norm && k < 2; ++k) block.norms.push_back(hidden_batch_norm<T>(options.hidden));
     // As published: uniform in +-1e-3 where `paper` gives +-1/sqrt(hidden).
     block.linear1.shrink(static_cast<T>(1e-3 * std::sqrt(static_cast<double>(options.hidden))));
     if (options.context_dim > 0) block.context = layer(options.context_dim, options.hidden, name + ".context");
@@ -50,8 +52,11 @@ template <Scalar T>
 Var<T> ResidualNetwork<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
   Var<T> h = initial_(pass, this->context_dim() == 0 ? x : concatenate<T>({x, pass.context()}));
   for (const Block& block : blocks_) {
-    Var<T> t = block.linear0(pass, activation(options_.activation, h));
-    t = block.linear1(pass, pass.dropout(activation(options_.activation, t), options_.dropout));
+    const auto activated = [&](Var<T> in, std::size_t norm) {
+      return activation(options_.activation, options_.batch_norm ? block.norms[norm].normalize(pass, in).value : in);
+    };
+    Var<T> t = block.linear0(pass, activated(h, 0));
+    t = block.linear1(pass, pass.dropout(activated(t, 1), options_.dropout));
     if (this->context_dim() > 0) t = t * sigmoid(block.context(pass, pass.context()));
     h = h + t;
   }
@@ -63,6 +68,7 @@ void ResidualNetwork<T>::Block::visit(Visitor<T>& v) const {
   v.child("linear0", linear0);
   v.child("linear1", linear1);
   if (context.outputs() > 0) v.child("context", context);
+  for (std::size_t k = 0; k < norms.size(); ++k) v.child("norm" + std::to_string(k), norms[k]);
 }
 
 template <Scalar T>
@@ -74,7 +80,7 @@ void ResidualNetwork<T>::do_visit(Visitor<T>& v) const {
 
 template <Scalar T>
 Description ResidualNetwork<T>::do_describe() const {
-  return {.type = "residual_network",
+  Description d{.type = "residual_network",
           .constants = {{"inputs", this->inputs()},
                         {"outputs", this->outputs()},
                         {"hidden", options_.hidden},
@@ -83,6 +89,8 @@ Description ResidualNetwork<T>::do_describe() const {
                         {"dropout", options_.dropout},
                         {"context_dim", this->context_dim()}},
           .children = {}};
+  if (options_.batch_norm) d.constants["batch_norm"] = true;
+  return d;
 }
 
 template class ResidualNetwork<float>;

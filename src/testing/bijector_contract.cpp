@@ -105,10 +105,10 @@ class BijectorCheck {
                  "a constant Jacobian has a constant log_det, but is_constant_log_det() is false");
     report_.that(b_.log_scale_bound() >= 0, "log_scale_bound() is ", b_.log_scale_bound());
     report_.that(has(true) || has(false), "neither direction exists");
-    report_.that(
-        b_.forward_min_event_ndims() == (b_.is_elementwise() ? 0 : static_cast<int>(b_.event_shape().size())) &&
-            b_.inverse_min_event_ndims() == b_.forward_min_event_ndims(),
-        "min_event_ndims does not fit is_elementwise");
+    const int least = b_.forward_min_event_ndims(), rank = static_cast<int>(b_.event_shape().size());
+    report_.that((b_.is_elementwise() ? least == 0 : least >= 1 && least <= rank) &&
+                     b_.inverse_min_event_ndims() == least,
+                 "min_event_ndims does not fit is_elementwise");
     if (b_.is_elementwise())
       report_.that(static_cast<Index>(b_.is_increasing().size()) == dim_, "is_increasing has the wrong size");
     else
@@ -164,15 +164,18 @@ class BijectorCheck {
       for (Index k = 0; k < 3; ++k)
         report_.near(summed[k], expected.segment(k * (n / 3), n / 3).sum(), 1e-12 * (1 + std::abs(summed[k])),
                      direction(forward), "_log_det_jacobian over one more axis, event ", k);
-      if (!b_.is_elementwise()) {
-        report_.template throws<ShapeError>([&] { (void)call(tensor, 0); }, "event_ndims 0", {b_.name()});
-        return;
+      const int least = b_.forward_min_event_ndims();
+      if (least > 0)
+        report_.template throws<ShapeError>([&] { (void)call(tensor, least - 1); }, "fewer event_ndims than the least",
+                                            {b_.name()});
+      for (int ndims = least; ndims < rank; ++ndims) {
+        const Eigen::VectorXd parts = call(tensor, ndims);
+        const Index each = parts.size() / n;
+        for (Index i = 0; i < n; ++i)
+          report_.near(parts.segment(i * each, each).sum(), expected[i],
+                       16 * eps() * (1 + parts.segment(i * each, each).cwiseAbs().sum()), direction(forward),
+                       "_log_det_jacobian with event_ndims ", ndims, " does not sum to log_det, row ", i);
       }
-      const Eigen::VectorXd each = call(tensor, 0);
-      for (Index i = 0; i < n; ++i)
-        report_.near(each.segment(i * dim_, dim_).sum(), expected[i],
-                     16 * eps() * (1 + each.segment(i * dim_, dim_).cwiseAbs().sum()), direction(forward),
-                     "_log_det_jacobian of elements does not sum to log_det, row ", i);
     });
   }
 

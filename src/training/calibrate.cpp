@@ -125,11 +125,12 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
       CapturedStatistics<T> own;
       Tape<T> tape(Tape<T>::Mode::evaluate, memory, n);
       typename Pass<T>::Settings settings;
-      settings.statistics = Statistics::minibatch;
+      settings.statistics = Statistics::population;
       settings.first_row = begin;
       settings.captured = &done;
       settings.capture = &own;
       settings.context = rows.load_context(tape, begin);
+      settings.row_weights = rows.load_row_weights(tape, begin);
       Pass<T> pass(tape, settings);
       static_cast<void>(flow.log_prob(pass, rows.load_data(tape, begin)));
       if (tiles > 1 && own.layers.size() > 1) own.layers.resize(1);
@@ -144,7 +145,7 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
     Merged merged;
     for (Index i = 0; i < tiles; ++i)
       merged.add(captured[static_cast<std::size_t>(i)].layers.at(0).second,
-                 static_cast<double>(std::min(tile, count - i * tile)));
+                 rows.count(i * tile, std::min(tile, count - i * tile)));
     done.layers.emplace_back(captured[0].layers[0].first, merged.result());
   }
 

@@ -344,6 +344,7 @@ class DataTraining final : public Training<T> {
     f["data checksum"] = fmt::format("{:016x}", rows_.checksum());
     f["validate_every"] = fmt::format("{}", o.validate_every);
     f["min_delta"] = fmt::format("{}", o.min_delta);
+    if (o.weighted_statistics) f["weighted_statistics"] = "yes";
     f["statistics"] = o.statistics == EvaluationStatistics::population ? "population" : "running";
     f["dequantize"] = rows_.dequantized() ? "yes" : "no";
     f["loss"] = o.loss ? "of the caller" : "negative log-likelihood";
@@ -378,6 +379,7 @@ class DataTraining final : public Training<T> {
   RowSource<T> source(const std::int64_t* order) {
     RowSource<T> s = rows_.train_source(order);
     if (rows_.dequantized()) s.noise = &noise_;
+    s.weighted_statistics = this->options().weighted_statistics;
     return s;
   }
 
@@ -401,6 +403,7 @@ class DataTraining final : public Training<T> {
     settings.statistics = Statistics::minibatch;
     settings.proposals = &proposals;
     settings.context = rows.load_context(tape, 0);
+    settings.row_weights = rows.load_row_weights(tape, 0);
     Pass<T> pass(tape, settings);
     static_cast<void>(this->flow().log_prob(pass, rows.load_data(tape, 0)));
     commit(this->flow(), proposals);
@@ -416,6 +419,7 @@ class DataTraining final : public Training<T> {
           s.statistics = Statistics::minibatch;
           s.dropout = &dropout;
           s.context = rows.load_context(tape, first);
+          s.row_weights = rows.load_row_weights(tape, first);
           return s;
         },
         [&](Pass<T>& pass) {

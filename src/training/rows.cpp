@@ -48,9 +48,9 @@ void FitRows<T>::check(const std::string& where, const char* what, MatrixView<co
   check_finite(where, (std::string(what) + " context").c_str(), context);
   relative.resize(static_cast<std::size_t>(weights.size()));
   for (Index i = 0; i < weights.size(); ++i) {
-    if (!std::isfinite(weights[i]) || (weights[i] < 0 && !options.allow_negative_weights))
+    if (!std::isfinite(weights[i]) || (weights[i] < 0 && (!options.allow_negative_weights || options.weighted_statistics)))
       throw DomainError(fmt::format("{}: weight of {} row {} is {}; expected a finite number >= 0{}", where, what, i,
-                                    weights[i], weights[i] < 0 ? " (or allow_negative_weights)" : ""));
+                                    weights[i], weights[i] < 0 && !options.weighted_statistics ? " (or allow_negative_weights)" : ""));
     relative[static_cast<std::size_t>(i)] = weights[i];
   }
 }

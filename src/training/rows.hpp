@@ -21,6 +21,7 @@ struct RowSource {
   const double* weights = nullptr;          // of each row of the data, relative to their mean
   const RandomCall* noise = nullptr;        // dequantisation, by position
   const T* noise_width = nullptr;           // for each column
+  bool weighted_statistics = false;         // the weights count in averages over a batch too
 
   Index row(Index position) const { return index ? static_cast<Index>(index[position]) : position; }
 
@@ -50,6 +51,17 @@ struct RowSource {
     for (Index i = 0; i < tape.padded_rows(); ++i)
       out[i] = i < tape.local_rows() ? weights[row(first + tape.begin() + i)] : 0.0;
     return w;
+  }
+  /// For Pass::Settings::row_weights.
+  Var<T> load_row_weights(Tape<T>& tape, Index first) const {
+    return weighted_statistics && weights ? to_matrix(load_weights(tape, first)) : Var<T>();
+  }
+  /// How much the rows at these positions count in such averages.
+  double count(Index first, Index n) const {
+    if (!weighted_statistics || !weights) return static_cast<double>(n);
+    double sum = 0;
+    for (Index i = first; i < first + n; ++i) sum += weights[row(i)];
+    return sum;
   }
 
  private:

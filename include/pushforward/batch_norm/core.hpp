@@ -43,6 +43,7 @@ struct Affine {
   std::span<const double> gamma;
   std::span<const double> beta;
   double epsilon = 0;
+  double correction = 0;  ///< training_backward: 1 where `variance` has Bessel's correction
 };
 /// out = gamma (x - mean) / sqrt(variance + epsilon) + beta; out may be x.
 /// @throws ShapeError   if shapes or sizes differ.

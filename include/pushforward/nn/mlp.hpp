@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include <pushforward/batch_norm/layer.hpp>
 #include <pushforward/nn/dense.hpp>
 #include <pushforward/nn/network.hpp>
 
@@ -12,6 +13,9 @@ struct MlpOptions {
   Activation activation = Activation::relu;
   double dropout = 0;     ///< probability in [0, 1) of dropping a hidden unit, in training passes only
   Index context_dim = 0;  ///< context columns, put beside the inputs
+  /// Batch normalisation of what goes into each activation (nflows: epsilon 1e-3, momentum 0.9 of the old value). The
+  /// statistics follow the pass, whichever direction of a flow evaluates the network.
+  bool batch_norm = false;
   Initialisation initialisation = Initialisation::paper;
   /// The last layer starts with weights this much smaller and bias 0, so that a flow starts near the identity; 1: as
   /// the other layers.
@@ -23,6 +27,7 @@ struct MlpOptions {
 ///
 /// @par Shapes      x: (N, inputs); result: (N, outputs); context: (N, context_dim).
 /// @par Parameters  "layer<i>.weight" (outputs, inputs), "layer<i>.bias"; the inputs of layer0 are [x, context].
+///                  With batch_norm "norm<i>.gamma", "norm<i>.beta" and moving statistics.
 /// @par Cost        one matrix product per layer.
 template <Scalar T>
 class Mlp final : public Network<T> {
@@ -38,6 +43,7 @@ class Mlp final : public Network<T> {
 
   MlpOptions options_;
   std::vector<Dense<T>> layers_;
+  std::vector<BatchNormLayer<T>> norms_;  // of the hidden layers, or none
 };
 
 extern template class Mlp<float>;

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include <pushforward/batch_norm/layer.hpp>
 #include <pushforward/nn/dense.hpp>
 #include <pushforward/nn/network.hpp>
 
@@ -13,6 +14,9 @@ struct ResidualNetworkOptions {
   Activation activation = Activation::relu;
   double dropout = 0;     ///< probability in [0, 1), in training passes only
   Index context_dim = 0;  ///< context columns: beside the inputs, and as a gate of each block
+  /// Batch normalisation of what goes into each activation (nflows: epsilon 1e-3, momentum 0.9 of the old value). The
+  /// statistics follow the pass, whichever direction of a flow evaluates the network.
+  bool batch_norm = false;
   Initialisation initialisation = Initialisation::paper;
   /// The last layer starts with weights this much smaller and bias 0, so that a flow starts near the identity; 1: as
   /// the other layers.
@@ -28,6 +32,7 @@ struct ResidualNetworkOptions {
 /// @par Shapes      x: (N, inputs); result: (N, outputs); context: (N, context_dim).
 /// @par Parameters  "initial", "block<i>.linear0", "block<i>.linear1", "block<i>.context", "final", each with
 ///                  weight (outputs, inputs) and bias.
+///                  With batch_norm "block<i>.norm0" and "block<i>.norm1" (gamma, beta, moving statistics).
 /// @source Durkan et al. 2019, section 4 and appendix B; He et al. 2016.
 template <Scalar T>
 class ResidualNetwork final : public Network<T> {
@@ -40,6 +45,7 @@ class ResidualNetwork final : public Network<T> {
     Dense<T> linear0;
     Dense<T> linear1;
     Dense<T> context;
+    std::vector<BatchNormLayer<T>> norms;  // of the two activations, or none
     void visit(Visitor<T>& v) const;
   };
   Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;

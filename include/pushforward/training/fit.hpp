@@ -68,6 +68,8 @@ struct FitOptions {
   Index patience = 30;
   double min_delta = 0;  ///< better means lower by more than this
   EvaluationStatistics statistics = EvaluationStatistics::population;
+  /// The weights count in the statistics of normalisation layers too; none may be negative then.
+  bool weighted_statistics = false;
 
   /// Stop after this many steps in a row with a loss or gradient that is not finite. Such steps change nothing.
   Index max_consecutive_skips = 50;
@@ -141,7 +143,8 @@ std::string to_text(const FitReport& report);
 /// `options.loss` says otherwise.
 ///
 /// Each step is one of Adam on the mean loss of a batch. Row i counts by its weight over the mean weight of all
-/// training rows. Normalisation layers use the statistics of the batch, which weights have no part in; layers that
+/// training rows. Normalisation layers use the statistics of the batch, in which weights have a part
+/// if `weighted_statistics` says so; layers that
 /// start from data (ActNorm) do so before the first step. Penalties that parameters carry are added to the loss.
 /// At the end the flow has the parameters of the best validation, or of the last step where there is no validation.
 ///
