@@ -34,12 +34,11 @@ std::string text(const Shape& shape) {
   return "(" + s + ")";
 }
 
-/// Multiples of 1/64 but 0, which both scalars hold. Positive ones are at least 0.5.
+/// Multiples of 1/64, which both scalars hold. Positive ones are at least 0.5.
 Tensor<double> numbers(const Shape& shape, std::uint64_t seed, bool positive = false) {
   Tensor<double> t(shape);
   if (t.size() > 0) Engine(seed).next_call().normal(0, t.size(), 1, t.data(), t.size());
   for (double& v : t.values()) v = std::round(64 * (positive ? std::abs(v) + 0.5 : v)) / 64;
-  std::replace(t.values().begin(), t.values().end(), 0.0, 1.0 / 64);
   return t;
 }
 

@@ -1119,3 +1119,130 @@ TEST_CASE("batch normalisation: ghost batches and renormalisation as options of 
   commit<double>(renorm, proposals);
   CHECK(renorm.batchnorm().variable("renorm_mean")[0] == Approx(0.01 * y.col(0).mean()));
 }
+
+namespace {
+
+/// nflows, pyro and normflows: (system's name of a variable, ours).
+struct TorchFlow {
+  std::string system;
+  GammaMap gamma_map;
+  double momentum, epsilon;
+  std::vector<std::pair<std::string, std::string>> names;
+};
+
+template <Scalar T>
+void run_torch_flow(const TorchFlow& flow, const nlohmann::json& c) {
+  const std::vector<Index> shape = c.at("shape").get<std::vector<Index>>();
+  const Index rows = shape[0];
+  const std::vector<Index> event(shape.begin() + 1, shape.end());
+  const auto& o = c.at("options");
+  const bool parameters = !flow.names.empty();
+  BatchNormLayerOptions options;
+  for (const char* name : {"eps", "epsilon"})
+    if (o.contains(name)) options.epsilon = o.at(name);
+  if (!o.contains("eps") && !o.contains("epsilon")) options.epsilon = flow.epsilon;
+  options = batch_norm_convention(parameters ? flow.system : "nflows", o.value("momentum", flow.momentum), options);
+  options.gamma_map = flow.gamma_map;
+  options.center = options.scale = parameters;
+  options.axis.clear();  // every entry by itself
+  for (std::size_t axis = 1; axis < shape.size(); ++axis) options.axis.push_back(static_cast<Index>(axis));
+  std::vector<Index> built = event;
+  built.insert(built.begin(), -1);
+  BatchNormLayer<T> layer(built, options);
+  for (const auto& [theirs, ours] : flow.names) {
+    const std::vector<double> values = numbers(c.at("state").at(theirs));
+    std::transform(values.begin(), values.end(), layer.variable(ours).data(),
+                   [](double v) { return static_cast<T>(v); });
+  }
+  BatchNormalization<T> bn(event, layer);
+  const auto near = [&](const char* what, auto&& got, const nlohmann::json& expected_json) {
+    INFO(what);
+    const std::vector<double> expected = numbers(expected_json);
+    double scale = 1;
+    for (const double v : expected) scale = std::max(scale, std::abs(v));
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      INFO("value " << i);
+      CHECK(std::abs(static_cast<double>(got(i)) - expected[i]) <= (sizeof(T) == 4 ? 1e-5 : 1e-10) * scale);
+    }
+  };
+  const auto rows_of = [&](const nlohmann::json& flat) {
+    const std::vector<double> values = numbers(flat);
+    Matrix<T> m(rows, bn.dim());
+    for (Index i = 0; i < rows; ++i)
+      for (Index k = 0; k < bn.dim(); ++k) m(i, k) = static_cast<T>(values[static_cast<std::size_t>(i * bn.dim() + k)]);
+    return m;
+  };
+  const auto at = [&](const Matrix<T>& m) {
+    return [&m](std::size_t i) { return m(static_cast<Index>(i) / m.cols(), static_cast<Index>(i) % m.cols()); };
+  };
+  const auto& out = c.at("outputs");
+  const bool training = c.at("mode") == "training";
+  const Statistics statistics = training ? Statistics::minibatch : Statistics::running;
+  const Matrix<T> y = rows_of(c.at("x")[0]), nothing = Matrix<T>::Zero(rows, bn.dim());
+  const auto r = record<T>(bn, false, y, rows_of(c.at("dy")), Matrix<T>::Zero(rows, 1), statistics);
+  near("x", at(r.value), out.at("x"));
+  near("dx", at(r.gradient), out.at("dx"));
+  const auto parameter = [&](std::size_t k) { return [&r, k](std::size_t i) { return r.parameters[k][i]; }; };
+  if (flow.system == "nflows") {
+    near("dunconstrained_weight", parameter(0), out.at("dunconstrained_weight"));
+    near("dbias", parameter(1), out.at("dbias"));
+  } else if (flow.system == "pyro") {
+    near("dgamma", parameter(0), out.at("dgamma"));
+    near("dbeta", parameter(1), out.at("dbeta"));
+    double sum = 0;
+    for (const double v : numbers(out.at("log_abs_det_jacobian"))) sum -= v;
+    CHECK(r.log_det[0] == Approx(sum).epsilon(sizeof(T) == 4 ? 2e-6 : 1e-10));
+  }
+  if (out.contains("log_det")) {
+    near(
+        "log_det", [&](std::size_t i) { return r.log_det[static_cast<Index>(i)]; }, out.at("log_det"));
+    Matrix<T> up(rows, 1);
+    const std::vector<double> given = numbers(c.at("upstream_log_det"));
+    for (Index i = 0; i < rows; ++i) up(i, 0) = static_cast<T>(given[static_cast<std::size_t>(i)]);
+    const auto d = record<T>(bn, false, y, nothing, up, statistics);
+    near("log_det_dx", at(d.gradient), out.at("log_det_dx"));
+  }
+  for (const char* name : {"inverse_y", "forward_y"})
+    if (out.contains(name)) near(name, at(bn.forward(rows_of(c.at("base_x"))).value), out.at(name));
+  if (training) commit<T>(bn, r.proposals);
+  for (const auto& [theirs, ours] : flow.names)
+    if (out.contains(theirs))
+      near(
+          theirs.c_str(), [&](std::size_t i) { return bn.batchnorm().variable(ours)[static_cast<Index>(i)]; },
+          out.at(theirs));
+}
+
+}  // namespace
+
+TEST_CASE("batch normalisation: the numbers of nflows, pyro and normflows by their conventions") {
+  const std::vector<TorchFlow> flows{{"nflows",
+                                      GammaMap::softplus,
+                                      0.1,
+                                      1e-5,
+                                      {{"unconstrained_weight", "raw_gamma"},
+                                       {"bias", "beta"},
+                                       {"running_mean", "moving_mean"},
+                                       {"running_var", "moving_variance"}}},
+                                     {"pyro",
+                                      GammaMap::relu_floor,
+                                      0.1,
+                                      1e-5,
+                                      {{"gamma", "raw_gamma"},
+                                       {"beta", "beta"},
+                                       {"moving_mean", "moving_mean"},
+                                       {"moving_variance", "moving_variance"}}},
+                                     {"normflows", GammaMap::identity, 0.1, 1e-10, {}}};
+  for (const TorchFlow& flow : flows) {
+    const auto file = oracle("batch_norm_" + flow.system);
+    std::map<std::pair<std::string, std::string>, std::set<std::vector<Index>>> shapes;
+    for (const auto& c : file.at("cases")) {
+      if (c.at("mode") == "refusal") continue;
+      INFO(flow.system << ": " << c.at("feature") << ", " << c.at("mode") << ", shape " << c.at("shape"));
+      shapes[{c.at("feature"), c.at("mode")}].insert(c.at("shape").get<std::vector<Index>>());
+      run_torch_flow<double>(flow, c);
+      run_torch_flow<float>(flow, c);
+    }
+    CHECK(shapes.size() == (flow.system == "nflows" ? 4u : flow.system == "pyro" ? 6u : 2u));
+    for (const auto& [cell, found] : shapes) CHECK(found.size() >= 3);
+  }
+}

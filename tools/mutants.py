@@ -34,6 +34,7 @@ PATTERNS = [
     "src/ops_*.cpp",
     "src/transformed_distribution.cpp",
     "src/nn/*.cpp",
+    "src/batch_norm/*.cpp",
     "bijectors/*.[ch]pp",
     "distributions/*.[ch]pp",
     "include/pushforward/bijectors/*.hpp",
@@ -41,7 +42,10 @@ PATTERNS = [
 ]
 # The first one that fails ends the matter, so the one that most likely does comes first.
 TESTS = {
+    "src/ops_batch_norm": ["ops_test", "bijectors_test"],
     "src/ops": ["ops_test", "contract_test", "bijectors_test"],
+    "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_systems_test", "bijectors_test",
+                       "training_test"],
     "src/nn": ["contract_test", "nn_test", "flow_test"],
     "src/": ["contract_test", "flow_test", "distributions_test"],
     "bijectors": ["contract_test", "bijectors_test", "flow_test"],
@@ -180,7 +184,7 @@ def mutations(line, path):
 
 def unit_of(lines, number, path):
     """The operation for sources of operations, else the class or file."""
-    if "ops_" not in path:
+    if "ops_" not in path and "src/batch_norm" not in path:
         return pathlib.PurePath(path).stem
     for k in range(number, -1, -1):
         m = re.match(r"(?!namespace|using|#|//)\S.*?\b(operator ?\S+?|\w+)\([^;]*\{$|struct (\w+) \{$", lines[k])

@@ -47,14 +47,16 @@ struct Layout {
   Values read(const char* name, const Input<T>& p) const {
     check_given(where(call) + name, p);
     if (p.shape() != shape)
-      throw ShapeError(where(call) + name + ": expected shape " + shape_of(shape) + ", got " + shape_of(p.shape()));
+      throw ShapeError(where(call) + name + ": expected shape " + detail::shape_text(shape) + ", got " +
+                       detail::shape_text(p.shape()));
     return values<T>(p);
   }
   /// Zeros where there is none.
   Values adjoint(const char* name, const Input<T>& p) const { return p.data() ? read(name, p) : Values(channels, 0.0); }
   TensorView<const T> data(const char* name, const Input<T>& g) const {
     if (g.shape() != x_shape)
-      throw ShapeError(where(call) + name + ": expected shape " + shape_of(x_shape) + ", got " + shape_of(g.shape()));
+      throw ShapeError(where(call) + name + ": expected shape " + detail::shape_text(x_shape) + ", got " +
+                       detail::shape_text(g.shape()));
     return g;
   }
   TensorView<const T> adjoint_data(const char* name, const Input<T>& g) const {
@@ -98,7 +100,7 @@ std::vector<Index> Axes::resolve(Index rank) const {
   const auto [least, most] = std::minmax_element(axes.begin(), axes.end());
   if (*least < 0 || *most >= rank)
     throw DomainError(fmt::format("batch_norm::aesara::Axes: axes should be less than ndim (<{}), but {} given", rank,
-                                  shape_of(axes)));
+                                  detail::shape_text(axes)));
   return resolve_axes(axes, rank);
 }
 

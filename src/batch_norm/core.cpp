@@ -6,6 +6,7 @@
 #include <pushforward/error.hpp>
 #include <string>
 
+#include "batch_norm/shape_text.hpp"
 #include "kernels/kernels.hpp"
 
 namespace pushforward::batch_norm {
@@ -38,12 +39,6 @@ Index count_along(std::span<const Index> shape, std::span<const Index> axes) {
 }
 
 namespace {
-
-std::string shape_text(std::span<const Index> shape) {
-  std::string text(1, '(');
-  for (std::size_t i = 0; i < shape.size(); ++i) text.append(i ? ", " : "").append(std::to_string(shape[i]));
-  return text.append(shape.size() == 1 ? ",)" : ")");
-}
 
 /// Values of the inner loop that are copied, or kept in local arrays, at a time.
 constexpr Index piece = 512;
@@ -216,8 +211,8 @@ void check_size(const char* call, const char* what, std::span<const double> valu
 template <class A, class B>
 void check_shapes(const char* call, const TensorView<A>& a, const TensorView<B>& b) {
   if (a.shape() != b.shape())
-    throw ShapeError(std::string("batch_norm::") + call + ": shapes " + shape_text(a.shape()) + " and " +
-                     shape_text(b.shape()) + " differ");
+    throw ShapeError(std::string("batch_norm::") + call + ": shapes " + detail::shape_text(a.shape()) + " and " +
+                     detail::shape_text(b.shape()) + " differ");
 }
 
 double at(std::span<const double> values, std::size_t c, double otherwise) {
@@ -536,8 +531,9 @@ Gradients training_backward(const TensorView<const T>& x, std::span<const Index>
   const ChannelProducts sums = channel_products<T>(adjoints.out, x, kept, by.mean);
   Gradients gradients;
   gradients.beta = sums.g;
-  gradients.gamma = per_channel(
-      k.channels, [&](std::size_t c) { return sums.gd[c] / k.deviation[c] + adjoints.log_det / at(by.gamma, c, 1); });
+  gradients.gamma = per_channel(k.channels, [&](std::size_t c) {
+    return sums.gd[c] / k.deviation[c] + (adjoints.log_det == 0 ? 0.0 : adjoints.log_det / at(by.gamma, c, 1));
+  });
   if (!dx.data() || count == 0) return gradients;
   const auto a = per_channel(k.channels, [&](std::size_t c) { return at(by.gamma, c, 1) / k.deviation[c]; });
   const auto mean_g = per_channel(k.channels, [&](std::size_t c) { return sums.g[c] / count; });
@@ -560,8 +556,9 @@ Gradients inference_backward(const TensorView<const T>& x, std::span<const Index
   const ChannelProducts sums = channel_products<T>(adjoints.out, x, kept, by.mean);
   Gradients gradients;
   gradients.beta = sums.g;
-  gradients.gamma = per_channel(
-      k.channels, [&](std::size_t c) { return sums.gd[c] / k.deviation[c] + adjoints.log_det / at(by.gamma, c, 1); });
+  gradients.gamma = per_channel(k.channels, [&](std::size_t c) {
+    return sums.gd[c] / k.deviation[c] + (adjoints.log_det == 0 ? 0.0 : adjoints.log_det / at(by.gamma, c, 1));
+  });
   const auto a = per_channel(k.channels, [&](std::size_t c) { return at(by.gamma, c, 1) / k.deviation[c]; });
   gradients.mean = per_channel(k.channels, [&](std::size_t c) { return -a[c] * sums.g[c] + at(adjoints.mean, c, 0); });
   gradients.variance = per_channel(k.channels, [&](std::size_t c) {

@@ -6,15 +6,11 @@
 #include <pushforward/ops.hpp>
 #include <pushforward/random.hpp>
 
+#include "batch_norm/shape_text.hpp"
+
 namespace pushforward {
 
 namespace {
-
-std::string shape_text(std::span<const Index> shape) {
-  std::string text(1, '(');
-  for (std::size_t i = 0; i < shape.size(); ++i) text.append(i ? ", " : "").append(std::to_string(shape[i]));
-  return text.append(shape.size() == 1 ? ",)" : ")");
-}
 
 constexpr double gamma_floor = 1e-6;  // of GammaMap::relu_floor
 
@@ -150,7 +146,7 @@ void BatchNormLayer<T>::build(std::vector<Index> input_shape) {
   for (const Index axis : kept)
     if (input_shape[static_cast<std::size_t>(axis)] < 1)
       throw ShapeError("BatchNormLayer::build: Input has undefined `axis` dimension. Received input with shape " +
-                       shape_text(input_shape) + ". Axis value: " + std::to_string(axis));
+                       detail::shape_text(input_shape) + ". Axis value: " + std::to_string(axis));
   std::vector<Index> shape;
   if (kept.size() == 1) {
     shape = {input_shape[static_cast<std::size_t>(kept[0])]};
@@ -342,7 +338,7 @@ void BatchNormLayer<T>::check_input(const char* call, std::span<const Index> sha
     fits = fits && shape[static_cast<std::size_t>(axis)] == input_shape_[static_cast<std::size_t>(axis)];
   if (!fits)
     throw ShapeError(std::string("BatchNormLayer::") + call + ": the layer is built for inputs like " +
-                     shape_text(input_shape_) + ", got " + shape_text(shape));
+                     detail::shape_text(input_shape_) + ", got " + detail::shape_text(shape));
 }
 
 template <Scalar T>

@@ -12,13 +12,9 @@
 #include <string>
 #include <vector>
 
-namespace pushforward::batch_norm {
+#include "batch_norm/shape_text.hpp"
 
-inline std::string shape_of(std::span<const Index> shape) {
-  std::string text(1, '(');
-  for (std::size_t i = 0; i < shape.size(); ++i) text.append(i ? ", " : "").append(std::to_string(shape[i]));
-  return text.append(shape.size() == 1 ? ",)" : ")");
-}
+namespace pushforward::batch_norm {
 
 inline std::vector<Index> all_axes(Index rank) { return other_axes({}, rank); }
 
@@ -90,7 +86,8 @@ TensorView<const T> broadcast(const std::string& what, const TensorView<const T>
     if (p.shape()[i] != 1) strides[axis] = p.strides()[i];
   }
   if (!fits)
-    throw ShapeError(what + " of shape " + shape_of(p.shape()) + " does not broadcast against " + shape_of(shape));
+    throw ShapeError(what + " of shape " + detail::shape_text(p.shape()) + " does not broadcast against " +
+                     detail::shape_text(shape));
   return {p.data(), shape, strides};
 }
 

@@ -1,5 +1,4 @@
 #include <pushforward/batch_norm/tf_layers.hpp>
-
 #include <pushforward/error.hpp>
 
 namespace pushforward::batch_norm::tf_layers {

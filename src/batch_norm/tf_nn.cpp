@@ -50,8 +50,8 @@ Values adjoint(const char* call, const char* name, const Averages& over, const s
   const std::vector<Index> kept = shape_of_average(shape, over.axes, true),
                            dropped = shape_of_average(shape, over.axes, false);
   if (given.shape() != kept && given.shape() != dropped)
-    throw ShapeError(where(call) + name + ": expected shape " + shape_of(kept) + " or " + shape_of(dropped) + ", got " +
-                     shape_of(given.shape()));
+    throw ShapeError(where(call) + name + ": expected shape " + detail::shape_text(kept) + " or " +
+                     detail::shape_text(dropped) + ", got " + detail::shape_text(given.shape()));
   return values<T>(given);
 }
 
@@ -65,8 +65,8 @@ template <Scalar T>
 void check_same_shape(const char* call, const Tensor<T>& variable, const TensorView<const T>& value) {
   check_given(where(call) + "the value", value);
   if (variable.shape() != value.shape())
-    throw ShapeError(where(call) + "expected a value of shape " + shape_of(variable.shape()) + ", got " +
-                     shape_of(value.shape()));
+    throw ShapeError(where(call) + "expected a value of shape " + detail::shape_text(variable.shape()) + ", got " +
+                     detail::shape_text(value.shape()));
 }
 
 }  // namespace
@@ -201,7 +201,7 @@ SufficientStatistics sufficient_statistics(const TensorView<const T>& x, const s
   const Averages over(axes, x.shape());
   for (const Index axis : varying_axes<T>(x.rank(), {&shift}))
     if (std::find(over.axes.begin(), over.axes.end(), axis) != over.axes.end())
-      throw ShapeError(where("sufficient_statistics") + "shift of shape " + shape_of(shift.shape()) +
+      throw ShapeError(where("sufficient_statistics") + "shift of shape " + detail::shape_text(shift.shape()) +
                        " varies along axis " + std::to_string(axis) + ", which is summed over");
   const Values from = shift.data()
                           ? values(broadcast<T>(where("sufficient_statistics") + "shift", shift, x.shape()), over.kept)
