@@ -89,6 +89,9 @@ std::vector<Case> cases() {
       {{40}, {}, {0}, {0}, 1},              // one channel
       {{9, 4}, {0, 1}, {0, 1}, {0, 1}, 1},  // nothing to average over
       {{1, 4}, {1}, {0, 1}, {0, 1}, 1},
+      {{1100, 3}, {1}, {0, 1}, {0, 1}, 1},  // few channels: rows are taken together, and some are left over
+      {{8, 130, 7}, {2}, {0, 1, 2}, {0, 1, 2}, 1},
+      {{9, 5, 3, 2}, {1}, {0, 1, 2, 3}, {0, 1, 2, 3}, 1},  // short runs of each channel
   };
 }
 

@@ -154,6 +154,23 @@ std::pair<TensorView<T>, TensorView<T>> folded(const TensorView<T>& x, Index row
   const Index whole = rows / k;
   return {{x.data(), {whole, k * channels}}, {x.data() + whole * k * channels, {rows - whole * k, channels}}};
 }
+
+/// Short runs of each channel one after the other, (rows, channels, n): for sums every position is a column of its own,
+/// and those of a channel are added at the end. n, or 0 if the tensors do not lie so.
+template <int N>
+Index positions_as_columns(const Loops<N>& loops) {
+  const Index n = loops.inner.extent;
+  if (loops.by_columns || !loops.contiguous || n < 2 || n >= 128 || loops.axes.size() != 2) return 0;
+  const auto &rows = loops.axes[0], &channels = loops.axes[1];
+  bool dense = rows.channel == 0 && channels.channel == 1 && rows.extent >= 8;
+  for (const Index stride : channels.stride) dense = dense && stride == n;
+  return dense ? n : 0;
+}
+template <class T, int N>
+TensorView<T> positions(const TensorView<T>& x, const Loops<N>& loops, std::size_t which) {
+  return {x.data(), {loops.axes[0].extent, loops.channels * loops.inner.extent}, {loops.axes[0].stride[which], 1}};
+}
+
 std::vector<double> repeated(std::span<const double> values, Index k) {
   std::vector<double> result;
   for (Index i = 0; i < k; ++i) result.insert(result.end(), values.begin(), values.end());
@@ -256,6 +273,13 @@ Moments moments(const TensorView<const T>& x, std::span<const Index> kept) {
     }
     return std::move(merge).result(loops.rows.extent);
   }
+  if (const Index n = positions_as_columns(loops); n > 0) {
+    const Moments m = moments<T>(positions(x, loops, 0), by_rows);
+    for (std::size_t j = 0; j < m.mean.size(); ++j)
+      merge.add(static_cast<Index>(j) / n, static_cast<double>(m.count), m.mean[j],
+                m.variance[j] * static_cast<double>(m.count));
+    return std::move(merge).result(m.count * n);
+  }
   std::array<T, piece> buffer;
   const std::size_t width = static_cast<std::size_t>(loops.by_columns ? loops.step : 0);
   std::vector<T> shift(width);
@@ -352,6 +376,17 @@ ChannelProducts channel_products(const TensorView<const T>& g, const TensorView<
         sums.g[c % sums.g.size()] += part.g[c];
         sums.gd[c % sums.g.size()] += part.gd[c];
       }
+    }
+    return sums;
+  }
+  if (const Index n = positions_as_columns(loops); n > 0) {
+    std::vector<double> mean_of_position;
+    for (const double m : mean) mean_of_position.insert(mean_of_position.end(), static_cast<std::size_t>(n), m);
+    const ChannelProducts each =
+        channel_products<T>(positions(g, loops, 1), positions(x, loops, 0), by_rows, mean_of_position);
+    for (std::size_t j = 0; j < each.g.size(); ++j) {
+      sums.g[j / static_cast<std::size_t>(n)] += each.g[j];
+      sums.gd[j / static_cast<std::size_t>(n)] += each.gd[j];
     }
     return sums;
   }

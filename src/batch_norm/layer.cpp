@@ -660,10 +660,6 @@ Var<T> constant_row(Pass<T>& pass, Index cols, F value) {
   return v;
 }
 
-}  // namespace
-
-namespace {
-
 /// A variable of any shape as one row.
 template <Scalar T>
 Var<T> as_row(Pass<T>& pass, const Tensor<T>& variable) {
@@ -702,6 +698,27 @@ std::pair<Var<T>, Var<T>> BatchNormLayer<T>::gamma_on(Pass<T>& pass) const {
 }
 
 template <Scalar T>
+auto BatchNormLayer<T>::frozen_rows(Pass<T>& pass, Index cols, const BatchStatistics::Moments* captured) const
+    -> FrozenRows {
+  const Frozen f = frozen(captured);
+  const auto row = [&](auto value) {
+    return constant_row(pass, cols, [&](Index c) {
+      return value(
+          static_cast<std::size_t>(channel_of_column_.empty() ? c : channel_of_column_[static_cast<std::size_t>(c)]));
+    });
+  };
+  FrozenRows rows;
+  rows.mean = row([&](std::size_t k) { return f.mean[k]; });
+  // Moving statistics are values of T; captured ones have more digits.
+  if (captured)
+    rows.rest = row([&](std::size_t k) { return f.mean[k] - static_cast<double>(static_cast<T>(f.mean[k])); });
+  rows.deviation = row([&](std::size_t k) { return f.deviation[k]; });
+  for (const double deviation : f.deviation) rows.log_deviation += std::log(deviation);
+  rows.log_deviation *= static_cast<double>(cols / channels_);  // every channel has as many columns
+  return rows;
+}
+
+template <Scalar T>
 auto BatchNormLayer<T>::normalize(Pass<T>& pass, Var<T> x) const -> Normalized {
   check_built("normalize");
   if (kept_.front() == 0)
@@ -715,23 +732,11 @@ auto BatchNormLayer<T>::normalize(Pass<T>& pass, Var<T> x) const -> Normalized {
   const auto with_gamma = [&](Column<T> log_det) { return log_gamma ? log_det + gamma_log_det : log_det; };
 
   if (captured || !(population || minibatch)) {
-    const Frozen f = frozen(captured);
-    const Index cols = x.cols();
-    const auto at = [&](Index c) {
-      return static_cast<std::size_t>(channel_of_column_.empty() ? c : channel_of_column_[static_cast<std::size_t>(c)]);
-    };
-    double log_deviation = 0;
-    for (Index c = 0; c < cols; ++c) log_deviation += std::log(f.deviation[at(c)]);
-    const Var<T> mean = constant_row(pass, cols, [&](Index c) { return f.mean[at(c)]; });
-    const Var<T> deviation = constant_row(pass, cols, [&](Index c) { return f.deviation[at(c)]; });
-    Var<T> centred = x - mean;
-    if (captured)  // moving statistics are values of T; captured ones have more digits
-      centred = centred - constant_row(pass, cols, [&](Index c) {
-                  return f.mean[at(c)] - static_cast<double>(static_cast<T>(f.mean[at(c)]));
-                });
+    const FrozenRows f = frozen_rows(pass, x.cols(), captured);
+    const Var<T> centred = f.rest ? (x - f.mean) - f.rest : x - f.mean;
     const Var<T> g = per_column(gamma, channel_of_column_), b = per_column(beta, channel_of_column_);
-    const Var<T> value = g ? centred * (g / deviation) : centred / deviation;
-    return {b ? value + b : value, with_gamma(constant_column(pass.tape(), -log_deviation))};
+    const Var<T> value = g ? centred * (g / f.deviation) : centred / f.deviation;
+    return {b ? value + b : value, with_gamma(constant_column(pass.tape(), -f.log_deviation))};
   }
 
   if (minibatch && options_.adjustment)
@@ -787,24 +792,13 @@ auto BatchNormLayer<T>::denormalize(Pass<T>& pass, Var<T> x) const -> Normalized
     throw NotImplemented("BatchNormLayer::denormalize: axis 0 is the rows of a pass and cannot be kept");
   const auto [gamma, log_gamma] = gamma_on(pass);
   const BatchStatistics::Moments* captured = pass.captured() ? pass.captured()->find(&moving_mean_) : nullptr;
-  const Frozen f = frozen(captured);
-  const Index cols = x.cols();
-  const auto at = [&](Index c) {
-    return static_cast<std::size_t>(channel_of_column_.empty() ? c : channel_of_column_[static_cast<std::size_t>(c)]);
-  };
-  double log_deviation = 0;
-  for (Index c = 0; c < cols; ++c) log_deviation += std::log(f.deviation[at(c)]);
-  const Var<T> deviation = constant_row(pass, cols, [&](Index c) { return f.deviation[at(c)]; });
+  const FrozenRows f = frozen_rows(pass, x.cols(), captured);
   const Var<T> g = per_column(gamma, channel_of_column_);
   const Var<T> centred = options_.center ? x - per_column(as_row(pass, beta_), channel_of_column_) : x;
-  Var<T> value = centred * (g ? deviation / g : deviation);
-  if (captured)
-    value = value + constant_row(pass, cols, [&](Index c) {
-              return f.mean[at(c)] - static_cast<double>(static_cast<T>(f.mean[at(c)]));
-            });
-  value = value + constant_row(pass, cols, [&](Index c) { return f.mean[at(c)]; });
-  const Column<T> log_det = constant_column(pass.tape(), log_deviation);
-  return {value, log_gamma ? log_det - row_sum(per_column(log_gamma, channel_of_column_)) : log_det};
+  const Var<T> deviation = centred * (g ? f.deviation / g : f.deviation);
+  const Column<T> log_det = constant_column(pass.tape(), f.log_deviation);
+  return {(f.rest ? deviation + f.rest : deviation) + f.mean,
+          log_gamma ? log_det - row_sum(per_column(log_gamma, channel_of_column_)) : log_det};
 }
 
 template <Scalar T>

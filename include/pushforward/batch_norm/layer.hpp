@@ -242,6 +242,14 @@ class BatchNormLayer final : public Component<T> {
     std::vector<double> mean, deviation;
   };
   Frozen frozen(const BatchStatistics::Moments* captured) const;
+  // The fixed map per column of a flattened input.
+  struct FrozenRows {
+    Var<T> mean;
+    Var<T> rest;  // of the mean, beyond its rounding to T; default-made where there is none
+    Var<T> deviation;
+    double log_deviation = 0;  // its log, summed over the columns
+  };
+  FrozenRows frozen_rows(Pass<T>& pass, Index cols, const BatchStatistics::Moments* captured) const;
   bool acts_as_inference() const;
   void check_built(const char* call) const;
   void check_input(const char* call, std::span<const Index> shape) const;
