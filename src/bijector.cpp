@@ -9,14 +9,8 @@ using namespace detail;
 
 template <Scalar T>
 Bijector<T>::Bijector(std::string name, std::vector<Index> event_shape, Index context_dim)
-    : Component<T>(std::move(name)), dim_(1), context_dim_(context_dim), event_shape_(std::move(event_shape)) {
-  for (const Index extent : event_shape_) {
-    if (extent < 1)
-      throw ShapeError(this->name() + ": every axis of the event shape must be at least 1, got " +
-                       std::to_string(extent));
-    dim_ *= extent;
-  }
-  if (context_dim < 0) throw ShapeError(this->name() + ": context_dim must not be negative");
+    : Component<T>(std::move(name)), context_dim_(context_dim), event_shape_(std::move(event_shape)) {
+  dim_ = checked_dim(this->name(), event_shape_, context_dim);
 }
 
 namespace {

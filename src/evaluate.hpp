@@ -86,6 +86,18 @@ void store(Tape<T>& tape, Var<T> x, MatrixView<T> out) {
   }
 }
 
+/// Number of values of an event.
+inline Index checked_dim(const std::string& name, const std::vector<Index>& event_shape, Index context_dim) {
+  Index dim = 1;
+  for (const Index extent : event_shape) {
+    if (extent < 1)
+      throw ShapeError(name + ": every axis of the event shape must be at least 1, got " + std::to_string(extent));
+    dim *= extent;
+  }
+  if (context_dim < 0) throw ShapeError(name + ": context_dim must not be negative");
+  return dim;
+}
+
 inline std::string shape_text(Index rows, Index cols) {
   std::string text = "(";
   text += std::to_string(rows);

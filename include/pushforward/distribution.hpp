@@ -33,8 +33,9 @@ struct LogProbAndGradient {
 
 /// A probability density over rows of `dim()` columns.
 ///
-/// Outside the support log_prob is exactly -inf. NaN in a row gives NaN for that row alone. All const members may run
-/// at the same time on one object.
+/// Outside the support log_prob is exactly -inf. NaN in a row gives NaN for that row alone. Values so large that their
+/// squares or products leave the range of T (beyond about 1e19 in float) may give -inf or NaN where the exact value is
+/// finite. All const members may run at the same time on one object.
 template <Scalar T>
 class Distribution : public Component<T> {
  public:

@@ -14,11 +14,6 @@ template <Scalar T>
 void initialise(Tensor<T>& weight, Tensor<T>& bias, Index inputs, Index outputs, Initialisation start,
                 std::uint64_t seed, std::string_view stream);
 
-/// Names in descriptions.
-inline const char* initialisation_name(Initialisation start) {
-  return start == Initialisation::paper ? "paper" : start == Initialisation::he ? "he" : "glorot";
-}
-
 /// Of hidden units.
 template <Scalar T>
 BatchNormLayer<T> hidden_batch_norm(Index units) {
