@@ -19,8 +19,8 @@
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/standardize.hpp>
 #include <pushforward/builders.hpp>
-#include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
+#include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/registry.hpp>
 #include <pushforward/training/calibrate.hpp>
@@ -1146,4 +1146,31 @@ TEST_CASE("builders: ghost batches, renormalisation and batch norm in conditione
   CHECK(one.second > 60);
   options.conditioner_batch_norm = true;
   CHECK_THROWS_AS(maf<double>(4, options), NotImplemented);
+}
+
+TEST_CASE(
+    "fit hands on the penalties and constraints of a batch normalisation layer, and what is not trainable stays") {
+  Engine engine(11);
+  const Matrix<double> y = (Normal<double>(2).sample(400, engine).array() * 0.3 + 2).matrix();
+  const auto fitted = [&](BatchNormLayerOptions options) {
+    options.gamma_map = GammaMap::identity;
+    Flow flow(MultivariateNormalDiag<double>(std::vector<double>{1, -1}, std::vector<double>{1, 1}),
+              BatchNormalization<double>({2}, BatchNormLayer<double>(options)));
+    fit(flow, y, {.epochs = 30, .batch_size = 100, .learning_rate = 1e-2, .validation_fraction = 0, .seed = 1});
+    return static_cast<const BatchNormalization<double>&>(flow.bijector());
+  };
+  const auto norm = [](const Tensor<double>& t) { return std::hypot(t[0], t[1]); };
+  const BatchNormalization<double> free = fitted({});
+  BatchNormLayerOptions bound;
+  bound.gamma_regularizer = {0, 5};
+  bound.beta_constraint = {Constraint::Kind::max_norm, 0.1};
+  const BatchNormalization<double> held = fitted(bound);
+  CHECK(norm(free.beta()) > 0.3);
+  CHECK(norm(held.beta()) <= 0.1 + 1e-6);
+  CHECK(norm(held.gamma()) < 0.8 * norm(free.gamma()));
+  BatchNormLayerOptions still;
+  still.trainable = false;
+  const BatchNormalization<double> untouched = fitted(still);
+  CHECK(untouched.gamma()[0] == 1);
+  CHECK(untouched.beta()[0] == 0);
 }
