@@ -4,10 +4,6 @@
 
 #include <cmath>
 #include <limits>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/bijectors/affine_transformer.hpp>
@@ -47,6 +43,9 @@
 #include <pushforward/nn/residual_network.hpp>
 #include <pushforward/random.hpp>
 #include <pushforward/registry.hpp>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace models {
 
@@ -102,6 +101,10 @@ std::vector<Named<T>> all() {
   map("act_norm", ActNorm<T>(dim));
   map("affine", Affine<T>(dim));
   map("batch_normalization", BatchNormalization<T>(dim));
+  for (const auto& [name, gamma_map] :
+       {std::pair("softplus", GammaMap::softplus), std::pair("identity", GammaMap::identity),
+        std::pair("relu_floor", GammaMap::relu_floor)})
+    map(std::string("batch_normalization_") + name, BatchNormalization<T>(dim, {.gamma_map = gamma_map}));
   map("batch_normalization_fixed", BatchNormalization<T>(dim, {.center = false, .scale = false}));
   map("chain", Chain<T>(Affine<T>(dim), Exp<T>(dim)));
   map("exp", Exp<T>(dim));
@@ -123,17 +126,17 @@ std::vector<Named<T>> all() {
   map("coupling_residual_context",
       Coupling<T>({0, 1, 0}, ResidualNetwork<T>(1, 2, {.hidden = 6, .blocks = 2, .context_dim = context}),
                   AdditiveTransformer<T>()));
-  map("made_order", MaskedAutoregressive<T>(
-                        Made<T>(dim, 2, {.hidden = 7, .blocks = 1, .residual = false, .random_degrees = true}),
-                        AffineTransformer<T>(2), {2, 0, 1}));
+  map("made_order",
+      MaskedAutoregressive<T>(Made<T>(dim, 2, {.hidden = 7, .blocks = 1, .residual = false, .random_degrees = true}),
+                              AffineTransformer<T>(2), {2, 0, 1}));
   map("made_additive", MaskedAutoregressive<T>(Made<T>(dim, 1, {.hidden = 5, .blocks = 0, .residual = false}),
                                                AdditiveTransformer<T>()));
   map("made_residual_context",
       MaskedAutoregressive<T>(Made<T>(dim, 2, {.hidden = 6, .blocks = 2, .context_dim = context}),
                               AffineTransformer<T>()));
-  for (const Activation a : {Activation::identity, Activation::relu, Activation::leaky_relu, Activation::elu,
-                             Activation::gelu, Activation::silu, Activation::tanh, Activation::sigmoid,
-                             Activation::softplus})
+  for (const Activation a :
+       {Activation::identity, Activation::relu, Activation::leaky_relu, Activation::elu, Activation::gelu,
+        Activation::silu, Activation::tanh, Activation::sigmoid, Activation::softplus})
     map("activation_" + activation_name(a),
         Coupling<T>({1, 1, 0}, Mlp<T>(2, 2, {.hidden = {6}, .activation = a, .context_dim = context}),
                     AffineTransformer<T>()));
@@ -149,9 +152,9 @@ std::vector<Named<T>> all() {
   add("normal", Normal<T>(dim));
   add("student_t", StudentT<T>(dim));
   add("uniform", Uniform<T>(Vector(low.cast<T>()), Vector(high.cast<T>())));
-  add("mixture", Mixture<T>(std::vector<Poly<Distribution<T>>>{
-                     Normal<T>(dim), MultivariateNormalTriL<T>(dim),
-                     TransformedDistribution<T>(Normal<T>(dim), Shift<T>(dim))}));
+  add("mixture",
+      Mixture<T>(std::vector<Poly<Distribution<T>>>{Normal<T>(dim), MultivariateNormalTriL<T>(dim),
+                                                    TransformedDistribution<T>(Normal<T>(dim), Shift<T>(dim))}));
 
   const FlowOptions small{.layers = 3, .hidden = 8, .blocks = 1, .seed = 5};
   const auto with = [&](auto change) {
@@ -164,6 +167,9 @@ std::vector<Named<T>> all() {
                                   o.residual = true;
                                   o.mixing = Mixing::lu_linear;
                                 })));
+  add("real_nvp_conditioner_norms", real_nvp<T>(dim, with([](FlowOptions& o) { o.conditioner_batch_norm = true; })));
+  add("real_nvp_residual_conditioner_norms",
+      real_nvp<T>(dim, with([](FlowOptions& o) { o.residual = o.conditioner_batch_norm = true; })));
   add("maf_norms", maf<T>(dim, with([](FlowOptions& o) { o.batch_norm = o.act_norm = true; })));
   add("maf_context", maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })));
   add("maf_residual_context", maf<T>(dim, with([](FlowOptions& o) {
@@ -183,12 +189,11 @@ std::vector<Named<T>> all() {
                                                  o.mixing = Mixing::none;
                                                })));
   add("nice", nice<T>(dim, with([](FlowOptions& o) { o.mixing = Mixing::random_permutation; })));
-  add("prepared",
-      TransformedDistribution<T>(
-          StandardizedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
-                                 Eigen::Vector2d(1, -1), Eigen::Vector2d(2, 3)),
-          Chain<T>(Standardize<T>(low, high),
-                   ColumnSupports<T>({Interval{}, Interval{0, infinity}, Interval{-2, 3}}))));
+  add("prepared", TransformedDistribution<T>(
+                      StandardizedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
+                                             Eigen::Vector2d(1, -1), Eigen::Vector2d(2, 3)),
+                      Chain<T>(Standardize<T>(low, high),
+                               ColumnSupports<T>({Interval{}, Interval{0, infinity}, Interval{-2, 3}}))));
   return list;
 }
 
