@@ -57,6 +57,13 @@ Mapped<T> Coupling<T>::map(Pass<T>& pass, Var<T> in, bool forward) const {
 }
 
 template <Scalar T>
+std::vector<Interval> Coupling<T>::do_domain() const {
+  std::vector<Interval> intervals(mask_.size());
+  for (const std::int64_t c : changed_) intervals[static_cast<std::size_t>(c)] = transformer_->interval();
+  return intervals;
+}
+
+template <Scalar T>
 double Coupling<T>::do_log_scale_bound() const {
   return transformer_->log_scale_bound() * static_cast<double>(changed_.size());
 }

@@ -99,6 +99,22 @@ Var<T> gather_columns(Var<T> x, std::span<const std::int64_t> index) {
   return y;
 }
 
+template <Scalar T>
+Var<T> spread(Tape<T>& tape, Var<T> row) {
+  if (!row.is_shared() || row.node()->rows != 1)
+    throw ShapeError("spread: expected a shared row, got a matrix of " + std::to_string(row.cols()) + " columns");
+  const Var<T> y = tape.matrix(row.cols(), row.wants_gradient());
+  for (Index c = 0; c < y.cols(); ++c) std::fill_n(tape.value(y, c), tape.padded_rows(), row.node()->value[c]);
+  if (y.wants_gradient()) {
+    tape.on_reduce(0, y.cols(), y.cols(), [row, y](Index begin, Index end) {
+      if (!Tape<T>::has_gradient(y)) return;
+      for (Index c = begin; c < end; ++c)
+        row.node()->gradient[c] += static_cast<T>(kernel<T>().sum(full_gradient(y, c), y.tape().rows()));
+    });
+  }
+  return y;
+}
+
 // ------------------------------------------------------------------------------------------------------- columns
 
 namespace {
@@ -304,6 +320,7 @@ Var<T> to_matrix(Column<T> x) {
   template std::span<const Var<T>> split_columns(Var<T>, Index);                \
   template void assign(Var<T>, Var<T>);                                         \
   template Var<T> gather_columns(Var<T>, std::span<const std::int64_t>);        \
+  template Var<T> spread(Tape<T>&, Var<T>);                                     \
   template Column<T> row_sum(Var<T>);                                           \
   template Column<T> constant_column(Tape<T>&, double);                         \
   template Column<T> operator+(Column<T>, Column<T>);                           \

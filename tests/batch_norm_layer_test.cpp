@@ -448,6 +448,15 @@ TEST_CASE("tf.layers: variables in a store, collections, pending updates", "[bat
     run_tf_layers<float>(c);
   }
 
+  tf_layers::VariableStore<double> penalised;  // two layers of three channels with gamma 1, beta 0
+  for (const char* name : {"a", "b"}) {
+    BatchNormLayerOptions options;
+    options.name = name;
+    options.gamma_regularizer = {.l1 = 0.5, .l2 = 0.25};
+    tf_layers::batch_normalization<double>(Tensor<double>({4, 3}, 1.0).view(), penalised, options);
+  }
+  CHECK(penalised.regularization_loss() == Approx(2 * 3 * 0.75));
+
   tf_layers::VariableStore<double> store;
   const Tensor<double> x({4, 3}, 1.0);
   BatchNormLayerOptions bn;

@@ -17,6 +17,8 @@
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/permute.hpp>
+#include <pushforward/bijectors/rational_quadratic_spline.hpp>
+#include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/scale.hpp>
 #include <pushforward/bijectors/shift.hpp>
 #include <pushforward/bijectors/sigmoid.hpp>
@@ -36,6 +38,7 @@
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/distributions/student_t.hpp>
 #include <pushforward/distributions/uniform.hpp>
+#include <pushforward/nn/constant.hpp>
 #include <pushforward/nn/made.hpp>
 #include <pushforward/nn/mlp.hpp>
 #include <pushforward/nn/residual_network.hpp>
@@ -135,15 +138,33 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Coupling", Coupling<T>(middle, Mlp<T>(1, 4, mlp())), under("net.", layers({"layer0", "layer1", "layer2"}))},
       {"Coupling, batch norm in the network",
        Coupling<T>(middle, Mlp<T>(1, 4, {.hidden = {5}, .activation = Activation::tanh, .batch_norm = true})),
-       under("net.", layers({"layer0", "layer1"}) + std::vector<std::string>{"norm0.gamma", "norm0.beta",
-                                                                             "norm0.moving_mean",
-                                                                             "norm0.moving_variance"})},
+       under("net.",
+             layers({"layer0", "layer1"}) +
+                 std::vector<std::string>{"norm0.gamma", "norm0.beta", "norm0.moving_mean", "norm0.moving_variance"})},
+      {"Coupling, batch norm in the residual network",
+       Coupling<T>(middle, ResidualNetwork<T>(
+                               1, 4, {.hidden = 5, .blocks = 1, .activation = Activation::tanh, .batch_norm = true})),
+       under("net.",
+             layers({"initial", "block0.linear0", "block0.linear1"}) +
+                 std::vector<std::string>{"block0.norm0.gamma", "block0.norm0.beta", "block0.norm0.moving_mean",
+                                          "block0.norm0.moving_variance", "block0.norm1.gamma", "block0.norm1.beta",
+                                          "block0.norm1.moving_mean", "block0.norm1.moving_variance"} +
+                 layers({"final"}))},
       {"Coupling, residual, context",
        Coupling<T>(middle, ResidualNetwork<T>(1, 4, residual(2)), AffineTransformer<T>(2)),
        under("net.", layers({"initial", "block0.linear0", "block0.linear1", "block0.context", "block1.linear0",
                              "block1.linear1", "block1.context", "final"}))},
       {"Coupling, additive", Coupling<T>(last_only, Mlp<T>(1, 2, mlp()), AdditiveTransformer<T>()),
        under("net.", layers({"layer0", "layer1", "layer2"}))},
+      {"Coupling, splines", Coupling<T>(middle, Mlp<T>(1, 22, mlp()), RationalQuadraticTransformer<T>({.bins = 4})),
+       under("net.", layers({"layer0", "layer1", "layer2"}))},
+      {"Coupling, bounded splines",
+       Coupling<T>(last_only, Mlp<T>(1, 20, mlp()),
+                   RationalQuadraticTransformer<T>({.bins = 3, .low = 0, .high = 1, .tails = SplineTails::bounded})),
+       {}},
+      {"Coupling, a spline of its own",
+       Coupling<T>(last_only, Constant<T>(1, 16), RationalQuadraticTransformer<T>({.bins = 3})),
+       {"net.value"}},
       {"Exp", Exp<T>(3), {}},
       {"Identity", Identity<T>(3), {}},
       {"Invert", Invert<T>(Affine<T>(shift, log_scale)), under("bijector.", affine)},
@@ -162,7 +183,25 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"MaskedAutoregressive, additive",
        MaskedAutoregressive<T>(Made<T>(3, 1, made(true)), AdditiveTransformer<T>()),
        {}},
+      {"MaskedAutoregressive, splines",
+       MaskedAutoregressive<T>(Made<T>(3, 11, made(true)), RationalQuadraticTransformer<T>({.bins = 4})),
+       under("net.",
+             layers({"initial", "block0.linear0", "block0.linear1", "block1.linear0", "block1.linear1", "final"}))},
+      {"MaskedAutoregressive, splines, context",
+       MaskedAutoregressive<T>(Made<T>(3, 8, made(false, 2)),
+                               RationalQuadraticTransformer<T>({.bins = 3, .parameters = SplineParameters::zuko})),
+       {}},
       {"Permute", Permute<T>({2, 0, 3, 1}), {}},
+      {"RationalQuadraticSpline", RationalQuadraticSpline<T>(3), {"raw"}},
+      {"RationalQuadraticSpline, zuko",
+       RationalQuadraticSpline<T>(2, {.bins = 3, .low = -2, .high = 4, .parameters = SplineParameters::zuko}),
+       {"raw"}},
+      {"RationalQuadraticSpline, circular",
+       RationalQuadraticSpline<T>(2, {.bins = 5, .low = -1, .high = 2, .tails = SplineTails::circular}),
+       {"raw"}},
+      {"RationalQuadraticSpline, bounded",
+       RationalQuadraticSpline<T>(2, {.bins = 5, .low = -1, .high = 2, .tails = SplineTails::bounded}),
+       {"raw"}},
       {"Scale", Scale<T>(scale), {"log_scale"}},
       {"Shift", Shift<T>(shift), {"shift"}},
       {"Sigmoid", Sigmoid<T>(low, high), {}},

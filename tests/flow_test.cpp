@@ -1,11 +1,7 @@
 // Whole flows: against other libraries, density against samples, and the same bits for any number of threads.
 
-#include <cmath>
-
-#include "catch.hpp"
-
 #include <boost/math/distributions/normal.hpp>
-
+#include <cmath>
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/chain.hpp>
@@ -18,6 +14,7 @@
 #include <pushforward/nn/residual_network.hpp>
 #include <pushforward/registry.hpp>
 
+#include "catch.hpp"
 #include "oracle.hpp"
 
 using namespace pushforward;
@@ -31,9 +28,7 @@ class NflowsTransformer final : public Transformer<double> {
   explicit NflowsTransformer(Scale scale) : Transformer<double>("NflowsTransformer", 2), scale_(scale) {}
 
  private:
-  Var<double> scale(Var<double> u) const {
-    return (scale_ == Scale::softplus ? softplus(u) : sigmoid(u + 2.0)) + 1e-3;
-  }
+  Var<double> scale(Var<double> u) const { return (scale_ == Scale::softplus ? softplus(u) : sigmoid(u + 2.0)) + 1e-3; }
   Elements do_forward(Pass<double>&, Var<double> x, std::span<const Var<double>> p) const override {
     const Var<double> s = scale(p[1]);
     return {(x - p[0]) / s, -log(s)};
@@ -171,8 +166,8 @@ TEST_CASE("Coupling agrees with nflows") {
       Poly<Network<double>> net =
           c.residual ? Poly<Network<double>>(ResidualNetwork<double>(
                            unchanged, outputs, {.hidden = 10, .blocks = 2, .activation = a, .context_dim = context}))
-                     : Poly<Network<double>>(
-                           Mlp<double>(unchanged, outputs, {.hidden = hidden, .activation = a, .context_dim = context}));
+                     : Poly<Network<double>>(Mlp<double>(unchanged, outputs,
+                                                         {.hidden = hidden, .activation = a, .context_dim = context}));
       Poly<Transformer<double>> transformer =
           c.additive ? Poly<Transformer<double>>(AdditiveTransformer<double>())
                      : Poly<Transformer<double>>(NflowsTransformer(NflowsTransformer::Scale::sigmoid));
@@ -342,6 +337,27 @@ void check_builders(Index context) {
   SECTION("real_nvp") {
     check_density_against_samples(real_nvp<T>(3, with([](FlowOptions& o) { o.mixing = Mixing::none; })), 0.15);
   }
+  SECTION("nsf") {
+    check_density_against_samples(nsf<T>(3, with([](FlowOptions& o) {
+                                           o.residual = true;
+                                           o.mixing = Mixing::lu_linear;
+                                         })),
+                                  0.15);
+  }
+  SECTION("nsf_ar") {
+    check_density_against_samples(nsf_ar<T>(3, with([](FlowOptions& o) {
+                                              o.residual = true;
+                                              o.mixing = Mixing::lu_linear;
+                                            })),
+                                  0.15);
+  }
+  SECTION("nsf_ar, zuko's parameters") {
+    check_density_against_samples(
+        nsf_ar<T>(3, with([](FlowOptions& o) {
+                    o.spline = {.bins = 5, .low = -5, .high = 5, .parameters = SplineParameters::zuko};
+                  })),
+        0.15);
+  }
   SECTION("nice") {
     check_density_against_samples(nice<T>(3, with([](FlowOptions& o) { o.mixing = Mixing::random_permutation; })),
                                   0.15);
@@ -359,7 +375,11 @@ TEST_CASE("density and samples agree, conditional, float") { check_builders<floa
 
 TEMPLATE_TEST_CASE("log_prob and sample give the same bits for any threads and any split", "", float, double) {
   using T = TestType;
-  TransformedDistribution<T> flow = maf<T>(4, {.layers = 3, .hidden = 24, .residual = true, .batch_norm = true});
+  const FlowOptions options{.layers = 3, .hidden = 24, .residual = true, .batch_norm = true};
+  TransformedDistribution<T> flow = maf<T>(4, options);
+  SECTION("maf") {}
+  SECTION("nsf") { flow = nsf<T>(4, options); }
+  SECTION("nsf_ar") { flow = nsf_ar<T>(4, options); }
   shake(flow, 0.15);
   Engine engine(8);
   const Matrix<T> y = flow.sample(1500, engine);

@@ -18,6 +18,8 @@
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/permute.hpp>
+#include <pushforward/bijectors/rational_quadratic_spline.hpp>
+#include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/scale.hpp>
 #include <pushforward/bijectors/shift.hpp>
 #include <pushforward/bijectors/sigmoid.hpp>
@@ -122,6 +124,19 @@ std::vector<Named<T>> all() {
   on_gamma("log", Log<T>(dim));
   on_gamma("invert_softplus", Invert<T>(Softplus<T>(dim)));
 
+  RationalQuadraticOptions circle{.bins = 5, .low = -4, .high = 4, .tails = SplineTails::circular};
+  const RationalQuadraticOptions zuko{.bins = 6, .low = -5, .high = 5, .parameters = SplineParameters::zuko};
+  map("spline_nflows", RationalQuadraticSpline<T>(dim));
+  map("spline_zuko", RationalQuadraticSpline<T>(dim, zuko));
+  map("invert_spline", Invert<T>(RationalQuadraticSpline<T>(dim, {.bins = 4, .max_derivative = 1.5})));
+  add("spline_bounded",
+      TransformedDistribution<T>(
+          Uniform<T>(Vector(Vector::Constant(dim, T(-2))), Vector(Vector::Constant(dim, T(7)))),
+          RationalQuadraticSpline<T>(dim, {.bins = 5, .low = -2, .high = 7, .tails = SplineTails::bounded})));
+  map("coupling_circular",
+      Coupling<T>({1, 0, 1}, Mlp<T>(2, 15, {.hidden = {6}}), RationalQuadraticTransformer<T>(circle)));
+  map("made_zuko", MaskedAutoregressive<T>(Made<T>(dim, 17, {.hidden = 7}), RationalQuadraticTransformer<T>(zuko)));
+
   map("coupling_mlp", Coupling<T>({1, 0, 1}, Mlp<T>(2, 2, {.hidden = {5, 4}}), AffineTransformer<T>()));
   map("coupling_residual_context",
       Coupling<T>({0, 1, 0}, ResidualNetwork<T>(1, 2, {.hidden = 6, .blocks = 2, .context_dim = context}),
@@ -177,6 +192,9 @@ std::vector<Named<T>> all() {
                                        o.residual = true;
                                      })));
   add("maf_one_column", maf<T>(1, small));
+  add("nsf", nsf<T>(dim, with([](FlowOptions& o) { o.residual = true, o.mixing = Mixing::lu_linear; })));
+  add("nsf_context", nsf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })));
+  add("nsf_ar", nsf_ar<T>(dim, with([](FlowOptions& o) { o.residual = true, o.mixing = Mixing::lu_linear; })));
   add("iaf", iaf<T>(dim, small));
   add("iaf_residual_context", iaf<T>(dim, with([](FlowOptions& o) {
                                        o.context_dim = context;

@@ -328,10 +328,22 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits", "", float, doubl
   for (std::size_t i = 0; i < 233; ++i) weights[i] = 0.5 + static_cast<double>(i % 3);
   std::vector<T> first;
   FitReport first_report;
+  const FlowOptions splines{.layers = 2,
+                            .hidden = 16,
+                            .blocks = 1,
+                            .residual = true,
+                            .dropout = 0.1,
+                            .context_dim = 2,
+                            .mixing = Mixing::lu_linear,
+                            .batch_norm = true};
+  TransformedDistribution<T> start = rich_flow<T>(3, 2);
+  SECTION("maf") {}
+  SECTION("nsf") { start = nsf<T>(3, splines); }
+  SECTION("nsf_ar") { start = nsf_ar<T>(3, splines); }
   for (const int threads : {1, 2, 3, 8}) {
     INFO(threads);
     Execution execution({.threads = threads});
-    TransformedDistribution<T> flow = rich_flow<T>(3, 2);
+    TransformedDistribution<T> flow = start;
     const FitReport report = fit(flow, y,
                                  {.epochs = 3,
                                   .batch_size = 50,

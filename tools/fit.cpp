@@ -1,14 +1,13 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <pushforward/training/prepare.hpp>
 #include <stop_token>
 #include <thread>
-
-#include <unistd.h>
-
-#include <pushforward/training/prepare.hpp>
 
 #include "tool.hpp"
 
@@ -23,6 +22,8 @@ struct Settings {
   std::vector<std::string> bounds;
   // the flow
   Index layers = 0;
+  Index bins = 0;
+  double bound = 0;
   std::string hidden;
   Index blocks = 0;
   bool residual = false, batch_norm = false, act_norm = false;
@@ -62,7 +63,10 @@ std::vector<Index> parse_hidden(const std::string& text) {
 
 pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
   pf::FlowOptions o;
-  if (s.model == "real_nvp")
+  const bool spline = s.model == "nsf" || s.model == "nsf_ar";
+  if (spline)
+    o = {.layers = 5, .mixing = pf::Mixing::lu_linear};
+  else if (s.model == "real_nvp")
     o = {.layers = 10, .blocks = 1, .mixing = pf::Mixing::none};
   else if (s.model == "nice")
     o = {.layers = 4, .blocks = 4, .mixing = pf::Mixing::none};
@@ -71,10 +75,14 @@ pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
   if (s.layers > 0) o.layers = s.layers;
   const std::vector<Index> hidden = parse_hidden(s.hidden);
   if (!hidden.empty()) o.hidden = hidden.front();
-  o.residual = s.residual;
-  if (s.residual) {
+  o.residual = s.residual || spline;
+  if (!spline && (s.bins > 0 || s.bound > 0)) throw UsageError("--bins and --bound: go with --model nsf and nsf_ar");
+  if (s.bins > 0) o.spline.bins = s.bins;
+  if (s.bound > 0) o.spline.low = -(o.spline.high = s.bound);
+  if (o.residual) {
     if (hidden.size() > 1)
-      throw UsageError("--hidden: with --residual give one width; --blocks is the number of blocks of two layers");
+      throw UsageError(
+          "--hidden: with --residual and spline flows give one width; --blocks is the number of blocks of two layers");
     o.blocks = s.blocks > 0 ? s.blocks : 2;
   } else {
     if (s.blocks > 0) throw UsageError("--blocks: goes with --residual; otherwise --hidden 128,128 gives the layers");
@@ -119,8 +127,8 @@ std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std:
     const pf::Interval interval = parse_interval(item, std::string_view(item).substr(equals + 1));
     const auto found = std::find(columns.begin(), columns.end(), item.substr(0, equals));
     if (found == columns.end())
-      throw UsageError(fmt::format("--bounds: no data column '{}'; the columns are {}", item.substr(0, equals),
-                                   joined(columns)));
+      throw UsageError(
+          fmt::format("--bounds: no data column '{}'; the columns are {}", item.substr(0, equals), joined(columns)));
     supports[static_cast<std::size_t>(found - columns.begin())] = interval;
   }
   return supports;
@@ -185,8 +193,8 @@ Input read_input(const Settings& s) {
   const auto position = [&](const std::string& name, const char* option) {
     const auto found = std::find(names.begin(), names.end(), name);
     if (found == names.end())
-      throw pf::IoError(fmt::format("{}: no column '{}' for {}; the columns are {}", s.data, name, option,
-                                    joined(names)));
+      throw pf::IoError(
+          fmt::format("{}: no column '{}' for {}; the columns are {}", s.data, name, option, joined(names)));
     const auto index = static_cast<Index>(found - names.begin());
     if (std::find(special.begin(), special.end(), index) != special.end())
       throw UsageError(fmt::format("{}: column '{}' is named twice", option, name));
@@ -214,10 +222,10 @@ Input read_input(const Settings& s) {
     in.bounded = in.bounded || support != pf::real_line;
     for (Index i = 0; i < n; ++i)
       if (!(values(i, c) > support.low && values(i, c) < support.high))
-        throw pf::DomainError(fmt::format("{}: column '{}': {:.9g} does not lie inside its bounds ({:.9g}, {:.9g}); "
-                                          "widen --bounds or remove the row",
-                                          reader.where(table, i), in.columns[static_cast<std::size_t>(c)], values(i, c),
-                                          support.low, support.high));
+        throw pf::DomainError(fmt::format(
+            "{}: column '{}': {:.9g} does not lie inside its bounds ({:.9g}, {:.9g}); "
+            "widen --bounds or remove the row",
+            reader.where(table, i), in.columns[static_cast<std::size_t>(c)], values(i, c), support.low, support.high));
   }
   if (!s.weights.empty())
     for (Index i = 0; i < n; ++i)
@@ -233,8 +241,8 @@ Input read_input(const Settings& s) {
   // Split here rather than in the library: the baseline is judged by the very same rows.
   const auto held_out = static_cast<Index>(std::llround(s.validation * static_cast<double>(n)));
   if (n - held_out < 2)
-    throw pf::DomainError(fmt::format("{}: {} to train on; at least 2 are needed", s.data,
-                                      counted(n - held_out, "row")));
+    throw pf::DomainError(
+        fmt::format("{}: {} to train on; at least 2 are needed", s.data, counted(n - held_out, "row")));
   pf::Engine engine = pf::Engine(s.seed).stream("tool validation rows");
   std::vector<std::int64_t> rows = pf::permutation(engine.next_call(), n);
   std::vector<std::int64_t> validation(rows.begin(), rows.begin() + held_out);
@@ -287,8 +295,8 @@ class ProgressLine {
   ~ProgressLine() { clear(); }
   void show(const pf::Progress& p) {
     if (!terminal_) return;
-    std::string text = fmt::format("epoch {:>{}}/{}   train {:.4f}", p.epoch, std::to_string(p.epochs).size(), p.epochs,
-                                   p.train_loss);
+    std::string text =
+        fmt::format("epoch {:>{}}/{}   train {:.4f}", p.epoch, std::to_string(p.epochs).size(), p.epochs, p.train_loss);
     if (std::isfinite(p.validation_loss)) {
       if (best_epoch_ == 0 || p.validation_loss < best_) {
         best_ = p.validation_loss;
@@ -415,6 +423,8 @@ pf::TransformedDistribution<T> make_flow(const Settings& s, Index dim, const pf:
   if (s.model == "iaf") return pf::iaf<T>(dim, options);
   if (s.model == "real_nvp") return pf::real_nvp<T>(dim, options);
   if (s.model == "nice") return pf::nice<T>(dim, options);
+  if (s.model == "nsf") return pf::nsf<T>(dim, options);
+  if (s.model == "nsf_ar") return pf::nsf_ar<T>(dim, options);
   return pf::maf<T>(dim, options);
 }
 
@@ -465,9 +475,9 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   line.clear();
   const Index epochs = static_cast<Index>(result.report.train_loss.size());
   if (result.report.stop_reason == pf::StopReason::cancelled)
-    throw pf::Error(fmt::format("interrupted after {}; no model is written; {}", counted(epochs, "epoch"),
-                                checkpoint.empty() ? "with --resume a run can be continued"
-                                                   : "the same command with --resume continues"));
+    throw pf::Error(fmt::format(
+        "interrupted after {}; no model is written; {}", counted(epochs, "epoch"),
+        checkpoint.empty() ? "with --resume a run can be continued" : "the same command with --resume continues"));
   if (result.report.stop_reason == pf::StopReason::non_finite && result.report.best_epoch < 0)
     throw pf::Error(result.report.stop_text + "; no model is written; try a smaller --lr or --clip");
   return model;
@@ -479,8 +489,8 @@ std::string settings_text(const Settings& s) {
   if (s.model != "gaussian") {
     const pf::FlowOptions o = flow_options(s, 0);
     constexpr const char* mixing[] = {"none", "reverse", "permutation", "lu"};
-    add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", o.layers, o.hidden, o.blocks,
-                    s.activation, mixing[static_cast<int>(o.mixing)]));
+    add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", o.layers, o.hidden, o.blocks, s.activation,
+                    mixing[static_cast<int>(o.mixing)]));
     if (o.residual) add("residual");
     if (o.batch_norm) add("batch-norm");
     if (o.act_norm) add("act-norm");
@@ -499,10 +509,14 @@ std::string settings_text(const Settings& s) {
 
 const char* stop_name(pf::StopReason reason) {
   switch (reason) {
-    case pf::StopReason::completed: return "completed";
-    case pf::StopReason::early_stopping: return "early_stopping";
-    case pf::StopReason::cancelled: return "cancelled";
-    case pf::StopReason::non_finite: return "non_finite";
+    case pf::StopReason::completed:
+      return "completed";
+    case pf::StopReason::early_stopping:
+      return "early_stopping";
+    case pf::StopReason::cancelled:
+      return "cancelled";
+    case pf::StopReason::non_finite:
+      return "non_finite";
   }
   return "";
 }
@@ -620,34 +634,33 @@ void run(const Settings& s) {
 void add_fit(CLI::App& app) {
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("fit", "Fit a density to the rows of a table.");
-  sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()
-      ->option_text("FILE");
-  sub->add_option("-o,--out", s->out, "Model file to write")->required()
-      ->option_text("FILE (required)");
+  sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
+  sub->add_option("-o,--out", s->out, "Model file to write")->required()->option_text("FILE (required)");
 
   const std::string columns = "Columns";
-  sub->add_option("--columns", s->columns, "Data columns a,b,c (default: all others)")->group(columns)
+  sub->add_option("--columns", s->columns, "Data columns a,b,c (default: all others)")
+      ->group(columns)
       ->option_text("A,B,...");
-  sub->add_option("--drop", s->drop, "Columns to leave out, a,b,c")->group(columns)
+  sub->add_option("--drop", s->drop, "Columns to leave out, a,b,c")->group(columns)->option_text("A,B,...");
+  sub->add_option("--context", s->context, "Columns that the density is conditional on, c1,c2")
+      ->group(columns)
       ->option_text("A,B,...");
-  sub->add_option("--context", s->context, "Columns that the density is conditional on, c1,c2")->group(columns)
-      ->option_text("A,B,...");
-  sub->add_option("--weights", s->weights, "Column with the weights of the rows")->group(columns)
+  sub->add_option("--weights", s->weights, "Column with the weights of the rows")
+      ->group(columns)
       ->option_text("COLUMN");
   sub->add_option("--bounds", s->bounds, "Where a column's values lie: x=0:1, x=0: (positive), x=:5; repeatable")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(columns)
       ->option_text("COLUMN=LOW:HIGH");
-  sub->add_option("--array", s->array, "Array of a .npz file")->group(columns)
-      ->option_text("NAME");
+  sub->add_option("--array", s->array, "Array of a .npz file")->group(columns)->option_text("NAME");
 
   const std::string model = "Model";
-  sub->add_option("--model", s->model, "maf, iaf, real_nvp, nice, or gaussian (full covariance)")
-      ->check(CLI::IsMember({"maf", "iaf", "real_nvp", "nice", "gaussian"}))
+  sub->add_option("--model", s->model, "maf, iaf, real_nvp, nice, nsf, nsf_ar, or gaussian (full covariance)")
+      ->check(CLI::IsMember({"maf", "iaf", "real_nvp", "nice", "nsf", "nsf_ar", "gaussian"}))
       ->group(model)
       ->option_text("NAME (maf)");
-  sub->add_option("--layers", s->layers, "Layers (default: maf, iaf 5; real_nvp 10; nice 4)")
+  sub->add_option("--layers", s->layers, "Layers (default: maf, iaf, nsf, nsf_ar 5; real_nvp 10; nice 4)")
       ->check(CLI::Range(1, 1000))
       ->group(model)
       ->option_text("N");
@@ -655,17 +668,26 @@ void add_fit(CLI::App& app) {
                   "Equal widths of the hidden layers of a conditioner (default: 64,64; nice: 5 times 64)")
       ->group(model)
       ->option_text("N,N,...");
-  sub->add_flag("--residual", s->residual, "Residual conditioners")->group(model);
+  sub->add_flag("--residual", s->residual, "Residual conditioners (nsf, nsf_ar: always)")->group(model);
   sub->add_option("--blocks", s->blocks, "Residual blocks of two layers")
       ->check(CLI::Range(1, 1000))
       ->group(model)
       ->option_text("N (2)");
+  sub->add_option("--bins", s->bins, "nsf, nsf_ar: bins of a spline")
+      ->check(CLI::Range(2, 64))
+      ->group(model)
+      ->option_text("N (8)");
+  sub->add_option("--bound", s->bound, "nsf, nsf_ar: splines act between -B and B, in standardised units")
+      ->check(CLI::PositiveNumber)
+      ->group(model)
+      ->option_text("B (3)");
   sub->add_option("--activation", s->activation, "relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus")
       ->check(CLI::IsMember({"relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "identity"}))
       ->group(model)
       ->option_text("NAME (relu)");
-  sub->add_option("--mixing", s->mixing,
-                  "Between layers: none, reverse, permutation, lu (default: maf, iaf reverse; others none)")
+  sub->add_option(
+         "--mixing", s->mixing,
+         "Between layers: none, reverse, permutation, lu (default: maf, iaf reverse; nsf, nsf_ar lu; others none)")
       ->check(CLI::IsMember({"none", "reverse", "permutation", "lu"}))
       ->group(model)
       ->option_text("NAME");
@@ -726,7 +748,8 @@ void add_fit(CLI::App& app) {
       ->check(CLI::Range(1, 1024))
       ->group(training)
       ->option_text("N");
-  sub->add_option("--checkpoint", s->checkpoint, "File to continue from after an interruption")->group(training)
+  sub->add_option("--checkpoint", s->checkpoint, "File to continue from after an interruption")
+      ->group(training)
       ->option_text("FILE");
   sub->add_flag("--resume", s->resume,
                 "Continue from the checkpoint if there is one (default file: OUT.checkpoint, removed at the end)")

@@ -145,7 +145,11 @@ def with_context(node, x, context):
 
 
 def network(node, x, context):
-    return {"mlp": mlp, "residual_network": residual_network, "made": made}[node.type](node, x, context)
+    return {"mlp": mlp, "residual_network": residual_network, "made": made, "constant": constant}[node.type](node, x, context)
+
+
+def constant(node, x, context):
+    return np.broadcast_to(node.tensor("value"), (len(x), node.tensor("value").size))
 
 
 def hidden_norm(node, name, h):
@@ -213,7 +217,56 @@ def transformer(node, v, params, forward):
     if node.type == "affine_transformer":
         s = soft_bound(params[1], node["bound"])
         return (v * np.exp(s) + params[0], s) if forward else ((v - params[0]) * np.exp(-s), -s)
+    if node.type == "rational_quadratic_transformer":
+        return spline(node, v, np.stack(params, axis=-1), forward)
     raise SystemExit(f"unknown transformer {node.type}")
+
+
+def spline(node, v, raw, solve):
+    """Rational-quadratic splines with raw parameters along the last axis; solve: their inverse."""
+    bins, low, high, tails = int(node["bins"]), node["low"], node["high"], node["tails"]
+    widths, heights, slopes = raw[..., :bins], raw[..., bins : 2 * bins], raw[..., 2 * bins :]
+    if node["parameters"] == "zuko":
+        size = -math.log(node["slope"])
+        soft = lambda r, c: r / (1 + np.abs(c * r / size))
+        shares = [np.exp(soft(r, 2)) for r in (widths, heights)]
+        floors = [0, 0]
+        slope = np.exp(soft(slopes, 1))
+    else:
+        shares = [np.exp(node["raw_scale"] * (r - r.max(axis=-1, keepdims=True))) for r in (widths, heights)]
+        floors = [node["min_bin_width"], node["min_bin_height"]]
+        slope = np.minimum(node["min_derivative"] + softplus(slopes), node.constants.get("max_derivative", np.inf))
+    ones = np.ones(v.shape + (1,))
+    slope = {
+        "identity": lambda: np.concatenate([ones, slope, ones], axis=-1),
+        "circular": lambda: np.concatenate([slope, slope[..., :1]], axis=-1),
+        "bounded": lambda: slope,
+    }[tails]()
+    knots = []
+    for share, floor in zip(shares, floors):
+        part = floor + (1 - bins * floor) * share / share.sum(axis=-1, keepdims=True)
+        knots.append(low + (high - low) * np.concatenate([0 * ones, np.cumsum(part, axis=-1)], axis=-1))
+    inside = (v >= low) & (v <= high)
+    at = np.where(inside, v, (low + high) / 2)
+    k = np.clip((knots[1 if solve else 0] <= at[..., None]).sum(axis=-1) - 1, 0, bins - 1)
+    take = lambda a, i: np.take_along_axis(a, i[..., None], axis=-1)[..., 0]
+    x, y, d0, d1 = take(knots[0], k), take(knots[1], k), take(slope, k), take(slope, k + 1)
+    w, h = take(knots[0], k + 1) - x, take(knots[1], k + 1) - y
+    s = h / w
+    if solve:
+        u = at - y
+        b = h * d0 - u * (d0 + d1 - 2 * s)
+        a = h * (s - d0) + u * (d0 + d1 - 2 * s)
+        t = 2 * s * u / (b + np.sqrt(b * b + 4 * a * s * u))
+        value = x + t * w
+    else:
+        t = (at - x) / w
+        value = y + h * (s * t * t + d0 * t * (1 - t)) / (s + (d0 + d1 - 2 * s) * t * (1 - t))
+    log_slope = np.log(d1 * t * t + 2 * s * t * (1 - t) + d0 * (1 - t) ** 2) + 2 * np.log(
+        s / (s + (d0 + d1 - 2 * s) * t * (1 - t))
+    )
+    log_slope = -log_slope if solve else log_slope
+    return np.where(inside, value, v), np.where(inside, log_slope, 0.0)
 
 
 # ------------------------------------------------------------------------------------------------------- bijectors
@@ -273,6 +326,13 @@ def elementwise(node, v, forward):
         v, outside = restrict(v, low, high)
         above, below = np.log(v - low), np.log(high - v)
         return above - below, np.log(high - low) - above - below, outside
+    if t == "rational_quadratic_spline":
+        part = node.part("spline")
+        raw = np.broadcast_to(node.tensor("raw").reshape(-1, dim).T, (len(v), dim, node.tensor("raw").size // dim))
+        outside = nowhere
+        if part["tails"] == "bounded":
+            v, outside = restrict(v, np.full(dim, part["low"]), np.full(dim, part["high"]))
+        return *spline(part, v, raw, forward), outside
     if t == "column_supports":
         low = np.where(node["bounded_below"] != 0, node["low"], -np.inf)
         high = np.where(node["bounded_above"] != 0, node["high"], np.inf)
@@ -351,9 +411,12 @@ def bijector(node, v, context, forward):
         keep, change = np.flatnonzero(node["mask"]), np.flatnonzero(node["mask"] == 0)
         raw = network(node.part("net"), v[:, keep], context)
         params = np.split(raw, raw.shape[1] // len(change), axis=1)
-        out = v.copy()
-        out[:, change], log_derivative = transformer(node.part("transformer"), v[:, change], params, forward)
-        return out, log_derivative.sum(axis=1), nowhere
+        out, tau = v.copy(), node.part("transformer")
+        out[:, change], log_derivative = transformer(tau, v[:, change], params, forward)
+        outside = nowhere
+        if tau.constants.get("tails", "identity") != "identity":
+            outside = ((v[:, change] < tau["low"]) | (v[:, change] > tau["high"])).any(axis=1)
+        return out, log_derivative.sum(axis=1), outside
     if t == "masked_autoregressive":
         net, tau, dim = node.part("net"), node.part("transformer"), v.shape[1]
         order = np.asarray(node.constants.get("order", np.arange(dim)))

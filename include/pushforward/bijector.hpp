@@ -1,6 +1,5 @@
 #pragma once
 
-#include <limits>
 #include <pushforward/component.hpp>
 #include <pushforward/execution.hpp>
 #include <pushforward/pass.hpp>
@@ -28,13 +27,6 @@ struct MappedBatch {
   Matrix<T> value;
   Eigen::VectorXd log_det;
   BatchStatistics statistics;
-};
-
-/// The open set (per column) that a map goes from or to, or where a density lives.
-struct Interval {
-  double low = -std::numeric_limits<double>::infinity();
-  double high = std::numeric_limits<double>::infinity();
-  friend bool operator==(const Interval&, const Interval&) = default;
 };
 
 /// A differentiable one-to-one map of rows. `x` is the base side, `y` the data side; `forward` goes from base to data

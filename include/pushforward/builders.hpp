@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <pushforward/bijectors/batch_normalization.hpp>
+#include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/nn/dense.hpp>
 #include <pushforward/transformed_distribution.hpp>
 
@@ -27,6 +28,9 @@ struct FlowOptions {
   bool conditioner_batch_norm = false;  ///< batch norm of the hidden units of coupling networks; not inside a MADE
   bool act_norm = false;    ///< an ActNorm before each layer (data side)
   double scale_bound = 5;   ///< |log scale| of an affine transformer stays below it
+  /// Of spline flows. raw_scale is multiplied by 1 / sqrt(hidden) with the parameters of nflows, as in the paper.
+  RationalQuadraticOptions spline = {};
+  bool spline_unchanged = true;  ///< nsf: columns that a coupling leaves as they are go through splines of their own
   std::uint64_t seed = 0;   ///< of initial weights and random permutations
 };
 
@@ -55,5 +59,23 @@ TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {.layers = 
 /// @source Dinh et al. 2015 (NICE): 4 couplings, 5 hidden layers.
 template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options = {.layers = 4, .blocks = 4, .mixing = Mixing::none});
+
+/// Neural spline flow of couplings: `mixing` at both ends and between the layers; a coupling is a rational-quadratic
+/// spline of every other column by a residual network of the rest, which goes through splines of its own then.
+/// @source Durkan et al. 2019, RQ-NSF (C), and the authors' code.
+template <Scalar T>
+TransformedDistribution<T> nsf(Index dim, FlowOptions options = {.layers = 10,
+                                                                 .hidden = 256,
+                                                                 .residual = true,
+                                                                 .mixing = Mixing::lu_linear});
+
+/// Neural spline flow of autoregressive layers (residual MADE), `mixing` at both ends and between. Fast density;
+/// sampling costs about as much.
+/// @source Durkan et al. 2019, RQ-NSF (AR), and the authors' code.
+template <Scalar T>
+TransformedDistribution<T> nsf_ar(Index dim, FlowOptions options = {.layers = 10,
+                                                                    .hidden = 256,
+                                                                    .residual = true,
+                                                                    .mixing = Mixing::lu_linear});
 
 }  // namespace pushforward

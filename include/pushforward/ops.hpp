@@ -57,6 +57,8 @@ template <Scalar T> Var<T> operator/(Var<T> a, std::type_identity_t<T> b) { retu
 template <Scalar T> Var<T> columns(Var<T> x, Index begin, Index count);
 /// Columns of a shared row (1, cols), copied.
 template <Scalar T> Var<T> shared_columns(Var<T> x, Index begin, Index count);
+/// A shared row (1, cols) as a batch matrix: the same in every row.
+template <Scalar T> Var<T> spread(Tape<T>& tape, Var<T> row);
 /// Side by side.
 template <Scalar T> Var<T> concatenate(std::span<const Var<T>> parts);
 template <Scalar T> Var<T> concatenate(std::initializer_list<Var<T>> parts) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <span>
 #include <string>
@@ -11,6 +12,13 @@
 #include <pushforward/tape.hpp>
 
 namespace pushforward {
+
+/// The open set (per column) that a map goes from or to, or where a density lives.
+struct Interval {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  friend bool operator==(const Interval&, const Interval&) = default;
+};
 
 /// Which statistics normalisation layers use in the direction that computes them.
 enum class Statistics {

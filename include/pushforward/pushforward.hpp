@@ -23,6 +23,8 @@
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/permute.hpp>
+#include <pushforward/bijectors/rational_quadratic_spline.hpp>
+#include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/scale.hpp>
 #include <pushforward/bijectors/shift.hpp>
 #include <pushforward/bijectors/sigmoid.hpp>
@@ -55,6 +57,7 @@
 #include <pushforward/io/model.hpp>
 #include <pushforward/io/npy.hpp>
 #include <pushforward/io/safetensors.hpp>
+#include <pushforward/nn/constant.hpp>
 #include <pushforward/nn/dense.hpp>
 #include <pushforward/nn/made.hpp>
 #include <pushforward/nn/mlp.hpp>

@@ -11,7 +11,7 @@ namespace pushforward {
 /// A family of increasing scalar maps whose parameters a conditioner computes: the part that couplings and
 /// autoregressive maps share. `params[p]` holds parameter p of each element, shaped as x.
 ///
-/// Raw parameters are unconstrained; all zero is the identity.
+/// Raw parameters are unconstrained; all zero is the identity or near it.
 template <Scalar T>
 class Transformer : public Component<T> {
  public:
@@ -29,6 +29,8 @@ class Transformer : public Component<T> {
   }
   /// Largest |log derivative|, or infinity.
   double log_scale_bound() const { return do_log_scale_bound(); }
+  /// Mapped onto itself; other values lie outside the domain.
+  Interval interval() const { return do_interval(); }
 
  protected:
   Transformer(std::string name, Index multiplier) : Component<T>(std::move(name)), multiplier_(multiplier) {}
@@ -37,6 +39,7 @@ class Transformer : public Component<T> {
   virtual Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const = 0;
   virtual Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const = 0;
   virtual double do_log_scale_bound() const = 0;
+  virtual Interval do_interval() const { return {}; }
 
   Index multiplier_;
 };

@@ -195,6 +195,9 @@ double least_values(const Description& d) {
   }
   if (is_one_of("lu_linear", "multivariate_normal_tril", "multivariate_student_t")) return size("dim") * size("dim");
   if (d.type == "standardized_context") return context;
+  if (d.type == "constant") return size("outputs");
+  if (d.type == "rational_quadratic_spline" && d.has_child("spline") && d.child("spline").has("bins"))
+    return size("dim") * (3 * static_cast<double>(d.child("spline").integer("bins")) - 1);
   if (d.type == "batch_normalization" && d.has("axis") && d.has("input_shape")) {
     double channels = 1;
     const std::vector<std::int64_t>& shape = d.integers("input_shape");

@@ -12,6 +12,8 @@
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/permute.hpp>
+#include <pushforward/bijectors/rational_quadratic_spline.hpp>
+#include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/scale.hpp>
 #include <pushforward/bijectors/shift.hpp>
 #include <pushforward/bijectors/sigmoid.hpp>
@@ -31,6 +33,7 @@
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/distributions/student_t.hpp>
 #include <pushforward/distributions/uniform.hpp>
+#include <pushforward/nn/constant.hpp>
 #include <pushforward/nn/made.hpp>
 #include <pushforward/nn/mlp.hpp>
 #include <pushforward/nn/residual_network.hpp>
@@ -54,13 +57,16 @@ Registry Registry::standard() {
       .add<LULinear>("lu_linear")
       .add<MaskedAutoregressive>("masked_autoregressive")
       .add<Permute>("permute")
+      .add<RationalQuadraticSpline>("rational_quadratic_spline")
       .add<Scale>("scale")
       .add<Shift>("shift")
       .add<Sigmoid>("sigmoid")
       .add<Softplus>("softplus")
       .add<Standardize>("standardize")
       .add<Tanh>("tanh");
-  registry.add<AffineTransformer>("affine_transformer").add<AdditiveTransformer>("additive_transformer");
+  registry.add<AffineTransformer>("affine_transformer")
+      .add<AdditiveTransformer>("additive_transformer")
+      .add<RationalQuadraticTransformer>("rational_quadratic_transformer");
   registry.add<Beta>("beta")
       .add<Cauchy>("cauchy")
       .add<Gamma>("gamma")
@@ -75,7 +81,7 @@ Registry Registry::standard() {
       .add<StudentT>("student_t")
       .add<TransformedDistribution>("transformed_distribution")
       .add<Uniform>("uniform");
-  registry.add<Made>("made").add<Mlp>("mlp").add<ResidualNetwork>("residual_network");
+  registry.add<Constant>("constant").add<Made>("made").add<Mlp>("mlp").add<ResidualNetwork>("residual_network");
   return registry;
 }
 

@@ -34,6 +34,8 @@ void fill_reductions(std::int64_t target, Table<float>& table);
 void fill_reductions(std::int64_t target, Table<double>& table);
 void fill_normalize(std::int64_t target, Table<float>& table);
 void fill_normalize(std::int64_t target, Table<double>& table);
+void fill_spline(std::int64_t target, Table<float>& table);
+void fill_spline(std::int64_t target, Table<double>& table);
 void fill_linear(std::int64_t target, Table<float>& table);
 void fill_linear(std::int64_t target, Table<double>& table);
 

@@ -45,6 +45,24 @@ struct ChannelAdjoint {
   const T *mean, *rest, *a, *mean_g, *b, *c;
 };
 
+enum class Tails : std::uint8_t { identity, circular, bounded };
+
+/// A family of monotone rational-quadratic splines of [low, high] onto itself; its raw parameters, one array of rows
+/// each, are `bins` widths, `bins` heights and the derivatives at the knots (inner ones with identity tails, where the
+/// others are 1; the first `bins` of a circle; all else).
+template <class T>
+struct Spline {
+  static constexpr Index max_bins = 64;
+  Index bins;
+  T low, high;
+  T first, last;  ///< values of the spline are moved inside these: next to the ends where the interval is open
+  Tails tails;
+  T scale;                  ///< of raw widths and heights, before the softmax
+  T min_width, min_height;  ///< fractions of the interval
+  T min_derivative, max_derivative;
+  T log_range;  ///< > 0: logits and log derivatives are soft-clipped (zuko's parameters), and the four above not used
+};
+
 /// The kernels of one scalar type for one instruction set.
 template <class T>
 struct Table {
@@ -101,6 +119,13 @@ struct Table {
                             Index y_stride);
   void (*adjoint_columns)(const T* g, Index g_stride, const T* x, Index x_stride, Index rows, Index cols,
                           const ChannelAdjoint<T>& adjoint, T* gx, Index gx_stride);
+
+  /// out = f(in), log_derivative = log f'(in) for a spline f of each row; with `root`, f^-1 and its log derivative.
+  /// Outside [low, high] the identity; NaN gives NaN.
+  void (*spline)(const Spline<T>& s, bool root, const T* in, const T* const* raw, T* out, T* log_derivative, Index n);
+  /// Adds to g_in and g_raw, each unless null, from adjoints of out and log_derivative (null: 0).
+  void (*spline_backward)(const Spline<T>& s, bool root, const T* in, const T* out, const T* const* raw, const T* g_out,
+                          const T* g_log, T* g_in, T* const* g_raw, Index n);
 
   /// y[:, o] = bias[o] + sum_k x[:, k] w[o, k] for o in [begin, end); bias may be null (0); with `accumulate` the sum
   /// starts from y[:, o] instead (bias ignored). One fma chain per output in ascending k. `scratch` holds

@@ -1,0 +1,234 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <pushforward/bijectors/rational_quadratic_transformer.hpp>
+#include <string>
+
+#include "ops_common.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+namespace {
+
+constexpr double largest_derivative = 1e18;  // its square is a float
+
+struct Named {
+  const char* name;
+  int value;
+};
+constexpr Named tails_names[] = {{"identity", static_cast<int>(SplineTails::identity)},
+                                 {"circular", static_cast<int>(SplineTails::circular)},
+                                 {"bounded", static_cast<int>(SplineTails::bounded)}};
+constexpr Named parameters_names[] = {{"nflows", static_cast<int>(SplineParameters::nflows)},
+                                      {"zuko", static_cast<int>(SplineParameters::zuko)}};
+
+template <class Enum, std::size_t N>
+std::string name_of(Enum value, const Named (&names)[N]) {
+  for (const Named& n : names)
+    if (n.value == static_cast<int>(value)) return n.name;
+  throw DomainError("RationalQuadraticTransformer: unknown option value");
+}
+template <class Enum, std::size_t N>
+Enum value_of(const std::string& name, const Named (&names)[N]) {
+  for (const Named& n : names)
+    if (n.name == name) return static_cast<Enum>(n.value);
+  throw IoError("rational_quadratic_transformer: unknown value '" + name + "'");
+}
+
+Index parameter_count(const RationalQuadraticOptions& o) {
+  const Index knots = o.tails == SplineTails::identity   ? o.bins - 1
+                      : o.tails == SplineTails::circular ? o.bins
+                                                         : o.bins + 1;
+  return 2 * o.bins + knots;
+}
+
+RationalQuadraticOptions options_from(const Description& d) {
+  RationalQuadraticOptions o;
+  o.bins = d.integer("bins", 2, kernels::Spline<double>::max_bins);
+  o.low = d.number("low");
+  o.high = d.number("high");
+  o.tails = value_of<SplineTails>(d.text("tails"), tails_names);
+  o.parameters = value_of<SplineParameters>(d.text("parameters"), parameters_names);
+  o.min_bin_width = d.number("min_bin_width");
+  o.min_bin_height = d.number("min_bin_height");
+  o.min_derivative = d.number("min_derivative");
+  if (d.has("max_derivative")) o.max_derivative = d.number("max_derivative");  // JSON has no infinity
+  o.raw_scale = d.number("raw_scale");
+  o.slope = d.number("slope");
+  return o;
+}
+
+/// Smallest and largest part of the interval that a bin takes.
+std::pair<double, double> size_range(const RationalQuadraticOptions& o, double minimum) {
+  const double others = static_cast<double>(o.bins - 1);
+  if (o.parameters == SplineParameters::nflows) return {minimum, 1 - others * minimum};
+  return {1 / (1 + others / o.slope), 1 / (1 + others * o.slope)};
+}
+
+/// Checks the options for scalar T.
+template <Scalar T>
+Index checked_parameter_count(const RationalQuadraticOptions& o) {
+  const auto refuse = [](const std::string& expected, double got) {
+    throw DomainError("RationalQuadraticTransformer: expected " + expected + ", got " + std::to_string(got));
+  };
+  if (o.bins < 2 || o.bins > kernels::Spline<T>::max_bins)
+    refuse("2 to " + std::to_string(kernels::Spline<T>::max_bins) + " bins", static_cast<double>(o.bins));
+  if (!std::isfinite(o.low) || !std::isfinite(o.high) || !(o.low < o.high))
+    refuse("finite low < high, the latter " + std::to_string(o.high), o.low);
+  if (!(o.slope > 0 && o.slope < 1)) refuse("slope in (0, 1)", o.slope);
+  if (!(o.min_derivative > 0 && o.min_derivative < 1)) refuse("min_derivative in (0, 1)", o.min_derivative);
+  if (!(o.max_derivative > 1)) refuse("max_derivative above 1", o.max_derivative);
+  if (!(o.raw_scale > 0 && std::isfinite(o.raw_scale))) refuse("raw_scale above 0", o.raw_scale);
+  // Knots must stay apart after rounding.
+  const double spacing = 64 * static_cast<double>(std::numeric_limits<T>::epsilon()) *
+                         std::max(std::abs(o.low), std::abs(o.high)) / (o.high - o.low);
+  for (const double minimum : {o.min_bin_width, o.min_bin_height}) {
+    if (!(minimum > 0 && minimum * static_cast<double>(o.bins) < 1))
+      refuse("min_bin_width and min_bin_height above 0 and below 1 / bins", minimum);
+    if (size_range(o, minimum).first < spacing)
+      refuse("bins of at least " + std::to_string(spacing) + " of the interval in this precision",
+             size_range(o, minimum).first);
+  }
+  return parameter_count(o);
+}
+
+template <Scalar T>
+kernels::Spline<T> kernel_spline(const RationalQuadraticOptions& o) {
+  const bool soft = o.parameters == SplineParameters::zuko;
+  const auto number = [](double x) { return static_cast<T>(x); };
+  const T low = number(o.low), high = number(o.high);
+  const bool open = o.tails == SplineTails::bounded;
+  return {.bins = o.bins,
+          .low = low,
+          .high = high,
+          .first = open ? std::nextafter(low, high) : low,
+          .last = open ? std::nextafter(high, low) : high,
+          .tails = static_cast<kernels::Tails>(o.tails),
+          .scale = number(o.raw_scale),
+          .min_width = number(soft ? 0 : o.min_bin_width),
+          .min_height = number(soft ? 0 : o.min_bin_height),
+          .min_derivative = number(o.min_derivative),
+          .max_derivative = number(std::min(o.max_derivative, largest_derivative)),
+          .log_range = number(soft ? -std::log(o.slope) : 0)};
+}
+
+/// One fused operation on the tape; `root`: the inverse of the spline.
+template <Scalar T>
+typename Transformer<T>::Elements apply(const kernels::Spline<T>& spline, bool root, Var<T> in,
+                                        std::span<const Var<T>> params) {
+  Tape<T>& tape = in.tape();
+  const Index count = static_cast<Index>(params.size());
+  bool wanted_raw = false;
+  for (const Var<T>& p : params) wanted_raw = wanted_raw || p.wants_gradient();
+  const bool wanted = wanted_raw || in.wants_gradient();
+  const Var<T> out = tape.matrix(in.cols(), wanted), log_derivative = tape.matrix(in.cols(), wanted);
+  Var<T>* kept = tape.template scratch<Var<T>>(count);
+  std::uninitialized_copy(params.begin(), params.end(), kept);
+  const T** raw = tape.template scratch<const T*>(count);
+  T** g_raw = wanted_raw ? tape.template scratch<T*>(count) : nullptr;
+  const auto load = [kept, raw, count](const Tape<T>& tape, Index c) {
+    for (Index p = 0; p < count; ++p) raw[p] = tape.value(kept[p], c);
+  };
+  for (Index c = 0; c < in.cols(); ++c) {
+    load(tape, c);
+    kernel<T>().spline(spline, root, tape.value(in, c), raw, tape.value(out, c), tape.value(log_derivative, c),
+                       tape.padded_rows());
+  }
+  if (wanted) {
+    tape.on_backward([=] {
+      Tape<T>& tape = in.tape();
+      const bool has_value = Tape<T>::has_gradient(out), has_log = Tape<T>::has_gradient(log_derivative);
+      if (!has_value && !has_log) return;
+      for (Index c = 0; c < in.cols(); ++c) {
+        load(tape, c);
+        if (g_raw)
+          for (Index p = 0; p < count; ++p) g_raw[p] = tape.gradient(kept[p], c);
+        kernel<T>().spline_backward(spline, root, tape.value(in, c), tape.value(out, c), raw,
+                                    has_value ? tape.gradient(out, c) : nullptr,
+                                    has_log ? tape.gradient(log_derivative, c) : nullptr,
+                                    in.wants_gradient() ? tape.gradient(in, c) : nullptr, g_raw, tape.padded_rows());
+      }
+    });
+  }
+  return {out, log_derivative};
+}
+
+}  // namespace
+
+template <Scalar T>
+RationalQuadraticTransformer<T>::RationalQuadraticTransformer(RationalQuadraticOptions options)
+    : Transformer<T>("RationalQuadraticTransformer", checked_parameter_count<T>(options)), options_(options) {}
+
+template <Scalar T>
+RationalQuadraticTransformer<T>::RationalQuadraticTransformer(const Description& d)
+    : RationalQuadraticTransformer(options_from(d)) {}
+
+template <Scalar T>
+Var<T> RationalQuadraticTransformer<T>::inside(Pass<T>& pass, Var<T> x) const {
+  if (options_.tails == SplineTails::identity) return x;
+  const Interval open = do_interval();
+  return pass.restrict_to(x, open.low, open.high, static_cast<T>(options_.low + (options_.high - options_.low) / 2));
+}
+
+template <Scalar T>
+auto RationalQuadraticTransformer<T>::do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const
+    -> Elements {
+  return apply(kernel_spline<T>(options_), true, inside(pass, x), params);
+}
+
+template <Scalar T>
+auto RationalQuadraticTransformer<T>::do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const
+    -> Elements {
+  return apply(kernel_spline<T>(options_), false, inside(pass, y), params);
+}
+
+template <Scalar T>
+double RationalQuadraticTransformer<T>::do_log_scale_bound() const {
+  const bool soft = options_.parameters == SplineParameters::zuko;
+  const double m = soft ? options_.slope : options_.min_derivative;
+  const double largest = soft ? 1 / options_.slope : std::min(options_.max_derivative, largest_derivative);
+  const auto [w_min, w_max] = size_range(options_, options_.min_bin_width);
+  const auto [h_min, h_max] = size_range(options_, options_.min_bin_height);
+  const double s0 = h_min / w_max, s1 = h_max / w_min;
+  const double low = 2 * std::log(s0) + std::log(std::min(m, s0)) - 2 * std::log(std::max(largest, s0));
+  return std::max(-low, std::log(4 * std::max(largest, s1)));
+}
+
+template <Scalar T>
+Interval RationalQuadraticTransformer<T>::do_interval() const {
+  const T low = static_cast<T>(options_.low), high = static_cast<T>(options_.high);
+  const T infinity = std::numeric_limits<T>::infinity();
+  switch (options_.tails) {
+    case SplineTails::identity:
+      return {};
+    case SplineTails::circular:  // both ends belong to it
+      return {static_cast<double>(std::nextafter(low, -infinity)), static_cast<double>(std::nextafter(high, infinity))};
+    default:
+      return {static_cast<double>(low), static_cast<double>(high)};
+  }
+}
+
+template <Scalar T>
+Description RationalQuadraticTransformer<T>::do_describe() const {
+  Description d{.type = "rational_quadratic_transformer",
+                .constants = {{"bins", options_.bins},
+                              {"low", options_.low},
+                              {"high", options_.high},
+                              {"tails", name_of(options_.tails, tails_names)},
+                              {"parameters", name_of(options_.parameters, parameters_names)},
+                              {"min_bin_width", options_.min_bin_width},
+                              {"min_bin_height", options_.min_bin_height},
+                              {"min_derivative", options_.min_derivative},
+                              {"raw_scale", options_.raw_scale},
+                              {"slope", options_.slope}},
+                .children = {}};
+  if (std::isfinite(options_.max_derivative)) d.constants["max_derivative"] = options_.max_derivative;
+  return d;
+}
+
+template class RationalQuadraticTransformer<float>;
+template class RationalQuadraticTransformer<double>;
+
+}  // namespace pushforward
