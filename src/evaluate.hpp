@@ -30,7 +30,7 @@ void for_each_tile(Index rows, Run run, Index rows_per_tile, const F& f) {
   if (!run.execution()) {
     std::optional<Workspace> own;
     Workspace& memory = run.workspace() ? *run.workspace() : own.emplace();
-    for (Index i = 0; i < tiles; ++i) tile({memory.batch, memory.local}, i);
+    for (Index i = 0; i < tiles; ++i) tile({memory.batch, memory.local, run.packed<T>()}, i);
     return;
   }
   Execution& execution = *run.execution();

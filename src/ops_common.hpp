@@ -31,20 +31,30 @@ Var<T> like(Var<T> x, bool wanted) {
   return x.is_shared() ? tape.shared(x.node()->rows, x.cols(), wanted) : tape.matrix(x.cols(), wanted);
 }
 
+/// Padded length of one column of a batch, or of a whole shared matrix.
+template <class T>
+Index column_size(Var<T> x) {
+  return x.is_shared() ? whole_blocks(shared_size(x)) : x.tape().padded_rows();
+}
+/// A batch of one block of rows: its columns follow on each other.
+template <class T>
+bool is_one_piece(Var<T> x) {
+  return x.tape().padded_rows() == x.tape().leading_dimension();
+}
 /// Number of contiguous pieces of this thread's part of `x`, the padded length of each, and its values and gradient.
 template <class T>
 Index pieces(Var<T> x) {
-  return x.is_shared() ? 1 : x.cols();
+  return x.is_shared() || is_one_piece(x) ? 1 : x.cols();
 }
 template <class T>
 Index piece_size(Var<T> x) {
-  return x.is_shared() ? whole_blocks(shared_size(x)) : x.tape().padded_rows();
+  return x.is_shared() || !is_one_piece(x) ? column_size(x) : x.cols() * x.tape().leading_dimension();
 }
 /// Without the padding of shared matrices: an operation that is not finite at the zeros there must not write to their
 /// gradients, which are promised to stay zero.
 template <class T>
 Index exact_piece_size(Var<T> x) {
-  return x.is_shared() ? shared_size(x) : x.tape().padded_rows();
+  return x.is_shared() ? shared_size(x) : piece_size(x);
 }
 template <class T>
 T* piece(Var<T> x, Index i) {

@@ -1,7 +1,6 @@
 #include <array>
-#include <cmath>
-
 #include <boost/math/special_functions/digamma.hpp>
+#include <cmath>
 
 #include "ops_common.hpp"
 
@@ -44,8 +43,9 @@ auto each(F f) {
 
 template <Scalar T>
 Var<T> exp(Var<T> x) {
-  return unary(x, kernel<T>().exp,
-               [](const T*, const T* y, const T* gy, T* gx, Index n) { kernel<T>().multiply_accumulate(gy, y, gx, n); });
+  return unary(x, kernel<T>().exp, [](const T*, const T* y, const T* gy, T* gx, Index n) {
+    kernel<T>().multiply_accumulate(gy, y, gx, n);
+  });
 }
 template <Scalar T>
 Var<T> log(Var<T> x) {
@@ -211,27 +211,29 @@ Var<T> broadcast(Var<T> a, Var<T> b) {
   const bool single = shared_size(b) == 1;
   const Var<T> y = like(a, a.wants_gradient() || b.wants_gradient());
   const T* pb = b.node()->value;
-  for (Index i = 0; i < pieces(a); ++i) {
+  // Column by column, as each has its own value of b.
+  const Index count = a.is_shared() ? 1 : a.cols();
+  for (Index i = 0; i < count; ++i) {
     const T* pa = piece(a, i);
     T* py = piece(y, i);
     const T vb = pb[single ? 0 : i];
-    for (Index j = 0, n = piece_size(a); j < n; ++j) py[j] = Op::value(pa[j], vb);
+    for (Index j = 0, n = column_size(a); j < n; ++j) py[j] = Op::value(pa[j], vb);
   }
   if (a.wants_gradient())
-    record(y, [a, b, y, pb, single] {
-      for (Index i = 0; i < pieces(a); ++i) {
+    record(y, [a, b, y, pb, single, count] {
+      for (Index i = 0; i < count; ++i) {
         const T *pa = piece(a, i), *gy = gradient_piece(y, i);
         T* ga = gradient_piece(a, i);
         const T vb = pb[single ? 0 : i];
-        for (Index j = 0, n = exact_piece_size(a); j < n; ++j) ga[j] += Op::da(pa[j], vb, gy[j]);
+        for (Index j = 0, n = a.is_shared() ? shared_size(a) : column_size(a); j < n; ++j)
+          ga[j] += Op::da(pa[j], vb, gy[j]);
       }
     });
   if (b.wants_gradient()) {
     if (a.is_shared()) {
       record(y, [a, b, y] {
         const T *pa = a.node()->value, *gy = y.node()->gradient;
-        for (Index j = 0; j < shared_size(a); ++j)
-          b.node()->gradient[0] += Op::db(pa[j], b.node()->value[0], gy[j]);
+        for (Index j = 0; j < shared_size(a); ++j) b.node()->gradient[0] += Op::db(pa[j], b.node()->value[0], gy[j]);
       });
     } else {
       y.tape().on_reduce(0, single ? 1 : b.cols(), single ? 1 : b.cols(), [a, b, y, single](Index begin, Index end) {
@@ -251,8 +253,7 @@ Var<T> broadcast(Var<T> a, Var<T> b) {
 
 template <Scalar T, template <class> class Op>
 Var<T> binary(const char* name, Var<T> a, Var<T> b) {
-  if (a.is_shared() == b.is_shared() && a.cols() == b.cols() &&
-      (!a.is_shared() || shared_size(a) == shared_size(b)))
+  if (a.is_shared() == b.is_shared() && a.cols() == b.cols() && (!a.is_shared() || shared_size(a) == shared_size(b)))
     return same_size<T, Op<T>>(a, b);
   if (b.is_shared() && (shared_size(b) == 1 || (!a.is_shared() && shared_size(b) == a.cols())))
     return broadcast<T, Op<T>>(a, b);
@@ -280,28 +281,28 @@ Var<T> operator/(Var<T> a, Var<T> b) {
   return binary<T, Divide>("operator/", a, b);
 }
 
-#define PUSHFORWARD_INSTANTIATE(T)                        \
-  template Var<T> exp(Var<T>);                            \
-  template Var<T> log(Var<T>);                            \
-  template Var<T> log1p(Var<T>);                          \
-  template Var<T> expm1(Var<T>);                          \
-  template Var<T> tanh(Var<T>);                           \
-  template Var<T> sigmoid(Var<T>);                        \
-  template Var<T> softplus(Var<T>);                       \
-  template Var<T> erf(Var<T>);                            \
-  template Var<T> sqrt(Var<T>);                           \
-  template Var<T> square(Var<T>);                         \
-  template Var<T> abs(Var<T>);                            \
-  template Var<T> sin(Var<T>);                            \
-  template Var<T> cos(Var<T>);                            \
-  template Var<T> lgamma(Var<T>);                         \
-  template Var<T> operator-(Var<T>);                      \
-  template Var<T> activation(Activation, Var<T>);         \
-  template Var<T> soft_bound(Var<T>, T);                  \
-  template Var<T> scale_shift(Var<T>, T, T);              \
-  template Var<T> operator+(Var<T>, Var<T>);              \
-  template Var<T> operator-(Var<T>, Var<T>);              \
-  template Var<T> operator*(Var<T>, Var<T>);              \
+#define PUSHFORWARD_INSTANTIATE(T)                \
+  template Var<T> exp(Var<T>);                    \
+  template Var<T> log(Var<T>);                    \
+  template Var<T> log1p(Var<T>);                  \
+  template Var<T> expm1(Var<T>);                  \
+  template Var<T> tanh(Var<T>);                   \
+  template Var<T> sigmoid(Var<T>);                \
+  template Var<T> softplus(Var<T>);               \
+  template Var<T> erf(Var<T>);                    \
+  template Var<T> sqrt(Var<T>);                   \
+  template Var<T> square(Var<T>);                 \
+  template Var<T> abs(Var<T>);                    \
+  template Var<T> sin(Var<T>);                    \
+  template Var<T> cos(Var<T>);                    \
+  template Var<T> lgamma(Var<T>);                 \
+  template Var<T> operator-(Var<T>);              \
+  template Var<T> activation(Activation, Var<T>); \
+  template Var<T> soft_bound(Var<T>, T);          \
+  template Var<T> scale_shift(Var<T>, T, T);      \
+  template Var<T> operator+(Var<T>, Var<T>);      \
+  template Var<T> operator-(Var<T>, Var<T>);      \
+  template Var<T> operator*(Var<T>, Var<T>);      \
   template Var<T> operator/(Var<T>, Var<T>);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <pushforward/packed_weights.hpp>
+
 #include "ops_common.hpp"
 
 namespace pushforward {
@@ -45,6 +47,13 @@ void linear_into(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLay
   const Index outputs = y.cols();
   const Index ld = tape.leading_dimension();
   const Index inputs = x.cols();
+  if (tape.packed() && tape.rows() <= PackedWeights<T>::max_rows && !tape.recording() && begin == 0) {
+    if (const T* packed = tape.packed()->find(weight.node()->value)) {
+      kernel<T>().linear_packed(tape.rows(), tape.value(x, 0), ld, packed, inputs, outputs,
+                                bias ? bias.node()->value : nullptr, tape.value(y, 0), ld);
+      return;
+    }
+  }
   T* scratch = tape.template scratch<T>(kernel<T>().scratch_size(std::max<Index>(inputs, 1)));
   // Kernels index outputs absolutely; `y` holds only those from `begin` on.
   kernel<T>().linear(tape.padded_rows(), tape.value(x, 0), ld, staircase(weight, layout), begin, begin + outputs,

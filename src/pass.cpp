@@ -134,9 +134,27 @@ Var<T> Pass<T>::restrict_columns(Var<T> y, const double* low, const double* high
 }
 
 template <Scalar T>
+void Proposals<T>::add(const Tensor<T>& state, std::span<const double> value) {
+  std::vector<double> own;
+  if (!spare_.empty()) {
+    own = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  own.assign(value.begin(), value.end());
+  values.emplace_back(&state, std::move(own));
+}
+
+template <Scalar T>
+void Proposals<T>::clear() {
+  // From the end: the next first one takes the memory of this first one.
+  for (auto entry = values.rbegin(); entry != values.rend(); ++entry) spare_.push_back(std::move(entry->second));
+  values.clear();
+}
+
+template <Scalar T>
 void Pass<T>::propose(const Tensor<T>& state, std::span<const double> value) {
   if (settings_.proposals && tape_.rank() == 0)
-    settings_.proposals->values.emplace_back(&state, std::vector<double>(value.begin(), value.end()));
+    settings_.proposals->add(state, value);
 }
 
 template <Scalar T>
@@ -146,6 +164,8 @@ void Pass<T>::capture(const Tensor<T>& key, std::span<const double> mean, std::s
         &key, BatchStatistics::Moments{{mean.begin(), mean.end()}, {variance.begin(), variance.end()}});
 }
 
+template struct Proposals<float>;
+template struct Proposals<double>;
 template class Pass<float>;
 template class Pass<double>;
 

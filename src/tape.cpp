@@ -25,12 +25,12 @@ Arena::~Arena() {
   for (State::Chunk& chunk : state_->chunks) ::operator delete(chunk.data, std::align_val_t{64});
 }
 
-void* Arena::allocate(Cursor& cursor, std::size_t bytes) {
-  bytes = (bytes + 63) / 64 * 64;
+void Arena::advance(Cursor& cursor, std::size_t bytes) {
   constexpr std::size_t first_chunk = std::size_t{1} << 16;
   constexpr std::size_t largest_growth = std::size_t{1} << 26;
   const std::lock_guard lock(state_->mutex);
-  for (;; ++cursor.chunk, cursor.offset = 0) {
+  if (cursor.data) ++cursor.chunk;
+  for (;; ++cursor.chunk) {
     if (cursor.chunk == state_->chunks.size()) {
       const std::size_t grown =
           state_->chunks.empty() ? first_chunk : std::min(2 * state_->chunks.back().size, largest_growth);
@@ -38,11 +38,9 @@ void* Arena::allocate(Cursor& cursor, std::size_t bytes) {
       state_->chunks.push_back({static_cast<std::byte*>(::operator new(size, std::align_val_t{64})), size});
     }
     const State::Chunk& chunk = state_->chunks[cursor.chunk];
-    if (cursor.offset + bytes <= chunk.size) {
-      void* result = chunk.data + cursor.offset;
-      cursor.offset += bytes;
-      return result;
-    }
+    if (bytes > chunk.size) continue;
+    cursor = {cursor.chunk, 0, chunk.data, chunk.size};
+    return;
   }
 }
 
@@ -106,6 +104,7 @@ Tape<T>::Tape(Mode mode, Memory memory, Index rows, Index begin, Index end, Grou
     : mode_(mode),
       batch_memory_(memory.batch),
       local_memory_(memory.local),
+      packed_(memory.packed),
       rows_(rows),
       begin_(begin),
       end_(end),

@@ -14,6 +14,8 @@ class Arena {
   struct Cursor {
     std::size_t chunk = 0;
     std::size_t offset = 0;
+    std::byte* data = nullptr;  ///< of the chunk, once it has been used
+    std::size_t size = 0;
   };
 
   Arena();
@@ -22,13 +24,21 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   /// 64-byte aligned memory; the contents are whatever an earlier use left there.
-  void* allocate(Cursor& cursor, std::size_t bytes);
+  void* allocate(Cursor& cursor, std::size_t bytes) {
+    bytes = (bytes + 63) / 64 * 64;
+    if (cursor.offset + bytes > cursor.size) advance(cursor, bytes);
+    void* const result = cursor.data + cursor.offset;
+    cursor.offset += bytes;
+    return result;
+  }
 
   /// Bytes held.
   std::size_t capacity() const;
 
  private:
   struct State;
+  /// To a chunk that has room.
+  void advance(Cursor& cursor, std::size_t bytes);
   std::unique_ptr<State> state_;
 };
 

@@ -26,6 +26,7 @@ template <Scalar T>
 struct Attributes {
   bool decay = true;      ///< weight decay applies
   bool trainable = true;  ///< false: `fit` leaves it alone
+  bool dense = false;     ///< (outputs, inputs) of a linear map as `linear` takes them; an Evaluator packs a copy
   /// Projects the value back after an update.
   std::function<void(Tensor<T>&)> constraint = {};
   /// Penalty that is added to the loss, the same in every row.

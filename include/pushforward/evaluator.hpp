@@ -1,6 +1,7 @@
 #pragma once
 
 #include <pushforward/distribution.hpp>
+#include <pushforward/packed_weights.hpp>
 
 namespace pushforward {
 
@@ -13,7 +14,14 @@ class Evaluator {
   using Workspace = pushforward::Workspace;
 
   /// A deep copy: later changes of the model are not seen.
-  explicit Evaluator(Poly<Distribution<T>> model) : model_(std::move(model)) {}
+  explicit Evaluator(Poly<Distribution<T>> model) : model_(std::move(model)), packed_(*model_) {}
+  Evaluator(const Evaluator& other) : Evaluator(other.model_) {}
+  Evaluator(Evaluator&&) = default;
+  Evaluator& operator=(Evaluator other) {
+    model_ = std::move(other.model_);
+    packed_ = std::move(other.packed_);
+    return *this;
+  }
 
   Index dim() const { return model_->dim(); }
   Index context_dim() const { return model_->context_dim(); }
@@ -22,16 +30,17 @@ class Evaluator {
   /// As Distribution::log_prob_into.
   void log_prob_into(MatrixView<const T> y, VectorView<double> out, Workspace& workspace,
                      MatrixView<const T> context = {}) const {
-    model_->log_prob_into(y, out, context, workspace);
+    model_->log_prob_into(y, out, context, Run(workspace, packed_));
   }
   /// As Distribution::sample_into.
   void sample_into(MatrixView<T> out, Engine& engine, Workspace& workspace,
                    MatrixView<const T> context_row = {}) const {
-    model_->sample_into(out, engine, context_row, workspace);
+    model_->sample_into(out, engine, context_row, Run(workspace, packed_));
   }
 
  private:
   Poly<Distribution<T>> model_;
+  PackedWeights<T> packed_;  // of model_'s tensors, which do not move with it
 };
 
 }  // namespace pushforward

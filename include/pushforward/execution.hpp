@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <variant>
 
 #include <pushforward/arena.hpp>
 #include <pushforward/tape.hpp>
@@ -53,12 +54,21 @@ class Run {
   Run() = default;
   Run(Execution& execution) : execution_(&execution) {}  // NOLINT: implicit by design
   Run(Workspace& workspace) : workspace_(&workspace) {}  // NOLINT: implicit by design
+  /// With packed weights of the model that is called, of its scalar type.
+  template <Scalar T>
+  Run(Workspace& workspace, const PackedWeights<T>& packed) : workspace_(&workspace), packed_(&packed) {}
   Execution* execution() const { return execution_; }
   Workspace* workspace() const { return workspace_; }
+  template <Scalar T>
+  const PackedWeights<T>* packed() const {
+    const auto* packed = std::get_if<const PackedWeights<T>*>(&packed_);
+    return packed ? *packed : nullptr;
+  }
 
  private:
   Execution* execution_ = nullptr;
   Workspace* workspace_ = nullptr;
+  std::variant<std::monostate, const PackedWeights<float>*, const PackedWeights<double>*> packed_;
 };
 
 }  // namespace pushforward

@@ -51,6 +51,13 @@ struct CapturedStatistics {
 template <Scalar T>
 struct Proposals {
   std::vector<std::pair<const Tensor<T>*, std::vector<double>>> values;
+
+  void add(const Tensor<T>& state, std::span<const double> value);
+  /// Keeps the memory for the next ones.
+  void clear();
+
+ private:
+  std::vector<std::vector<double>> spare_;
 };
 
 /// What one evaluation of a tree needs, explicit: the tape, which statistics normalisation layers use, the context,

@@ -15,6 +15,8 @@ namespace pushforward {
 
 template <Scalar T>
 class Tape;
+template <Scalar T>
+class PackedWeights;
 
 /// The threads that work on one batch together, each on its own range of rows.
 class Group {
@@ -131,6 +133,7 @@ class Tape {
   struct Memory {
     Arena& batch;
     Arena& local;
+    const PackedWeights<T>* packed = nullptr;  ///< for evaluation: of the parameters that will be asked for
   };
 
   /// Every range starts at a multiple of this many rows; columns are padded to whole blocks.
@@ -151,6 +154,7 @@ class Tape {
   Index leading_dimension() const { return ld_; }
   int group_size() const { return group_ ? group_->size() : 1; }
   int rank() const { return rank_; }
+  const PackedWeights<T>* packed() const { return packed_; }
   void barrier() {
     if (group_) group_->barrier();
   }
@@ -265,6 +269,7 @@ class Tape {
   Mode mode_;
   Arena& batch_memory_;
   Arena& local_memory_;
+  const PackedWeights<T>* packed_;
   Arena::Cursor batch_;
   Arena::Cursor local_;
   Index rows_;

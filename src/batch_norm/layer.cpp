@@ -371,13 +371,11 @@ TensorView<T> writable(const TensorView<const T>& x) {
 }  // namespace
 
 template <Scalar T>
-auto BatchNormLayer<T>::frozen(const BatchStatistics::Moments* captured) const -> Frozen {
+auto BatchNormLayer<T>::frozen() const -> Frozen {
   Frozen f;
   for (Index c = 0; c < channels_; ++c) {
-    const std::size_t i = static_cast<std::size_t>(c);
-    f.mean.push_back(captured ? captured->mean[i] : static_cast<double>(moving_mean_[c]));
-    const double variance = captured ? captured->variance[i] : static_cast<double>(moving_variance_[c]);
-    f.deviation.push_back(std::sqrt(variance + epsilon()));
+    f.mean.push_back(static_cast<double>(moving_mean_[c]));
+    f.deviation.push_back(std::sqrt(static_cast<double>(moving_variance_[c]) + epsilon()));
   }
   return f;
 }
@@ -385,7 +383,7 @@ auto BatchNormLayer<T>::frozen(const BatchStatistics::Moments* captured) const -
 template <Scalar T>
 void BatchNormLayer<T>::inference_into(const TensorView<const T>& x, const TensorView<T>& out) const {
   check_input("inference", x.shape());
-  const Frozen f = frozen(nullptr);
+  const Frozen f = frozen();
   std::vector<double> scale = gamma();
   for (std::size_t c = 0; c < scale.size(); ++c) scale[c] /= f.deviation[c];
   batch_norm::map_channels<T>(x, kept_, f.mean, scale, beta(), out);
@@ -435,57 +433,66 @@ auto BatchNormLayer<T>::corrections(std::span<const double> mean, std::span<cons
 }
 
 template <Scalar T>
-auto BatchNormLayer<T>::updates(std::span<const double> mean, std::span<const double> variance, double count) const
-    -> std::vector<std::pair<Variable, std::vector<double>>> {
-  std::vector<std::pair<Variable, std::vector<double>>> all;
-  if (count == 0 || !options_.trainable) return all;
-  const auto add = [&](Variable variable, double momentum, auto value) -> const std::vector<double>& {
+template <class Emit>
+void BatchNormLayer<T>::updates(const double* mean, const double* variance, double count, double* memory,
+                                Emit emit) const {
+  if (count == 0 || !options_.trainable) return;
+  const auto average_into = [&](double* next, Variable variable, double momentum, auto value) {
     const Tensor<T>& old = this->*variable;
-    std::vector<double> next(static_cast<std::size_t>(old.size()));
-    for (std::size_t c = 0; c < next.size(); ++c)
+    const std::size_t size = static_cast<std::size_t>(old.size());
+    for (std::size_t c = 0; c < size; ++c)
       next[c] = average(momentum, static_cast<double>(old[static_cast<Index>(c)]), value(c));
-    all.emplace_back(variable, std::move(next));
-    return all.back().second;
+    emit(variable, std::span<const double>(next, size));
   };
+  double *const first = memory, *const second = memory + channels_, *const next = memory + 2 * channels_;
   const bool bessel = options_.bessel_in_moving_variance || options_.fusion != Fusion::unfused;
   const double factor = bessel && count > 1 ? count / (count - 1) : 1.0;
   const auto stddev = [&](std::size_t c) { return std::sqrt(variance[c] + epsilon()); };
   const auto mean_of = [&](std::size_t c) { return mean[c]; };
   if (!options_.renorm) {
-    add(&BatchNormLayer::moving_mean_, options_.momentum, mean_of);
-    add(&BatchNormLayer::moving_variance_, options_.momentum, [&](std::size_t c) { return variance[c] * factor; });
-    return all;
+    average_into(next, &BatchNormLayer::moving_mean_, options_.momentum, mean_of);
+    average_into(next, &BatchNormLayer::moving_variance_, options_.momentum,
+                 [&](std::size_t c) { return variance[c] * factor; });
+    return;
   }
   const double momentum = options_.renorm->momentum;
-  const std::vector<double> renorm_mean = add(&BatchNormLayer::renorm_mean_, momentum, mean_of);
-  const std::vector<double> renorm_stddev = add(&BatchNormLayer::renorm_stddev_, momentum, stddev);
+  average_into(first, &BatchNormLayer::renorm_mean_, momentum, mean_of);
+  average_into(second, &BatchNormLayer::renorm_stddev_, momentum, stddev);
   if (options_.renorm->generation == Renorm::Generation::later) {
-    add(&BatchNormLayer::moving_mean_, options_.momentum, mean_of);
-    std::vector<double> next = add(&BatchNormLayer::moving_stddev_, options_.momentum, stddev);
-    for (double& v : next) v = std::max(v * v - epsilon(), 0.0);
-    all.emplace_back(&BatchNormLayer::moving_variance_, std::move(next));
+    average_into(next, &BatchNormLayer::moving_mean_, options_.momentum, mean_of);
+    average_into(next, &BatchNormLayer::moving_stddev_, options_.momentum, stddev);
+    for (Index c = 0; c < channels_; ++c) next[c] = std::max(next[c] * next[c] - epsilon(), 0.0);
+    emit(&BatchNormLayer::moving_variance_, std::span<const double>(next, static_cast<std::size_t>(channels_)));
   } else {
     const auto one = [](std::size_t) { return 1.0; };
-    const double mean_weight = add(&BatchNormLayer::renorm_mean_weight_, momentum, one)[0];
-    const double stddev_weight = add(&BatchNormLayer::renorm_stddev_weight_, momentum, one)[0];
-    add(&BatchNormLayer::moving_mean_, options_.momentum, [&](std::size_t c) { return renorm_mean[c] / mean_weight; });
-    add(&BatchNormLayer::moving_variance_, options_.momentum, [&](std::size_t c) {
-      const double s = renorm_stddev[c] / stddev_weight;
+    average_into(next, &BatchNormLayer::renorm_mean_weight_, momentum, one);
+    const double mean_weight = next[0];
+    average_into(next, &BatchNormLayer::renorm_stddev_weight_, momentum, one);
+    const double stddev_weight = next[0];
+    average_into(next, &BatchNormLayer::moving_mean_, options_.momentum,
+                 [&](std::size_t c) { return first[c] / mean_weight; });
+    average_into(next, &BatchNormLayer::moving_variance_, options_.momentum, [&](std::size_t c) {
+      const double s = second[c] / stddev_weight;
       return s * s - epsilon();
     });
   }
-  if (renorm_step_.size() > 0)
-    all.emplace_back(&BatchNormLayer::renorm_step_, std::vector<double>{static_cast<double>(renorm_step_[0]) + 1});
-  return all;
+  if (renorm_step_.size() > 0) {
+    next[0] = static_cast<double>(renorm_step_[0]) + 1;
+    emit(&BatchNormLayer::renorm_step_, std::span<const double>(next, 1));
+  }
 }
 
 namespace {
 
 /// Mean over the groups of what each has, per channel.
-std::vector<double> over_groups(const std::vector<double>& values, std::size_t channels) {
-  const std::size_t groups = channels == 0 ? 0 : values.size() / channels;
-  std::vector<double> result(channels, 0.0);
+void over_groups(std::span<const double> values, std::span<double> result) {
+  const std::size_t channels = result.size(), groups = channels == 0 ? 0 : values.size() / channels;
+  std::fill(result.begin(), result.end(), 0.0);
   for (std::size_t i = 0; i < values.size(); ++i) result[i % channels] += values[i] / static_cast<double>(groups);
+}
+std::vector<double> over_groups(const std::vector<double>& values, std::size_t channels) {
+  std::vector<double> result(channels);
+  over_groups(values, result);
   return result;
 }
 
@@ -597,7 +604,7 @@ template <Scalar T>
 batch_norm::Gradients BatchNormLayer<T>::inference_backward(const TensorView<const T>& x, const TensorView<const T>& dy,
                                                             const TensorView<T>& dx) const {
   check_input("inference_backward", x.shape());
-  const Frozen f = frozen(nullptr);
+  const Frozen f = frozen();
   std::vector<double> variance;
   for (const double s : f.deviation) variance.push_back(s * s - epsilon());
   const std::vector<double> g = gamma();
@@ -618,8 +625,12 @@ void BatchNormLayer<T>::commit(const Step& step) {
   check_built("commit");
   if (static_cast<Index>(step.mean.size()) != channels_ || step.variance.size() != step.mean.size())
     throw ShapeError("BatchNormLayer::commit: the step belongs to a layer of another size");
-  for (const auto& [variable, values] : updates(step.mean, step.variance, step.count))
-    std::transform(values.begin(), values.end(), (this->*variable).data(), [](double v) { return static_cast<T>(v); });
+  std::vector<double> memory(3 * step.mean.size());
+  updates(step.mean.data(), step.variance.data(), step.count, memory.data(),
+          [&](Variable variable, std::span<const double> values) {
+            std::transform(values.begin(), values.end(), (this->*variable).data(),
+                           [](double v) { return static_cast<T>(v); });
+          });
 }
 
 template <Scalar T>
@@ -671,9 +682,9 @@ Var<T> as_row(Pass<T>& pass, const Tensor<T>& variable) {
 template <Scalar T>
 Var<T> per_column(Var<T> row, const std::vector<Index>& channel) {
   if (!row || channel.empty()) return row;
-  static_assert(sizeof(Index) == sizeof(std::int64_t));
-  const std::vector<std::int64_t> index(channel.begin(), channel.end());
-  return gather_columns(row, std::span<const std::int64_t>(index));
+  auto* index = row.tape().template scratch<std::int64_t>(static_cast<Index>(channel.size()));
+  std::copy(channel.begin(), channel.end(), index);
+  return gather_columns(row, std::span<const std::int64_t>(index, channel.size()));
 }
 
 }  // namespace
@@ -700,7 +711,14 @@ std::pair<Var<T>, Var<T>> BatchNormLayer<T>::gamma_on(Pass<T>& pass) const {
 template <Scalar T>
 auto BatchNormLayer<T>::frozen_rows(Pass<T>& pass, Index cols, const BatchStatistics::Moments* captured) const
     -> FrozenRows {
-  const Frozen f = frozen(captured);
+  const auto mean = [&](std::size_t k) {
+    return captured ? captured->mean[k] : static_cast<double>(moving_mean_[static_cast<Index>(k)]);
+  };
+  const auto deviation = [&](std::size_t k) {
+    const double variance =
+        captured ? captured->variance[k] : static_cast<double>(moving_variance_[static_cast<Index>(k)]);
+    return std::sqrt(variance + epsilon());
+  };
   const auto row = [&](auto value) {
     return constant_row(pass, cols, [&](Index c) {
       return value(
@@ -708,12 +726,11 @@ auto BatchNormLayer<T>::frozen_rows(Pass<T>& pass, Index cols, const BatchStatis
     });
   };
   FrozenRows rows;
-  rows.mean = row([&](std::size_t k) { return f.mean[k]; });
+  rows.mean = row(mean);
   // Moving statistics are values of T; captured ones have more digits.
-  if (captured)
-    rows.rest = row([&](std::size_t k) { return f.mean[k] - static_cast<double>(static_cast<T>(f.mean[k])); });
-  rows.deviation = row([&](std::size_t k) { return f.deviation[k]; });
-  for (const double deviation : f.deviation) rows.log_deviation += std::log(deviation);
+  if (captured) rows.rest = row([&](std::size_t k) { return mean(k) - static_cast<double>(static_cast<T>(mean(k))); });
+  rows.deviation = row(deviation);
+  for (std::size_t k = 0; k < static_cast<std::size_t>(channels_); ++k) rows.log_deviation += std::log(deviation(k));
   rows.log_deviation *= static_cast<double>(cols / channels_);  // every channel has as many columns
   return rows;
 }
@@ -750,8 +767,12 @@ auto BatchNormLayer<T>::normalize(Pass<T>& pass, Var<T> x) const -> Normalized {
   const BatchMoments moments = batch_moments(x, groups);
   const std::size_t channels = static_cast<std::size_t>(channels_),
                     size = channels * static_cast<std::size_t>(moments.ghosts);
-  const std::vector<double> mean = over_groups({moments.mean, moments.mean + size}, channels),
-                            variance = over_groups({moments.variance, moments.variance + size}, channels);
+  const auto memory = [&](std::size_t count) {
+    return std::span<double>(pass.tape().template scratch<double>(static_cast<Index>(count)), count);
+  };
+  const std::span<double> mean = memory(channels), variance = memory(channels);
+  over_groups({moments.mean, size}, mean);
+  over_groups({moments.variance, size}, variance);
   const double count = std::accumulate(moments.count, moments.count + size, 0.0) / static_cast<double>(channels);
   if (population) {
     pass.capture(moving_mean_, mean, variance);
@@ -761,7 +782,9 @@ auto BatchNormLayer<T>::normalize(Pass<T>& pass, Var<T> x) const -> Normalized {
   const Corrections renorm = corrections(mean, variance);
   BatchCorrection correction;
   // What was captured undoes this map: x = gamma (y - m) / s + beta with the m and s that r and d amount to.
-  std::vector<double> effective_mean = mean, effective_variance = variance;
+  const std::span<double> effective_mean = memory(channels), effective_variance = memory(channels);
+  std::copy(mean.begin(), mean.end(), effective_mean.begin());
+  std::copy(variance.begin(), variance.end(), effective_variance.begin());
   const double factor = options_.bessel && count > 1 ? count / (count - 1) : 1.0;
   for (double& v : effective_variance) v *= factor;
   if (options_.renorm) {
@@ -779,7 +802,8 @@ auto BatchNormLayer<T>::normalize(Pass<T>& pass, Var<T> x) const -> Normalized {
     }
   }
   pass.capture(moving_mean_, effective_mean, effective_variance);
-  for (const auto& [variable, value] : updates(mean, variance, count)) pass.propose(this->*variable, value);
+  updates(mean.data(), variance.data(), count, memory(3 * channels).data(),
+          [&](Variable variable, std::span<const double> value) { pass.propose(this->*variable, value); });
   const NormalizedBatch<T> batch =
       batch_normalize(x, groups, moments, gamma, beta, epsilon(), correction, options_.bessel);
   return {batch.value, with_gamma(batch.log_det)};

@@ -132,6 +132,10 @@ struct Table {
   /// scratch_size(max prefix) values of T.
   void (*linear)(Index n, const T* x, Index ldx, Staircase<T> w, Index begin, Index end, const T* bias, bool accumulate,
                  T* y, Index ldy, T* scratch);
+  /// y[:, o] = bias[o] + sum_k x[:, k] w[o, k] for `rows` rows, fewer than row_block, with the same chains as `linear`;
+  /// `w` transposed, (inputs, outputs padded to whole blocks). The rest of the block is filled with copies of row 0.
+  void (*linear_packed)(Index rows, const T* x, Index ldx, const T* w, Index inputs, Index outputs, const T* bias, T* y,
+                        Index ldy);
   /// gx[:, k] += sum_{o in [begin, end), k < prefix[o]} gy[:, o] w[o, k], one chain per k in ascending o;
   /// `inputs` = number of columns of gx.
   void (*linear_backward_input)(Index n, const T* gy, Index ldgy, Staircase<T> w, Index begin, Index end, Index inputs,

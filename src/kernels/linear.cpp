@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/dispatch.hpp"
 
@@ -172,6 +173,53 @@ void linear(Index n, const T* x, Index ldx, Staircase<T> w, Index begin, Index e
           k = next;
           next = nearest;
         }
+      }
+    }
+  }
+}
+
+template <class T>
+void linear_packed(Index rows, const T* x, Index ldx, const T* w, Index inputs, Index outputs, const T* bias, T* y,
+                   Index ldy) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<hn::ScalableTag<T>>;
+  constexpr Index vectors = 4, width = vectors * lanes<T>;
+  const Index padded = (outputs + row_block - 1) / row_block * row_block;
+  HWY_ALIGN T result[width];
+  for (Index row = 0; row < rows; ++row) {
+    for (Index o0 = 0; o0 < outputs; o0 += width) {
+      const Index filled = smaller(width, outputs - o0), used = (filled + lanes<T> - 1) / lanes<T>;
+      for (Index j = 0; j < width; ++j) result[j] = bias == nullptr || j >= filled ? T(0) : bias[o0 + j];
+      const auto run = [&](auto count) HWY_ATTR {
+        constexpr Index n = decltype(count)::value;
+        V sum[n];
+        HWY_UNROLL(4) for (Index v = 0; v < n; ++v) sum[v] = hn::Load(d, result + v * lanes<T>);
+        const T* weights = w + o0;
+        for (Index k = 0; k < inputs; ++k, weights += padded) {
+          const V xk = hn::Set(d, x[row + k * ldx]);
+          HWY_UNROLL(4) for (Index v = 0; v < n; ++v) {
+            sum[v] = hn::MulAdd(hn::LoadU(d, weights + v * lanes<T>), xk, sum[v]);
+          }
+        }
+        HWY_UNROLL(4) for (Index v = 0; v < n; ++v) hn::Store(sum[v], d, result + v * lanes<T>);
+      };
+      if (used == 1) {
+        run(std::integral_constant<Index, 1>());
+      } else if (used == 2) {
+        run(std::integral_constant<Index, 2>());
+      } else if (used == 3) {
+        run(std::integral_constant<Index, 3>());
+      } else {
+        run(std::integral_constant<Index, 4>());
+      }
+      for (Index j = 0; j < filled; ++j) {
+        T* to = y + (o0 + j) * ldy;
+        if (row > 0) {
+          to[row] = result[j];
+          continue;
+        }
+        const V all = hn::Set(d, result[j]);
+        for (Index i = 0; i < row_block; i += lanes<T>) hn::StoreU(all, d, to + i);
       }
     }
   }
@@ -422,6 +470,7 @@ void linear_backward_weight(Index n, const T* gy, Index ldgy, const T* x, Index 
 template <class T>
 void fill(Table<T>& table) {
   table.linear = &linear<T>;
+  table.linear_packed = &linear_packed<T>;
   table.linear_backward_input = &linear_backward_input<T>;
   table.linear_backward_weight = &linear_backward_weight<T>;
   table.scratch_size = &scratch_size<T>;

@@ -47,6 +47,7 @@ struct Real<float> {
   static constexpr float ln2_lo = 1.428606765330187045e-06f;
   static constexpr float exp_overflow = 89.0f;
   static constexpr float exp_underflow = -104.5f;
+  static constexpr float exp_normal_floor = -86.5f;
   static constexpr float expm1_floor = -18.0f;  // below, exp(x) - 1 rounds to -1
   static constexpr float expm1_ceiling = 89.0f;
   static constexpr float tanh_saturation = 20.0f;  // of 2 |x|
@@ -85,6 +86,7 @@ struct Real<double> {
   static constexpr double ln2_lo = 1.90821492927058770002e-10;
   static constexpr double exp_overflow = 710.0;
   static constexpr double exp_underflow = -746.0;
+  static constexpr double exp_normal_floor = -707.0;
   static constexpr double expm1_floor = -38.0;
   static constexpr double expm1_ceiling = 710.0;
   static constexpr double tanh_saturation = 40.0;
@@ -205,6 +207,17 @@ HWY_INLINE Vec<T> exp_bounded_above(Vec<T> x) {
   Vec<T> q;
   const Vec<T> p = reduced_expm1<T>(at_least<T>(x, Real<T>::exp_underflow), q);
   return scale_by_power<T>(hn::Add(p, hn::Set(d, T(1))), q);
+}
+
+/// exp(x) for x <= 0 (or NaN) where results that are not normal numbers may be 0: 1.2 ulp.
+template <class T>
+HWY_INLINE Vec<T> exp_or_zero(Vec<T> x) {
+  const hn::ScalableTag<T> d;
+  const Vec<T> floor = hn::Set(d, Real<T>::exp_normal_floor);
+  Vec<T> q;
+  const Vec<T> p = reduced_expm1<T>(hn::IfThenElse(hn::Lt(x, floor), floor, x), q);
+  const Vec<T> scale = power_of_two<T>(q);
+  return hn::IfThenZeroElse(hn::Lt(x, floor), hn::MulAdd(p, scale, scale));
 }
 
 /// 1.2 ulp.

@@ -81,7 +81,7 @@ HWY_INLINE Vec<T> softmax_terms(const Spline<T>& s, const T* const* raw, Index i
     }
     for (Index k = 0; k < s.bins; ++k) {
       const Vec<T> difference = hn::Sub(hn::LoadU(d, raw[k] + i), largest);
-      const Vec<T> term = exp_bounded_above<T>(hn::Mul(difference, set(s.scale)));
+      const Vec<T> term = exp_or_zero<T>(hn::Mul(difference, set(s.scale)));
       hn::Store(term, d, e + k * lanes);
       sum = hn::Add(sum, term);
     }

@@ -61,7 +61,7 @@ class Stepper {
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss) {
     StepOutcome outcome;
     gradients_.set_zero();
-    proposals_.values.clear();
+    proposals_.clear();
     if (static_cast<Index>(seeds_.size()) != rows)
       seeds_.assign(static_cast<std::size_t>(rows), 1.0 / static_cast<double>(rows));
     const int threads = execution_.threads();

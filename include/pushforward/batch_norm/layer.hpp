@@ -241,7 +241,7 @@ class BatchNormLayer final : public Component<T> {
   struct Frozen {
     std::vector<double> mean, deviation;
   };
-  Frozen frozen(const BatchStatistics::Moments* captured) const;
+  Frozen frozen() const;
   // The fixed map per column of a flattened input.
   struct FrozenRows {
     Var<T> mean;
@@ -260,8 +260,9 @@ class BatchNormLayer final : public Component<T> {
     std::vector<double> r, d;
   };
   Corrections corrections(std::span<const double> mean, std::span<const double> variance) const;
-  std::vector<std::pair<Variable, std::vector<double>>> updates(std::span<const double> mean,
-                                                                std::span<const double> variance, double count) const;
+  /// emit(variable, new values) for each average; `memory` holds three times the channels, and at least three.
+  template <class Emit>
+  void updates(const double* mean, const double* variance, double count, double* memory, Emit emit) const;
   TensorView<const T> grouped(const TensorView<const T>& x, std::vector<Index>& kept) const;
   std::vector<std::pair<const char*, Variable>> variables() const;
   /// gamma per column of a flattened input, and log |gamma|; default-made without scale.

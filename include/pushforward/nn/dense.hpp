@@ -32,7 +32,7 @@ class Dense {
     return linear(x, pass.parameter(weight_), pass.parameter(bias_));
   }
   void visit(Visitor<T>& v) const {
-    v.parameter("weight", weight_);
+    v.parameter("weight", weight_, {.dense = true});
     v.parameter("bias", bias_, {.decay = false});
   }
   /// Scales the weight by `factor`, sets the bias to 0.
