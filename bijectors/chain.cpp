@@ -137,6 +137,14 @@ std::vector<Interval> Chain<T>::do_codomain() const {
 }
 
 template <Scalar T>
+std::vector<std::int64_t> Chain<T>::do_triangular_order() const {
+  std::vector<std::int64_t> order;
+  for (const Poly<Bijector<T>>& part : parts_)
+    order = common_order(this->name(), std::move(order), part->triangular_order());
+  return order;
+}
+
+template <Scalar T>
 double Chain<T>::do_log_scale_bound() const {
   double bound = 0;
   for (const Poly<Bijector<T>>& part : parts_) bound += part->log_scale_bound();
@@ -145,7 +153,6 @@ double Chain<T>::do_log_scale_bound() const {
 
 template <Scalar T>
 Var<T> Chain<T>::do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const {
-  if (!do_is_elementwise()) throw NotImplemented(this->name() + ": event_ndims 0 needs elementwise parts");
   Var<T> sum;
   const Index count = size();
   for (Index i = 0; i < count; ++i) {

@@ -1,5 +1,5 @@
+#include <numeric>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
-
 #include <pushforward/registry.hpp>
 
 namespace pushforward {
@@ -48,29 +48,46 @@ MaskedAutoregressive<T>::MaskedAutoregressive(const Description& d, const Regist
                            d.has("order") ? d.integers("order") : std::vector<std::int64_t>{}) {}
 
 template <Scalar T>
-Mapped<T> MaskedAutoregressive<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
+auto MaskedAutoregressive<T>::inverse_elements(Pass<T>& pass, Var<T> y) const -> Elements {
   if (!order_.empty()) y = gather_columns<T>(y, order_);
   const Var<T> raw = net_(pass, y);
-  const auto elements = transformer_->inverse(pass, y, split_columns(raw, net_.multiplier()));
-  const Var<T> x = order_.empty() ? elements.value : gather_columns<T>(elements.value, inverse_order_);
-  return {x, elements.log_derivative ? row_sum(elements.log_derivative) : Column<T>()};
+  return transformer_->inverse(pass, y, split_columns(raw, net_.multiplier()));
 }
 
 template <Scalar T>
-Mapped<T> MaskedAutoregressive<T>::do_forward(Pass<T>& pass, Var<T> x) const {
+auto MaskedAutoregressive<T>::forward_elements(Pass<T>& pass, Var<T> x) const -> Elements {
   typename Made<T>::Sequence sequence(net_, pass);
   Var<T> log_derivatives;
   for (Index d = 0; d < this->dim(); ++d) {
     const Index column = order_.empty() ? d : static_cast<Index>(order_[static_cast<std::size_t>(d)]);
-    const auto elements = transformer_->forward(pass, columns(x, column, 1), sequence.outputs(d));
+    const Elements elements = transformer_->forward(pass, columns(x, column, 1), sequence.outputs(d));
     sequence.set_input(d, elements.value);
     if (elements.log_derivative) {
       if (!log_derivatives) log_derivatives = pass.tape().matrix(this->dim(), pass.recording());
       assign(columns(log_derivatives, d, 1), elements.log_derivative);
     }
   }
-  const Var<T> y = order_.empty() ? sequence.inputs() : gather_columns<T>(sequence.inputs(), inverse_order_);
-  return {y, log_derivatives ? row_sum(log_derivatives) : Column<T>()};
+  return {sequence.inputs(), log_derivatives};
+}
+
+template <Scalar T>
+Mapped<T> MaskedAutoregressive<T>::mapped(const Elements& elements) const {
+  return {order_.empty() ? elements.value : gather_columns<T>(elements.value, inverse_order_),
+          elements.log_derivative ? row_sum(elements.log_derivative) : Column<T>()};
+}
+
+template <Scalar T>
+std::vector<std::int64_t> MaskedAutoregressive<T>::do_triangular_order() const {
+  if (!order_.empty()) return order_;
+  std::vector<std::int64_t> order(static_cast<std::size_t>(this->dim()));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  return order;
+}
+
+template <Scalar T>
+Var<T> MaskedAutoregressive<T>::do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const {
+  const Var<T> log_derivative = (forward ? forward_elements(pass, in) : inverse_elements(pass, in)).log_derivative;
+  return log_derivative && !order_.empty() ? gather_columns<T>(log_derivative, inverse_order_) : log_derivative;
 }
 
 template <Scalar T>

@@ -15,7 +15,7 @@ Cauchy<T>::Cauchy(const Description& d) : Cauchy(d.integer("dim", 1, 1 << 20)) {
 
 template <Scalar T>
 Column<T> Cauchy<T>::do_standard_log_prob(Pass<T>&, Var<T> z) const {
-  const double dim = static_cast<double>(this->dim());
+  const double dim = static_cast<double>(z.cols());
   return scale_shift(row_sum(log1p_square(z)), -1.0, -dim * log_pi);
 }
 

@@ -39,6 +39,13 @@ Column<T> LocationScale<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
 }
 
 template <Scalar T>
+Column<T> LocationScale<T>::do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+  const Var<T> log_scale = gather_columns(pass.parameter(log_scale_), columns);
+  const Var<T> z = (y - gather_columns(pass.parameter(loc_), columns)) * exp(-log_scale);
+  return do_standard_log_prob(pass, z) - row_sum(log_scale);
+}
+
+template <Scalar T>
 Var<T> LocationScale<T>::do_sample(Pass<T>& pass) const {
   const Var<T> z = do_standard_sample(pass);
   if (is_standard(pass)) return z;

@@ -36,7 +36,7 @@ Normal<T>::Normal(const Description& d) : Normal(d.integer("dim", 1, 1 << 20)) {
 
 template <Scalar T>
 Column<T> Normal<T>::do_standard_log_prob(Pass<T>&, Var<T> z) const {
-  const double dim = static_cast<double>(this->dim());
+  const double dim = static_cast<double>(z.cols());
   return scale_shift(row_sum_of_squares(z), -0.5, -0.5 * dim * log_2_pi);
 }
 

@@ -51,6 +51,12 @@ std::vector<bool> Bijector<T>::do_is_increasing() const {
 }
 
 template <Scalar T>
+std::vector<std::int64_t> Bijector<T>::do_triangular_order() const {
+  if (is_elementwise()) return {};
+  throw NotImplemented(this->name() + "::triangular_order: its columns do not follow on each other in one order");
+}
+
+template <Scalar T>
 double Bijector<T>::do_log_scale_bound() const {
   return std::numeric_limits<double>::infinity();
 }
@@ -203,6 +209,13 @@ void Bijector<T>::log_det_into(bool forward, const TensorView<const T>& in, int 
   log_det_into(forward, MatrixView<const T>(flat), static_cast<int>(event_shape_.size()), per_row);
   const Index per_event = log_det.size() == 0 ? 0 : rows / log_det.size();
   for (Index e = 0; e < log_det.size(); ++e) log_det[e] = per_row.segment(e * per_event, per_event).sum();
+}
+
+std::vector<std::int64_t> common_order(const std::string& name, std::vector<std::int64_t> a,
+                                       std::vector<std::int64_t> b) {
+  if (a.empty() || a == b) return b;
+  if (b.empty()) return a;
+  throw NotImplemented(name + "::triangular_order: its parts have different orders of the columns");
 }
 
 template <Scalar T>

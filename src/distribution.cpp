@@ -1,3 +1,4 @@
+#include <numeric>
 #include <pushforward/distribution.hpp>
 
 #include "evaluate.hpp"
@@ -164,6 +165,88 @@ void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_pr
       if (mark != row_inside)  // the context was not finite, so no sample exists
         for (Index c = 0; c < dim_; ++c) samples(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
     }
+  });
+}
+
+// ------------------------------------------------------------------------------------------------------ prefixes
+
+template <Scalar T>
+std::vector<std::int64_t> Distribution<T>::do_triangular_order() const {
+  throw not_implemented("triangular_order", "its columns have no order in which prefixes have a density of their own");
+}
+template <Scalar T>
+Column<T> Distribution<T>::do_marginal_log_prob(Pass<T>&, Var<T>, std::span<const std::int64_t>) const {
+  throw not_implemented("prefix_log_prob", "no closed form for some of its columns");
+}
+template <Scalar T>
+Var<T> Distribution<T>::do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+  return replace_columns(do_sample(pass), y, columns);
+}
+
+template <Scalar T>
+std::vector<std::int64_t> Distribution<T>::prefix_columns(const char* call, Index count) const {
+  if (count < 1 || count > dim_)
+    throw ShapeError(this->name() + "::" + call + ": expected (N, k) with k from 1 to " + std::to_string(dim_) +
+                     ", got k = " + std::to_string(count));
+  std::vector<std::int64_t> order = do_triangular_order();
+  if (order.empty()) {
+    order.resize(static_cast<std::size_t>(dim_));
+    std::iota(order.begin(), order.end(), std::int64_t{0});
+  }
+  order.resize(static_cast<std::size_t>(count));
+  return order;
+}
+
+template <Scalar T>
+void Distribution<T>::prefix_log_prob_into(MatrixView<const T> prefix, VectorView<double> out,
+                                           MatrixView<const T> context, Run run) const {
+  const std::vector<std::int64_t> columns = prefix_columns("prefix_log_prob", prefix.cols());
+  check_context(this->name(), "prefix_log_prob", context, prefix.rows(), context_dim_);
+  if (out.size() != prefix.rows())
+    throw ShapeError(this->name() + "::prefix_log_prob: expected " + std::to_string(prefix.rows()) +
+                     " places for the result, got " + std::to_string(out.size()));
+  for_each_tile<T>(prefix.rows(), run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
+    Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
+    typename Pass<T>::Settings settings;
+    settings.first_row = begin;
+    const bool repeat = context.rows() == 1;
+    if (context_dim_ > 0)
+      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), false, repeat);
+    Pass<T> pass(tape, settings);
+    const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
+    mark_non_finite(tape, rows, pass.outside());
+    if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
+    const Column<T> result = do_marginal_log_prob(pass, rows, columns);
+    for (Index i = 0; i < count; ++i)
+      out[begin + i] = marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
+  });
+}
+
+template <Scalar T>
+void Distribution<T>::sample_given_prefix_into(MatrixView<const T> prefix, MatrixView<T> out, Engine& engine,
+                                               MatrixView<const T> context, Run run) const {
+  const std::vector<std::int64_t> columns = prefix_columns("sample_given_prefix", prefix.cols());
+  check_context(this->name(), "sample_given_prefix", context, prefix.rows(), context_dim_);
+  if (out.rows() != prefix.rows() || out.cols() != dim_)
+    throw ShapeError(this->name() + "::sample_given_prefix: expected an output of shape " +
+                     shape_text(prefix.rows(), dim_) + ", got " + shape_text(out.rows(), out.cols()));
+  const RandomCall noise = engine.next_call();
+  for_each_tile<T>(prefix.rows(), run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
+    Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
+    typename Pass<T>::Settings settings;
+    settings.first_row = begin;
+    settings.noise = &noise;
+    const bool repeat = context.rows() == 1;
+    if (context_dim_ > 0)
+      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), false, repeat);
+    Pass<T> pass(tape, settings);
+    const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
+    mark_non_finite(tape, rows, pass.outside());
+    if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
+    store(tape, do_sample_given(pass, rows, columns), out.middle_rows(begin, count));
+    for (Index i = 0; i < count; ++i)
+      if (pass.outside()[i] != row_inside)
+        for (Index c = 0; c < dim_; ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
   });
 }
 

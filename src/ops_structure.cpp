@@ -100,6 +100,19 @@ Var<T> gather_columns(Var<T> x, std::span<const std::int64_t> index) {
 }
 
 template <Scalar T>
+Var<T> replace_columns(Var<T> x, Var<T> y, std::span<const std::int64_t> index) {
+  Tape<T>& tape = x.tape();
+  if (tape.recording()) throw NotImplemented("replace_columns: has no gradient");
+  if (static_cast<Index>(index.size()) != y.cols())
+    shape_error("replace_columns", static_cast<Index>(index.size()), y.cols());
+  const Var<T> result = tape.matrix(x.cols(), false);
+  for (Index c = 0; c < x.cols(); ++c) std::copy_n(tape.value(x, c), tape.padded_rows(), tape.value(result, c));
+  for (Index j = 0; j < y.cols(); ++j)
+    std::copy_n(tape.value(y, j), tape.padded_rows(), tape.value(result, index[static_cast<std::size_t>(j)]));
+  return result;
+}
+
+template <Scalar T>
 Var<T> spread(Tape<T>& tape, Var<T> row) {
   if (!row.is_shared() || row.node()->rows != 1)
     throw ShapeError("spread: expected a shared row, got a matrix of " + std::to_string(row.cols()) + " columns");
@@ -320,6 +333,7 @@ Var<T> to_matrix(Column<T> x) {
   template std::span<const Var<T>> split_columns(Var<T>, Index);                \
   template void assign(Var<T>, Var<T>);                                         \
   template Var<T> gather_columns(Var<T>, std::span<const std::int64_t>);        \
+  template Var<T> replace_columns(Var<T>, Var<T>, std::span<const std::int64_t>); \
   template Var<T> spread(Tape<T>&, Var<T>);                                     \
   template Column<T> row_sum(Var<T>);                                           \
   template Column<T> constant_column(Tape<T>&, double);                         \

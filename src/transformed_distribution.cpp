@@ -1,9 +1,7 @@
-#include <pushforward/transformed_distribution.hpp>
-
 #include <cmath>
 #include <limits>
-
 #include <pushforward/registry.hpp>
+#include <pushforward/transformed_distribution.hpp>
 
 namespace pushforward {
 
@@ -16,8 +14,7 @@ TransformedDistribution<T>::TransformedDistribution(Poly<Distribution<T>> base, 
   if (base_->dim() != bijector_->dim())
     throw ShapeError("TransformedDistribution: base " + base_->name() + " has dim " + std::to_string(base_->dim()) +
                      " but bijector " + bijector_->name() + " has dim " + std::to_string(bijector_->dim()));
-  if (base_->context_dim() != 0 && bijector_->context_dim() != 0 &&
-      base_->context_dim() != bijector_->context_dim())
+  if (base_->context_dim() != 0 && bijector_->context_dim() != 0 && base_->context_dim() != bijector_->context_dim())
     throw ShapeError("TransformedDistribution: base " + base_->name() + " takes " +
                      std::to_string(base_->context_dim()) + " context columns but bijector " + bijector_->name() +
                      " takes " + std::to_string(bijector_->context_dim()));
@@ -36,6 +33,45 @@ Column<T> TransformedDistribution<T>::do_log_prob(Pass<T>& pass, Var<T> y) const
 template <Scalar T>
 Var<T> TransformedDistribution<T>::do_sample(Pass<T>& pass) const {
   return bijector_->forward(pass, base_->sample(pass)).value;
+}
+
+template <Scalar T>
+std::vector<std::int64_t> TransformedDistribution<T>::do_triangular_order() const {
+  return common_order(this->name(), base_->triangular_order(), bijector_->triangular_order());
+}
+
+template <Scalar T>
+Var<T> TransformedDistribution<T>::completed(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+  Tape<T>& tape = pass.tape();
+  const Var<T> row = tape.shared(1, this->dim(), false);
+  const std::vector<Interval> codomain = bijector_->codomain();
+  for (Index c = 0; c < this->dim(); ++c) {
+    const auto [low, high] = codomain[static_cast<std::size_t>(c)];
+    const bool below = std::isfinite(low), above = std::isfinite(high);
+    row.node()->value[c] = static_cast<T>(below && above ? low + (high - low) / 2
+                                          : below        ? low + 1
+                                          : above        ? high - 1
+                                                         : 0);
+  }
+  return replace_columns(spread(tape, row), y, columns);
+}
+
+// Those columns of x, and their derivatives, depend on those columns of y alone.
+template <Scalar T>
+Column<T> TransformedDistribution<T>::do_marginal_log_prob(Pass<T>& pass, Var<T> y,
+                                                           std::span<const std::int64_t> columns) const {
+  const Var<T> whole = completed(pass, y, columns);
+  const Var<T> log_derivative = bijector_->log_derivative(false, pass, whole);
+  const Var<T> x = gather_columns(bijector_->inverse(pass, whole).value, columns);
+  const Column<T> base = base_->marginal_log_prob(pass, x, columns);
+  return log_derivative ? base + row_sum(gather_columns(log_derivative, columns)) : base;
+}
+
+template <Scalar T>
+Var<T> TransformedDistribution<T>::do_sample_given(Pass<T>& pass, Var<T> y,
+                                                   std::span<const std::int64_t> columns) const {
+  const Var<T> x = gather_columns(bijector_->inverse(pass, completed(pass, y, columns)).value, columns);
+  return replace_columns(bijector_->forward(pass, base_->sample_given(pass, x, columns)).value, y, columns);
 }
 
 template <Scalar T>
@@ -81,7 +117,7 @@ template <Scalar T>
 void TransformedDistribution<T>::do_covariance(MatrixView<double> covariance) const {
   if (!bijector_->is_constant_jacobian() || this->context_dim() != 0)
     throw this->not_implemented("covariance",
-                          "known only for an affine bijector without context; estimate it from samples");
+                                "known only for an affine bijector without context; estimate it from samples");
   const Eigen::MatrixXd jacobian = affine_jacobian(*bijector_);
   as_eigen(covariance) = jacobian * base_->covariance() * jacobian.transpose();
 }
@@ -119,9 +155,7 @@ double TransformedDistribution<T>::do_tail(typename Distribution<T>::Tail tail, 
   } else {
     // A row inside the codomain; only its column counts.
     const Matrix<double> half = Matrix<double>::Constant(1, this->dim(), 0.5);
-    Matrix<T> row = forward_point(*bijector_, base_->quantile(half).row(0))
-                        .transpose()
-                        .template cast<T>();
+    Matrix<T> row = forward_point(*bijector_, base_->quantile(half).row(0)).transpose().template cast<T>();
     row(0, column) = static_cast<T>(y);
     x = static_cast<double>(bijector_->inverse(row).value(0, column));
   }

@@ -42,8 +42,8 @@ class Bijector : public Component<T> {
   Mapped<T> forward(Pass<T>& pass, Var<T> x) const;
   Mapped<T> inverse(Pass<T>& pass, Var<T> y) const;
 
-  /// Elementwise maps: log of the absolute derivative of each element of `in`, (N, dim()) or shared (1, dim());
-  /// a default-made Var is 0.
+  /// Elementwise and triangular maps: log of the absolute derivative of each column by its own input, (N, dim()) or
+  /// shared (1, dim()); a default-made Var is 0.
   Var<T> log_derivative(bool forward, Pass<T>& pass, Var<T> in) const { return do_log_derivative(forward, pass, in); }
 
   // Functions that return Eigen objects are always inlined: the caller's code allocates and frees them, whatever flags
@@ -144,6 +144,10 @@ class Bijector : public Component<T> {
   static constexpr bool validate_args() { return true; }
   bool has_inverse() const { return do_has_inverse(); }
   bool has_forward() const { return do_has_forward(); }
+  /// The columns in an order in which, both ways, each is computed from those up to it alone; empty: in any order
+  /// (elementwise maps).
+  /// @throws NotImplemented  naming the part that mixes columns otherwise.
+  std::vector<std::int64_t> triangular_order() const { return do_triangular_order(); }
   /// Where x (domain) and y (codomain) live, per column.
   std::vector<Interval> domain() const { return do_domain(); }
   std::vector<Interval> codomain() const { return do_codomain(); }
@@ -169,7 +173,8 @@ class Bijector : public Component<T> {
   virtual std::vector<Interval> do_domain() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
   virtual std::vector<Interval> do_codomain() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
   virtual double do_log_scale_bound() const;
-  /// Elementwise maps: log of the absolute derivative of each element of `in`, (N, dim) or shared (1, dim).
+  virtual std::vector<std::int64_t> do_triangular_order() const;
+  /// Elementwise and triangular maps: log of the absolute derivative of each element of `in`, (N, dim) or shared (1, dim).
   virtual Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const;
 
   struct StatisticsChoice {
@@ -217,6 +222,10 @@ class ElementwiseBijector : public Bijector<T> {
   }
   static Mapped<T> summed(Elements e) { return {e.value, e.log_derivative ? row_sum(e.log_derivative) : Column<T>()}; }
 };
+
+/// One order that both have, where an empty one is any.
+/// @throws NotImplemented  naming `name`, if they differ.
+std::vector<std::int64_t> common_order(const std::string& name, std::vector<std::int64_t> a, std::vector<std::int64_t> b);
 
 /// Applies proposals to the tree: all or nothing.
 /// @throws Error  if a proposal does not belong to a listed tensor of the tree or has another size.

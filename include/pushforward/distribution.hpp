@@ -103,6 +103,37 @@ class Distribution : public Component<T> {
     draw_into(out, {}, engine, context_row, false, run);
   }
 
+  // ---- prefixes: the first columns of `triangular_order()`, the others integrated out exactly
+  /// The columns in an order in which each is drawn given those before it; empty: independent columns, any order.
+  /// @throws NotImplemented  naming the part that has no such order.
+  std::vector<std::int64_t> triangular_order() const { return do_triangular_order(); }
+  /// log p(y_1, ..., y_k) of the first k columns of the order, for prefixes of shape (N, k), 1 <= k <= dim().
+  [[gnu::always_inline]] Eigen::VectorXd prefix_log_prob(MatrixView<const T> prefix, MatrixView<const T> context = {},
+                                                         Run run = {}) const {
+    Eigen::VectorXd result(prefix.rows());
+    prefix_log_prob_into(prefix, result, context, run);
+    return result;
+  }
+  void prefix_log_prob_into(MatrixView<const T> prefix, VectorView<double> out, MatrixView<const T> context = {},
+                            Run run = {}) const;
+  /// A draw of all columns for each row of `prefix`, (N, k), given its values: exact, (N, dim). The prefix itself comes
+  /// back unchanged in its columns. NaN where the prefix lies outside the support.
+  [[gnu::always_inline]] Matrix<T> sample_given_prefix(MatrixView<const T> prefix, Engine& engine,
+                                                       MatrixView<const T> context = {}, Run run = {}) const {
+    Matrix<T> result(prefix.rows(), dim());
+    sample_given_prefix_into(prefix, result, engine, context, run);
+    return result;
+  }
+  void sample_given_prefix_into(MatrixView<const T> prefix, MatrixView<T> out, Engine& engine,
+                                MatrixView<const T> context = {}, Run run = {}) const;
+  /// The same on a tape; `columns` are the first of triangular_order(), `y` those columns alone.
+  Column<T> marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+    return do_marginal_log_prob(pass, y, columns);
+  }
+  Var<T> sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+    return do_sample_given(pass, y, columns);
+  }
+
   // ---- moments; (dim) each. What a class cannot give throws NotImplemented with the reason.
   [[gnu::always_inline]] Eigen::VectorXd mean() const {
     Eigen::VectorXd result(dim());
@@ -168,6 +199,10 @@ class Distribution : public Component<T> {
   virtual Var<T> do_sample(Pass<T>& pass) const = 0;
   /// Default: samples, then log_prob of the samples.
   virtual Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const;
+  virtual std::vector<std::int64_t> do_triangular_order() const;
+  virtual Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
+  /// Default: for independent columns.
+  virtual Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
   virtual bool do_is_reparameterized() const { return true; }
   virtual std::vector<Interval> do_support() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
   // Moments: outputs have the right size. The default covariance is diagonal.
@@ -182,6 +217,7 @@ class Distribution : public Component<T> {
   virtual double do_tail(Tail tail, double y, Index column) const;
   virtual double do_quantile(double p, bool complement, Index column) const;
 
+  std::vector<std::int64_t> prefix_columns(const char* call, Index count) const;
   void draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine, MatrixView<const T> context,
                  bool each, Run run) const;
   [[gnu::always_inline]] Matrix<double> elementwise(Tail tail, MatrixView<const T> y) const {

@@ -67,6 +67,8 @@ template <Scalar T> Var<T> concatenate(std::initializer_list<Var<T>> parts) {
 /// y[:, j] = x[:, index[j]]; indices may repeat or be left out. Of a shared row: copied.
 template <Scalar T> Var<T> gather_columns(Var<T> x, std::span<const std::int64_t> index);
 
+/// x with the columns index[j] replaced by column j of y. While evaluating only: it has no gradient.
+template <Scalar T> Var<T> replace_columns(Var<T> x, Var<T> y, std::span<const std::int64_t> index);
 /// Copies the values of x into y, a block of columns whose values are still unset.
 template <Scalar T> void assign(Var<T> y, Var<T> x);
 

@@ -29,6 +29,11 @@ class TransformedDistribution final : public Distribution<T> {
 
  private:
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  std::vector<std::int64_t> do_triangular_order() const override;
+  Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
+  Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
+  /// A row with these columns and others that lie somewhere inside the codomain.
+  Var<T> completed(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
   Var<T> do_sample(Pass<T>& pass) const override;
   Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return base_->is_reparameterized(); }

@@ -99,6 +99,7 @@ class BatchNormalization final : public Bijector<T> {
   Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
   int do_min_event_ndims() const override { return static_cast<int>(layer_.kept_axes().size()); }
+  std::vector<std::int64_t> do_triangular_order() const override { return {}; }
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override;
   void do_visit(Visitor<T>& v) const override { layer_.visit(v); }
   Description do_describe() const override;

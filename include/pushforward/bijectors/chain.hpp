@@ -47,6 +47,7 @@ class Chain final : public Bijector<T> {
   std::vector<Interval> do_domain() const override;
   std::vector<Interval> do_codomain() const override;
   double do_log_scale_bound() const override;
+  std::vector<std::int64_t> do_triangular_order() const override;
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override;
   void do_visit(Visitor<T>& v) const override;
   Description do_describe() const override;

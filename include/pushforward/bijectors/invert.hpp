@@ -26,6 +26,7 @@ class Invert final : public Bijector<T> {
   std::vector<Interval> do_domain() const override { return bijector_->codomain(); }
   std::vector<Interval> do_codomain() const override { return bijector_->domain(); }
   double do_log_scale_bound() const override { return bijector_->log_scale_bound(); }
+  std::vector<std::int64_t> do_triangular_order() const override { return bijector_->triangular_order(); }
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override {
     return bijector_->log_derivative(!forward, pass, in);
   }

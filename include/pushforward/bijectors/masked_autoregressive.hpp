@@ -32,8 +32,15 @@ class MaskedAutoregressive final : public Bijector<T> {
   const std::vector<std::int64_t>& order() const { return order_; }
 
  private:
-  Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override;
-  Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override;
+  using Elements = typename Transformer<T>::Elements;
+  Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override { return mapped(forward_elements(pass, x)); }
+  Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override { return mapped(inverse_elements(pass, y)); }
+  std::vector<std::int64_t> do_triangular_order() const override;
+  Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override;
+  // In the order of conditioning.
+  Elements forward_elements(Pass<T>& pass, Var<T> x) const;
+  Elements inverse_elements(Pass<T>& pass, Var<T> y) const;
+  Mapped<T> mapped(const Elements& elements) const;
   bool do_is_constant_log_det() const override { return transformer_->log_scale_bound() == 0; }
   double do_log_scale_bound() const override;
   std::vector<Interval> do_domain() const override {

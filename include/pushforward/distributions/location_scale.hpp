@@ -33,6 +33,8 @@ class LocationScale : public Distribution<T> {
  private:
   using Tail = typename Distribution<T>::Tail;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  std::vector<std::int64_t> do_triangular_order() const override { return {}; }
+  Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
   Var<T> do_sample(Pass<T>& pass) const override;
   double do_entropy() const override;
   double do_tail(Tail tail, double y, Index column) const override;

@@ -31,6 +31,10 @@ class MultivariateNormalDiag final : public Distribution<T> {
 
  private:
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override { return normal_.log_prob(pass, y); }
+  std::vector<std::int64_t> do_triangular_order() const override { return {}; }
+  Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override {
+    return normal_.marginal_log_prob(pass, y, columns);
+  }
   Var<T> do_sample(Pass<T>& pass) const override { return normal_.sample(pass); }
   void do_mean(VectorView<double> mean) const override { normal_.mean_into(mean); }
   void do_variance(VectorView<double> variance) const override { normal_.variance_into(variance); }

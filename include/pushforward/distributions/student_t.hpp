@@ -32,6 +32,9 @@ class StudentT final : public LocationScale<T> {
   const Tensor<T>& log_df() const { return log_df_; }
 
  private:
+  std::vector<std::int64_t> do_triangular_order() const override {
+    throw this->not_implemented("triangular_order", "each column has degrees of freedom of its own");
+  }
   Column<T> do_standard_log_prob(Pass<T>& pass, Var<T> z) const override;
   Var<T> do_standard_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }

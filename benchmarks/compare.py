@@ -1,0 +1,320 @@
+#!/usr/bin/env python3
+"""Times other flow libraries and this one on the same work, alternating in one run, and writes markdown tables.
+
+Every peer is a process that keeps its job prepared (see peers/protocol.py for the line protocol; our program speaks the
+same), so that within a round all of them meet the machine in the same state: a slow minute hits everybody.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+OURS = "pushforward"
+SCRIPTS = {
+    "zuko": "torch_peers.py",
+    "zuko+compile": "torch_peers.py",
+    "nflows": "torch_peers.py",
+    "nflows+compile": "torch_peers.py",
+    "normflows": "torch_peers.py",
+    "normflows+compile": "torch_peers.py",
+    "flowjax": "jax_peers.py",
+    "distrax": "jax_peers.py",
+    "onnxruntime": "onnx_peer.py",
+}
+AUTOREGRESSIVE = ["nsf_ar_d6", "nsf_ar_d43", "maf_d43"]
+FLOWS = ["nsf_ar_d6", "nsf_ar_d43", "nsf_c_d63", "maf_d43", "realnvp_d21"]
+JOBS = {
+    "train_step": FLOWS,
+    "log_prob": FLOWS,
+    "sample": AUTOREGRESSIVE,
+    "latency_log_prob": ["nsf_c_d6"],
+    "latency_sample": ["nsf_c_d6"],
+    "spline_forward": ["spline8"],
+    "spline_inverse": ["spline8"],
+}
+TITLES = {
+    "train_step": "Training: one step (forward, backward, Adam) at the model's batch",
+    "log_prob": "Density of 1,000,000 rows",
+    "sample": "Drawing 100,000 rows from autoregressive flows",
+    "latency_log_prob": "Density of one row, one thread",
+    "latency_sample": "Drawing one row, one thread",
+    "spline_forward": "Rational-quadratic spline with log-derivative, one value, one thread",
+    "spline_inverse": "Inverse spline with log-derivative, one value, one thread",
+}
+UNSTEADY = 1.5  # slowest over fastest, from which on the machine was not quiet enough
+PACKAGES = ["torch", "zuko", "nflows", "normflows", "jax", "jaxlib", "flowjax", "distrax", "onnxruntime"]
+
+
+def small(work):
+    """Work that a second thread would only slow down, or that is defined on one."""
+    return work.startswith(("latency_", "spline_"))
+
+
+class Worker:
+    """A peer's process, bound to as many processors as it may use threads: no library can then use more."""
+
+    def __init__(self, command, threads, timeout):
+        processors = sorted(os.sched_getaffinity(0))[:threads]
+        count = str(threads)
+        environment = {**os.environ, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "PYTHONWARNINGS": "ignore"}
+        self.timeout = timeout
+        self.errors = tempfile.TemporaryFile()  # kept for a crash's last words
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            env=environment,
+            preexec_fn=lambda: os.sched_setaffinity(0, processors),
+        )
+
+    def ask(self, request):
+        """The reply; a worker that dies or does not answer in time is closed, and the reply says so."""
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return self.fail(self.last_words())
+        ready, _, _ = select.select([self.process.stdout], [], [], self.timeout)
+        if not ready:
+            return self.fail(f"no answer within {self.timeout} s")
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else self.fail(self.last_words())
+
+    def last_words(self):
+        self.process.wait()
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "nothing on stderr")
+        return f"the process died (status {self.process.returncode}): {last.strip()[:160]}"
+
+    def fail(self, reason):
+        self.process.kill()
+        self.process.wait()
+        return {"cannot": reason}
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def close(self):
+        if not self.alive():
+            return
+        self.process.stdin.write(b'{"op": "quit"}\n')
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+class Crew:
+    """The workers of a run, started when first needed and again after a failure."""
+
+    def __init__(self, options):
+        self.options = options
+        self.workers = {}
+
+    def command(self, peer):
+        if peer == OURS:
+            return [str(self.options.engine)]
+        return [self.options.python, str(HERE / "peers" / SCRIPTS[peer])]
+
+    def ask(self, peer, request):
+        key = peer, request["threads"]
+        worker = self.workers.get(key)
+        if worker is None or not worker.alive():
+            worker = self.workers[key] = Worker(self.command(peer), request["threads"], self.options.timeout)
+        return worker.ask({**request, "peer": peer})
+
+    def close(self):
+        for worker in self.workers.values():
+            worker.close()
+
+
+def measure(crew, peers, work, model, dtype, options):
+    """Each peer's seconds over the rounds, or the reason why it has none."""
+    request = {
+        "model": model,
+        "work": work,
+        "dtype": dtype,
+        "threads": 1 if small(work) else options.threads,
+        "repeats": options.repeats,
+    }
+    replies = {peer: crew.ask(peer, {**request, "op": "prepare"}) for peer in peers}
+    able = [peer for peer in peers if "cannot" not in replies[peer]]
+    for round_number in range(options.rounds + 1):  # round 0 warms up
+        for peer in list(able):
+            reply = crew.ask(peer, {**request, "op": "run"})
+            if "cannot" in reply:
+                replies[peer] = reply
+                able.remove(peer)
+            elif round_number > 0:
+                replies[peer]["seconds"] += reply["seconds"]
+    return replies
+
+
+def duration(seconds):
+    for unit, scale in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def cell(reply):
+    """Median and, in brackets, the spread: the fastest and the slowest measurement; a star tells of a wide one."""
+    if "cannot" in reply:
+        return "cannot"
+    seconds = reply["seconds"]
+    star = "\\*" if max(seconds) > UNSTEADY * min(seconds) else ""
+    return f"{duration(statistics.median(seconds))}{star} ({duration(min(seconds))} – {duration(max(seconds))})"
+
+
+def table_row(model, dtype, peers, replies):
+    medians = {p: statistics.median(replies[p]["seconds"]) for p in peers if "cannot" not in replies[p]}
+    others = {p: seconds for p, seconds in medians.items() if p != OURS}
+    best = min(others, key=others.get, default=None)
+    row = [model, dtype, *(cell(replies[p]) for p in peers), best or "none"]
+    if OURS in peers:
+        row.append(f"{others[best] / medians[OURS]:.2f}" if best and OURS in medians else "–")
+    return "| " + " | ".join(row) + " |"
+
+
+def remarks(results, peers, key):
+    """What peers say of themselves, each text once with the work it is about."""
+    where = defaultdict(list)
+    for (work, model, dtype), replies in results.items():
+        for peer in peers:
+            if text := replies[peer].get(key):
+                where[peer, text].append(f"{work}/{model} ({dtype})")
+    return [f"- **{peer}**: {text} — {', '.join(places)}" for (peer, text), places in where.items()]
+
+
+def timed_rows(results, peers):
+    """How many rows each peer was really given where the cell tells of a million or of 100,000."""
+    lines = []
+    for (work, model, dtype), replies in results.items():
+        rows = [f"{p} {replies[p]['scaled_from']} by {replies[p]['tile']}" for p in peers if "tile" in replies[p]]
+        if rows and work in ("log_prob", "sample"):
+            lines.append(f"- {work}/{model} ({dtype}): {', '.join(rows)}")
+    return lines
+
+
+def report(results, peers, options):
+    lines = [f"Cells: median (fastest – slowest); \\*: the slowest took more than {UNSTEADY} times the fastest."]
+    if OURS in peers:
+        lines[0] += f" `best / {OURS}`: how many times as long the best other library takes."
+    for work in JOBS:
+        rows = [table_row(m, d, peers, replies) for (w, m, d), replies in results.items() if w == work]
+        if not rows:
+            continue
+        heads = ["model", "type", *peers, "best peer", *([f"best / {OURS}"] if OURS in peers else [])]
+        lines += ["", f"## {TITLES[work]} (`{work}`)", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+        lines += rows
+    for title, key in (("What a peer cannot do", "cannot"), ("Where the work differs", "note")):
+        if texts := remarks(results, peers, key):
+            lines += ["", f"## {title}", "", *texts]
+    if scaled := timed_rows(results, peers):
+        lines += ["", "## Rows really timed, and the tile that suited best (the rest is scaled linearly)", "", *scaled]
+    return "\n".join([machine(options), "", *lines]) + "\n"
+
+
+def processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def versions(python):
+    """Versions in the peers' environment, which need not be ours."""
+    if Path(python) == Path(sys.executable):
+        return versions_here()
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import compare; print(compare.versions_here())"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip()
+
+
+def versions_here():
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{package} missing")
+    return ", ".join([f"Python {platform.python_version()}", *found])
+
+
+def machine(options):
+    return "\n".join(
+        [
+            f"- Date: {datetime.date.today()}",
+            f"- Processor: {processor()}, {os.cpu_count()} cores; threads of each library: {options.threads}",
+            f"- System: {platform.system()} {platform.machine()}; {options.versions}",
+            f"- {options.rounds} rounds of {options.repeats}, alternating between the libraries; one more to warm up",
+        ]
+    )
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="regular expression on work/model")
+    parser.add_argument("--peers", default=",".join(SCRIPTS), help="comma-separated names")
+    parser.add_argument("--peers-only", action="store_true", help="leave our program out")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=1, help="measurements of a peer in each round")
+    parser.add_argument("--dtype", default="float32,float64")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--timeout", type=int, default=600, help="seconds for one answer, compilation included")
+    parser.add_argument("--python", default=sys.executable, help="interpreter that has the peers")
+    parser.add_argument("--engine", type=Path, default=HERE.parent / "build/benchmarks/engine")
+    parser.add_argument("--out", type=Path, help="file of the tables (default: standard output)")
+    options = parser.parse_args()
+    unknown = set(options.peers.split(",")) - set(SCRIPTS)
+    if unknown:
+        parser.error(f"unknown peers: {', '.join(sorted(unknown))}; there are {', '.join(SCRIPTS)}")
+    return options
+
+
+def main():
+    options = arguments()
+    options.versions = versions(options.python)
+    peers = options.peers.split(",")
+    if not options.peers_only:
+        if options.engine.exists():
+            peers.append(OURS)
+        else:
+            print(f"no {options.engine}: our side is left out", file=sys.stderr)
+    jobs = [
+        (work, model, dtype)
+        for work, models in JOBS.items()
+        for model in models
+        for dtype in options.dtype.split(",")
+        if re.search(options.only, f"{work}/{model}") and not (work.startswith("spline_") and dtype != "float32")
+    ]
+    crew = Crew(options)
+    results = {}
+    try:
+        for work, model, dtype in jobs:
+            print(f"{work}/{model} {dtype}", file=sys.stderr, flush=True)
+            results[work, model, dtype] = measure(crew, peers, work, model, dtype, options)
+            if options.out:
+                options.out.write_text(report(results, peers, options))  # what there is survives an interruption
+    finally:
+        crew.close()
+    if not options.out:
+        print(report(results, peers, options))
+
+
+if __name__ == "__main__":
+    main()
