@@ -237,6 +237,7 @@ void register_all(const std::string& type) {
   add_function("sigmoid", &Table::sigmoid, -10, 10);
   add_function("softplus", &Table::softplus, -10, 10);
   add_function("erf", &Table::erf, -4, 4);
+  add_function("erfinv", &Table::erfinv, -1, 1);
   add_function("sqrt", &Table::sqrt, 0, 4);
 
   using kernels::Activation;

@@ -77,6 +77,11 @@ Var<T> erf(Var<T> x) {
   return pointwise(x, kernel<T>().erf, [](T x, T) { return two_over_sqrt_pi * std::exp(-x * x); });
 }
 template <Scalar T>
+Var<T> erfinv(Var<T> x) {
+  constexpr T half_sqrt_pi = T(0.88622692545275801);
+  return pointwise(x, kernel<T>().erfinv, [](T, T y) { return half_sqrt_pi * std::exp(y * y); });
+}
+template <Scalar T>
 Var<T> sqrt(Var<T> x) {
   return pointwise(x, kernel<T>().sqrt, [](T, T y) { return T(0.5) / y; });
 }
@@ -290,6 +295,7 @@ Var<T> operator/(Var<T> a, Var<T> b) {
   template Var<T> sigmoid(Var<T>);                \
   template Var<T> softplus(Var<T>);               \
   template Var<T> erf(Var<T>);                    \
+  template Var<T> erfinv(Var<T>);                 \
   template Var<T> sqrt(Var<T>);                   \
   template Var<T> square(Var<T>);                 \
   template Var<T> abs(Var<T>);                    \

@@ -90,6 +90,7 @@ struct Table {
   void (*sigmoid)(const T* x, T* y, Index n);
   void (*softplus)(const T* x, T* y, Index n);  ///< max(x, 0) + log1p(exp(-|x|))
   void (*erf)(const T* x, T* y, Index n);
+  void (*erfinv)(const T* x, T* y, Index n);  ///< infinite at -1 and 1, NaN beyond
   void (*sqrt)(const T* x, T* y, Index n);
 
   // y = a(x); gx += gy * a'(x), where the derivative may use x, y or both.
