@@ -451,6 +451,11 @@ TEMPLATE_TEST_CASE("kernels: arithmetic over columns", "[kernels]", float, doubl
       check([&](T* y) { t->multiply_accumulate(a.get(), b.get(), y, n); },
             [&](Index i) { return L(start[i]) + L(a[i]) * b[i]; }, 6);
 
+      check([&](T* y) { t->divide_backward(a.get(), b.get(), b.get(), y, nullptr, n); },
+            [&](Index i) { return L(start[i]) + L(b[i]) / b[i]; }, 2);
+      check([&](T* y) { t->divide_backward(a.get(), b.get(), a.get(), nullptr, y, n); },
+            [&](Index i) { return L(start[i]) - L(a[i]) * a[i] / (L(b[i]) * b[i]); }, 32);
+
       Buffer<double> column(n, 0.25);
       t->accumulate_column(a.get(), column.get(), n);
       for (Index i = 0; i < n; ++i) CHECK(column[i] == 0.25 + static_cast<double>(a[i]));

@@ -107,6 +107,9 @@ struct Table {
   void (*axpy)(T a, const T* x, T* y, Index n);                    ///< y = fma(a, x, y)
   void (*multiply_accumulate)(const T* a, const T* b, T* y, Index n);  ///< y = fma(a, b, y)
 
+  /// ga += gy / b, gb -= gy a / b^2, each unless null.
+  void (*divide_backward)(const T* a, const T* b, const T* gy, T* ga, T* gb, Index n);
+
   // Between T and the double columns (log_det, log_prob).
   void (*accumulate_column)(const T* x, double* column, Index n);                 ///< column += x
   void (*spread_column)(const double* gradient, T* gx, Index n);                  ///< gx += T(gradient)
