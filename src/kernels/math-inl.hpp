@@ -275,7 +275,7 @@ HWY_INLINE Vec<T> expm1(Vec<T> x) {
   return hn::CopySign(scale_by_power<T>(hn::Add(p, hn::Sub(one, inverse)), q), x);
 }
 
-/// 2.5 ulp.
+/// 3 ulp.
 template <class T>
 HWY_INLINE Vec<T> tanh(Vec<T> x) {
   const hn::ScalableTag<T> d;
