@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <new>
+#include <pushforward/random.hpp>
 #include <random>
 #include <string>
 #include <vector>
@@ -40,6 +41,12 @@ class Buffer {
 void set_rate(benchmark::State& state, double flops) {
   state.counters["GFLOP/s"] =
       benchmark::Counter(flops * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
+void set_time(benchmark::State& state, Index values) {
+  state.counters["ns/value"] =
+      benchmark::Counter(static_cast<double>(values) * 1e-9 * static_cast<double>(state.iterations()),
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 /// `staircase`: the degrees of a masked network's hidden layer, so that about half of the weights exist.
@@ -128,9 +135,7 @@ void function(benchmark::State& state, Function<T> f, double low, double high) {
     (kernels::table<T>().*f)(x.get(), y.get(), n);
     benchmark::ClobberMemory();
   }
-  state.counters["ns/value"] =
-      benchmark::Counter(static_cast<double>(n) * 1e-9 * static_cast<double>(state.iterations()),
-                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  set_time(state, n);
 }
 
 template <class T>
@@ -145,9 +150,7 @@ void activation(benchmark::State& state, kernels::Activation a, bool backward) {
     }
     benchmark::ClobberMemory();
   }
-  state.counters["ns/value"] =
-      benchmark::Counter(static_cast<double>(n) * 1e-9 * static_cast<double>(state.iterations()),
-                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  set_time(state, n);
 }
 
 template <class T>
@@ -162,9 +165,40 @@ void reduction(benchmark::State& state, int which) {
     if (which == 3) result = kernels::table<T>().moments(x.get(), w.get(), n).m2;
     benchmark::DoNotOptimize(result);
   }
-  state.counters["ns/value"] =
-      benchmark::Counter(static_cast<double>(n) * 1e-9 * static_cast<double>(state.iterations()),
-                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  set_time(state, n);
+}
+
+/// 512 rows of four columns, words and draws.
+template <class T>
+void random_draws(benchmark::State& state, int which) {
+  constexpr Index rows = 512;
+  const pushforward::RandomCall call = pushforward::Engine(1).next_call();
+  Buffer<T> values(4 * rows);
+  for (auto _ : state) {
+    if (which == 0) call.normal(0, rows, 4, values.get(), rows);
+    if (which == 1) call.uniform(0, rows, 4, values.get(), rows);
+    if (which == 2) call.logistic(0, rows, 4, values.get(), rows);
+    if (which == 3) call.laplace(0, rows, 4, values.get(), rows);
+    if (which == 4) call.cauchy(0, rows, 4, values.get(), rows);
+    if (which == 5) call.exponential(0, rows, 4, values.get(), rows);
+    benchmark::ClobberMemory();
+  }
+  set_time(state, 4 * rows);
+}
+
+/// One step; the largest does not fit into the caches.
+template <class T>
+void adam(benchmark::State& state) {
+  const Index n = state.range(0);
+  Buffer<T> p(n), m(n, -0.1, 0.1), v(n, 0, 0.1), g(n);
+  for (auto _ : state) {
+    kernels::table<T>().adam(p.get(), m.get(), v.get(), g.get(), n, T(1), T(1e-6), T(0.9), T(0.999), T(0.1), T(0.001),
+                             T(1e-8), T(0));
+    benchmark::ClobberMemory();
+  }
+  set_time(state, n);
+  state.counters["GB/s"] =
+      benchmark::Counter(7e-9 * sizeof(T) * static_cast<double>(n * state.iterations()), benchmark::Counter::kIsRate);
 }
 
 template <class T>
@@ -203,6 +237,7 @@ void register_all(const std::string& type) {
   add_function("sigmoid", &Table::sigmoid, -10, 10);
   add_function("softplus", &Table::softplus, -10, 10);
   add_function("erf", &Table::erf, -4, 4);
+  add_function("erfinv", &Table::erfinv, -1, 1);
   add_function("sqrt", &Table::sqrt, 0, 4);
 
   using kernels::Activation;
@@ -221,6 +256,11 @@ void register_all(const std::string& type) {
   benchmark::RegisterBenchmark(("dot" + ending).c_str(), reduction<T>, 1)->MinTime(0.1);
   benchmark::RegisterBenchmark(("moments" + ending).c_str(), reduction<T>, 2)->MinTime(0.1);
   benchmark::RegisterBenchmark(("moments_weighted" + ending).c_str(), reduction<T>, 3)->MinTime(0.1);
+  const char* const draws[] = {"normal", "uniform", "logistic", "laplace", "cauchy", "exponential"};
+  for (int i = 0; i < 6; ++i)
+    benchmark::RegisterBenchmark(("random/" + std::string(draws[i]) + ending).c_str(), random_draws<T>, i)
+        ->MinTime(0.1);
+  benchmark::RegisterBenchmark(("adam" + ending).c_str(), adam<T>)->Range(1 << 12, 1 << 24)->MinTime(0.1);
 }
 
 }  // namespace

@@ -77,6 +77,11 @@ Var<T> erf(Var<T> x) {
   return pointwise(x, kernel<T>().erf, [](T x, T) { return two_over_sqrt_pi * std::exp(-x * x); });
 }
 template <Scalar T>
+Var<T> erfinv(Var<T> x) {
+  constexpr T half_sqrt_pi = T(0.88622692545275801);
+  return pointwise(x, kernel<T>().erfinv, [](T, T y) { return half_sqrt_pi * std::exp(y * y); });
+}
+template <Scalar T>
 Var<T> sqrt(Var<T> x) {
   return pointwise(x, kernel<T>().sqrt, [](T, T y) { return T(0.5) / y; });
 }
@@ -136,53 +141,61 @@ Var<T> soft_bound(Var<T> x, T bound) {
 
 namespace {
 
-// The partial derivatives of the four operations, times gy.
+// The four operations: of one value each and the partial derivatives times gy, for operands that are repeated; and over
+// n values by kernels, where `backward` accumulates into ga and gb, each unless null.
 template <class T>
 struct Add {
   static T value(T a, T b) { return a + b; }
   static T da(T, T, T gy) { return gy; }
   static T db(T, T, T gy) { return gy; }
+  static constexpr auto kernel = &kernels::Table<T>::add;
+  static void backward(const kernels::Table<T>& k, const T*, const T*, const T* gy, T* ga, T* gb, Index n) {
+    if (ga) k.accumulate(gy, ga, n);
+    if (gb) k.accumulate(gy, gb, n);
+  }
 };
 template <class T>
 struct Subtract {
   static T value(T a, T b) { return a - b; }
   static T da(T, T, T gy) { return gy; }
   static T db(T, T, T gy) { return -gy; }
+  static constexpr auto kernel = &kernels::Table<T>::subtract;
+  static void backward(const kernels::Table<T>& k, const T*, const T*, const T* gy, T* ga, T* gb, Index n) {
+    if (ga) k.accumulate(gy, ga, n);
+    if (gb) k.axpy(T(-1), gy, gb, n);
+  }
 };
 template <class T>
 struct Multiply {
   static T value(T a, T b) { return a * b; }
   static T da(T, T b, T gy) { return gy * b; }
   static T db(T a, T, T gy) { return gy * a; }
+  static constexpr auto kernel = &kernels::Table<T>::multiply;
+  static void backward(const kernels::Table<T>& k, const T* a, const T* b, const T* gy, T* ga, T* gb, Index n) {
+    if (ga) k.multiply_accumulate(gy, b, ga, n);
+    if (gb) k.multiply_accumulate(gy, a, gb, n);
+  }
 };
 template <class T>
 struct Divide {
   static T value(T a, T b) { return a / b; }
   static T da(T, T b, T gy) { return gy / b; }
   static T db(T a, T b, T gy) { return -gy * a / (b * b); }
+  static constexpr auto kernel = &kernels::Table<T>::divide;
+  static void backward(const kernels::Table<T>& k, const T* a, const T* b, const T* gy, T* ga, T* gb, Index n) {
+    k.divide_backward(a, b, gy, ga, gb, n);
+  }
 };
 
 template <Scalar T, class Op>
 Var<T> same_size(Var<T> a, Var<T> b) {
   const Var<T> y = like(a, a.wants_gradient() || b.wants_gradient());
-  for (Index i = 0; i < pieces(a); ++i) {
-    const T *pa = piece(a, i), *pb = piece(b, i);
-    T* py = piece(y, i);
-    for (Index j = 0, n = piece_size(a); j < n; ++j) py[j] = Op::value(pa[j], pb[j]);
-  }
+  for (Index i = 0; i < pieces(a); ++i) (kernel<T>().*Op::kernel)(piece(a, i), piece(b, i), piece(y, i), piece_size(a));
   record(y, [a, b, y] {
-    for (Index i = 0; i < pieces(a); ++i) {
-      const T *pa = piece(a, i), *pb = piece(b, i), *gy = gradient_piece(y, i);
-      const Index n = exact_piece_size(a);
-      if (a.wants_gradient()) {
-        T* ga = gradient_piece(a, i);
-        for (Index j = 0; j < n; ++j) ga[j] += Op::da(pa[j], pb[j], gy[j]);
-      }
-      if (b.wants_gradient()) {
-        T* gb = gradient_piece(b, i);
-        for (Index j = 0; j < n; ++j) gb[j] += Op::db(pa[j], pb[j], gy[j]);
-      }
-    }
+    for (Index i = 0; i < pieces(a); ++i)
+      Op::backward(kernel<T>(), piece(a, i), piece(b, i), gradient_piece(y, i),
+                   a.wants_gradient() ? gradient_piece(a, i) : nullptr,
+                   b.wants_gradient() ? gradient_piece(b, i) : nullptr, exact_piece_size(a));
   });
   return y;
 }
@@ -290,6 +303,7 @@ Var<T> operator/(Var<T> a, Var<T> b) {
   template Var<T> sigmoid(Var<T>);                \
   template Var<T> softplus(Var<T>);               \
   template Var<T> erf(Var<T>);                    \
+  template Var<T> erfinv(Var<T>);                 \
   template Var<T> sqrt(Var<T>);                   \
   template Var<T> square(Var<T>);                 \
   template Var<T> abs(Var<T>);                    \

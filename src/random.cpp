@@ -1,26 +1,26 @@
-#include <pushforward/random.hpp>
-
 #include <algorithm>
-#include <cstring>
 #include <numeric>
+#include <pushforward/error.hpp>
+#include <pushforward/random.hpp>
 #include <string>
 #include <utility>
 
-#include <pushforward/error.hpp>
-
-#include "random_transforms.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/philox.hpp"
 
 namespace pushforward {
 
-using namespace draws;
+using kernels::Draw;
+using kernels::RandomSource;
+using kernels::RandomWord;
 
 namespace {
 
 // ------------------------------------------------------------------------------------------------------- generator
 
 enum Kind : std::uint32_t { uniform_words = 0, normal_words = 2, row_words = 4, name_key = 5, call_key = 6 };
-constexpr std::uint32_t low_words = 1;  // added to a kind: the words that only double needs
 constexpr int block_bits = 29;
+static_assert(RandomSource::low_words == std::uint32_t{1} << block_bits);  // the next kind
 constexpr Index max_rows = Index{1} << 40;
 constexpr Index max_columns = Index{1} << 31;
 constexpr Index max_slots = Index{1} << 24;
@@ -29,31 +29,8 @@ constexpr std::uint32_t block_word(std::uint32_t kind, std::uint32_t block) { re
 constexpr std::uint32_t low(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
 constexpr std::uint32_t high(std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); }
 
-struct Block {
-  std::uint32_t x0, x1, x2, x3;
-};
-
-// Ten rounds, written so that a loop over lanes around it has no inner loop.
-inline Block philox(Block x, std::uint32_t k0, std::uint32_t k1) {
-  const auto round = [k0, k1](Block c, std::uint32_t i) {
-    const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c.x0;
-    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * c.x2;
-    return Block{high(p1) ^ c.x1 ^ (k0 + i * 0x9E3779B9u), low(p1), high(p0) ^ c.x3 ^ (k1 + i * 0xBB67AE85u), low(p0)};
-  };
-  x = round(x, 0);
-  x = round(x, 1);
-  x = round(x, 2);
-  x = round(x, 3);
-  x = round(x, 4);
-  x = round(x, 5);
-  x = round(x, 6);
-  x = round(x, 7);
-  x = round(x, 8);
-  return round(x, 9);
-}
-
 std::uint64_t derived_key(std::uint64_t key, Kind kind, std::uint64_t value) {
-  const Block x = philox({block_word(kind, 0), low(value), high(value), 0}, low(key), high(key));
+  const kernels::PhiloxBlock x = kernels::philox({block_word(kind, 0), low(value), high(value), 0}, key);
   return std::uint64_t{x.x1} << 32 | x.x0;
 }
 
@@ -65,41 +42,12 @@ void check(const char* where, const char* what, Index first, Index count, Index 
 
 // ----------------------------------------------------------------------------------------------------------- loops
 
-constexpr int lanes = 16;  // rows at a time, of four columns
-template <class T>
-using Group = T[4][lanes];
+constexpr Index chunk = 128;  // rows at a time, of four columns
 
-void generate(std::uint64_t key, std::uint32_t call, std::uint32_t block, std::uint64_t row,
-              Group<std::uint32_t>& out) {
-  const std::uint32_t k0 = low(key), k1 = high(key);
-  for (int l = 0; l < lanes; ++l) {
-    const std::uint64_t r = row + static_cast<std::uint64_t>(l);
-    const Block x = philox({block, low(r), high(r), call}, k0, k1);
-    out[0][l] = x.x0;
-    out[1][l] = x.x1;
-    out[2][l] = x.x2;
-    out[3][l] = x.x3;
-  }
-}
-
-void words(std::uint64_t key, std::uint32_t call, Kind kind, std::uint32_t block, std::uint64_t row,
-           Group<std::uint32_t>& k) {
-  generate(key, call, block_word(kind, block), row, k);
-}
-
-void words(std::uint64_t key, std::uint32_t call, Kind kind, std::uint32_t block, std::uint64_t row,
-           Group<std::uint64_t>& k) {
-  alignas(64) Group<std::uint32_t> upper, lower;
-  generate(key, call, block_word(kind, block), row, upper);
-  generate(key, call, block_word(kind + low_words, block), row, lower);
-  for (int w = 0; w < 4; ++w)
-    for (int l = 0; l < lanes; ++l) k[w][l] = std::uint64_t{upper[w][l]} << 20 | lower[w][l] >> 12;
-}
-
-// transform(k, begin, end, values) computes columns [begin, end) of a group.
+// transform(words, n, begin, end, to) computes columns [begin, end) of a group; of others what it likes.
 template <class T, class Transform>
-void fill(const char* where, std::uint64_t key, std::uint32_t call, Kind kind, Index first_row, Index rows, Index cols,
-          T* out, Index ld, Index first_column, Transform transform) {
+void fill(const char* where, const RandomSource& source, Kind kind, Index first_row, Index rows, Index cols, T* out,
+          Index ld, Index first_column, Transform transform) {
   check(where, "rows", first_row, rows, max_rows);
   check(where, "columns", first_column, cols, max_columns);
   if (rows == 0 || cols == 0) return;
@@ -107,50 +55,39 @@ void fill(const char* where, std::uint64_t key, std::uint32_t call, Kind kind, I
     throw ShapeError(std::string("RandomCall::") + where + ": expected a leading dimension of at least " +
                      std::to_string(rows) + ", got " + std::to_string(ld));
   const Index end_column = first_column + cols;
-  alignas(64) Group<typename Real<T>::Word> k;
-  alignas(64) Group<T> values;
+  alignas(64) RandomWord<T> words[4 * chunk];
+  alignas(64) T spare[4][chunk];
   for (Index group = first_column / 4 * 4; group < end_column; group += 4) {
-    const int begin = static_cast<int>(std::max(first_column - group, Index{0}));
-    const int end = static_cast<int>(std::min(end_column - group, Index{4}));
-    for (Index i = 0; i < rows; i += lanes) {
-      words(key, call, kind, static_cast<std::uint32_t>(group / 4), static_cast<std::uint64_t>(first_row + i), k);
-      transform(k, begin, end, values);
-      const auto bytes = static_cast<std::size_t>(std::min(rows - i, Index{lanes})) * sizeof(T);
-      for (int c = begin; c < end; ++c) {
-        T* const to = out + (group + c - first_column) * ld + i;
-        if (bytes == sizeof(T) * lanes)
-          std::memcpy(to, values[c], sizeof(T) * lanes);
-        else
-          std::memcpy(to, values[c], bytes);
-      }
+    const Index begin = std::max(first_column - group, Index{0}), end = std::min(end_column - group, Index{4});
+    for (Index i = 0; i < rows; i += chunk) {
+      const Index count = std::min(rows - i, chunk);
+      const Index n = (count + kernels::row_block - 1) / kernels::row_block * kernels::row_block;
+      kernels::table<T>().random_words(source, block_word(kind, static_cast<std::uint32_t>(group / 4)),
+                                       static_cast<std::uint64_t>(first_row + i), n, words);
+      T* to[4];
+      const auto column = [&](Index c) { return out + (group + c - first_column) * ld + i; };
+      for (Index c = 0; c < 4; ++c) to[c] = c >= begin && c < end && n == count ? column(c) : spare[c];
+      transform(words, n, begin, end, to);
+      if (n != count)
+        for (Index c = begin; c < end; ++c) std::copy_n(spare[c], count, column(c));
     }
   }
 }
 
-// A transform of each word on its own.
-template <class T, T (*function)(typename Real<T>::Word)>
-struct Each {
-  void operator()(const Group<typename Real<T>::Word>& k, int begin, int end, Group<T>& values) const {
-    for (int c = begin; c < end; ++c)
-      for (int l = 0; l < lanes; ++l) values[c][l] = function(k[c][l]);
-  }
-};
-
-// Columns 0 and 1 from the first two words, 2 and 3 from the others.
-template <class T>
-struct Normals {
-  void operator()(const Group<typename Real<T>::Word>& k, int begin, int end, Group<T>& values) const {
-    for (int c = begin / 2 * 2; c < end; c += 2)
-      for (int l = 0; l < lanes; ++l) to_normal(k[c][l], k[c + 1][l], values[c][l], values[c + 1][l]);
-  }
-};
+template <Scalar T>
+auto each(Draw draw) {
+  return [draw](const RandomWord<T>* words, Index n, Index begin, Index end, T* const* to) {
+    for (Index c = begin; c < end; ++c) kernels::table<T>().draw(draw, words + c * n, to[c], n);
+  };
+}
 
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------------------- public
 
 std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
-  const Block x = philox({counter[0], counter[1], counter[2], counter[3]}, key[0], key[1]);
+  const kernels::PhiloxBlock x =
+      kernels::philox({counter[0], counter[1], counter[2], counter[3]}, std::uint64_t{key[1]} << 32 | key[0]);
   return {x.x0, x.x1, x.x2, x.x3};
 }
 
@@ -168,28 +105,33 @@ Engine Engine::stream(std::string_view name) const {
 
 template <Scalar T>
 void RandomCall::uniform(Index first_row, Index rows, Index cols, T* out, Index ld, Index first_column) const {
-  fill("uniform", key_, call_, uniform_words, first_row, rows, cols, out, ld, first_column, Each<T, to_uniform<T>>());
+  fill("uniform", {key_, call_}, uniform_words, first_row, rows, cols, out, ld, first_column, each<T>(Draw::uniform));
 }
 template <Scalar T>
 void RandomCall::normal(Index first_row, Index rows, Index cols, T* out, Index ld, Index first_column) const {
-  fill("normal", key_, call_, normal_words, first_row, rows, cols, out, ld, first_column, Normals<T>());
+  // Columns 0 and 1 from the first two words, 2 and 3 from the others.
+  fill("normal", {key_, call_}, normal_words, first_row, rows, cols, out, ld, first_column,
+       [](const RandomWord<T>* words, Index n, Index begin, Index end, T* const* to) {
+         for (Index c = begin / 2 * 2; c < end; c += 2)
+           kernels::table<T>().normal_draws(words + c * n, words + (c + 1) * n, to[c], to[c + 1], n);
+       });
 }
 template <Scalar T>
 void RandomCall::logistic(Index first_row, Index rows, Index cols, T* out, Index ld, Index first_column) const {
-  fill("logistic", key_, call_, uniform_words, first_row, rows, cols, out, ld, first_column, Each<T, to_logistic<T>>());
+  fill("logistic", {key_, call_}, uniform_words, first_row, rows, cols, out, ld, first_column, each<T>(Draw::logistic));
 }
 template <Scalar T>
 void RandomCall::laplace(Index first_row, Index rows, Index cols, T* out, Index ld, Index first_column) const {
-  fill("laplace", key_, call_, uniform_words, first_row, rows, cols, out, ld, first_column, Each<T, to_laplace<T>>());
+  fill("laplace", {key_, call_}, uniform_words, first_row, rows, cols, out, ld, first_column, each<T>(Draw::laplace));
 }
 template <Scalar T>
 void RandomCall::cauchy(Index first_row, Index rows, Index cols, T* out, Index ld, Index first_column) const {
-  fill("cauchy", key_, call_, uniform_words, first_row, rows, cols, out, ld, first_column, Each<T, to_cauchy<T>>());
+  fill("cauchy", {key_, call_}, uniform_words, first_row, rows, cols, out, ld, first_column, each<T>(Draw::cauchy));
 }
 template <Scalar T>
 void RandomCall::exponential(Index first_row, Index rows, Index cols, T* out, Index ld, Index first_column) const {
-  fill("exponential", key_, call_, uniform_words, first_row, rows, cols, out, ld, first_column,
-       Each<T, to_exponential<T>>());
+  fill("exponential", {key_, call_}, uniform_words, first_row, rows, cols, out, ld, first_column,
+       each<T>(Draw::exponential));
 }
 
 #define PUSHFORWARD_FILL(name)                                                     \
@@ -207,8 +149,8 @@ std::uint32_t RandomCall::bits(Index row, Index column) const {
   check("bits", "a row", row, 1, max_rows);
   check("bits", "a column", column, 1, max_columns);
   const auto r = static_cast<std::uint64_t>(row);
-  const Block x = philox({block_word(uniform_words, static_cast<std::uint32_t>(column / 4)), low(r), high(r), call_},
-                         low(key_), high(key_));
+  const kernels::PhiloxBlock x = kernels::philox(
+      {block_word(uniform_words, static_cast<std::uint32_t>(column / 4)), low(r), high(r), call_}, key_);
   const std::uint32_t word[4] = {x.x0, x.x1, x.x2, x.x3};
   return word[column % 4];
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <boost/math/special_functions/erf.hpp>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -113,37 +114,54 @@ double ulp_error(T y, LongDouble exact) {
   return static_cast<double>(std::abs(v - e) / std::ldexp(LongDouble(1), exponent - Limits::digits + 1));
 }
 
-LongDouble exact_sigmoid(LongDouble x) {
-  const LongDouble e = std::exp(-std::abs(x));
-  return (x < 0 ? e : LongDouble(1)) / (1 + e);
+/// What the results of T are held against.
+template <class T>
+using Wide = std::conditional_t<std::is_same_v<T, float>, double, LongDouble>;
+
+template <class R>
+R exact_sigmoid(R x) {
+  const R e = std::exp(-std::abs(x));
+  return (x < 0 ? e : R(1)) / (1 + e);
 }
-LongDouble exact_softplus(LongDouble x) { return (x > 0 ? x : LongDouble(0)) + std::log1p(std::exp(-std::abs(x))); }
+template <class R>
+R exact_softplus(R x) {
+  return (x > 0 ? x : R(0)) + std::log1p(std::exp(-std::abs(x)));
+}
+template <class R>
+R exact_erfinv(R x) {
+  using namespace boost::math::policies;
+  if (!(std::abs(x) < 1)) return std::abs(x) == 1 ? x * infinity<R> : nan_value<R>;
+  if (std::abs(x) < R(1e-30L)) return x * R(0.886226925452758013649083741671L);  // Boost's series starts from x^2
+  return boost::math::erf_inv(x, policy<promote_double<false>>());
+}
 
 template <class T>
 struct Function {
   const char* name;
   void (*Table<T>::*kernel)(const T*, T*, Index);
-  LongDouble (*exact)(LongDouble);
+  Wide<T> (*exact)(Wide<T>);
   double bound;  ///< ulp
 };
 
 template <class T>
 std::vector<Function<T>> functions() {
-  using L = LongDouble;
+  using L = Wide<T>;
   using K = Table<T>;
   // The bounds hold with and without fma.
   return {{"exp", &K::exp, [](L x) { return std::exp(x); }, 1.2},
           {"log", &K::log, [](L x) { return std::log(x); }, 1},
           {"log1p", &K::log1p, [](L x) { return std::log1p(x); }, 1.2},
           {"expm1", &K::expm1, [](L x) { return std::expm1(x); }, 2.2},
-          {"tanh", &K::tanh, [](L x) { return std::tanh(x); }, 2.5},
-          {"sigmoid", &K::sigmoid, exact_sigmoid, 2.5},
-          {"softplus", &K::softplus, exact_softplus, 2},
+          {"tanh", &K::tanh, [](L x) { return std::tanh(x); }, 3},
+          {"sigmoid", &K::sigmoid, exact_sigmoid<L>, 2.5},
+          {"softplus", &K::softplus, exact_softplus<L>, 2},
           {"erf", &K::erf, [](L x) { return std::erf(x); }, 1.75},
+          {"erfinv", &K::erfinv, exact_erfinv<L>, 3},
           {"sqrt", &K::sqrt, [](L x) { return std::sqrt(x); }, 0.5}};
 }
 
-/// Random mantissas at every exponent, both signs, and dense uniform points where the functions bend.
+/// Random mantissas at every exponent, both signs; dense uniform points where the functions bend; distances of every
+/// magnitude from 1 and -1.
 template <class T>
 Buffer<T> sweep(Index count) {
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
@@ -162,35 +180,54 @@ Buffer<T> sweep(Index count) {
     } else {
       const double width = widths[i / 2 % 7];
       x[i] = static_cast<T>(std::uniform_real_distribution<double>(-width, width)(engine));
-      if (i % 5 == 0) x[i] = T(1) + x[i] / T(1000);  // the zero of the logarithm
+      if (i % 5 == 0) x[i] = std::ldexp(T(1) + std::abs(x[i]) / T(width), -(i / 10 % (mantissa_bits + 2)));
+      if (i % 5 == 0) x[i] = std::copysign(T(1) - std::copysign(x[i], T(bits & 2) - T(1)), T(bits & 4) - T(1));
     }
   }
   return x;
 }
 
-TEMPLATE_TEST_CASE("kernels: accuracy of the functions", "[kernels]", float, double) {
-  using T = TestType;
-  const Buffer<T> x = sweep<T>(std::is_same_v<T, float> ? 1000003 : 300007);
-  Buffer<T> y(x.size());
-  for (const Function<T>& f : functions<T>()) {
-    std::vector<LongDouble> exact;
-    for (const T v : x) exact.push_back(f.exact(LongDouble(v)));
-    for (const Table<T>* t : available_tables<T>()) {
-      (t->*f.kernel)(x.get(), y.get(), x.size());
-      double worst = 0;
-      Index where = 0;
-      for (Index i = 0; i < x.size(); ++i) {
-        const double error = ulp_error(y[i], exact[static_cast<std::size_t>(i)]);
-        if (error > worst) {
-          worst = error;
-          where = i;
-        }
+/// Every instruction set's results for x against the bound.
+template <class T>
+void check_accuracy(const Function<T>& f, const Buffer<T>& x, Buffer<T>& y) {
+  std::vector<Wide<T>> exact;
+  exact.reserve(static_cast<std::size_t>(x.size()));
+  for (const T v : x) exact.push_back(f.exact(Wide<T>(v)));
+  for (const Table<T>* t : available_tables<T>()) {
+    (t->*f.kernel)(x.get(), y.get(), x.size());
+    double worst = 0;
+    Index where = 0;
+    for (Index i = 0; i < x.size(); ++i) {
+      const double error = ulp_error(y[i], LongDouble(exact[static_cast<std::size_t>(i)]));
+      if (error > worst) {
+        worst = error;
+        where = i;
       }
-      CAPTURE(f.name, t->instruction_set, x[where], y[where]);
-      CHECK(worst <= f.bound);
     }
+    CAPTURE(f.name, t->instruction_set, x[where], y[where]);
+    CHECK(worst <= f.bound);
   }
 }
+
+TEMPLATE_TEST_CASE("kernels: accuracy of the functions", "[kernels]", float, double) {
+  using T = TestType;
+  const Buffer<T> x = sweep<T>(1000003);
+  Buffer<T> y(x.size());
+  for (const Function<T>& f : functions<T>()) check_accuracy(f, x, y);
+}
+
+/// Every `stride`-th of all floats: denormals, infinities and NaN among them.
+void check_all_floats(std::uint64_t stride) {
+  constexpr Index block = 1 << 16;
+  constexpr std::uint64_t end = std::uint64_t{1} << 32;
+  Buffer<float> x(block), y(block);
+  for (std::uint64_t bits = 0; bits < end;) {
+    for (Index i = 0; i < block; ++i, bits += stride) x[i] = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+    for (const Function<float>& f : functions<float>()) check_accuracy(f, x, y);
+  }
+}
+TEST_CASE("kernels: accuracy of the functions over all floats", "[kernels]") { check_all_floats(2039); }
+TEST_CASE("kernels: accuracy of the functions at every 31st float", "[.slow]") { check_all_floats(31); }
 
 TEMPLATE_TEST_CASE("kernels: special values of the functions", "[kernels]", float, double) {
   using T = TestType;
@@ -245,6 +282,16 @@ TEMPLATE_TEST_CASE("kernels: special values of the functions", "[kernels]", floa
     CHECK(at(t->erf, -inf) == -1);
     CHECK(std::signbit(at(t->erf, T(-0.0))));
     CHECK(at(t->erf, T(0)) == 0);
+    CHECK(at(t->erfinv, T(1)) == inf);
+    CHECK(at(t->erfinv, T(-1)) == -inf);
+    CHECK(std::isnan(at(t->erfinv, std::nextafter(T(1), inf))));
+    CHECK(std::isnan(at(t->erfinv, std::nextafter(T(-1), -inf))));
+    CHECK(std::isnan(at(t->erfinv, inf)));
+    CHECK(std::isnan(at(t->erfinv, -inf)));
+    CHECK(std::isfinite(at(t->erfinv, std::nextafter(T(1), T(0)))));
+    CHECK(at(t->erfinv, T(0)) == 0);
+    CHECK(std::signbit(at(t->erfinv, T(-0.0))));
+    CHECK(at(t->erfinv, tiny) == tiny);
   }
 }
 
@@ -315,8 +362,8 @@ std::vector<ExactActivation> exact_activations() {
       {"silu", Activation::silu, [](L x) { return x * exact_sigmoid(x); },
        [](L x) { return exact_sigmoid(x) * (1 + x * exact_sigmoid(-x)); }},
       {"tanh", Activation::tanh, [](L x) { return std::tanh(x); }, [](L x) { return 1 - std::tanh(x) * std::tanh(x); }},
-      {"sigmoid", Activation::sigmoid, exact_sigmoid, [](L x) { return exact_sigmoid(x) * exact_sigmoid(-x); }},
-      {"softplus", Activation::softplus, exact_softplus, exact_sigmoid}};
+      {"sigmoid", Activation::sigmoid, exact_sigmoid<L>, [](L x) { return exact_sigmoid(x) * exact_sigmoid(-x); }},
+      {"softplus", Activation::softplus, exact_softplus<L>, exact_sigmoid<L>}};
 }
 
 TEMPLATE_TEST_CASE("kernels: activations and their derivatives", "[kernels]", float, double) {
@@ -403,6 +450,11 @@ TEMPLATE_TEST_CASE("kernels: arithmetic over columns", "[kernels]", float, doubl
       check([&](T* y) { t->axpy(T(3), a.get(), y, n); }, [&](Index i) { return L(start[i]) + L(a[i]) * 3; }, 8);
       check([&](T* y) { t->multiply_accumulate(a.get(), b.get(), y, n); },
             [&](Index i) { return L(start[i]) + L(a[i]) * b[i]; }, 6);
+
+      check([&](T* y) { t->divide_backward(a.get(), b.get(), b.get(), y, nullptr, n); },
+            [&](Index i) { return L(start[i]) + L(b[i]) / b[i]; }, 2);
+      check([&](T* y) { t->divide_backward(a.get(), b.get(), a.get(), nullptr, y, n); },
+            [&](Index i) { return L(start[i]) - L(a[i]) * a[i] / (L(b[i]) * b[i]); }, 32);
 
       Buffer<double> column(n, 0.25);
       t->accumulate_column(a.get(), column.get(), n);

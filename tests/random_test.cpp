@@ -1,19 +1,5 @@
-#include <pushforward/random.hpp>
-
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <fstream>
-#include <limits>
-#include <random>
-#include <set>
-#include <sstream>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include <boost/math/distributions/cauchy.hpp>
 #include <boost/math/distributions/exponential.hpp>
 #include <boost/math/distributions/laplace.hpp>
@@ -23,11 +9,22 @@
 #include <boost/random/gamma_distribution.hpp>
 #include <boost/random/poisson_distribution.hpp>
 #include <boost/random/student_t_distribution.hpp>
-
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <limits>
 #include <pushforward/error.hpp>
+#include <pushforward/random.hpp>
+#include <random>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "catch.hpp"
-#include "random_transforms.hpp"
+#include "kernels/kernels.hpp"
 
 using namespace pushforward;
 using Catch::Matchers::ContainsSubstring;
@@ -54,6 +51,22 @@ std::vector<T> draw(const std::string& transform, const RandomCall& call, Index 
   std::vector<T> out(static_cast<std::size_t>(rows * cols));
   fill(transform, call, first_row, rows, cols, out.data(), rows, first_column);
   return out;
+}
+
+// Of single words.
+template <class T>
+T draw_of(kernels::Draw kind, kernels::RandomWord<T> word) {
+  const kernels::RandomWord<T> words[kernels::row_block] = {word};
+  T values[kernels::row_block];
+  kernels::table<T>().draw(kind, words, values, kernels::row_block);
+  return values[0];
+}
+template <class T>
+std::pair<T, T> normals_of(kernels::RandomWord<T> radius, kernels::RandomWord<T> angle) {
+  const kernels::RandomWord<T> radii[kernels::row_block] = {radius}, angles[kernels::row_block] = {angle};
+  T first[kernels::row_block], second[kernels::row_block];
+  kernels::table<T>().normal_draws(radii, angles, first, second, kernels::row_block);
+  return {first[0], second[0]};
 }
 
 std::array<std::uint32_t, 2> key_of(std::uint64_t seed) {
@@ -246,8 +259,8 @@ TEST_CASE("named streams") {
   const Index n = 200000;
   const auto normals = [&](Engine e) { return draw<double>("normal", e.next_call(), n, 1); };
   const std::vector<std::vector<double>> all = {
-      normals(Engine(1234)),     normals(Engine(1234).stream("shuffle")), normals(Engine(1234).stream("dropout")),
-      normals(Engine(1234, 1)),  normals(Engine(1234).stream("noise")),   normals(Engine(1235).stream("noise")),
+      normals(Engine(1234)),    normals(Engine(1234).stream("shuffle")), normals(Engine(1234).stream("dropout")),
+      normals(Engine(1234, 1)), normals(Engine(1234).stream("noise")),   normals(Engine(1235).stream("noise")),
       normals(Engine(1235))};
   for (std::size_t a = 0; a < all.size(); ++a)
     for (std::size_t b = 0; b < a; ++b) check_independent(all[a], all[b]);
@@ -290,6 +303,46 @@ TEST_CASE("draws agree with the formulas in independent arithmetic") {
   CHECK(lines == 36);
 }
 
+TEMPLATE_TEST_CASE("draws have the same bits on every instruction set", "", float, double) {
+  using T = TestType;
+  using Word = kernels::RandomWord<T>;
+  constexpr Index n = 4096;
+  const kernels::RandomSource source{0x0123456789abcdef, 9};
+  const std::uint64_t row = (std::uint64_t{1} << 32) - 100;  // across a carry
+  std::vector<std::vector<T>> expected;
+  for (const kernels::Table<T>* t : kernels::available_tables<T>()) {
+    CAPTURE(t->instruction_set);
+    std::vector<Word> words(4 * n);
+    t->random_words(source, 5, row, n, words.data());
+    for (Index i = 0; i < n; ++i) {
+      const std::uint64_t r = row + static_cast<std::uint64_t>(i);
+      const auto block = [&](std::uint32_t kind) {
+        return philox4x32({kind << 29 | 5, static_cast<std::uint32_t>(r), static_cast<std::uint32_t>(r >> 32), 9},
+                          key_of(source.key));
+      };
+      const auto upper = block(0), lower = block(1);
+      for (std::size_t w = 0; w < 4; ++w) {
+        const Word word = sizeof(T) == 4 ? Word(upper[w]) : Word(std::uint64_t{upper[w]} << 20 | lower[w] >> 12);
+        REQUIRE(words[w * n + static_cast<std::size_t>(i)] == word);
+      }
+    }
+    for (Word i = 0; i < 16; ++i) {  // the ends of the range
+      words[i] = i;
+      words[16 + i] = (sizeof(T) == 4 ? Word(~Word{0}) : (Word{1} << 52) - 1) - i;
+    }
+    std::vector<std::vector<T>> values;
+    for (const auto kind : {kernels::Draw::uniform, kernels::Draw::logistic, kernels::Draw::laplace,
+                            kernels::Draw::cauchy, kernels::Draw::exponential}) {
+      values.emplace_back(4 * n);
+      t->draw(kind, words.data(), values.back().data(), 4 * n);
+    }
+    values.emplace_back(4 * n);
+    t->normal_draws(words.data(), words.data() + 2 * n, values.back().data(), values.back().data() + 2 * n, 2 * n);
+    if (expected.empty()) expected = values;
+    CHECK(values == expected);
+  }
+}
+
 // Prints the golden lines of tests/data/random_golden.txt.
 TEST_CASE("print golden", "[.][golden]") {
   print_golden<float>("float");
@@ -300,22 +353,22 @@ TEST_CASE("print golden", "[.][golden]") {
 
 TEMPLATE_TEST_CASE("transforms are accurate from end to end of the word", "", float, double) {
   using T = TestType;
-  using R = draws::Real<T>;
-  using Word = typename R::Word;
+  using Word = kernels::RandomWord<T>;
   constexpr bool single = sizeof(T) == 4;
+  constexpr int bits = single ? 32 : 52;
   const Word largest = single ? Word(~Word{0}) : (Word{1} << 52) - 1;
   const Word middle = largest / 2 + 1;
 
   std::vector<Word> words;
-  for (int shift = 0; shift <= R::bits; ++shift)  // both ends, both sides of the middle, quarters, eighths
+  for (int shift = 0; shift <= bits; ++shift)  // both ends, both sides of the middle, quarters, eighths
     for (Word offset = 0; offset < 4; ++offset) {
-      const Word x = shift == R::bits ? Word{0} : Word{1} << shift;
+      const Word x = shift == bits ? Word{0} : Word{1} << shift;
       for (const Word base : {Word(x + offset), Word(x - offset), Word(middle + x + offset), Word(middle - x - offset),
                               Word(largest - x - offset), Word(middle / 2 + x), Word(middle / 2 - x)})
         words.push_back(base & largest);
     }
   RowStream stream = Engine(3).next_call().row(0);
-  for (int i = 0; i < 40000; ++i) words.push_back((Word{stream()} << (R::bits - 32) ^ Word{stream()}) & largest);
+  for (int i = 0; i < 40000; ++i) words.push_back((Word{stream()} << (bits - 32) ^ Word{stream()}) & largest);
 
   // Long double has 64 bits: enough for u, 1 - u and references to the last place of double.
   using Wide = long double;
@@ -330,28 +383,27 @@ TEMPLATE_TEST_CASE("transforms are accurate from end to end of the word", "", fl
     const Wide v = (static_cast<Wide>(largest - k) + 0.5L) / (static_cast<Wide>(largest) + 1);
     const Wide log_u = u < 0.7L ? std::log(u) : std::log1p(-v), log_v = v < 0.7L ? std::log(v) : std::log1p(-u);
 
-    const T x = draws::to_uniform<T>(k);
+    const T x = draw_of<T>(kernels::Draw::uniform, k);
     REQUIRE(x > T(0));
     REQUIRE(x < T(1));
     REQUIRE(std::abs(static_cast<Wide>(x) - u) <= (single ? 0x1p-24L : 0.0L));
-    REQUIRE(T(1) - x == draws::to_uniform<T>(largest - k));
+    REQUIRE(T(1) - x == draw_of<T>(kernels::Draw::uniform, largest - k));
 
-    REQUIRE(draws::to_exponential<T>(k) > T(0));
-    worst_exponential = std::max(worst_exponential, relative(draws::to_exponential<T>(k), -log_u));
+    REQUIRE(draw_of<T>(kernels::Draw::exponential, k) > T(0));
+    worst_exponential = std::max(worst_exponential, relative(draw_of<T>(kernels::Draw::exponential, k), -log_u));
     const Wide near = std::min(u, v), sign = u < v ? -1 : 1;
-    const Wide centre = std::abs(static_cast<Wide>(k) + 0.5L - static_cast<Wide>(middle)) /
-                        static_cast<Wide>(middle);  // |2u - 1|
+    const Wide centre =
+        std::abs(static_cast<Wide>(k) + 0.5L - static_cast<Wide>(middle)) / static_cast<Wide>(middle);  // |2u - 1|
     const Wide laplace = -sign * (centre < 0.3L ? std::log1p(-centre) : std::log(2 * near));
-    worst_laplace = std::max(worst_laplace, relative(draws::to_laplace<T>(k), laplace));
+    worst_laplace = std::max(worst_laplace, relative(draw_of<T>(kernels::Draw::laplace, k), laplace));
     const Wide logistic = centre < 0.3L ? sign * std::log1p(centre / near) : log_u - log_v;
-    worst_logistic = std::max(worst_logistic, relative(draws::to_logistic<T>(k), logistic));
+    worst_logistic = std::max(worst_logistic, relative(draw_of<T>(kernels::Draw::logistic, k), logistic));
     const Wide cauchy = sign * (centre < 0.3L ? std::tan(pi / 2 * centre) : 1 / std::tan(pi * near));
-    worst_cauchy = std::max(worst_cauchy, relative(draws::to_cauchy<T>(k), cauchy));
+    worst_cauchy = std::max(worst_cauchy, relative(draw_of<T>(kernels::Draw::cauchy, k), cauchy));
 
     // k as radius with a fixed angle, and as angle with a fixed radius; error against the radius
     for (const auto& [k_radius, k_angle] : {std::pair<Word, Word>{k, middle / 3}, {middle / 5, k}}) {
-      T first = 0, second = 0;
-      draws::to_normal<T>(k_radius, k_angle, first, second);
+      const auto [first, second] = normals_of<T>(k_radius, k_angle);
       const Wide a = (static_cast<Wide>(k_radius) + 0.5L) / (static_cast<Wide>(largest) + 1);
       const Wide b = (static_cast<Wide>(largest - k_radius) + 0.5L) / (static_cast<Wide>(largest) + 1);
       const Wide radius = std::sqrt(-2 * (a < 0.7L ? std::log(a) : std::log1p(-b)));
@@ -360,9 +412,9 @@ TEMPLATE_TEST_CASE("transforms are accurate from end to end of the word", "", fl
                                std::abs(static_cast<Wide>(second) - radius * std::sin(angle)) / radius});
     }
     if (k < middle) {  // symmetric to the bit
-      REQUIRE(draws::to_laplace<T>(k) == -draws::to_laplace<T>(largest - k));
-      REQUIRE(draws::to_logistic<T>(k) == -draws::to_logistic<T>(largest - k));
-      REQUIRE(draws::to_cauchy<T>(k) == -draws::to_cauchy<T>(largest - k));
+      REQUIRE(draw_of<T>(kernels::Draw::laplace, k) == -draw_of<T>(kernels::Draw::laplace, largest - k));
+      REQUIRE(draw_of<T>(kernels::Draw::logistic, k) == -draw_of<T>(kernels::Draw::logistic, largest - k));
+      REQUIRE(draw_of<T>(kernels::Draw::cauchy, k) == -draw_of<T>(kernels::Draw::cauchy, largest - k));
     }
   }
   worst_normal /= unit;
@@ -375,28 +427,24 @@ TEMPLATE_TEST_CASE("transforms are accurate from end to end of the word", "", fl
 }
 
 TEST_CASE("the ends of the ranges") {
-  float f = 0, f2 = 0;
-  draws::to_normal<float>(0, 0, f, f2);
-  CHECK(f == Approx(6.76371f).epsilon(1e-6));
-  CHECK(draws::to_exponential<float>(0) == Approx(22.8739f).epsilon(1e-5));
-  CHECK(draws::to_exponential<float>(~0u) == 0x1p-33f);
-  CHECK(draws::to_logistic<float>(0) == Approx(-22.8739f).epsilon(1e-5));
-  CHECK(draws::to_laplace<float>(~0u) == Approx(22.1807f).epsilon(1e-5));
-  CHECK(draws::to_cauchy<float>(~0u) == Approx(0x1p33 / 3.14159265358979323846));
-  CHECK(draws::to_uniform<float>(0) == 0x1p-24f);
-  CHECK(draws::to_uniform<float>(~0u) == 1 - 0x1p-24f);
+  CHECK(normals_of<float>(0, 0).first == Approx(6.76371f).epsilon(1e-6));
+  CHECK(draw_of<float>(kernels::Draw::exponential, 0) == Approx(22.8739f).epsilon(1e-5));
+  CHECK(draw_of<float>(kernels::Draw::exponential, ~0u) == 0x1p-33f);
+  CHECK(draw_of<float>(kernels::Draw::logistic, 0) == Approx(-22.8739f).epsilon(1e-5));
+  CHECK(draw_of<float>(kernels::Draw::laplace, ~0u) == Approx(22.1807f).epsilon(1e-5));
+  CHECK(draw_of<float>(kernels::Draw::cauchy, ~0u) == Approx(0x1p33 / 3.14159265358979323846));
+  CHECK(draw_of<float>(kernels::Draw::uniform, 0) == 0x1p-24f);
+  CHECK(draw_of<float>(kernels::Draw::uniform, ~0u) == 1 - 0x1p-24f);
 
   const std::uint64_t top = (std::uint64_t{1} << 52) - 1;
-  double d = 0, d2 = 0;
-  draws::to_normal<double>(0, 0, d, d2);
-  CHECK(d == Approx(8.571674).epsilon(1e-6));
-  CHECK(draws::to_exponential<double>(0) == Approx(36.7368).epsilon(1e-5));
-  CHECK(draws::to_exponential<double>(top) == 0x1p-53);
-  CHECK(draws::to_logistic<double>(top) == Approx(36.7368).epsilon(1e-5));
-  CHECK(draws::to_laplace<double>(0) == Approx(-36.0437).epsilon(1e-5));
-  CHECK(draws::to_cauchy<double>(top) == Approx(0x1p53 / 3.14159265358979323846));
-  CHECK(draws::to_uniform<double>(0) == 0x1p-53);
-  CHECK(draws::to_uniform<double>(top) == 1 - 0x1p-53);
+  CHECK(normals_of<double>(0, 0).first == Approx(8.571674).epsilon(1e-6));
+  CHECK(draw_of<double>(kernels::Draw::exponential, 0) == Approx(36.7368).epsilon(1e-5));
+  CHECK(draw_of<double>(kernels::Draw::exponential, top) == 0x1p-53);
+  CHECK(draw_of<double>(kernels::Draw::logistic, top) == Approx(36.7368).epsilon(1e-5));
+  CHECK(draw_of<double>(kernels::Draw::laplace, 0) == Approx(-36.0437).epsilon(1e-5));
+  CHECK(draw_of<double>(kernels::Draw::cauchy, top) == Approx(0x1p53 / 3.14159265358979323846));
+  CHECK(draw_of<double>(kernels::Draw::uniform, 0) == 0x1p-53);
+  CHECK(draw_of<double>(kernels::Draw::uniform, top) == 1 - 0x1p-53);
 }
 
 TEST_CASE("float draws are the double draws, rounded") {

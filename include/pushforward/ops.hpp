@@ -23,6 +23,7 @@ template <Scalar T> Var<T> tanh(Var<T> x);
 template <Scalar T> Var<T> sigmoid(Var<T> x);
 template <Scalar T> Var<T> softplus(Var<T> x);   ///< log(1 + exp(x)), accurate in both tails
 template <Scalar T> Var<T> erf(Var<T> x);
+template <Scalar T> Var<T> erfinv(Var<T> x);     ///< infinite at -1 and 1, NaN beyond
 template <Scalar T> Var<T> sqrt(Var<T> x);
 template <Scalar T> Var<T> square(Var<T> x);
 template <Scalar T> Var<T> abs(Var<T> x);        ///< derivative 0 at 0

@@ -50,6 +50,17 @@ struct MultiplyAccumulate {
 };
 
 template <class T>
+struct DivideAccumulate {
+  HWY_INLINE Vec<T> operator()(Vec<T> gy, Vec<T> b, Vec<T> ga) { return hn::Add(ga, hn::Div(gy, b)); }
+};
+template <class T>
+struct DivisorAccumulate {
+  HWY_INLINE Vec<T> operator()(Vec<T> a, Vec<T> b, Vec<T> gy, Vec<T> gb) {
+    return hn::Sub(gb, hn::Div(hn::Mul(gy, a), hn::Mul(b, b)));
+  }
+};
+
+template <class T>
 void map_sqrt(const T* x, T* y, Index n) {
   map(Sqrt<T>(), y, n, x);
 }
@@ -85,6 +96,11 @@ void map_axpy(T a, const T* x, T* y, Index n) {
 template <class T>
 void map_multiply_accumulate(const T* a, const T* b, T* y, Index n) {
   map(MultiplyAccumulate<T>(), y, n, a, b, static_cast<const T*>(y));
+}
+template <class T>
+void map_divide_backward(const T* a, const T* b, const T* gy, T* ga, T* gb, Index n) {
+  if (ga) map(DivideAccumulate<T>(), ga, n, gy, b, static_cast<const T*>(ga));
+  if (gb) map(DivisorAccumulate<T>(), gb, n, a, b, gy, static_cast<const T*>(gb));
 }
 
 void accumulate_column_f32(const float* x, double* column, Index n) {
@@ -165,6 +181,7 @@ void fill(Table<T>& table) {
   table.accumulate = &map_accumulate<T>;
   table.axpy = &map_axpy<T>;
   table.multiply_accumulate = &map_multiply_accumulate<T>;
+  table.divide_backward = &map_divide_backward<T>;
   table.adam = &adam<T>;
 }
 

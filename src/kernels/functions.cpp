@@ -32,6 +32,7 @@ PUSHFORWARD_FUNCTION(tanh)
 PUSHFORWARD_FUNCTION(sigmoid)
 PUSHFORWARD_FUNCTION(softplus)
 PUSHFORWARD_FUNCTION(erf)
+PUSHFORWARD_FUNCTION(erfinv)
 #undef PUSHFORWARD_FUNCTION
 
 template <class T>
@@ -45,6 +46,7 @@ void fill(Table<T>& table) {
   table.sigmoid = &map_sigmoid<T>;
   table.softplus = &map_softplus<T>;
   table.erf = &map_erf<T>;
+  table.erfinv = &map_erfinv<T>;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <pushforward/views.hpp>
@@ -63,6 +64,18 @@ struct Spline {
   T log_range;  ///< > 0: logits and log derivatives are soft-clipped (zuko's parameters), and the four above not used
 };
 
+/// The counter-based generator of pushforward/random.hpp at one call.
+struct RandomSource {
+  std::uint64_t key;
+  std::uint32_t call;
+  static constexpr std::uint32_t low_words = std::uint32_t{1} << 29;  ///< from a block to the words only double needs
+};
+/// 32 random bits, 52 in double.
+template <class T>
+using RandomWord = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+
+enum class Draw : std::uint8_t { uniform, logistic, laplace, cauchy, exponential };
+
 /// The kernels of one scalar type for one instruction set.
 template <class T>
 struct Table {
@@ -77,6 +90,7 @@ struct Table {
   void (*sigmoid)(const T* x, T* y, Index n);
   void (*softplus)(const T* x, T* y, Index n);  ///< max(x, 0) + log1p(exp(-|x|))
   void (*erf)(const T* x, T* y, Index n);
+  void (*erfinv)(const T* x, T* y, Index n);  ///< infinite at -1 and 1, NaN beyond
   void (*sqrt)(const T* x, T* y, Index n);
 
   // y = a(x); gx += gy * a'(x), where the derivative may use x, y or both.
@@ -92,6 +106,9 @@ struct Table {
   void (*accumulate)(const T* g, T* y, Index n);                   ///< y += g
   void (*axpy)(T a, const T* x, T* y, Index n);                    ///< y = fma(a, x, y)
   void (*multiply_accumulate)(const T* a, const T* b, T* y, Index n);  ///< y = fma(a, b, y)
+
+  /// ga += gy / b, gb -= gy a / b^2, each unless null.
+  void (*divide_backward)(const T* a, const T* b, const T* gy, T* ga, T* gb, Index n);
 
   // Between T and the double columns (log_det, log_prob).
   void (*accumulate_column)(const T* x, double* column, Index n);                 ///< column += x
@@ -146,6 +163,14 @@ struct Table {
                                  const Index* offset, Index begin, Index end, T* gw, T* gbias, T* scratch);
   /// Values of T that `scratch` must hold for maps with at most `inputs` inputs.
   Index (*scratch_size)(Index inputs);
+
+  // Random numbers, the same bits on every instruction set; n is a multiple of row_block.
+  /// The four words of rows row, row + 1, ... for one block of columns: word w of row i goes to words[w * n + i].
+  void (*random_words)(const RandomSource& source, std::uint32_t block, std::uint64_t row, Index n,
+                       RandomWord<T>* words);
+  void (*draw)(Draw draw, const RandomWord<T>* words, T* values, Index n);
+  /// Two from two words, by Box and Muller.
+  void (*normal_draws)(const RandomWord<T>* radius, const RandomWord<T>* angle, T* first, T* second, Index n);
 
   /// One Adam step over n contiguous values (any n): m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
   /// p -= rate * ((m / c1) / (sqrt(v / c2) + eps) + decay * p), g = grad * grad_scale.

@@ -67,6 +67,14 @@ struct Real<float> {
   static constexpr float erfc_center = 3.0f;
   static constexpr float erfc_poly[] = {1.0740069e+00f,  -8.833944e-01f,  5.902285e-01f, -3.1046948e-01f, 1.195253e-01f,
                                         -2.6797023e-02f, -1.2013239e-03f, 2.878378e-03f, -5.364083e-04f};
+
+  // erfinv(x) / x - 1 in w = -log(1 - x^2) for |x| up to erfinv_center, erfinv(x) / r - 1 in r = sqrt(-log(1 - |x|))
+  // beyond: rational functions that interpolate at Chebyshev nodes, made with 45 digits; absolute errors 2e-9, 3e-9.
+  static constexpr float erfinv_center = 0.92987f;  // w = 2
+  static constexpr float erfinv_center_num[] = {-1.1377308e-01f, 2.3019427e-01f, 1.3090369e-02f, 2.299514e-03f};
+  static constexpr float erfinv_center_den[] = {1.0f, 1.5992278e-02f, 1.9060664e-02f, -2.210605e-04f};
+  static constexpr float erfinv_tail_num[] = {-9.3616325e-01f, -6.3222724e-01f, -1.2910564e-02f, 2.4642306e-04f};
+  static constexpr float erfinv_tail_den[] = {1.0f, 1.193796e+00f, 1.7731203e+00f, 3.85447e-01f};
 };
 
 template <>
@@ -122,6 +130,34 @@ struct Real<double> {
       0.006112055614810625,   -0.0002809585461876483, -0.0004550524395453215, 0.00017681064954221934,
       -3.635740496941033e-06, -1.885190578386836e-05, 4.6933712255459915e-06, 1.4019418696486185e-06,
       -8.370519585927545e-07, -4.523656657730788e-08, 1.0437191709610442e-07, -1.6488030992942014e-08};
+
+  // Absolute errors 4e-19, 2e-18.
+  static constexpr double erfinv_center = 0.95807;  // w = 2.5
+  static constexpr double erfinv_center_num[] = {-0.11377307454724199,  0.22298158268356003,   0.024599981361824275,
+                                                 0.009220718028634691,  0.0007883732059050238, 0.00010149607148253202,
+                                                 4.990928143779392e-06, 1.9566893477516533e-07};
+  static constexpr double erfinv_center_den[] = {1.0,
+                                                 0.07938683108492545,
+                                                 0.04718331162613038,
+                                                 0.0027090691375351145,
+                                                 0.0006300651392535967,
+                                                 1.9725922851559106e-05,
+                                                 1.8937416360769498e-06,
+                                                 4.156462421314197e-09};
+  static constexpr double erfinv_tail_num[] = {-0.9971388510642366,   -1.2138834459734522,     -1.9716674576229547,
+                                               -1.0675881676635042,   -0.14474391027779554,    -0.029010164448626075,
+                                               -0.004388555740703232, -0.00014524551508144165, -2.6101395911446384e-07,
+                                               9.056632580321561e-10};
+  static constexpr double erfinv_tail_den[] = {1.0,
+                                               2.0730044054882826,
+                                               3.927627766956436,
+                                               3.793028977813643,
+                                               3.1135760971246014,
+                                               0.8872859264176445,
+                                               0.12089944533423203,
+                                               0.025102973414405906,
+                                               0.002462465638015532,
+                                               5.409789281701621e-05};
 };
 
 /// Polynomial with coefficients in ascending order, Horner's rule, unrolled.
@@ -239,7 +275,7 @@ HWY_INLINE Vec<T> expm1(Vec<T> x) {
   return hn::CopySign(scale_by_power<T>(hn::Add(p, hn::Sub(one, inverse)), q), x);
 }
 
-/// 2.5 ulp.
+/// 3 ulp.
 template <class T>
 HWY_INLINE Vec<T> tanh(Vec<T> x) {
   const hn::ScalableTag<T> d;
@@ -375,6 +411,30 @@ HWY_INLINE Vec<T> erf(Vec<T> x) {
   const Vec<T> gauss = hn::Mul(hn::Add(p, one), power_of_two<T>(q));
   const Vec<T> large = hn::NegMulAdd(gauss, scaled_erfc<T>(t), one);
   return hn::CopySign(hn::IfThenElse(hn::Lt(t, one), erf_small<T>(t, t2), large), x);
+}
+
+/// 3 ulp, up to the last numbers before 1; infinite at -1 and 1, NaN beyond.
+/// In the variables of M. Giles (Approximating the erfinv function, 2012) near zero and of M. Wichura (Algorithm AS
+/// 241, 1988) near 1, which resolve the approach to 1 as well as the format does: 1 - |x| is exact there.
+template <class T>
+HWY_INLINE Vec<T> erfinv(Vec<T> x) {
+  const hn::ScalableTag<T> d;
+  using C = Real<T>;
+  const Vec<T> one = hn::Set(d, T(1));
+  const Vec<T> a = hn::Abs(x);
+  const auto tail = hn::Gt(a, hn::Set(d, C::erfinv_center));
+  const Vec<T> rest = hn::Sub(one, a);
+  Vec<T> k;
+  const Vec<T> m = split_exponent<T>(hn::IfThenElse(tail, rest, hn::Mul(rest, hn::Add(one, a))), k);
+  const Vec<T> w = hn::Neg(log_of_parts<T>(k, hn::Sub(m, one), hn::Zero(d)));
+  const Vec<T> r = hn::Sqrt(w);
+  const Vec<T> num = hn::IfThenElse(tail, polynomial(r, C::erfinv_tail_num), polynomial(w, C::erfinv_center_num));
+  const Vec<T> den = hn::IfThenElse(tail, polynomial(r, C::erfinv_tail_den), polynomial(w, C::erfinv_center_den));
+  const Vec<T> base = hn::IfThenElse(tail, r, a);
+  const Vec<T> y = hn::MulAdd(hn::Div(num, den), base, base);
+  const Vec<T> at_end_or_beyond = hn::IfThenElse(hn::Eq(a, one), hn::Set(d, std::numeric_limits<T>::infinity()),
+                                                 hn::Set(d, std::numeric_limits<T>::quiet_NaN()));
+  return hn::CopySign(hn::IfThenElse(hn::Lt(a, one), y, at_end_or_beyond), x);
 }
 
 /// Phi(x), the normal distribution function, accurate in relative terms in the left tail too; `gauss` is set to
