@@ -64,29 +64,49 @@ Drawn<T> Distribution<T>::do_sample_and_log_prob(Pass<T>& pass) const {
   return {y, do_log_prob(pass, y)};
 }
 
+namespace {
+
+/// f(tape, pass, begin, count) for tiles of `rows` rows, each in a pass with its rows of the context (one row: the same
+/// for all), which are marked where they are not finite.
+template <Scalar T, class F>
+void for_each_pass(typename Tape<T>::Mode mode, Index rows, MatrixView<const T> context, const RandomCall* noise,
+                   Run run, F f) {
+  for_each_tile<T>(rows, run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
+    Tape<T> tape(mode, memory, count);
+    typename Pass<T>::Settings settings;
+    settings.first_row = begin;
+    settings.noise = noise;
+    const bool repeat = context.rows() == 1;
+    if (context.cols() > 0)
+      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), tape.recording(), repeat);
+    Pass<T> pass(tape, settings);
+    if (context.cols() > 0) mark_non_finite(tape, settings.context, pass.outside());
+    f(tape, pass, begin, count);
+  });
+}
+
+template <Scalar T>
+void store_marked(Column<T> result, const Pass<T>& pass, Index begin, Index count, VectorView<double> out) {
+  for (Index i = 0; i < count; ++i)
+    out[begin + i] = marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
+}
+
+}  // namespace
+
 template <Scalar T>
 void Distribution<T>::log_prob_into(MatrixView<const T> y, VectorView<double> out, MatrixView<const T> context,
                                     Run run) const {
   check_columns(this->name(), "log_prob", y, dim_);
   check_context(this->name(), "log_prob", context, y.rows(), context_dim_);
   if (out.size() != y.rows())
-    throw ShapeError(this->name() + "::log_prob: expected " + std::to_string(y.rows()) + " places for the result, got " +
-                     std::to_string(out.size()));
-  for_each_tile<T>(y.rows(), run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
-    Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
-    typename Pass<T>::Settings settings;
-    settings.first_row = begin;
-    const bool repeat = context.rows() == 1;
-    if (context_dim_ > 0)
-      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), false, repeat);
-    Pass<T> pass(tape, settings);
-    const Var<T> rows = load(tape, y.middle_rows(begin, count), false);
-    mark_non_finite(tape, rows, pass.outside());
-    if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
-    const Column<T> result = log_prob(pass, rows);
-    for (Index i = 0; i < count; ++i)
-      out[begin + i] = marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
-  });
+    throw ShapeError(this->name() + "::log_prob: expected " + std::to_string(y.rows()) +
+                     " places for the result, got " + std::to_string(out.size()));
+  for_each_pass<T>(Tape<T>::Mode::evaluate, y.rows(), context, nullptr, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     const Var<T> rows = load(tape, y.middle_rows(begin, count), false);
+                     mark_non_finite(tape, rows, pass.outside());
+                     store_marked(log_prob(pass, rows), pass, begin, count, out);
+                   });
 }
 
 template <Scalar T>
@@ -97,39 +117,31 @@ void Distribution<T>::log_prob_and_gradient_into(MatrixView<const T> y, VectorVi
   check_context(this->name(), "log_prob_and_gradient", context, y.rows(), context_dim_);
   if (log_prob.size() != y.rows() || gradient.rows() != y.rows() || gradient.cols() != dim_ ||
       (context_dim_ > 0 && (context_gradient.rows() != y.rows() || context_gradient.cols() != context_dim_)))
-    throw ShapeError(this->name() + "::log_prob_and_gradient: expected outputs of " + std::to_string(y.rows()) + " values, " +
-                     shape_text(y.rows(), dim_) + " and " + shape_text(y.rows(), context_dim_));
-  for_each_tile<T>(y.rows(), run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
-    Tape<T> tape(Tape<T>::Mode::record, memory, count);
-    typename Pass<T>::Settings settings;
-    settings.first_row = begin;
-    const bool repeat = context.rows() == 1;
-    if (context_dim_ > 0)
-      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), true, repeat);
-    Pass<T> pass(tape, settings);
-    const Var<T> rows = load(tape, y.middle_rows(begin, count), true);
-    mark_non_finite(tape, rows, pass.outside());
-    if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
-    const Column<T> result = this->log_prob(pass, rows);
-    auto* ones = tape.template scratch<double>(count);
-    std::fill_n(ones, count, 1.0);
-    tape.backward(result, ones);
-    const auto write = [&](Var<T> x, MatrixView<T> out) {
-      for (Index c = 0; c < x.cols(); ++c) {
-        const T* g = Tape<T>::has_gradient(x) ? tape.gradient(x, c) : nullptr;
-        for (Index i = 0; i < count; ++i) {
-          const std::uint8_t mark = pass.outside()[i];
-          out(begin + i, c) = (mark & row_nan) ? std::numeric_limits<T>::quiet_NaN()
-                              : (mark & row_outside) || !g ? T(0)
-                                                           : g[i];
-        }
-      }
-    };
-    write(rows, gradient);
-    if (context_dim_ > 0) write(settings.context, context_gradient);
-    for (Index i = 0; i < count; ++i)
-      log_prob[begin + i] = marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
-  });
+    throw ShapeError(this->name() + "::log_prob_and_gradient: expected outputs of " + std::to_string(y.rows()) +
+                     " values, " + shape_text(y.rows(), dim_) + " and " + shape_text(y.rows(), context_dim_));
+  for_each_pass<T>(Tape<T>::Mode::record, y.rows(), context, nullptr, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     const Var<T> rows = load(tape, y.middle_rows(begin, count), true);
+                     mark_non_finite(tape, rows, pass.outside());
+                     const Column<T> result = this->log_prob(pass, rows);
+                     auto* ones = tape.template scratch<double>(count);
+                     std::fill_n(ones, count, 1.0);
+                     tape.backward(result, ones);
+                     const auto write = [&](Var<T> x, MatrixView<T> out) {
+                       for (Index c = 0; c < x.cols(); ++c) {
+                         const T* g = Tape<T>::has_gradient(x) ? tape.gradient(x, c) : nullptr;
+                         for (Index i = 0; i < count; ++i) {
+                           const std::uint8_t mark = pass.outside()[i];
+                           out(begin + i, c) = (mark & row_nan)             ? std::numeric_limits<T>::quiet_NaN()
+                                               : (mark & row_outside) || !g ? T(0)
+                                                                            : g[i];
+                         }
+                       }
+                     };
+                     write(rows, gradient);
+                     if (context_dim_ > 0) write(pass.context(), context_gradient);
+                     store_marked(result, pass, begin, count, log_prob);
+                   });
 }
 
 template <Scalar T>
@@ -142,30 +154,23 @@ void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_pr
                      "; sample_each draws one sample for each row");
   check_context(this->name(), call, context, samples.rows(), context_dim_);
   const RandomCall noise = engine.next_call();
-  for_each_tile<T>(samples.rows(), run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
-    Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
-    typename Pass<T>::Settings settings;
-    settings.first_row = begin;
-    settings.noise = &noise;
-    const bool repeat = context.rows() == 1;
-    if (context_dim_ > 0)
-      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), false, repeat);
-    Pass<T> pass(tape, settings);
-    if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
-    Drawn<T> drawn;
-    if (log_prob.empty())
-      drawn.value = sample(pass);
-    else
-      drawn = sample_and_log_prob(pass);
-    store(tape, drawn.value, samples.middle_rows(begin, count));
-    for (Index i = 0; i < count; ++i) {
-      const std::uint8_t mark = pass.outside()[i];
-      if (!log_prob.empty())
-        log_prob[begin + i] = marked(drawn.log_prob.is_zero() ? 0.0 : drawn.log_prob.values()[i], mark);
-      if (mark != row_inside)  // the context was not finite, so no sample exists
-        for (Index c = 0; c < dim_; ++c) samples(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
-    }
-  });
+  for_each_pass<T>(Tape<T>::Mode::evaluate, samples.rows(), context, &noise, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     Drawn<T> drawn;
+                     if (log_prob.empty())
+                       drawn.value = sample(pass);
+                     else
+                       drawn = sample_and_log_prob(pass);
+                     store(tape, drawn.value, samples.middle_rows(begin, count));
+                     for (Index i = 0; i < count; ++i) {
+                       const std::uint8_t mark = pass.outside()[i];
+                       if (!log_prob.empty())
+                         log_prob[begin + i] =
+                             marked(drawn.log_prob.is_zero() ? 0.0 : drawn.log_prob.values()[i], mark);
+                       if (mark != row_inside)  // the context was not finite, so no sample exists
+                         for (Index c = 0; c < dim_; ++c) samples(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
+                     }
+                   });
 }
 
 // ------------------------------------------------------------------------------------------------------ prefixes
@@ -205,21 +210,12 @@ void Distribution<T>::prefix_log_prob_into(MatrixView<const T> prefix, VectorVie
   if (out.size() != prefix.rows())
     throw ShapeError(this->name() + "::prefix_log_prob: expected " + std::to_string(prefix.rows()) +
                      " places for the result, got " + std::to_string(out.size()));
-  for_each_tile<T>(prefix.rows(), run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
-    Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
-    typename Pass<T>::Settings settings;
-    settings.first_row = begin;
-    const bool repeat = context.rows() == 1;
-    if (context_dim_ > 0)
-      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), false, repeat);
-    Pass<T> pass(tape, settings);
-    const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
-    mark_non_finite(tape, rows, pass.outside());
-    if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
-    const Column<T> result = do_marginal_log_prob(pass, rows, columns);
-    for (Index i = 0; i < count; ++i)
-      out[begin + i] = marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
-  });
+  for_each_pass<T>(Tape<T>::Mode::evaluate, prefix.rows(), context, nullptr, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
+                     mark_non_finite(tape, rows, pass.outside());
+                     store_marked(do_marginal_log_prob(pass, rows, columns), pass, begin, count, out);
+                   });
 }
 
 template <Scalar T>
@@ -231,23 +227,15 @@ void Distribution<T>::sample_given_prefix_into(MatrixView<const T> prefix, Matri
     throw ShapeError(this->name() + "::sample_given_prefix: expected an output of shape " +
                      shape_text(prefix.rows(), dim_) + ", got " + shape_text(out.rows(), out.cols()));
   const RandomCall noise = engine.next_call();
-  for_each_tile<T>(prefix.rows(), run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
-    Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
-    typename Pass<T>::Settings settings;
-    settings.first_row = begin;
-    settings.noise = &noise;
-    const bool repeat = context.rows() == 1;
-    if (context_dim_ > 0)
-      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), false, repeat);
-    Pass<T> pass(tape, settings);
-    const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
-    mark_non_finite(tape, rows, pass.outside());
-    if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
-    store(tape, do_sample_given(pass, rows, columns), out.middle_rows(begin, count));
-    for (Index i = 0; i < count; ++i)
-      if (pass.outside()[i] != row_inside)
-        for (Index c = 0; c < dim_; ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
-  });
+  for_each_pass<T>(Tape<T>::Mode::evaluate, prefix.rows(), context, &noise, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
+                     mark_non_finite(tape, rows, pass.outside());
+                     store(tape, do_sample_given(pass, rows, columns), out.middle_rows(begin, count));
+                     for (Index i = 0; i < count; ++i)
+                       if (pass.outside()[i] != row_inside)
+                         for (Index c = 0; c < dim_; ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
+                   });
 }
 
 // --------------------------------------------------------------------------------------------- moments and tails
@@ -292,8 +280,8 @@ namespace {
 template <Scalar T>
 void check_places(const Distribution<T>& d, const char* call, VectorView<double> out) {
   if (out.size() != d.dim())
-    throw ShapeError(d.name() + "::" + call + ": expected " + std::to_string(d.dim()) +
-                     " places for the result, got " + std::to_string(out.size()));
+    throw ShapeError(d.name() + "::" + call + ": expected " + std::to_string(d.dim()) + " places for the result, got " +
+                     std::to_string(out.size()));
 }
 
 }  // namespace

@@ -1,46 +1,15 @@
 // Memory and bits on the hot paths: an Evaluator gives what its model gives, and neither its calls nor the steps of
 // training touch the heap once they are warm.
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-#include <string>
-#include <vector>
-
 #include <pushforward/builders.hpp>
 #include <pushforward/evaluator.hpp>
 #include <pushforward/testing/gradient_check.hpp>
 #include <pushforward/training/fit.hpp>
+#include <string>
+#include <vector>
 
+#include "allocations.hpp"
 #include "catch.hpp"
-
-namespace {
-std::atomic<std::size_t> allocations{0};
-
-void* allocate(std::size_t size, std::size_t alignment) {
-  ++allocations;
-  const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
-  if (void* p = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate(size, 16); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate(size, static_cast<std::size_t>(alignment));
-}
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  try {
-    return allocate(size, 16);
-  } catch (const std::bad_alloc&) {
-    return nullptr;
-  }
-}
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, const std::nothrow_t&) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
 
 using namespace pushforward;
 
@@ -80,8 +49,8 @@ Matrix<T> some_rows(Index rows) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("an Evaluator gives the bits of its model, without touching the heap once warm", "[evaluator]", float,
-                   double) {
+TEMPLATE_TEST_CASE("an Evaluator gives the bits of its model, without touching the heap once warm", "[evaluator]",
+                   float, double) {
   using T = TestType;
   for (const auto& [name, flow] : flows<T>()) {
     INFO(name);
