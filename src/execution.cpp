@@ -1,18 +1,32 @@
 #include <pushforward/execution.hpp>
 
 #include <atomic>
-#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include <hwy/cache_control.h>
+
 #include <pushforward/error.hpp>
 
 namespace pushforward {
 
 namespace {
+
+/// Waits until `value` is no longer `old`. Ranges of rows take about equally long and steps follow each other closely,
+/// while a processor that went to sleep takes longer to wake than most waits last: so look for some hundred
+/// microseconds first, and only then sleep. To yield instead of looking would keep two threads on one processor, where
+/// the first wake of a run may have put them: the scheduler parts them when one sleeps.
+template <class V>
+void wait_while(const std::atomic<V>& value, V old) {
+  for (int look = 0; look < 5000; ++look) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    hwy::Pause();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
 
 /// Barrier that a failing member can break, so that the others do not wait for ever.
 class ThreadGroup final : public Group {
@@ -28,12 +42,7 @@ class ThreadGroup final : public Group {
       generation_.fetch_add(1, std::memory_order_acq_rel);
       generation_.notify_all();
     } else {
-      // Ranges of rows take about equally long, and a sleeping thread takes longer to wake than most waits last: so
-      // spin a while, then give way to others on a machine with more threads than processors, then sleep.
-      for (int spin = 0; spin < 20000 && generation_.load(std::memory_order_acquire) == generation; ++spin)
-        if (spin % 500 == 499) std::this_thread::yield();
-      while (generation_.load(std::memory_order_acquire) == generation && !broken_.load(std::memory_order_acquire))
-        generation_.wait(generation, std::memory_order_acquire);
+      wait_while(generation_, generation);
     }
     if (broken_.load(std::memory_order_acquire)) throw Broken();
   }
@@ -71,20 +80,16 @@ struct Execution::State {
   };
 
   void work_loop(int thread) {
-    unsigned seen = 0;
-    for (;;) {
-      const std::function<void(int)>* task;
-      {
-        std::unique_lock lock(mutex);
-        wake.wait(lock, [&] { return stop || round != seen; });
-        if (stop) return;
-        seen = round;
-        task = current;
-      }
-      call(*task, thread);
-      const std::lock_guard lock(mutex);
-      if (--running == 0) done.notify_one();
+    for (unsigned seen = 0;; ++seen) {
+      wait_while(round, seen);
+      if (stop) return;
+      call(*current, thread);
+      if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
     }
+  }
+  void start() {
+    round.fetch_add(1, std::memory_order_acq_rel);
+    round.notify_all();
   }
 
   void call(const std::function<void(int)>& task, int thread) {
@@ -101,12 +106,11 @@ struct Execution::State {
   std::vector<ThreadMemory> memory;
   std::vector<std::exception_ptr> errors;
   std::mutex callers;  // one call at a time
-  std::mutex mutex;
-  std::condition_variable wake, done;
+  // Written while no worker is at work, and published by `round`.
   const std::function<void(int)>* current = nullptr;
-  unsigned round = 0;
-  int running = 0;
   bool stop = false;
+  std::atomic<unsigned> round{0};
+  std::atomic<int> running{0};
   std::vector<std::thread> workers;
 };
 
@@ -118,11 +122,8 @@ Execution::Execution(ExecutionOptions options) {
 }
 
 Execution::~Execution() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stop = true;
-  }
-  state_->wake.notify_all();
+  state_->stop = true;
+  state_->start();
   for (std::thread& worker : state_->workers) worker.join();
 }
 
@@ -137,18 +138,11 @@ void Execution::run(const std::function<void(int)>& work) {
   const std::lock_guard one_caller(s.callers);
   for (std::exception_ptr& error : s.errors) error = nullptr;
   s.group.reset();
-  {
-    const std::lock_guard lock(s.mutex);
-    s.current = &work;
-    s.running = threads() - 1;
-    ++s.round;
-  }
-  s.wake.notify_all();
+  s.current = &work;
+  s.running.store(threads() - 1, std::memory_order_relaxed);
+  s.start();
   s.call(work, 0);
-  {
-    std::unique_lock lock(s.mutex);
-    s.done.wait(lock, [&] { return s.running == 0; });
-  }
+  for (int left; (left = s.running.load(std::memory_order_acquire)) != 0;) wait_while(s.running, left);
   // The cause goes before its consequences.
   std::exception_ptr first;
   for (const std::exception_ptr& error : s.errors) {

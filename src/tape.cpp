@@ -80,8 +80,9 @@ T* Gradients<T>::find(const Tensor<T>* parameter) {
 }
 
 template <Scalar T>
-void Gradients<T>::set_zero() {
-  std::fill(storage_.values().begin(), storage_.values().end(), T(0));
+void Gradients<T>::set_zero(int part, int parts) {
+  const auto edge = [&](int p) { return storage_.data() + storage_.size() * p / parts; };
+  std::fill(edge(part), edge(part + 1), T(0));
 }
 
 // ------------------------------------------------------------------------------------------------------------ Tape

@@ -106,7 +106,8 @@ class Gradients {
   const T* find(const Tensor<T>* parameter) const;
   /// All values, padding included (the padding is zero).
   std::span<T> values() { return storage_.values(); }
-  void set_zero();
+  /// Part `part` of `parts`, of about equal size.
+  void set_zero(int part = 0, int parts = 1);
 
  private:
   struct Entry {

@@ -60,13 +60,13 @@ class Stepper {
   template <class MakeSettings, class RowLoss>
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss) {
     StepOutcome outcome;
-    gradients_.set_zero();
     proposals_.clear();
     if (static_cast<Index>(seeds_.size()) != rows)
       seeds_.assign(static_cast<std::size_t>(rows), 1.0 / static_cast<double>(rows));
     const int threads = execution_.threads();
     Group& group = execution_.group();
     const auto work = [&](int rank) {
+      gradients_.set_zero(rank, threads);  // before the barrier after which they are added to
       const auto [begin, end] = thread_rows(rows, rank, threads);
       Tape<T> tape(Tape<T>::Mode::record, {execution_.common(), execution_.local(rank)}, rows, begin, end, &group,
                    rank);
