@@ -121,6 +121,20 @@ Var<T> activation(Activation a, Var<T> x) {
 }
 
 template <Scalar T>
+Var<T> activation_in_place(Activation a, Var<T> x) {
+  if (a == Activation::identity) return x;
+  if (a == Activation::gelu || a == Activation::silu || a == Activation::softplus || x.is_shared())
+    return activation(a, x);
+  const auto kind = static_cast<kernels::Activation>(a);
+  for (Index i = 0; i < pieces(x); ++i) kernel<T>().activation(kind, piece(x, i), piece(x, i), piece_size(x));
+  record(x, [x, kind] {
+    for (Index i = 0; i < pieces(x); ++i)
+      kernel<T>().activation_backward_in_place(kind, piece(x, i), gradient_piece(x, i), piece_size(x));
+  });
+  return x;
+}
+
+template <Scalar T>
 Var<T> scale_shift(Var<T> x, T scale, T shift) {
   return unary(
       x, [scale, shift](const T* x, T* y, Index n) { kernel<T>().scale_shift(x, scale, shift, y, n); },
@@ -312,6 +326,7 @@ Var<T> operator/(Var<T> a, Var<T> b) {
   template Var<T> lgamma(Var<T>);                 \
   template Var<T> operator-(Var<T>);              \
   template Var<T> activation(Activation, Var<T>); \
+  template Var<T> activation_in_place(Activation, Var<T>); \
   template Var<T> soft_bound(Var<T>, T);          \
   template Var<T> scale_shift(Var<T>, T, T);      \
   template Var<T> operator+(Var<T>, Var<T>);      \

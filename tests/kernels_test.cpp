@@ -393,6 +393,14 @@ TEMPLATE_TEST_CASE("kernels: activations and their derivatives", "[kernels]", fl
       }
       CHECK(static_cast<double>(worst_value / eps) <= 1);
       CHECK(static_cast<double>(worst_gradient / eps) <= 4);
+      if (e.a != Activation::identity && e.a != Activation::gelu && e.a != Activation::silu &&
+          e.a != Activation::softplus) {
+        Buffer<T> from_x(n), in_place(gy);
+        std::fill_n(from_x.get(), n, T(0));
+        t->activation_backward(e.a, x.get(), y.get(), gy.get(), from_x.get(), n);
+        t->activation_backward_in_place(e.a, y.get(), in_place.get(), n);
+        CHECK(in_place.same_bits(from_x));
+      }
       // Limits, and what an inactive unit does with a gradient that is not finite.
       const T ends[] = {infinity<T>, -infinity<T>, nan_value<T>, std::numeric_limits<T>::max(),
                         std::numeric_limits<T>::lowest()};

@@ -204,6 +204,28 @@ TEST_CASE("Elementwise functions: values, gradients, twice the same input, share
   }
 }
 
+TEST_CASE("An activation in place is the same function", "[ops]") {
+  const Matrix<double> x = numbers(37, 3, 21);
+  Tensor<double> weight = tensor({5, 3}, 22), bias = tensor({5}, 23);
+  for (const Activation a :
+       {Activation::identity, Activation::relu, Activation::leaky_relu, Activation::elu, Activation::gelu,
+        Activation::silu, Activation::tanh, Activation::sigmoid, Activation::softplus}) {
+    CAPTURE(static_cast<int>(a));
+    const auto hidden = [&](auto& pass, Var<double> v) {
+      return linear(v, pass.parameter(weight), pass.parameter(bias));
+    };
+    CHECK(values<double>(x, [&](auto& tape, auto v) { return activation_in_place(a, hidden(tape, v)); }) ==
+          values<double>(x, [&](auto& tape, auto v) { return activation(a, hidden(tape, v)); }));
+    // Used twice, through a block of columns too.
+    check_gradients(
+        [&](Pass<double>& pass, Var<double> v) {
+          const Var<double> y = activation_in_place(a, hidden(pass, v));
+          return random_projection(pass, y * y, 1) + random_projection(pass, columns(y, 1, 2), 2);
+        },
+        x, {{"weight", &weight}, {"bias", &bias}});
+  }
+}
+
 // -------------------------------------------------------------------------------------------------------- arithmetic
 
 namespace {

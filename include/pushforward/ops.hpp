@@ -35,6 +35,9 @@ template <Scalar T> Var<T> operator-(Var<T> x);
 enum class Activation { identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus };
 /// leaky_relu has slope 0.01, elu alpha 1, gelu is x Phi(x), silu x sigmoid(x); the derivative of relu at 0 is 0.
 template <Scalar T> Var<T> activation(Activation a, Var<T> x);
+/// The same, written over x where the derivative follows from the value (all but gelu, silu, softplus): for the result of
+/// an operation that does not read its own values again, such as `linear`, of which x is the only use.
+template <Scalar T> Var<T> activation_in_place(Activation a, Var<T> x);
 /// bound * tanh(x / bound): the identity near 0, never beyond +-bound.
 template <Scalar T> Var<T> soft_bound(Var<T> x, T bound);
 

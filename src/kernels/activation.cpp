@@ -176,10 +176,40 @@ void activation_backward(Activation a, const T* x, const T* y, const T* gy, T* g
   }
 }
 
+template <class T, template <class> class A>
+struct InPlace {
+  HWY_INLINE Vec<T> operator()(Vec<T> y, Vec<T> g) {
+    return A<T>::backward(y, y, g, hn::Zero(hn::ScalableTag<T>()));  // y has the sign of x
+  }
+};
+
+template <class T>
+void activation_backward_in_place(Activation a, const T* y, T* g, Index n) {
+  const T* gy = g;
+  switch (a) {
+    case Activation::relu:
+      return map(InPlace<T, Relu>(), g, n, y, gy);
+    case Activation::leaky_relu:
+      return map(InPlace<T, LeakyRelu>(), g, n, y, gy);
+    case Activation::elu:
+      return map(InPlace<T, Elu>(), g, n, y, gy);
+    case Activation::tanh:
+      return map(InPlace<T, Tanh>(), g, n, y, gy);
+    case Activation::sigmoid:
+      return map(InPlace<T, Sigmoid>(), g, n, y, gy);
+    case Activation::identity:
+    case Activation::gelu:
+    case Activation::silu:
+    case Activation::softplus:
+      return;
+  }
+}
+
 template <class T>
 void fill(Table<T>& table) {
   table.activation = &activation<T>;
   table.activation_backward = &activation_backward<T>;
+  table.activation_backward_in_place = &activation_backward_in_place<T>;
 }
 
 }  // namespace

@@ -96,6 +96,8 @@ struct Table {
   // y = a(x); gx += gy * a'(x), where the derivative may use x, y or both.
   void (*activation)(Activation a, const T* x, T* y, Index n);
   void (*activation_backward)(Activation a, const T* x, const T* y, const T* gy, T* gx, Index n);
+  /// g *= a'(x), from y = a(x) alone: all but gelu, silu and softplus.
+  void (*activation_backward_in_place)(Activation a, const T* y, T* g, Index n);
 
   // Arithmetic over n contiguous values.
   void (*add)(const T* a, const T* b, T* y, Index n);              ///< y = a + b

@@ -227,14 +227,14 @@ Var<T> Made<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
   const bool with_context = this->context_dim() > 0;
   Var<T> h = initial_(pass, x);
   if (with_context) h = h + activation(a, sorted_context(pass, context_));
-  if (!options_.residual) h = activation(a, h);
+  if (!options_.residual) h = activation_in_place(a, h);
   for (const Block& block : blocks_) {
     if (options_.residual) {
       Var<T> t = block.linear0(pass, activation(a, h));
       if (with_context) t = t + sorted_context(pass, block.context);
-      h = h + block.linear1(pass, pass.dropout(activation(a, t), options_.dropout));
+      h = h + block.linear1(pass, pass.dropout(activation_in_place(a, t), options_.dropout));
     } else {
-      h = pass.dropout(activation(a, block.linear0(pass, h)), options_.dropout);
+      h = pass.dropout(activation_in_place(a, block.linear0(pass, h)), options_.dropout);
     }
   }
   return final_(pass, h);
@@ -304,7 +304,7 @@ void Made<T>::Sequence::extend(Index degree) {
   };
   Var<T> h = layer(made_.initial_, inputs_);
   if (context_) h = h + columns(context_, begin, count);
-  if (!made_.options_.residual) h = activation(a, h);
+  if (!made_.options_.residual) h = activation_in_place(a, h);
   assign(columns(first_, begin, count), h);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const Block& block = made_.blocks_[i];
@@ -313,10 +313,10 @@ void Made<T>::Sequence::extend(Index degree) {
       assign(columns(b.activated, begin, count), activation(a, h));
       Var<T> t = layer(block.linear0, b.activated);
       if (b.context) t = t + columns(b.context, begin, count);
-      assign(columns(b.inner_activated, begin, count), activation(a, t));
+      assign(columns(b.inner_activated, begin, count), activation_in_place(a, t));
       h = h + layer(block.linear1, b.inner_activated);
     } else {
-      h = activation(a, layer(block.linear0, i == 0 ? first_ : blocks_[i - 1].out));
+      h = activation_in_place(a, layer(block.linear0, i == 0 ? first_ : blocks_[i - 1].out));
     }
     assign(columns(b.out, begin, count), h);
   }

@@ -52,11 +52,13 @@ template <Scalar T>
 Var<T> ResidualNetwork<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
   Var<T> h = initial_(pass, this->context_dim() == 0 ? x : concatenate<T>({x, pass.context()}));
   for (const Block& block : blocks_) {
-    const auto activated = [&](Var<T> in, std::size_t norm) {
-      return activation(options_.activation, options_.batch_norm ? block.norms[norm].normalize(pass, in).value : in);
+    const auto normalized = [&](Var<T> in, std::size_t norm) {
+      return options_.batch_norm ? block.norms[norm].normalize(pass, in).value : in;
     };
-    Var<T> t = block.linear0(pass, activated(h, 0));
-    t = block.linear1(pass, pass.dropout(activated(t, 1), options_.dropout));
+    Var<T> t = block.linear0(pass, activation(options_.activation, normalized(h, 0)));
+    t = options_.batch_norm ? activation(options_.activation, normalized(t, 1))
+                            : activation_in_place(options_.activation, t);
+    t = block.linear1(pass, pass.dropout(t, options_.dropout));
     if (this->context_dim() > 0) t = t * sigmoid(block.context(pass, pass.context()));
     h = h + t;
   }
