@@ -36,7 +36,7 @@ SCRIPTS = {
 AUTOREGRESSIVE = ["nsf_ar_d6", "nsf_ar_d43", "maf_d43"]
 FLOWS = ["nsf_ar_d6", "nsf_ar_d43", "nsf_c_d63", "maf_d43", "realnvp_d21"]
 JOBS = {
-    "train_step": FLOWS,
+    "train_step": [*FLOWS, "maf_d43_b1024"],
     "log_prob": FLOWS,
     "sample": AUTOREGRESSIVE,
     "latency_log_prob": ["nsf_c_d6"],
@@ -53,6 +53,24 @@ TITLES = {
     "spline_forward": "Rational-quadratic spline with log-derivative, one value, one thread",
     "spline_inverse": "Inverse spline with log-derivative, one value, one thread",
 }
+# Ratios that this library wants to reach against the best other one; where a ratio lies above what the machine allows,
+# SHARE of the roofline.
+MARKS = {
+    **{("train_step", m): 3 for m in ("nsf_ar_d6", "nsf_ar_d43", "nsf_c_d63")},
+    **{("train_step", m): 2.5 for m in ("maf_d43", "realnvp_d21")},
+    **{("log_prob", m): 3 for m in FLOWS},
+    ("sample", "nsf_ar_d6"): 10,
+    ("sample", "nsf_ar_d43"): 40,
+    ("sample", "maf_d43"): 40,
+    ("spline_forward", "spline8"): 10,
+    ("spline_inverse", "spline8"): 10,
+}
+# One row: against these libraries, and in seconds.
+LATENCY_MARKS = {"onnxruntime": 5, **{peer: 50 for peer, script in SCRIPTS.items() if script == "torch_peers.py"}}
+SECONDS = {"latency_log_prob": 1e-5, "latency_sample": 1e-5, "spline_forward": 12e-9, "spline_inverse": 12e-9}
+SHARE = 0.65
+SHARES = {("train_step", "maf_d43_b1024"): 0.6}  # marks on the rate of useful operations alone
+BATCHES = {"nsf_ar_d6": 512, "nsf_ar_d43": 128, "nsf_c_d63": 512, "maf_d43": 128, "maf_d43_b1024": 1024, "realnvp_d21": 256}
 UNSTEADY = 1.5  # slowest over fastest, from which on the machine was not quiet enough
 PACKAGES = ["torch", "zuko", "nflows", "normflows", "jax", "jaxlib", "flowjax", "distrax", "onnxruntime"]
 
@@ -181,13 +199,55 @@ def cell(reply):
     return f"{duration(statistics.median(seconds))}{star} ({duration(min(seconds))} – {duration(max(seconds))})"
 
 
-def table_row(model, dtype, peers, replies):
+def roofline(work, model, reply, limits, threads):
+    """The least seconds that the useful work can take on this machine: multiply-adds of the weights that exist at the
+    rate of the best matrix product, splines at the kernel's rate, Adam's reads and writes (7 for each parameter)."""
+    if work not in ("train_step", "log_prob", "sample") or "parameters" not in reply:
+        return None
+    rows = {"train_step": BATCHES.get(model, 0), "log_prob": 1e6, "sample": 1e5}[work]
+    passes = 3 if work == "train_step" else 1
+    spline = limits["spline"] + (limits["spline_backward"] if work == "train_step" else 0)
+    seconds = rows * (passes * 2 * reply["parameters"] / limits["flops"] + reply["splines"] * spline / threads)
+    if work == "train_step":
+        seconds += 7 * reply["parameters"] * limits["size"] / limits["bytes"]
+    return seconds
+
+
+def verdict(work, model, medians, best, least):
+    """Whether the mark is met: by the ratio or by the share of the roofline; one row by its time and ratios."""
+    ours = medians[OURS]
+    if work.startswith("latency_"):
+        ratios = [(p, medians[p] / ours, m) for p, m in LATENCY_MARKS.items() if p in medians]
+        met = ours <= SECONDS[work] and all(ratio >= mark for _, ratio, mark in ratios)
+        parts = [duration(SECONDS[work]), *(f"{p} {ratio:.0f}x of {mark}x" for p, ratio, mark in ratios)]
+        return ", ".join(parts) + (": yes" if met else ": no")
+    if (share := SHARES.get((work, model))) is not None:
+        return f"{share:.0%} of the roofline: " + ("yes" if least / ours >= share else "no")
+    mark = MARKS.get((work, model))
+    if mark is None or best is None:
+        return "–"
+    above = least is not None and best / mark < least
+    if work in SECONDS:
+        met = ours <= SECONDS[work] and best / ours >= mark
+        return f"{duration(SECONDS[work])}, {mark}x: " + ("yes" if met else "no")
+    if best / ours >= mark:
+        return f"{mark}x: yes"
+    if above:
+        return f"{mark}x is above the roofline, {SHARE:.0%} of it: " + ("yes" if least / ours >= SHARE else "no")
+    return f"{mark}x: no"
+
+
+def table_row(work, model, dtype, peers, replies, limits, threads):
     medians = {p: statistics.median(replies[p]["seconds"]) for p in peers if "cannot" not in replies[p]}
     others = {p: seconds for p, seconds in medians.items() if p != OURS}
     best = min(others, key=others.get, default=None)
     row = [model, dtype, *(cell(replies[p]) for p in peers), best or "none"]
     if OURS in peers:
         row.append(f"{others[best] / medians[OURS]:.2f}" if best and OURS in medians else "–")
+        least = roofline(work, model, replies[OURS], limits[dtype], threads) if OURS in medians else None
+        row.append(f"{least / medians[OURS]:.0%}" if least else "–")
+        met = dtype == "float32" and OURS in medians
+        row.append(verdict(work, model, medians, others.get(best), least) if met else "–")
     return "| " + " | ".join(row) + " |"
 
 
@@ -214,12 +274,25 @@ def timed_rows(results, peers):
 def report(results, peers, options):
     lines = [f"Cells: median (fastest – slowest); \\*: the slowest took more than {UNSTEADY} times the fastest."]
     if OURS in peers:
-        lines[0] += f" `best / {OURS}`: how many times as long the best other library takes."
+        lines[0] += (
+            f" `best / {OURS}`: how many times as long the best other library takes. `roofline`: the least time that the"
+            f" useful work needs on this machine over {OURS}'s."
+        )
+        for dtype, limit in options.limits.items():
+            lines.append(
+                f"This machine now, {options.threads} threads, {dtype}: matrix products {limit['flops'] / 1e9:.0f}"
+                f" GFLOP/s, copying {limit['bytes'] / 1e9:.1f} GB/s; one thread: spline {limit['spline'] * 1e9:.1f} ns,"
+                f" its gradient {limit['spline_backward'] * 1e9:.1f} ns."
+            )
     for work in JOBS:
-        rows = [table_row(m, d, peers, replies) for (w, m, d), replies in results.items() if w == work]
+        rows = [
+            table_row(w, m, d, peers, replies, options.limits, options.threads)
+            for (w, m, d), replies in results.items()
+            if w == work
+        ]
         if not rows:
             continue
-        heads = ["model", "type", *peers, "best peer", *([f"best / {OURS}"] if OURS in peers else [])]
+        heads = ["model", "type", *peers, "best peer", *([f"best / {OURS}", "roofline", "mark"] if OURS in peers else [])]
         lines += ["", f"## {TITLES[work]} (`{work}`)", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         lines += rows
     for title, key in (("What a peer cannot do", "cannot"), ("Where the work differs", "note")):
@@ -304,7 +377,12 @@ def main():
     ]
     crew = Crew(options)
     results = {}
+    options.limits = {}
     try:
+        if OURS in peers:
+            for dtype in options.dtype.split(","):
+                request = {"op": "limits", "threads": options.threads, "dtype": dtype}
+                options.limits[dtype] = {**crew.ask(OURS, request), "size": 8 if dtype == "float64" else 4}
         for work, model, dtype in jobs:
             print(f"{work}/{model} {dtype}", file=sys.stderr, flush=True)
             results[work, model, dtype] = measure(crew, peers, work, model, dtype, options)

@@ -4,6 +4,12 @@
 //   {"op": "prepare", "peer": "pushforward", "model": "nsf_ar_d6", "work": "train_step", "threads": 2, "dtype":
 //   "float32"}
 //   {"op": "run", ..., "repeats": 5}  ->  {"seconds": [...]}
+//
+// A reply tells too how much work a row is at least: "parameters", each of which takes part in one multiply-add of an
+// evaluation (triangular networks keep no others), and "splines".
+//   {"op": "limits", "threads": 2, "dtype": "float32"}
+// gives what this machine can do now: "flops" of the best matrix product and "bytes" read and written per second by all
+// threads, "spline" and "spline_backward", seconds per value on one thread.
 #include <algorithm>
 #include <chrono>
 #include <iostream>
@@ -33,12 +39,21 @@ double seconds_now() {
 struct Job {
   virtual ~Job() = default;
   virtual std::vector<double> run(int repeats) = 0;
+  /// Of the model: trained values, and splines in one evaluation of a row.
+  Index parameters = 0, splines = 0;
 };
 
 template <class T>
 struct Model {
   pf::TransformedDistribution<T> flow;
   Index batch;
+  Index splines = 0;  // of a row
+
+  void describe(Job& job) {
+    for (const pf::Slot<T>& slot : pf::list_state<T>(flow))
+      if (slot.kind == pf::StateKind::parameter) job.parameters += slot.tensor->size();
+    job.splines = splines;
+  }
 };
 
 template <pf::Scalar T>
@@ -47,11 +62,13 @@ Model<T> make(const std::string& name) {
     return pf::FlowOptions{
         .layers = layers, .hidden = hidden, .residual = true, .mixing = mixing, .spline_unchanged = false};
   };
-  if (name == "nsf_ar_d6") return {pf::nsf_ar<T>(6, with(10, 256)), 512};
-  if (name == "nsf_ar_d43") return {pf::nsf_ar<T>(43, with(10, 64)), 128};
-  if (name == "nsf_c_d63") return {pf::nsf<T>(63, with(10, 256)), 512};
-  if (name == "nsf_c_d6") return {pf::nsf<T>(6, with(5, 32, pf::Mixing::none)), 1};
-  if (name == "maf_d43") return {pf::maf<T>(43, {.layers = 5, .hidden = 512, .blocks = 1, .batch_norm = true}), 128};
+  if (name == "nsf_ar_d6") return {pf::nsf_ar<T>(6, with(10, 256)), 512, 10 * 6};
+  if (name == "nsf_ar_d43") return {pf::nsf_ar<T>(43, with(10, 64)), 128, 10 * 43};
+  if (name == "nsf_c_d63") return {pf::nsf<T>(63, with(10, 256)), 512, 5 * 63};
+  if (name == "nsf_c_d6") return {pf::nsf<T>(6, with(5, 32, pf::Mixing::none)), 1, 5 * 3};
+  if (name == "maf_d43" || name == "maf_d43_b1024")
+    return {pf::maf<T>(43, {.layers = 5, .hidden = 512, .blocks = 1, .batch_norm = true}),
+            name == "maf_d43" ? 128 : 1024};
   if (name == "realnvp_d21")
     return {
         pf::real_nvp<T>(
@@ -87,6 +104,7 @@ struct TrainStep final : Job {
   TrainStep(const std::string& model, Index batch, int threads)
       : made(make<T>(model)), batch(batch > 0 ? batch : made.batch), execution({.threads = threads}) {
     y = normal_rows<T>(steps * this->batch, made.flow.dim(), 1);
+    made.describe(*this);
   }
   std::vector<double> run(int repeats) override {
     std::vector<double> result, ends;
@@ -115,7 +133,9 @@ struct TrainStep final : Job {
 template <pf::Scalar T>
 struct LogProb final : Job {
   LogProb(const std::string& model, Index rows, int threads)
-      : made(make<T>(model)), execution({.threads = threads}), y(normal_rows<T>(rows, made.flow.dim(), 2)), out(rows) {}
+      : made(make<T>(model)), execution({.threads = threads}), y(normal_rows<T>(rows, made.flow.dim(), 2)), out(rows) {
+    made.describe(*this);
+  }
   std::vector<double> run(int repeats) override {
     std::vector<double> result = timed(repeats, [&] { made.flow.log_prob_into(y, out, {}, execution); });
     for (double& s : result) s *= 1e6 / static_cast<double>(y.rows());
@@ -130,7 +150,9 @@ struct LogProb final : Job {
 template <pf::Scalar T>
 struct Sample final : Job {
   Sample(const std::string& model, Index rows, int threads)
-      : made(make<T>(model)), execution({.threads = threads}), y(rows, made.flow.dim()) {}
+      : made(make<T>(model)), execution({.threads = threads}), y(rows, made.flow.dim()) {
+    made.describe(*this);
+  }
   std::vector<double> run(int repeats) override {
     std::vector<double> result = timed(repeats, [&] {
       pf::Engine engine(3);
@@ -181,26 +203,44 @@ struct SplineJob final : Job {
     for (Index c = 0; c < 23; ++c) raw.push_back(memory.data() + c * rows);
   }
   std::vector<double> run(int repeats) override {
-    const pf::kernels::Spline<T> spline{.bins = 8,
-                                        .low = -3,
-                                        .high = 3,
-                                        .first = -3,
-                                        .last = 3,
-                                        .tails = pf::kernels::Tails::identity,
-                                        .scale = 1,
-                                        .min_width = T(1e-3),
-                                        .min_height = T(1e-3),
-                                        .min_derivative = T(1e-3),
-                                        .max_derivative = T(1e18),
-                                        .log_range = 0};
     T* at = memory.data() + 23 * rows;
+    return per_value(
+        repeats, [&] { pf::kernels::table<T>().spline(spline, root, at, raw.data(), at + rows, at + 2 * rows, rows); });
+  }
+  /// Gradients of argument and parameters, from any adjoints.
+  std::vector<double> run_backward(int repeats) {
+    std::vector<T*> gradient;
+    pf::Tensor<T> gradients({24, rows});
+    for (Index c = 0; c < 23; ++c) gradient.push_back(gradients.data() + c * rows);
+    T* at = memory.data() + 23 * rows;
+    run(1);
+    return per_value(repeats, [&] {
+      pf::kernels::table<T>().spline_backward(spline, root, at, at + rows, raw.data(), at, at,
+                                              gradients.data() + 23 * rows, gradient.data(), rows);
+    });
+  }
+
+ private:
+  template <class F>
+  std::vector<double> per_value(int repeats, F f) {
     std::vector<double> result = timed(repeats, [&] {
-      for (int k = 0; k < 100; ++k)
-        pf::kernels::table<T>().spline(spline, root, at, raw.data(), at + rows, at + 2 * rows, rows);
+      for (int k = 0; k < 100; ++k) f();
     });
     for (double& s : result) s /= 100 * static_cast<double>(rows);
     return result;
   }
+  const pf::kernels::Spline<T> spline{.bins = 8,
+                                      .low = -3,
+                                      .high = 3,
+                                      .first = -3,
+                                      .last = 3,
+                                      .tails = pf::kernels::Tails::identity,
+                                      .scale = 1,
+                                      .min_width = T(1e-3),
+                                      .min_height = T(1e-3),
+                                      .min_derivative = T(1e-3),
+                                      .max_derivative = T(1e18),
+                                      .log_range = 0};
   static constexpr Index rows = 4096;
   bool root;
   pf::Tensor<T> memory;
@@ -221,6 +261,48 @@ std::unique_ptr<Job> prepare(const Json& request) {
   throw std::invalid_argument("unknown work " + work);
 }
 
+/// What the machine can do at this moment, all `threads` of it at work.
+template <pf::Scalar T>
+Json limits(int threads) {
+  pf::Execution execution({.threads = threads});
+  constexpr Index n = 512, inputs = 256, outputs = 256;
+  std::vector<Index> prefix(outputs, inputs), offset;
+  for (Index o = 0; o < outputs; ++o) offset.push_back(o * inputs);
+  const pf::kernels::Table<T>& table = pf::kernels::table<T>();
+  constexpr std::size_t copied = std::size_t{1} << 27;
+  double product = 1e9, copy = 1e9;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    std::vector<double> products(static_cast<std::size_t>(threads)), copies(products);
+    execution.run([&](int thread) {
+      const auto t = static_cast<std::size_t>(thread);
+      pf::Tensor<T> x({inputs, n}), w({outputs, inputs}), y({outputs, n}), scratch({table.scratch_size(inputs)});
+      const auto multiply = [&] {
+        table.linear(n, x.data(), n, {w.data(), prefix.data(), offset.data()}, 0, outputs, nullptr, false, y.data(), n,
+                     scratch.data());
+      };
+      multiply();
+      execution.group().barrier();
+      products[t] = timed(1,
+                          [&] {
+                            for (int k = 0; k < 200; ++k) multiply();
+                          })[0] /
+                    200;
+      const std::vector<char> from(copied, 1);
+      std::vector<char> to(copied);
+      execution.group().barrier();
+      copies[t] = timed(1, [&] { std::copy(from.begin(), from.end(), to.begin()); })[0];
+    });
+    product = std::min(product, *std::max_element(products.begin(), products.end()));
+    copy = std::min(copy, *std::max_element(copies.begin(), copies.end()));
+  }
+  SplineJob<T> spline(false);
+  const std::vector<double> forward = spline.run(5), backward = spline.run_backward(5);
+  return {{"flops", threads * 2.0 * n * inputs * outputs / product},
+          {"bytes", threads * 2.0 * static_cast<double>(copied) / copy},
+          {"spline", *std::min_element(forward.begin(), forward.end())},
+          {"spline_backward", *std::min_element(backward.begin(), backward.end())}};
+}
+
 }  // namespace
 
 int main() {
@@ -232,6 +314,12 @@ int main() {
       const Json request = Json::parse(line);
       const std::string op = request.at("op");
       if (op == "quit") break;
+      if (op == "limits") {
+        const int threads = request.value("threads", 2);
+        reply = request.value("dtype", "float32") == "float64" ? limits<double>(threads) : limits<float>(threads);
+        std::cout << reply.dump() << std::endl;
+        continue;
+      }
       const std::string key = request.at("work").get<std::string>() + "/" + request.at("model").get<std::string>() +
                               "/" + request.value("dtype", "float32") + "/" +
                               std::to_string(request.value("threads", 2)) + "/" +
@@ -243,6 +331,10 @@ int main() {
         prepared = key;
       }
       if (op == "run") reply["seconds"] = job->run(request.value("repeats", 1));
+      if (job->parameters > 0) {
+        reply["parameters"] = job->parameters;
+        reply["splines"] = job->splines;
+      }
     } catch (const std::exception& error) {
       reply = {{"cannot", error.what()}};
     }

@@ -17,6 +17,12 @@ kernels::Staircase<T> staircase(Var<T> weight, const LinearLayout& layout) {
 }
 
 template <class T>
+T* workspace(Tape<T>& tape, Index inputs) {
+  const Index count = kernel<T>().scratch_size(std::max<Index>(inputs, 1));
+  return static_cast<T*>(tape.workspace(static_cast<std::size_t>(count) * sizeof(T)));
+}
+
+template <class T>
 LinearLayout dense_layout(Tape<T>& tape, Index outputs, Index inputs) {
   auto* prefix = tape.template scratch<Index>(outputs);
   auto* offset = tape.template scratch<Index>(outputs);
@@ -54,10 +60,10 @@ void linear_into(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLay
       return;
     }
   }
-  T* scratch = tape.template scratch<T>(kernel<T>().scratch_size(std::max<Index>(inputs, 1)));
   // Kernels index outputs absolutely; `y` holds only those from `begin` on.
   kernel<T>().linear(tape.padded_rows(), tape.value(x, 0), ld, staircase(weight, layout), begin, begin + outputs,
-                     bias ? bias.node()->value : nullptr, false, tape.value(y, 0) - begin * ld, ld, scratch);
+                     bias ? bias.node()->value : nullptr, false, tape.value(y, 0) - begin * ld, ld,
+                     workspace(tape, inputs));
   if (!y.wants_gradient()) return;
   const LinearLayout kept = layout;
   if (x.wants_gradient())
@@ -65,7 +71,7 @@ void linear_into(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLay
       Tape<T>& tape = y.tape();
       kernel<T>().linear_backward_input(tape.padded_rows(), tape.gradient(y, 0) - begin * ld, ld,
                                         staircase(weight, kept), begin, begin + outputs, inputs, tape.gradient(x, 0),
-                                        ld, scratch);
+                                        ld, workspace(tape, inputs));
     });
   if (weight.wants_gradient() || (bias && bias.wants_gradient()))
     tape.on_reduce(begin, begin + outputs, static_cast<Index>(kept.prefix.size()), [=](Index b, Index e) {
@@ -75,7 +81,7 @@ void linear_into(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLay
       const T* gy = full_gradient(y, 0) - begin * ld;
       if (gw)
         kernel<T>().linear_backward_weight(y.tape().rows(), gy, ld, full_column(x, 0), ld, kept.prefix.data(),
-                                           kept.offset.data(), b, e, gw, gb, scratch);
+                                           kept.offset.data(), b, e, gw, gb, workspace(y.tape(), inputs));
       else
         for (Index o = b; o < e; ++o) gb[o] += static_cast<T>(kernel<T>().sum(gy + o * ld, y.tape().rows()));
     }, kept.offset.data());

@@ -232,6 +232,7 @@ void Tape<T>::release(const Mark& mark, Var<T>& x, Column<T>& c) {
   }
   batch_ = mark.batch;
   local_ = mark.local;
+  workspace_size_ = 0;  // it may lie above the mark
   x = matrix(old.cols, false);
   std::memmove(x.node()->value, kept, matrix_bytes);
   if (kept_column) {

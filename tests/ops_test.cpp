@@ -2,13 +2,16 @@
 // slices, float against double, and the same bits on any number of threads.
 
 #include <Eigen/LU>
+#include <algorithm>
 #include <boost/math/special_functions/erf.hpp>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <numeric>
 #include <pushforward/error.hpp>
 #include <pushforward/ops.hpp>
 #include <pushforward/testing/gradient_check.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -202,6 +205,25 @@ TEST_CASE("Elementwise functions: values, gradients, twice the same input, share
           x, {{"row", &row}, {"matrix", &matrix}});
     }
   }
+}
+
+TEST_CASE("A kernel's scratch is the same memory each time, and nobody else's after a release", "[ops]") {
+  Arena batch, local;
+  Tape<double> tape(Tape<double>::Mode::evaluate, {batch, local}, 16);
+  void* const first = tape.workspace(1000);
+  CHECK(tape.workspace(500) == first);
+  CHECK(tape.workspace(1000) == first);
+  const Tape<double>::Mark mark = tape.mark();
+  Var<double> x = tape.matrix(2, false);
+  for (Index c = 0; c < 2; ++c) std::fill_n(tape.value(x, c), 16, 3.0);
+  static_cast<void>(tape.workspace(50000));  // above the mark
+  Column<double> none;
+  tape.release(mark, x, none);
+  std::span<double> kept(tape.scratch<double>(5000), 5000);
+  std::fill(kept.begin(), kept.end(), 7.0);
+  std::memset(tape.workspace(50000), 0xff, 50000);
+  CHECK(std::all_of(kept.begin(), kept.end(), [](double v) { return v == 7; }));
+  for (Index c = 0; c < 2; ++c) CHECK(tape.value(x, c)[15] == 3);
 }
 
 TEST_CASE("An activation in place is the same function", "[ops]") {

@@ -37,6 +37,7 @@ MODELS = {
     "nsf_ar_d43": Model("nsf_ar", 43, 64, 10, 128),
     "nsf_c_d63": Model("nsf_c", 63, 256, 10, 512),
     "maf_d43": Model("maf", 43, 512, 5, 128),
+    "maf_d43_b1024": Model("maf", 43, 512, 5, 1024),
     "realnvp_d21": Model("realnvp", 21, 256, 10, 256, mixing=False),
     "nsf_c_d6": Model("nsf_c", 6, 32, 5, 1, mixing=False),
 }

@@ -10,7 +10,8 @@
 
 namespace pushforward {
 
-/// What stands between the layers of a flow.
+/// What stands between the layers of a flow. With `none` all layers of `maf` and `nsf_ar` keep one fixed order of the
+/// columns: the flow has a `triangular_order()`, so prefix densities and exact draws given a prefix.
 enum class Mixing { none, reverse, random_permutation, lu_linear };
 
 /// Options that all builders share; each builder's own defaults are those of its paper.

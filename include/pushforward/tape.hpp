@@ -188,6 +188,14 @@ class Tape {
     static_assert(std::is_trivially_destructible_v<V>);
     return static_cast<V*>(local_memory_.allocate(local_, static_cast<std::size_t>(count) * sizeof(V)));
   }
+  /// Local scratch for the time of one kernel: the next to ask gets the same memory, still in the cache.
+  void* workspace(std::size_t bytes) {
+    if (bytes > workspace_size_) {
+      workspace_ = local_memory_.allocate(local_, bytes);
+      workspace_size_ = bytes;
+    }
+    return workspace_;
+  }
   /// Memory at the same address in all threads of the group.
   template <class V>
   V* common(Index count) {
@@ -273,6 +281,8 @@ class Tape {
   const PackedWeights<T>* packed_;
   Arena::Cursor batch_;
   Arena::Cursor local_;
+  void* workspace_ = nullptr;
+  std::size_t workspace_size_ = 0;
   Index rows_;
   Index begin_;
   Index end_;

@@ -106,6 +106,12 @@ void MaskedDense<T>::into(Pass<T>& pass, Var<T> y, Var<T> x, Index begin) const 
 }
 
 template <Scalar T>
+void MaskedDense<T>::into(Pass<T>& pass, Var<T> y, Var<T> x, const LinearLayout& layout, Var<T> bias,
+                          Index begin) const {
+  linear_into(y, x, pass.parameter(weight_), bias, layout, begin);
+}
+
+template <Scalar T>
 void MaskedDense<T>::visit(Visitor<T>& v) const {
   v.parameter("weight", weight_, {.form = &weight_form_});
   v.parameter("bias", bias_, {.decay = false, .form = &bias_form_});
@@ -213,6 +219,13 @@ Made<T>::Made(Index dim, Index multiplier, MadeOptions options, std::vector<std:
     blocks_.push_back(std::move(block));
   }
   final_ = masked(hidden_degrees_, outputs, true, "final");
+  const LinearLayout layout = final_.layout();
+  for (Index d = 0; d < dim; ++d)
+    for (Index p = 0; p < multiplier; ++p) {
+      const auto o = static_cast<std::size_t>(p * dim + d);
+      together_.prefix.push_back(layout.prefix[o]);
+      together_.offset.push_back(layout.offset[o]);
+    }
   if (options.final_scale != 1) final_.shrink(static_cast<T>(options.final_scale));
 }
 
@@ -268,20 +281,36 @@ Made<T>::Sequence::Sequence(const Made& made, Pass<T>& pass) : made_(made), pass
     }
   }
   outputs_ = buffer(made.outputs());
+  if (!wanted) {
+    bias_ = pass.tape().shared(1, made.outputs(), false);
+    for (Index d = 0; d < made.dim(); ++d)
+      for (Index p = 0; p < made.multiplier(); ++p)
+        bias_.node()->value[d * made.multiplier() + p] = made.final_.bias()[p * made.dim() + d];
+  }
   extend(0);
 }
 
 template <Scalar T>
 std::span<const Var<T>> Made<T>::Sequence::outputs(Index d) {
-  Var<T>* result = pass_.tape().template scratch<Var<T>>(made_.multiplier());
-  for (Index p = 0; p < made_.multiplier(); ++p) {
+  const Index multiplier = made_.multiplier();
+  Var<T>* result = pass_.tape().template scratch<Var<T>>(multiplier);
+  if (bias_) {
+    // In one product, which recording may not do: reductions number the outputs of a layer in one way only.
+    const Var<T> out = columns(outputs_, d * multiplier, multiplier);
+    const Index known = made_.final_.prefix(d);
+    made_.final_.into(pass_, out, columns(blocks_.empty() ? first_ : blocks_.back().out, 0, known),
+                      {made_.together_.prefix, made_.together_.offset}, bias_, d * multiplier);
+    for (Index p = 0; p < multiplier; ++p) new (result + p) Var<T>(columns(out, p, 1));
+    return {result, static_cast<std::size_t>(multiplier)};
+  }
+  for (Index p = 0; p < multiplier; ++p) {
     const Index column = p * made_.dim() + d;
     const Var<T> out = columns(outputs_, column, 1);
     const Index known = made_.final_.prefix(column);
     made_.final_.into(pass_, out, columns(blocks_.empty() ? first_ : blocks_.back().out, 0, known), column);
     new (result + p) Var<T>(out);
   }
-  return {result, static_cast<std::size_t>(made_.multiplier())};
+  return {result, static_cast<std::size_t>(multiplier)};
 }
 
 template <Scalar T>

@@ -23,6 +23,8 @@ class MaskedDense {
   Var<T> operator()(Pass<T>& pass, Var<T> x) const;
   /// Outputs [begin, begin + y.cols()) in sorted order, into y; x holds at least the inputs that they read.
   void into(Pass<T>& pass, Var<T> y, Var<T> x, Index begin) const;
+  /// The same with the outputs in another order, while evaluating: `layout` and `bias` list them in it.
+  void into(Pass<T>& pass, Var<T> y, Var<T> x, const LinearLayout& layout, Var<T> bias, Index begin) const;
   void visit(Visitor<T>& v) const;
   /// Scales the weights by `factor`, and sets the bias to 0.
   void shrink(T factor);
@@ -31,6 +33,8 @@ class MaskedDense {
   Index outputs() const { return static_cast<Index>(prefix_.size()); }
   /// Number of inputs that sorted output `o` reads.
   Index prefix(Index o) const { return prefix_[static_cast<std::size_t>(o)]; }
+  LinearLayout layout() const { return {prefix_, offset_}; }
+  const Tensor<T>& bias() const { return bias_; }
 
  private:
   class WeightForm final : public StoredForm<T> {
@@ -48,7 +52,6 @@ class MaskedDense {
     void from_file(const Tensor<T>& dense, Tensor<T>& packed) const override;
     std::vector<Index> rows;
   };
-  LinearLayout layout() const { return {prefix_, offset_}; }
 
   std::vector<Index> prefix_;
   std::vector<Index> offset_;
@@ -120,6 +123,7 @@ class Made final : public Network<T> {
     Var<T> context_;
     std::span<BlockBuffers> blocks_;
     Var<T> outputs_;
+    Var<T> bias_;  // of the last layer in the order of `together_`, while evaluating
   };
 
  private:
@@ -144,6 +148,10 @@ class Made final : public Network<T> {
   Dense<T> context_;
   std::vector<Block> blocks_;
   MaskedDense<T> final_;
+  /// The last layer's outputs for one input side by side, as Sequence needs them.
+  struct Together {
+    std::vector<Index> prefix, offset;
+  } together_;
 };
 
 extern template class MaskedDense<float>;
