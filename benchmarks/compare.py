@@ -21,6 +21,8 @@ from collections import defaultdict
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "peers"))
+from protocol import MODELS  # noqa: E402
 OURS = "pushforward"
 SCRIPTS = {
     "zuko": "torch_peers.py",
@@ -70,7 +72,6 @@ LATENCY_MARKS = {"onnxruntime": 5, **{peer: 50 for peer, script in SCRIPTS.items
 SECONDS = {"latency_log_prob": 1e-5, "latency_sample": 1e-5, "spline_forward": 12e-9, "spline_inverse": 12e-9}
 SHARE = 0.65
 SHARES = {("train_step", "maf_d43_b1024"): 0.6}  # marks on the rate of useful operations alone
-BATCHES = {"nsf_ar_d6": 512, "nsf_ar_d43": 128, "nsf_c_d63": 512, "maf_d43": 128, "maf_d43_b1024": 1024, "realnvp_d21": 256}
 UNSTEADY = 1.5  # slowest over fastest, from which on the machine was not quiet enough
 PACKAGES = ["torch", "zuko", "nflows", "normflows", "jax", "jaxlib", "flowjax", "distrax", "onnxruntime"]
 
@@ -204,7 +205,7 @@ def roofline(work, model, reply, limits, threads):
     rate of the best matrix product, splines at the kernel's rate, Adam's reads and writes (7 for each parameter)."""
     if work not in ("train_step", "log_prob", "sample") or "parameters" not in reply:
         return None
-    rows = {"train_step": BATCHES.get(model, 0), "log_prob": 1e6, "sample": 1e5}[work]
+    rows = {"train_step": MODELS[model].batch, "log_prob": 1e6, "sample": 1e5}[work]
     passes = 3 if work == "train_step" else 1
     spline = limits["spline"] + (limits["spline_backward"] if work == "train_step" else 0)
     seconds = rows * (passes * 2 * reply["parameters"] / limits["flops"] + reply["splines"] * spline / threads)

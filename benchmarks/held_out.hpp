@@ -69,6 +69,27 @@ inline Result fit(const Model& model, const Eigen::MatrixXf& train, const Eigen:
   return result;
 }
 
+inline void print_heads() {
+  std::printf("%-47s %4s %18s %9s %9s %8s\n", "model, data", "seed", "test log-lik +-2se", "valid.", "epoch",
+              "seconds");
+}
+
+/// A line for each of seeds 1, 2, ... and one for their mean, with `note` behind.
+inline void fit_seeds(const Model& model, const std::string& data, const Eigen::MatrixXf& train,
+                      const Eigen::MatrixXf& validation, const Eigen::MatrixXf& test, int seeds,
+                      pf::Execution& execution, const std::string& note) {
+  double sum = 0;
+  for (int seed = 1; seed <= seeds; ++seed) {
+    const Result r = fit(model, train, validation, test, static_cast<std::uint64_t>(seed), execution);
+    const Score s = score(r.log_prob);
+    std::printf("%-40s %-6s %4d %11.3f +- %.3f %9.3f %9td %8.1f\n", model.name, data.c_str(), seed, s.mean,
+                s.two_errors, r.report.validation.mean, r.report.best_epoch, r.report.seconds);
+    std::fflush(stdout);
+    sum += s.mean;
+  }
+  std::printf("%-40s %-6s mean %11.3f%s\n", model.name, data.c_str(), sum / seeds, note.c_str());
+}
+
 /// The folder that holds `file`, or the end of the program with a text that says what is missing.
 inline std::filesystem::path folder(const char* program, const std::filesystem::path& path, const char* file) {
   if (std::filesystem::exists(path / file)) return path;

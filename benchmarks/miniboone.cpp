@@ -48,18 +48,8 @@ int main(int argc, char** argv) {
 
   std::printf("%td training rows of %td columns, a tenth of them for choosing; %td test rows\n", train.rows(),
               train.cols(), test.rows());
-  std::printf("%-40s %4s %18s %9s %9s %8s\n", "model", "seed", "test log-lik +-2se", "valid.", "epoch", "seconds");
+  print_heads();
   pf::Execution execution({.threads = threads});
-  for (const Model& m : models) {
-    double sum = 0;
-    for (int seed = 1; seed <= seeds; ++seed) {
-      const Result r = fit(m, train, {}, test, static_cast<std::uint64_t>(seed), execution);
-      const Score s = score(r.log_prob);
-      std::printf("%-40s %4d %11.3f +- %.3f %9.3f %9td %8.1f\n", m.name, seed, s.mean, s.two_errors,
-                  r.report.validation.mean, r.report.best_epoch, r.report.seconds);
-      std::fflush(stdout);
-      sum += s.mean;
-    }
-    std::printf("%-40s mean %11.3f   (published for RQ-NSF (C) from 4,926 rows: -15.5)\n", m.name, sum / seeds);
-  }
+  for (const Model& m : models)
+    fit_seeds(m, "", train, {}, test, seeds, execution, "   (published for RQ-NSF (C) from 4,926 rows: -15.5)");
 }

@@ -59,26 +59,15 @@ int main(int argc, char** argv) {
   }
   std::erase_if(cases, [&](const Case& c) { return std::string(c.model.name).find(part) == std::string::npos; });
 
-  std::printf("%-40s %-6s %4s %18s %9s %9s %8s\n", "model", "data", "seed", "test log-lik +-2se", "valid.", "epoch",
-              "seconds");
+  print_heads();
   pf::Execution execution({.threads = threads});
   for (const Case& c : cases) {
     const Split split = read((data / (std::string(c.data) + ".csv")).string());
     const Eigen::MatrixXf train = split.train.cast<float>(), validation = split.validation.cast<float>(),
                           test = split.test.cast<float>();
-    double sum = 0;
-    for (int seed = 1; seed <= seeds; ++seed) {
-      const Result r = fit(c.model, train, validation, test, static_cast<std::uint64_t>(seed), execution);
-      const Score s = score(r.log_prob);
-      std::printf("%-40s %-6s %4d %11.3f +- %.3f %9.3f %9td %8.1f\n", c.model.name, c.data, seed, s.mean, s.two_errors,
-                  r.report.validation.mean, r.report.best_epoch, r.report.seconds);
-      std::fflush(stdout);
-      sum += s.mean;
-    }
-    std::printf("%-40s %-6s mean %11.3f", c.model.name, c.data, sum / seeds);
-    if (std::isnan(c.reference))
-      std::printf("\n");
-    else
-      std::printf("   (reference, one run of another library: %.3f)\n", c.reference);
+    char note[80] = "";
+    if (!std::isnan(c.reference))
+      std::snprintf(note, sizeof note, "   (reference, one run of another library: %.3f)", c.reference);
+    fit_seeds(c.model, c.data, train, validation, test, seeds, execution, note);
   }
 }

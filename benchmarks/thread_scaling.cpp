@@ -72,7 +72,7 @@ int main() {
     constexpr Index rows = 10'000'000, block = 100'000;
     const auto flow = pf::maf<float>(10, {.layers = 5, .hidden = 64, .blocks = 1});
     pf::Matrix<float> y(rows, 10);
-    Eigen::VectorXd out = Eigen::VectorXd::Zero(rows);
+    Eigen::VectorXd out = Eigen::VectorXd::Ones(rows);  // zeros may be pages that do not exist yet
     const Eigen::MatrixXf some = normal_rows(block, 10);
     for (Index i = 0; i < rows; i += block) y.middleRows(i, block) = some;
     pf::Execution execution({.threads = 2});

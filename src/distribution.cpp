@@ -91,15 +91,22 @@ void store_marked(Column<T> result, const Pass<T>& pass, Index begin, Index coun
     out[begin + i] = marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
 }
 
-}  // namespace
-
+/// Draws; NaN where a row was marked, for which no sample exists.
 template <Scalar T>
-void Distribution<T>::log_prob_into(MatrixView<const T> y, VectorView<double> out, MatrixView<const T> context,
-                                    Run run) const {
-  check_columns(this->name(), "log_prob", y, dim_);
-  check_context(this->name(), "log_prob", context, y.rows(), context_dim_);
+void store_draws(Tape<T>& tape, const Pass<T>& pass, Var<T> values, Index begin, Index count, MatrixView<T> out) {
+  store(tape, values, out.middle_rows(begin, count));
+  for (Index i = 0; i < count; ++i)
+    if (pass.outside()[i] != row_inside)
+      for (Index c = 0; c < out.cols(); ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
+}
+
+/// log_prob(pass, rows) of all rows of `y`.
+template <Scalar T, class F>
+void score(const Distribution<T>& d, const char* call, MatrixView<const T> y, VectorView<double> out,
+           MatrixView<const T> context, Run run, F log_prob) {
+  check_context(d.name(), call, context, y.rows(), d.context_dim());
   if (out.size() != y.rows())
-    throw ShapeError(this->name() + "::log_prob: expected " + std::to_string(y.rows()) +
+    throw ShapeError(d.name() + "::" + call + ": expected " + std::to_string(y.rows()) +
                      " places for the result, got " + std::to_string(out.size()));
   for_each_pass<T>(Tape<T>::Mode::evaluate, y.rows(), context, nullptr, run,
                    [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
@@ -107,6 +114,15 @@ void Distribution<T>::log_prob_into(MatrixView<const T> y, VectorView<double> ou
                      mark_non_finite(tape, rows, pass.outside());
                      store_marked(log_prob(pass, rows), pass, begin, count, out);
                    });
+}
+
+}  // namespace
+
+template <Scalar T>
+void Distribution<T>::log_prob_into(MatrixView<const T> y, VectorView<double> out, MatrixView<const T> context,
+                                    Run run) const {
+  check_columns(this->name(), "log_prob", y, dim_);
+  score(*this, "log_prob", y, out, context, run, [&](Pass<T>& pass, Var<T> rows) { return log_prob(pass, rows); });
 }
 
 template <Scalar T>
@@ -161,15 +177,8 @@ void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_pr
                        drawn.value = sample(pass);
                      else
                        drawn = sample_and_log_prob(pass);
-                     store(tape, drawn.value, samples.middle_rows(begin, count));
-                     for (Index i = 0; i < count; ++i) {
-                       const std::uint8_t mark = pass.outside()[i];
-                       if (!log_prob.empty())
-                         log_prob[begin + i] =
-                             marked(drawn.log_prob.is_zero() ? 0.0 : drawn.log_prob.values()[i], mark);
-                       if (mark != row_inside)  // the context was not finite, so no sample exists
-                         for (Index c = 0; c < dim_; ++c) samples(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
-                     }
+                     store_draws(tape, pass, drawn.value, begin, count, samples);
+                     if (!log_prob.empty()) store_marked(drawn.log_prob, pass, begin, count, log_prob);
                    });
 }
 
@@ -206,16 +215,8 @@ template <Scalar T>
 void Distribution<T>::prefix_log_prob_into(MatrixView<const T> prefix, VectorView<double> out,
                                            MatrixView<const T> context, Run run) const {
   const std::vector<std::int64_t> columns = prefix_columns("prefix_log_prob", prefix.cols());
-  check_context(this->name(), "prefix_log_prob", context, prefix.rows(), context_dim_);
-  if (out.size() != prefix.rows())
-    throw ShapeError(this->name() + "::prefix_log_prob: expected " + std::to_string(prefix.rows()) +
-                     " places for the result, got " + std::to_string(out.size()));
-  for_each_pass<T>(Tape<T>::Mode::evaluate, prefix.rows(), context, nullptr, run,
-                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
-                     const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
-                     mark_non_finite(tape, rows, pass.outside());
-                     store_marked(do_marginal_log_prob(pass, rows, columns), pass, begin, count, out);
-                   });
+  score(*this, "prefix_log_prob", prefix, out, context, run,
+        [&](Pass<T>& pass, Var<T> rows) { return do_marginal_log_prob(pass, rows, columns); });
 }
 
 template <Scalar T>
@@ -231,10 +232,7 @@ void Distribution<T>::sample_given_prefix_into(MatrixView<const T> prefix, Matri
                    [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
                      const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
                      mark_non_finite(tape, rows, pass.outside());
-                     store(tape, do_sample_given(pass, rows, columns), out.middle_rows(begin, count));
-                     for (Index i = 0; i < count; ++i)
-                       if (pass.outside()[i] != row_inside)
-                         for (Index c = 0; c < dim_; ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
+                     store_draws(tape, pass, do_sample_given(pass, rows, columns), begin, count, out);
                    });
 }
 

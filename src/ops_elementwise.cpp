@@ -122,10 +122,9 @@ Var<T> activation(Activation a, Var<T> x) {
 
 template <Scalar T>
 Var<T> activation_in_place(Activation a, Var<T> x) {
-  if (a == Activation::identity) return x;
-  if (a == Activation::gelu || a == Activation::silu || a == Activation::softplus || x.is_shared())
-    return activation(a, x);
   const auto kind = static_cast<kernels::Activation>(a);
+  if (a == Activation::identity) return x;
+  if (!kernels::derivative_follows_from_value(kind) || x.is_shared()) return activation(a, x);
   for (Index i = 0; i < pieces(x); ++i) kernel<T>().activation(kind, piece(x, i), piece(x, i), piece_size(x));
   record(x, [x, kind] {
     for (Index i = 0; i < pieces(x); ++i)

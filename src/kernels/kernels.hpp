@@ -20,6 +20,10 @@ namespace pushforward::kernels {
 inline constexpr Index row_block = 16;
 
 enum class Activation : std::uint8_t { identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus };
+/// Whether a'(x) is a function of a(x).
+constexpr bool derivative_follows_from_value(Activation a) {
+  return a != Activation::gelu && a != Activation::silu && a != Activation::softplus;
+}
 
 /// Weights of a linear map whose output `o` reads the inputs [0, prefix[o]) only; the row of output `o` lies at
 /// `weights + offset[o]`. A dense (outputs, inputs) row-major matrix is prefix[o] = inputs, offset[o] = o * inputs.
@@ -96,7 +100,7 @@ struct Table {
   // y = a(x); gx += gy * a'(x), where the derivative may use x, y or both.
   void (*activation)(Activation a, const T* x, T* y, Index n);
   void (*activation_backward)(Activation a, const T* x, const T* y, const T* gy, T* gx, Index n);
-  /// g *= a'(x), from y = a(x) alone: all but gelu, silu and softplus.
+  /// g *= a'(x), from y = a(x), for activations with `derivative_follows_from_value`.
   void (*activation_backward_in_place)(Activation a, const T* y, T* g, Index n);
 
   // Arithmetic over n contiguous values.

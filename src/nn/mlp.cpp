@@ -50,9 +50,8 @@ Var<T> Mlp<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
   Var<T> h = this->context_dim() == 0 ? x : concatenate<T>({x, pass.context()});
   for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
     h = layers_[i](pass, h);
-    h = options_.batch_norm ? activation(options_.activation, norms_[i].normalize(pass, h).value)
-                            : activation_in_place(options_.activation, h);
-    h = pass.dropout(h, options_.dropout);
+    if (options_.batch_norm) h = norms_[i].normalize(pass, h).value;
+    h = pass.dropout(activation_in_place(options_.activation, h), options_.dropout);
   }
   return layers_.back()(pass, h);
 }

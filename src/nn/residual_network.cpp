@@ -56,8 +56,7 @@ Var<T> ResidualNetwork<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
       return options_.batch_norm ? block.norms[norm].normalize(pass, in).value : in;
     };
     Var<T> t = block.linear0(pass, activation(options_.activation, normalized(h, 0)));
-    t = options_.batch_norm ? activation(options_.activation, normalized(t, 1))
-                            : activation_in_place(options_.activation, t);
+    t = activation_in_place(options_.activation, normalized(t, 1));
     t = block.linear1(pass, pass.dropout(t, options_.dropout));
     if (this->context_dim() > 0) t = t * sigmoid(block.context(pass, pass.context()));
     h = h + t;
