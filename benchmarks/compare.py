@@ -34,8 +34,23 @@ SCRIPTS = {
     "flowjax": "jax_peers.py",
     "distrax": "jax_peers.py",
     "onnxruntime": "onnx_peer.py",
+    "openblas": "product_peers.py",
+    "mkl": "product_peers.py",
+    "onednn": "product_peers.py",
+    "libxsmm": "product_peers.py",
 }
 AUTOREGRESSIVE = ["nsf_ar_d6", "nsf_ar_d43", "maf_d43"]
+PRODUCTS = [  # outputs x inputs x rows of the flows' linear maps
+    "64x64x128",
+    "989x64x128",
+    "256x256x256",
+    "256x32x512",
+    "256x256x512",
+    "736x256x512",
+    "512x43x128",
+    "512x512x128",
+    "512x512x1024",
+]
 FLOWS = ["nsf_ar_d6", "nsf_ar_d43", "nsf_c_d63", "maf_d43", "realnvp_d21"]
 JOBS = {
     "train_step": [*FLOWS, "maf_d43_b1024"],
@@ -45,6 +60,9 @@ JOBS = {
     "latency_sample": ["nsf_c_d6"],
     "spline_forward": ["spline8"],
     "spline_inverse": ["spline8"],
+    "product_forward": PRODUCTS,
+    "product_input": PRODUCTS,
+    "product_weight": PRODUCTS,
 }
 TITLES = {
     "train_step": "Training: one step (forward, backward, Adam) at the model's batch",
@@ -54,6 +72,9 @@ TITLES = {
     "latency_sample": "Drawing one row, one thread",
     "spline_forward": "Rational-quadratic spline with log-derivative, one value, one thread",
     "spline_inverse": "Inverse spline with log-derivative, one value, one thread",
+    "product_forward": "Linear map of outputs x inputs x rows, one thread",
+    "product_input": "Gradient of its argument",
+    "product_weight": "Gradient of its weights",
 }
 # Ratios that this library wants to reach against the best other one; where a ratio lies above what the machine allows,
 # SHARE of the roofline.
@@ -66,6 +87,7 @@ MARKS = {
     ("sample", "maf_d43"): 40,
     ("spline_forward", "spline8"): 10,
     ("spline_inverse", "spline8"): 10,
+    **{(work, m): 0.85 for work in ("product_forward", "product_input", "product_weight") for m in PRODUCTS},
 }
 # One row: against these libraries, and in seconds.
 LATENCY_MARKS = {"onnxruntime": 5, **{peer: 50 for peer, script in SCRIPTS.items() if script == "torch_peers.py"}}
@@ -78,7 +100,12 @@ PACKAGES = ["torch", "zuko", "nflows", "normflows", "jax", "jaxlib", "flowjax", 
 
 def small(work):
     """Work that a second thread would only slow down, or that is defined on one."""
-    return work.startswith(("latency_", "spline_"))
+    return work.startswith(("latency_", "spline_", "product_"))
+
+
+def able(peer, work):
+    """Libraries of matrix products do nothing else, and the flow libraries are not asked for them."""
+    return peer == OURS or (SCRIPTS[peer] == "product_peers.py") == work.startswith("product_")
 
 
 class Worker:
@@ -88,6 +115,8 @@ class Worker:
         processors = sorted(os.sched_getaffinity(0))[:threads]
         count = str(threads)
         environment = {**os.environ, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "PYTHONWARNINGS": "ignore"}
+        if " avx512f " in Path("/proc/cpuinfo").read_text():
+            environment["OPENBLAS_CORETYPE"] = "SKYLAKEX"  # it takes new AMD processors for old ones, at half the speed
         self.timeout = timeout
         self.errors = tempfile.TemporaryFile()  # kept for a crash's last words
         self.process = subprocess.Popen(
@@ -172,13 +201,13 @@ def measure(crew, peers, work, model, dtype, options):
         "repeats": options.repeats,
     }
     replies = {peer: crew.ask(peer, {**request, "op": "prepare"}) for peer in peers}
-    able = [peer for peer in peers if "cannot" not in replies[peer]]
+    left = [peer for peer in peers if "cannot" not in replies[peer]]
     for round_number in range(options.rounds + 1):  # round 0 warms up
-        for peer in list(able):
+        for peer in list(left):
             reply = crew.ask(peer, {**request, "op": "run"})
             if "cannot" in reply:
                 replies[peer] = reply
-                able.remove(peer)
+                left.remove(peer)
             elif round_number > 0:
                 replies[peer]["seconds"] += reply["seconds"]
     return replies
@@ -238,12 +267,12 @@ def verdict(work, model, medians, best, least):
     return f"{mark}x: no"
 
 
-def table_row(work, model, dtype, peers, replies, limits, threads):
-    medians = {p: statistics.median(replies[p]["seconds"]) for p in peers if "cannot" not in replies[p]}
+def table_row(work, model, dtype, replies, limits, threads):
+    medians = {p: statistics.median(replies[p]["seconds"]) for p in replies if "cannot" not in replies[p]}
     others = {p: seconds for p, seconds in medians.items() if p != OURS}
     best = min(others, key=others.get, default=None)
-    row = [model, dtype, *(cell(replies[p]) for p in peers), best or "none"]
-    if OURS in peers:
+    row = [model, dtype, *map(cell, replies.values()), best or "none"]
+    if OURS in replies:
         row.append(f"{others[best] / medians[OURS]:.2f}" if best and OURS in medians else "–")
         least = roofline(work, model, replies[OURS], limits[dtype], threads) if OURS in medians else None
         row.append(f"{least / medians[OURS]:.0%}" if least else "–")
@@ -257,16 +286,16 @@ def remarks(results, peers, key):
     where = defaultdict(list)
     for (work, model, dtype), replies in results.items():
         for peer in peers:
-            if text := replies[peer].get(key):
+            if text := replies.get(peer, {}).get(key):
                 where[peer, text].append(f"{work}/{model} ({dtype})")
     return [f"- **{peer}**: {text} — {', '.join(places)}" for (peer, text), places in where.items()]
 
 
-def timed_rows(results, peers):
+def timed_rows(results):
     """How many rows each peer was really given where the cell tells of a million or of 100,000."""
     lines = []
     for (work, model, dtype), replies in results.items():
-        rows = [f"{p} {replies[p]['scaled_from']} by {replies[p]['tile']}" for p in peers if "tile" in replies[p]]
+        rows = [f"{p} {replies[p]['scaled_from']} by {replies[p]['tile']}" for p in replies if "tile" in replies[p]]
         if rows and work in ("log_prob", "sample"):
             lines.append(f"- {work}/{model} ({dtype}): {', '.join(rows)}")
     return lines
@@ -287,19 +316,20 @@ def report(results, peers, options):
             )
     for work in JOBS:
         rows = [
-            table_row(w, m, d, peers, replies, options.limits, options.threads)
+            table_row(w, m, d, replies, options.limits, options.threads)
             for (w, m, d), replies in results.items()
             if w == work
         ]
         if not rows:
             continue
-        heads = ["model", "type", *peers, "best peer", *([f"best / {OURS}", "roofline", "mark"] if OURS in peers else [])]
+        own = [f"best / {OURS}", "roofline", "mark"] if OURS in peers else []
+        heads = ["model", "type", *(p for p in peers if able(p, work)), "best peer", *own]
         lines += ["", f"## {TITLES[work]} (`{work}`)", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         lines += rows
     for title, key in (("What a peer cannot do", "cannot"), ("Where the work differs", "note")):
         if texts := remarks(results, peers, key):
             lines += ["", f"## {title}", "", *texts]
-    if scaled := timed_rows(results, peers):
+    if scaled := timed_rows(results):
         lines += ["", "## Rows really timed, and the tile that suited best (the rest is scaled linearly)", "", *scaled]
     return "\n".join([machine(options), "", *lines]) + "\n"
 
@@ -374,7 +404,7 @@ def main():
         for work, models in JOBS.items()
         for model in models
         for dtype in options.dtype.split(",")
-        if re.search(options.only, f"{work}/{model}") and not (work.startswith("spline_") and dtype != "float32")
+        if re.search(options.only, f"{work}/{model}") and not (work.startswith(("spline_", "product_")) and dtype != "float32")
     ]
     crew = Crew(options)
     results = {}
@@ -386,7 +416,7 @@ def main():
                 options.limits[dtype] = {**crew.ask(OURS, request), "size": 8 if dtype == "float64" else 4}
         for work, model, dtype in jobs:
             print(f"{work}/{model} {dtype}", file=sys.stderr, flush=True)
-            results[work, model, dtype] = measure(crew, peers, work, model, dtype, options)
+            results[work, model, dtype] = measure(crew, [p for p in peers if able(p, work)], work, model, dtype, options)
             if options.out:
                 options.out.write_text(report(results, peers, options))  # what there is survives an interruption
     finally:

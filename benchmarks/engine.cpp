@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <pushforward/pushforward.hpp>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -247,6 +248,49 @@ struct SplineJob final : Job {
   std::vector<const T*> raw;
 };
 
+/// A dense linear map of "<outputs>x<inputs>x<rows>" or one of its gradients, by the kernel that flows call.
+template <pf::Scalar T>
+struct Product final : Job {
+  Product(const std::string& work, const std::string& shape) : work(work) {
+    char x = 0;
+    std::istringstream(shape) >> outputs >> x >> inputs >> x >> rows;
+    prefix.assign(static_cast<std::size_t>(outputs), inputs);
+    for (Index o = 0; o < outputs; ++o) offset.push_back(o * inputs);
+    w = pf::Tensor<T>({outputs, inputs}, T(0.1));
+    argument = pf::Tensor<T>({inputs, rows}, T(1));
+    result = pf::Tensor<T>({outputs, rows}, T(1e-3));
+    scratch = pf::Tensor<T>({table.scratch_size(inputs)});
+  }
+  std::vector<double> run(int repeats) override {
+    const auto flops = 2 * static_cast<double>(outputs * inputs * rows);
+    const int calls = static_cast<int>(2e9 / flops) + 1;
+    std::vector<double> seconds = timed(repeats, [&] {
+      for (int i = 0; i < calls; ++i) multiply();
+    });
+    for (double& s : seconds) s /= calls;
+    return seconds;
+  }
+
+ private:
+  void multiply() {
+    const pf::kernels::Staircase<T> map{w.data(), prefix.data(), offset.data()};
+    if (work == "product_forward")
+      table.linear(rows, argument.data(), rows, map, 0, outputs, nullptr, false, result.data(), rows, scratch.data());
+    else if (work == "product_input")
+      table.linear_backward_input(rows, result.data(), rows, map, 0, outputs, inputs, argument.data(), rows,
+                                  scratch.data());
+    else
+      table.linear_backward_weight(rows, result.data(), rows, argument.data(), rows, prefix.data(), offset.data(), 0,
+                                   outputs, w.data(), nullptr, scratch.data());
+  }
+
+  std::string work;
+  const pf::kernels::Table<T>& table = pf::kernels::table<T>();
+  Index outputs = 0, inputs = 0, rows = 0;
+  std::vector<Index> prefix, offset;
+  pf::Tensor<T> w, argument, result, scratch;
+};
+
 template <pf::Scalar T>
 std::unique_ptr<Job> prepare(const Json& request) {
   const std::string work = request.at("work"), model = request.at("model");
@@ -258,6 +302,7 @@ std::unique_ptr<Job> prepare(const Json& request) {
   if (work == "latency_sample") return std::make_unique<Latency<T>>(model, true);
   if (work == "spline_forward") return std::make_unique<SplineJob<T>>(false);
   if (work == "spline_inverse") return std::make_unique<SplineJob<T>>(true);
+  if (work.starts_with("product_")) return std::make_unique<Product<T>>(work, model);
   throw std::invalid_argument("unknown work " + work);
 }
 

@@ -15,6 +15,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/linear.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -40,6 +41,9 @@ template <class T>
 constexpr Index lanes = HWY_LANES(T);
 template <class T>
 constexpr Index tile_width = max_vectors* lanes<T>;
+
+HWY_INLINE constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+HWY_INLINE constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
 
 template <class T, int M, int N>
 void tile(Index count, const T* x, Index ldx, const T* const* w, Index step, const T* init, T* const* y) {
@@ -72,26 +76,22 @@ void tile(Index count, const T* x, Index ldx, const T* const* w, Index step, con
 template <class T>
 using Tile = void (*)(Index count, const T* x, Index ldx, const T* const* w, Index step, const T* init, T* const* y);
 
-/// Tile of `vectors` (a power of two up to max_vectors) by `chains`.
+template <class T, int M>
+inline constexpr Tile<T> tiles[max_chains] = {&tile<T, M, 1>, &tile<T, M, 2>, &tile<T, M, 3>,
+                                              &tile<T, M, 4>, &tile<T, M, 5>, &tile<T, M, 6>};
+
 template <class T>
 HWY_INLINE Tile<T> tile_of(Index vectors, Index chains) {
-  static constexpr Tile<T> tiles[3][max_chains] = {
-      {&tile<T, 1, 1>, &tile<T, 1, 2>, &tile<T, 1, 3>, &tile<T, 1, 4>, &tile<T, 1, 5>, &tile<T, 1, 6>},
-      {&tile<T, 2, 1>, &tile<T, 2, 2>, &tile<T, 2, 3>, &tile<T, 2, 4>, &tile<T, 2, 5>, &tile<T, 2, 6>},
-      {&tile<T, max_vectors, 1>, &tile<T, max_vectors, 2>, &tile<T, max_vectors, 3>, &tile<T, max_vectors, 4>,
-       &tile<T, max_vectors, 5>, &tile<T, max_vectors, 6>}};
-  return tiles[vectors >> 1][chains - 1];
+  static constexpr const Tile<T>* by_vectors[] = {tiles<T, 1>, tiles<T, 2>, tiles<T, smaller(3, max_vectors)>,
+                                                  tiles<T, max_vectors>};
+  return by_vectors[vectors - 1][chains - 1];
 }
 
-/// The widest tile that `left` rows (a multiple of the vector's lanes) fill.
+/// The vectors of the widest tile that `left` > 0 values fill, the last vector perhaps in part.
 template <class T>
-HWY_INLINE Index vectors_for_rows(Index left) {
-  if (left >= max_vectors * lanes<T>) return max_vectors;
-  return left >= 2 * lanes<T> ? 2 : 1;
+HWY_INLINE Index vectors_for(Index left) {
+  return smaller(max_vectors, (left + lanes<T> - 1) / lanes<T>);
 }
-
-HWY_INLINE Index smaller(Index a, Index b) { return a < b ? a : b; }
-HWY_INLINE Index larger(Index a, Index b) { return a > b ? a : b; }
 
 template <class T>
 HWY_INLINE T* aligned(T* p) {
@@ -125,7 +125,7 @@ void linear(Index n, const T* x, Index ldx, Staircase<T> w, Index begin, Index e
   const bool packs = end - begin > 4 * max_chains;
   T* const packed = aligned(scratch);
   for (Index row = 0, width = 0; row < n; row += width) {
-    const Index vectors = vectors_for_rows<T>(n - row);
+    const Index vectors = vectors_for<T>(n - row);
     width = vectors * lanes<T>;
     // At least once, for the outputs that read nothing.
     for (Index k0 = 0; k0 == 0 || k0 < inputs; k0 += stretch) {
@@ -237,7 +237,7 @@ template <class T>
 void linear_backward_input(Index n, const T* gy, Index ldgy, Staircase<T> w, Index begin, Index end, Index inputs,
                            T* gx, Index ldgx, T* scratch) {
   if (n == 0 || inputs == 0) return;
-  const bool packs = inputs > 4 * max_chains;
+  const bool packs = inputs > 11 * max_chains;  // fewer panels read their outputs faster from the second-level cache
   T* const packed = aligned(scratch);
   T* const packed_weights = packed + stretch * tile_width<T>;
 
@@ -261,24 +261,32 @@ void linear_backward_input(Index n, const T* gy, Index ldgy, Staircase<T> w, Ind
     if (packs_weights) {
       // [panel of max_chains inputs][output][input]; what lies beyond a prefix is neither written nor read. A few rows
       // at a time, panel by panel: far rows and far panels share cache sets.
-      for (Index ob = o0; ob < o1; ob += 8) {
-        const Index oe = smaller(ob + 8, o1);
-        for (Index k = 0; k < inputs; k += max_chains) {
-          T* to = packed_weights + k * stretch + (ob - o0) * max_chains;
-          for (Index o = ob; o < oe; ++o, to += max_chains) {
-            const T* from = w.weights + w.offset[o] + k;
-            const Index left = smaller(w.prefix[o], inputs) - k;
-            if (left >= max_chains) {
-              std::memcpy(to, from, max_chains * sizeof(T));
-            } else {
-              for (Index j = 0; j < left; ++j) to[j] = from[j];
-            }
+      constexpr Index few = 8;
+      for (Index ob = o0; ob < o1; ob += few) {
+        const Index oe = smaller(ob + few, o1);
+        T* const start = packed_weights + (ob - o0) * max_chains;
+        const T* from[few];
+        Index least = oe - ob == few ? inputs : 0;
+        for (Index o = ob; o < oe; ++o) {
+          from[o - ob] = w.weights + w.offset[o];
+          least = smaller(least, w.prefix[o]);
+        }
+        Index k = 0;
+        for (; k + max_chains <= least; k += max_chains) {
+          HWY_UNROLL(8) for (Index j = 0; j < few; ++j) {
+            std::memcpy(start + k * stretch + j * max_chains, from[j] + k, max_chains * sizeof(T));
+          }
+        }
+        for (; k < inputs; k += max_chains) {
+          for (Index o = ob; o < oe; ++o) {
+            const Index left = smaller(max_chains, smaller(w.prefix[o], inputs) - k);
+            for (Index j = 0; j < left; ++j) start[k * stretch + (o - ob) * max_chains + j] = from[o - ob][k + j];
           }
         }
       }
     }
     for (Index row = 0, width = 0; row < n; row += width) {
-      const Index vectors = vectors_for_rows<T>(n - row);
+      const Index vectors = vectors_for<T>(n - row);
       width = vectors * lanes<T>;
       const T* slice = gy + row + o0 * ldgy;
       Index ld = ldgy;
@@ -334,6 +342,10 @@ HWY_INLINE void transpose(const T* x, Index ldx, Index count, Index width, T* to
   for (; c + side <= width; c += side) {
     const T* column = x + c * ldx;
     T* row = to + c;
+    if (c + 2 * side <= width) {
+      for (Index next = c + side; next < c + 2 * side; ++next)
+        for (Index i = 0; i < count; i += 64 / static_cast<Index>(sizeof(T))) hwy::Prefetch(x + next * ldx + i);
+    }
     Index i = 0;
     for (; i + side <= count; i += side, row += side * ld) {
       const auto c0 = hn::LoadU(d, column + i);
@@ -374,7 +386,7 @@ void backward_weight_of_few_inputs(Index n, const T* gy, Index ldgy, const T* x,
   constexpr Index width = tile_width<T>;
   for (Index o0 = begin; o0 < end; o0 += width) {
     const Index filled = smaller(width, end - o0);
-    const Index vectors = filled > 2 * lanes<T> ? max_vectors : filled > lanes<T> ? 2 : 1;
+    const Index vectors = vectors_for<T>(filled);
     HWY_ALIGN T sums[few_inputs][width] = {};  // transposed weights; those that do not exist stay behind
     for (Index c = 0; c < filled; ++c) {
       const T* from = gw + offset[o0 + c];
@@ -453,7 +465,7 @@ void linear_backward_weight(Index n, const T* gy, Index ldgy, const T* x, Index 
           for (Index k = 0; k < valid[j]; ++k) copy[j][k] = sum[j][k];
           for (Index k = valid[j]; k < width; ++k) copy[j][k] = T(0);
         }
-        const Index vectors = most > 2 * lanes<T> ? max_vectors : most > lanes<T> ? 2 : 1;
+        const Index vectors = vectors_for<T>(most);
         tile_of<T>(vectors, chains)(count, rows, width, weight, 1, nullptr, copies);
         for (Index j = 0; j < chains; ++j) {
           for (Index k = 0; k < valid[j]; ++k) sum[j][k] = copy[j][k];
