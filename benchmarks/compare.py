@@ -22,7 +22,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "peers"))
-from protocol import MODELS  # noqa: E402
+from protocol import EVALUATED_ROWS, MODELS  # noqa: E402
+
 OURS = "pushforward"
 SCRIPTS = {
     "zuko": "torch_peers.py",
@@ -92,6 +93,7 @@ MARKS = {
 # One row: against these libraries, and in seconds.
 LATENCY_MARKS = {"onnxruntime": 5, **{peer: 50 for peer, script in SCRIPTS.items() if script == "torch_peers.py"}}
 SECONDS = {"latency_log_prob": 1e-5, "latency_sample": 1e-5, "spline_forward": 12e-9, "spline_inverse": 12e-9}
+DRAWING_MARK = 1.6  # times the seconds of scoring, ours
 SHARE = 0.65
 SHARES = {("train_step", "maf_d43_b1024"): 0.6}  # marks on the rate of useful operations alone
 UNSTEADY = 1.5  # slowest over fastest, from which on the machine was not quiet enough
@@ -234,7 +236,7 @@ def roofline(work, model, reply, limits, threads):
     rate of the best matrix product, splines at the kernel's rate, Adam's reads and writes (7 for each parameter)."""
     if work not in ("train_step", "log_prob", "sample") or "parameters" not in reply:
         return None
-    rows = {"train_step": MODELS[model].batch, "log_prob": 1e6, "sample": 1e5}[work]
+    rows = MODELS[model].batch if work == "train_step" else EVALUATED_ROWS[work]
     passes = 3 if work == "train_step" else 1
     spline = limits["spline"] + (limits["spline_backward"] if work == "train_step" else 0)
     seconds = rows * (passes * 2 * reply["parameters"] / limits["flops"] + reply["splines"] * spline / threads)
@@ -291,6 +293,21 @@ def remarks(results, peers, key):
     return [f"- **{peer}**: {text} — {', '.join(places)}" for (peer, text), places in where.items()]
 
 
+def drawing_beside_scoring(results):
+    """Seconds of a drawn row over those of a scored one: what the one-pass inverse of masked networks is for."""
+    lines = []
+    for (work, model, dtype), replies in results.items():
+        scored = results.get(("log_prob", model, dtype), {}).get(OURS, {"cannot": ""})
+        drawn = replies.get(OURS, {"cannot": ""})
+        if work != "sample" or "cannot" in scored or "cannot" in drawn:
+            continue
+        rows = EVALUATED_ROWS["log_prob"] / EVALUATED_ROWS["sample"]
+        ratio = rows * statistics.median(drawn["seconds"]) / statistics.median(scored["seconds"])
+        met = "yes" if ratio <= DRAWING_MARK else "no"
+        lines.append(f"- {model} ({dtype}): {ratio:.2f}, at most {DRAWING_MARK}: {met}")
+    return lines
+
+
 def timed_rows(results):
     """How many rows each peer was really given where the cell tells of a million or of 100,000."""
     lines = []
@@ -329,6 +346,8 @@ def report(results, peers, options):
     for title, key in (("What a peer cannot do", "cannot"), ("Where the work differs", "note")):
         if texts := remarks(results, peers, key):
             lines += ["", f"## {title}", "", *texts]
+    if OURS in peers and (ratios := drawing_beside_scoring(results)):
+        lines += ["", f"## {OURS}: drawing beside scoring, for a row", "", *ratios]
     if scaled := timed_rows(results):
         lines += ["", "## Rows really timed, and the tile that suited best (the rest is scaled linearly)", "", *scaled]
     return "\n".join([machine(options), "", *lines]) + "\n"

@@ -34,7 +34,8 @@ rm -f "$tables"
 {
   echo "# Benchmarks against other libraries"
   echo
-  echo "Written by \`benchmarks/run.sh\`; the same command repeats it. What the work is: \`benchmarks/PEERS.md\`."
+  echo "Written by \`benchmarks/run.sh\`; the same command repeats it. What the work is: \`benchmarks/PEERS.md\`; what is"
+  echo "missed and why: \`benchmarks/MARKS.md\`."
   echo
   cat "$tables"
 } >"$here/RESULTS.md"
