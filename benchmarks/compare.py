@@ -100,9 +100,14 @@ UNSTEADY = 1.5  # slowest over fastest, from which on the machine was not quiet 
 PACKAGES = ["torch", "zuko", "nflows", "normflows", "jax", "jaxlib", "flowjax", "distrax", "onnxruntime"]
 
 
+def of_kernel(work):
+    """One kernel by itself, measured in float32."""
+    return work.startswith(("spline_", "product_"))
+
+
 def small(work):
     """Work that a second thread would only slow down, or that is defined on one."""
-    return work.startswith(("latency_", "spline_", "product_"))
+    return work.startswith("latency_") or of_kernel(work)
 
 
 def able(peer, work):
@@ -423,7 +428,7 @@ def main():
         for work, models in JOBS.items()
         for model in models
         for dtype in options.dtype.split(",")
-        if re.search(options.only, f"{work}/{model}") and not (work.startswith(("spline_", "product_")) and dtype != "float32")
+        if re.search(options.only, f"{work}/{model}") and (dtype == "float32" or not of_kernel(work))
     ]
     crew = Crew(options)
     results = {}

@@ -15,6 +15,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <pushforward/pushforward.hpp>
 #include <sstream>
@@ -248,18 +249,20 @@ struct SplineJob final : Job {
   std::vector<const T*> raw;
 };
 
-/// A dense linear map of "<outputs>x<inputs>x<rows>" or one of its gradients, by the kernel that flows call.
+/// A dense linear map or one of its gradients, by the kernel that flows call.
 template <pf::Scalar T>
 struct Product final : Job {
-  Product(const std::string& work, const std::string& shape) : work(work) {
-    char x = 0;
-    std::istringstream(shape) >> outputs >> x >> inputs >> x >> rows;
-    prefix.assign(static_cast<std::size_t>(outputs), inputs);
+  Product(const std::string& work, Index outputs, Index inputs, Index rows)
+      : work(work),
+        outputs(outputs),
+        inputs(inputs),
+        rows(rows),
+        prefix(static_cast<std::size_t>(outputs), inputs),
+        w({outputs, inputs}, T(0.1)),
+        argument({inputs, rows}, T(1)),
+        result({outputs, rows}, T(1e-3)),
+        scratch({table.scratch_size(inputs)}) {
     for (Index o = 0; o < outputs; ++o) offset.push_back(o * inputs);
-    w = pf::Tensor<T>({outputs, inputs}, T(0.1));
-    argument = pf::Tensor<T>({inputs, rows}, T(1));
-    result = pf::Tensor<T>({outputs, rows}, T(1e-3));
-    scratch = pf::Tensor<T>({table.scratch_size(inputs)});
   }
   std::vector<double> run(int repeats) override {
     const auto flops = 2 * static_cast<double>(outputs * inputs * rows);
@@ -286,7 +289,7 @@ struct Product final : Job {
 
   std::string work;
   const pf::kernels::Table<T>& table = pf::kernels::table<T>();
-  Index outputs = 0, inputs = 0, rows = 0;
+  Index outputs, inputs, rows;
   std::vector<Index> prefix, offset;
   pf::Tensor<T> w, argument, result, scratch;
 };
@@ -302,7 +305,13 @@ std::unique_ptr<Job> prepare(const Json& request) {
   if (work == "latency_sample") return std::make_unique<Latency<T>>(model, true);
   if (work == "spline_forward") return std::make_unique<SplineJob<T>>(false);
   if (work == "spline_inverse") return std::make_unique<SplineJob<T>>(true);
-  if (work.starts_with("product_")) return std::make_unique<Product<T>>(work, model);
+  if (work.starts_with("product_")) {
+    Index outputs = 0, inputs = 0, rows = 0;
+    char x = 0;
+    if (!(std::istringstream(model) >> outputs >> x >> inputs >> x >> rows))
+      throw std::invalid_argument("a product's model is <outputs>x<inputs>x<rows>, not " + model);
+    return std::make_unique<Product<T>>(work, outputs, inputs, rows);
+  }
   throw std::invalid_argument("unknown work " + work);
 }
 
@@ -310,28 +319,18 @@ std::unique_ptr<Job> prepare(const Json& request) {
 template <pf::Scalar T>
 Json limits(int threads) {
   pf::Execution execution({.threads = threads});
-  constexpr Index n = 512, inputs = 256, outputs = 256;
-  std::vector<Index> prefix(outputs, inputs), offset;
-  for (Index o = 0; o < outputs; ++o) offset.push_back(o * inputs);
-  const pf::kernels::Table<T>& table = pf::kernels::table<T>();
+  constexpr Index outputs = 256, inputs = 256, n = 512;
   constexpr std::size_t copied = std::size_t{1} << 27;
   double product = 1e9, copy = 1e9;
   for (int repeat = 0; repeat < 5; ++repeat) {
     std::vector<double> products(static_cast<std::size_t>(threads)), copies(products);
     execution.run([&](int thread) {
       const auto t = static_cast<std::size_t>(thread);
-      pf::Tensor<T> x({inputs, n}), w({outputs, inputs}), y({outputs, n}), scratch({table.scratch_size(inputs)});
-      const auto multiply = [&] {
-        table.linear(n, x.data(), n, {w.data(), prefix.data(), offset.data()}, 0, outputs, nullptr, false, y.data(), n,
-                     scratch.data());
-      };
-      multiply();
+      Product<T> best("product_forward", outputs, inputs, n);
+      best.run(1);
       execution.group().barrier();
-      products[t] = timed(1,
-                          [&] {
-                            for (int k = 0; k < 200; ++k) multiply();
-                          })[0] /
-                    200;
+      const std::vector<double> seconds = best.run(6);
+      products[t] = std::accumulate(seconds.begin(), seconds.end(), 0.0) / 6;
       const std::vector<char> from(copied, 1);
       std::vector<char> to(copied);
       execution.group().barrier();

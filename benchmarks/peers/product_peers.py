@@ -62,16 +62,16 @@ class LibXsmm:
         library = Path(self.folder.name) / "libxsmm.so"
         whole = ["-Wl,--whole-archive", *map(str, archives), "-Wl,--no-whole-archive"]
         subprocess.run(["cc", "-shared", "-o", library, *whole, "-lpthread", "-ldl", "-lm"], check=True)
-        self.library = ctypes.CDLL(str(library))
-        self.library.libxsmm_init()
-        self.library.libxsmm_smmdispatch.restype = ctypes.c_void_p
+        self.xsmm = ctypes.CDLL(str(library))
+        self.xsmm.libxsmm_init()
+        self.xsmm.libxsmm_smmdispatch.restype = ctypes.c_void_p
 
     def call(self, m, n, k, transposed):
         if any(transposed):
             return None
         one, zero = (ctypes.byref(ctypes.c_float(value)) for value in (1, 0))
         # Column-major: C (n x m) = B (n x k) A (k x m).
-        address = self.library.libxsmm_smmdispatch(n, m, k, None, None, None, one, zero, None, None)
+        address = self.xsmm.libxsmm_smmdispatch(n, m, k, None, None, None, one, zero, None, None)
         if not address:
             raise Cannot("no kernel of this size")
         a, b = operands(m, n, k, transposed)
