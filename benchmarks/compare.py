@@ -6,6 +6,7 @@ same), so that within a round all of them meet the machine in the same state: a 
 """
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -207,6 +208,10 @@ def measure(crew, peers, work, model, dtype, options):
         "threads": 1 if small(work) else options.threads,
         "repeats": options.repeats,
     }
+    if OURS in peers and model in MODELS and MODELS[model].kind.startswith("nsf"):
+        request["weights"] = f"{options.weights}/{model}.{dtype}.safetensors"
+        if not Path(request["weights"]).exists() and "cannot" in (reply := crew.ask(OURS, {**request, "op": "write"})):
+            sys.exit(f"{OURS} cannot write {model}: {reply['cannot']}")
     replies = {peer: crew.ask(peer, {**request, "op": "prepare"}) for peer in peers}
     left = [peer for peer in peers if "cannot" not in replies[peer]]
     for round_number in range(options.rounds + 1):  # round 0 warms up
@@ -313,6 +318,16 @@ def drawing_beside_scoring(results):
     return lines
 
 
+def same_weights(results):
+    """How far log_prob differs between libraries that have the same weights, in nats; the rest has its own."""
+    largest = defaultdict(float)
+    for (_, model, dtype), replies in results.items():
+        for peer, reply in replies.items():
+            if "difference" in reply:
+                largest[peer, model, dtype] = max(largest[peer, model, dtype], reply["difference"])
+    return [f"- {peer}: {model} ({dtype}) {value:.1g}" for (peer, model, dtype), value in largest.items()]
+
+
 def timed_rows(results):
     """How many rows each peer was really given where the cell tells of a million or of 100,000."""
     lines = []
@@ -353,6 +368,8 @@ def report(results, peers, options):
             lines += ["", f"## {title}", "", *texts]
     if OURS in peers and (ratios := drawing_beside_scoring(results)):
         lines += ["", f"## {OURS}: drawing beside scoring, for a row", "", *ratios]
+    if differences := same_weights(results):
+        lines += ["", f"## The same weights as {OURS}: by how many nats log_prob differs at most", "", *differences]
     if scaled := timed_rows(results):
         lines += ["", "## Rows really timed, and the tile that suited best (the rest is scaled linearly)", "", *scaled]
     return "\n".join([machine(options), "", *lines]) + "\n"
@@ -433,7 +450,7 @@ def main():
     crew = Crew(options)
     results = {}
     options.limits = {}
-    try:
+    with tempfile.TemporaryDirectory() as options.weights, contextlib.closing(crew):
         if OURS in peers:
             for dtype in options.dtype.split(","):
                 request = {"op": "limits", "threads": options.threads, "dtype": dtype}
@@ -443,8 +460,6 @@ def main():
             results[work, model, dtype] = measure(crew, [p for p in peers if able(p, work)], work, model, dtype, options)
             if options.out:
                 options.out.write_text(report(results, peers, options))  # what there is survives an interruption
-    finally:
-        crew.close()
     if not options.out:
         print(report(results, peers, options))
 

@@ -4,6 +4,8 @@
 //   {"op": "prepare", "peer": "pushforward", "model": "nsf_ar_d6", "work": "train_step", "threads": 2, "dtype":
 //   "float32"}
 //   {"op": "run", ..., "repeats": 5}  ->  {"seconds": [...]}
+//   {"op": "write", ..., "weights": "model.safetensors"}  writes the model after a few steps; other requests with
+//   "weights" read it from there, as do the libraries that can take its values.
 //
 // A reply tells too how much work a row is at least: "parameters", each of which takes part in one multiply-add of an
 // evaluation (triangular networks keep no others), and "splines".
@@ -80,6 +82,16 @@ Model<T> make(const std::string& name) {
   throw std::invalid_argument("unknown model " + name);
 }
 
+/// The model that a request names, with the weights of its file where it has one.
+template <pf::Scalar T>
+Model<T> make(const Json& request) {
+  Model<T> made = make<T>(request.at("model").get<std::string>());
+  if (const Index batch = request.value("batch", Index{0}); batch > 0) made.batch = batch;
+  if (const std::string path = request.value("weights", ""); !path.empty())
+    made.flow = dynamic_cast<const pf::TransformedDistribution<T>&>(*pf::load<T>(path).distribution);
+  return made;
+}
+
 template <pf::Scalar T>
 pf::Matrix<T> normal_rows(Index rows, Index cols, std::uint64_t seed) {
   pf::Matrix<T> y(rows, cols);
@@ -103,15 +115,16 @@ std::vector<double> timed(int repeats, F f) {
 /// population statistics) is kept out by timing between its calls of the callback, an epoch of 16 steps each.
 template <pf::Scalar T>
 struct TrainStep final : Job {
-  TrainStep(const std::string& model, Index batch, int threads)
-      : made(make<T>(model)), batch(batch > 0 ? batch : made.batch), execution({.threads = threads}) {
-    y = normal_rows<T>(steps * this->batch, made.flow.dim(), 1);
+  TrainStep(Model<T> model, int threads)
+      : made(std::move(model)),
+        execution({.threads = threads}),
+        y(normal_rows<T>(steps * made.batch, made.flow.dim(), 1)) {
     made.describe(*this);
   }
   std::vector<double> run(int repeats) override {
     std::vector<double> result, ends;
     pf::FitOptions<T> options{.epochs = repeats + 1,
-                              .batch_size = batch,
+                              .batch_size = made.batch,
                               .learning_rate = 1e-4,
                               .schedule = pf::ConstantSchedule{},
                               .validation_fraction = 0,
@@ -127,15 +140,17 @@ struct TrainStep final : Job {
   }
   static constexpr Index steps = 16;
   Model<T> made;
-  Index batch;
   pf::Execution execution;
   pf::Matrix<T> y;
 };
 
 template <pf::Scalar T>
 struct LogProb final : Job {
-  LogProb(const std::string& model, Index rows, int threads)
-      : made(make<T>(model)), execution({.threads = threads}), y(normal_rows<T>(rows, made.flow.dim(), 2)), out(rows) {
+  LogProb(Model<T> model, Index rows, int threads)
+      : made(std::move(model)),
+        execution({.threads = threads}),
+        y(normal_rows<T>(rows, made.flow.dim(), 2)),
+        out(rows) {
     made.describe(*this);
   }
   std::vector<double> run(int repeats) override {
@@ -151,8 +166,8 @@ struct LogProb final : Job {
 
 template <pf::Scalar T>
 struct Sample final : Job {
-  Sample(const std::string& model, Index rows, int threads)
-      : made(make<T>(model)), execution({.threads = threads}), y(rows, made.flow.dim()) {
+  Sample(Model<T> model, Index rows, int threads)
+      : made(std::move(model)), execution({.threads = threads}), y(rows, made.flow.dim()) {
     made.describe(*this);
   }
   std::vector<double> run(int repeats) override {
@@ -171,8 +186,8 @@ struct Sample final : Job {
 /// Median of many calls for one row.
 template <pf::Scalar T>
 struct Latency final : Job {
-  Latency(const std::string& model, bool sample)
-      : evaluator(make<T>(model).flow), sample(sample), y(normal_rows<T>(1, evaluator.dim(), 4)), out(1) {}
+  Latency(const Model<T>& model, bool sample)
+      : evaluator(model.flow), sample(sample), y(normal_rows<T>(1, evaluator.dim(), 4)), out(1) {}
   std::vector<double> run(int repeats) override {
     std::vector<double> result;
     pf::Engine engine(5);
@@ -296,23 +311,34 @@ struct Product final : Job {
 
 template <pf::Scalar T>
 std::unique_ptr<Job> prepare(const Json& request) {
-  const std::string work = request.at("work"), model = request.at("model");
+  const std::string work = request.at("work");
   const int threads = request.value("threads", 2);
-  if (work == "train_step") return std::make_unique<TrainStep<T>>(model, request.value("batch", Index{0}), threads);
-  if (work == "log_prob") return std::make_unique<LogProb<T>>(model, request.value("rows", evaluated_rows), threads);
-  if (work == "sample") return std::make_unique<Sample<T>>(model, request.value("rows", evaluated_rows), threads);
-  if (work == "latency_log_prob") return std::make_unique<Latency<T>>(model, false);
-  if (work == "latency_sample") return std::make_unique<Latency<T>>(model, true);
+  const Index rows = request.value("rows", evaluated_rows);
+  if (work == "train_step") return std::make_unique<TrainStep<T>>(make<T>(request), threads);
+  if (work == "log_prob") return std::make_unique<LogProb<T>>(make<T>(request), rows, threads);
+  if (work == "sample") return std::make_unique<Sample<T>>(make<T>(request), rows, threads);
+  if (work == "latency_log_prob") return std::make_unique<Latency<T>>(make<T>(request), false);
+  if (work == "latency_sample") return std::make_unique<Latency<T>>(make<T>(request), true);
   if (work == "spline_forward") return std::make_unique<SplineJob<T>>(false);
   if (work == "spline_inverse") return std::make_unique<SplineJob<T>>(true);
   if (work.starts_with("product_")) {
-    Index outputs = 0, inputs = 0, rows = 0;
+    const std::string model = request.at("model");
+    Index outputs = 0, inputs = 0, columns = 0;
     char x = 0;
-    if (!(std::istringstream(model) >> outputs >> x >> inputs >> x >> rows))
+    if (!(std::istringstream(model) >> outputs >> x >> inputs >> x >> columns))
       throw std::invalid_argument("a product's model is <outputs>x<inputs>x<rows>, not " + model);
-    return std::make_unique<Product<T>>(work, outputs, inputs, rows);
+    return std::make_unique<Product<T>>(work, outputs, inputs, columns);
   }
   throw std::invalid_argument("unknown work " + work);
+}
+
+/// Writes the model after 16 steps, which move every value from where it starts.
+template <pf::Scalar T>
+void write(const Json& request) {
+  Model<T> made = make<T>(request.at("model").get<std::string>());
+  pf::fit(made.flow, normal_rows<T>(16 * made.batch, made.flow.dim(), 7),
+          {.epochs = 1, .batch_size = made.batch, .validation_fraction = 0});
+  pf::save<T>(request.at("weights").get<std::string>(), made.flow);
 }
 
 /// What the machine can do at this moment, all `threads` of it at work.
@@ -356,28 +382,29 @@ int main() {
     Json reply = {{"seconds", Json::array()}};
     try {
       const Json request = Json::parse(line);
-      const std::string op = request.at("op");
+      const std::string op = request.at("op"), dtype = request.value("dtype", "float32");
+      const bool wide = dtype == "float64";
+      const int threads = request.value("threads", 2);
       if (op == "quit") break;
       if (op == "limits") {
-        const int threads = request.value("threads", 2);
-        reply = request.value("dtype", "float32") == "float64" ? limits<double>(threads) : limits<float>(threads);
-        std::cout << reply.dump() << std::endl;
-        continue;
-      }
-      const std::string key = request.at("work").get<std::string>() + "/" + request.at("model").get<std::string>() +
-                              "/" + request.value("dtype", "float32") + "/" +
-                              std::to_string(request.value("threads", 2)) + "/" +
-                              std::to_string(request.value("batch", 0));
-      if (op == "prepare" || key != prepared) {
-        job.reset();
-        job = request.value("dtype", "float32") == "float64" ? prepare<double>(request) : prepare<float>(request);
-        job->run(1);
-        prepared = key;
-      }
-      if (op == "run") reply["seconds"] = job->run(request.value("repeats", 1));
-      if (job->parameters > 0) {
-        reply["parameters"] = job->parameters;
-        reply["splines"] = job->splines;
+        reply = wide ? limits<double>(threads) : limits<float>(threads);
+      } else if (op == "write") {
+        wide ? write<double>(request) : write<float>(request);
+      } else {
+        const std::string key = request.at("work").get<std::string>() + "/" + request.at("model").get<std::string>() +
+                                "/" + dtype + "/" + std::to_string(threads) + "/" +
+                                std::to_string(request.value("batch", 0)) + "/" + request.value("weights", "");
+        if (op == "prepare" || key != prepared) {
+          job.reset();
+          job = wide ? prepare<double>(request) : prepare<float>(request);
+          job->run(1);
+          prepared = key;
+        }
+        if (op == "run") reply["seconds"] = job->run(request.value("repeats", 1));
+        if (job->parameters > 0) {
+          reply["parameters"] = job->parameters;
+          reply["splines"] = job->splines;
+        }
       }
     } catch (const std::exception& error) {
       reply = {{"cannot", error.what()}};

@@ -8,6 +8,7 @@ import io
 
 import numpy as np
 import torch
+import weights
 from protocol import BINS, BLOCKS, BOUND, MODELS, Cannot, serve, work_job
 from torch import nn
 from torch.nn import functional as F
@@ -55,24 +56,36 @@ def spline(value, raw, inverse):
     return torch.where(inside, result, value), torch.where(inside, -log_slope if inverse else log_slope, zero)
 
 
+class Block(nn.Module):
+    def __init__(self, hidden):
+        super().__init__()
+        self.linear_layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(2))
+
+    def forward(self, h):
+        for linear in self.linear_layers:
+            h = linear(F.relu(h))
+        return h
+
+
 class Residual(nn.Module):
     """Network of a coupling: BLOCKS pre-activation residual blocks."""
 
     def __init__(self, inputs, hidden, outputs):
         super().__init__()
-        self.first = nn.Linear(inputs, hidden)
-        self.inner = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(2 * BLOCKS))
-        self.last = nn.Linear(hidden, outputs)
+        self.initial_layer = nn.Linear(inputs, hidden)
+        self.blocks = nn.ModuleList(Block(hidden) for _ in range(BLOCKS))
+        self.final_layer = nn.Linear(hidden, outputs)
 
     def forward(self, x):
-        h = self.first(x)
-        for down, up in zip(self.inner[::2], self.inner[1::2]):
-            h = h + up(F.relu(down(F.relu(h))))
-        return self.last(h)
+        h = self.initial_layer(x)
+        for block in self.blocks:
+            h = h + block(h)
+        return self.final_layer(h)
 
 
 class CouplingFlow(nn.Module):
-    """Even and odd columns transform each other in turn; `inverse` makes the graph of the sampler."""
+    """From the data's side, even columns transform odd ones, then odd even ones, and so on; `inverse` makes the graph of
+    the sampler."""
 
     def __init__(self, model, inverse):
         super().__init__()
@@ -97,11 +110,10 @@ class CouplingFlow(nn.Module):
         return log_det - 0.5 * (out * out).sum(-1) - 0.5 * out.shape[-1] * float(np.log(2 * np.pi))
 
 
-def session(model, inverse, threads):
+def session(flow, model, threads):
     """The exported graph in a runtime of `threads` threads."""
     import onnxruntime
 
-    flow = CouplingFlow(model, inverse).eval()
     row = torch.randn(1, model.features)
     buffer = io.BytesIO()
     torch.onnx.export(flow, (row,), buffer, input_names=["x"], opset_version=18, dynamo=False)
@@ -127,7 +139,13 @@ def prepare(request):
     torch.manual_seed(0)
     torch.set_default_dtype(getattr(torch, dtype))
     sampling = work == "latency_sample"
-    runtime = session(model, sampling, request["threads"])
+    flow, info = CouplingFlow(model, sampling).eval(), {}
+    if path := request.get("weights"):
+        rows, log_prob = weights.give(path, flow.nets)
+        density = CouplingFlow(model, False)
+        density.load_state_dict(flow.state_dict())
+        info["difference"] = weights.difference(density, rows, log_prob)
+    runtime = session(flow, model, request["threads"])
     generator = np.random.default_rng(0)
     shape = (1, model.features)
     row = generator.standard_normal(shape).astype(dtype)
@@ -137,7 +155,7 @@ def prepare(request):
         )
     else:
         job = work_job(work, None, lambda: lambda: runtime.run(None, {"x": row}), None)
-    job.info["note"] = "hand-written torch module of the same mathematics, exported"
+    job.info |= {"note": "hand-written torch module of the same mathematics, exported", **info}
     return job
 
 

@@ -4,11 +4,12 @@ A worker reads one JSON request per line and answers each with one JSON line, so
 libraries within one run without paying for imports and compilation in between:
 
     {"op": "prepare"|"run"|"quit", "peer": .., "model": .., "work": .., "threads": .., "dtype": .., "repeats": ..}
-    {"seconds": [..], "note": .., "scaled_from": .., "tile": ..}   or   {"cannot": "reason"}
+    {"seconds": [..], "note": .., "scaled_from": .., "tile": .., "difference": ..}   or   {"cannot": "reason"}
 
 "prepare" builds, compiles and warms up (its "seconds" is empty), "run" measures `repeats` times. The unit of work of one
 entry of "seconds" is one step (train_step), 1e6 rows (log_prob), 1e5 rows (sample), one call on one row (latency_*) and
-one value (spline_*). "scaled_from" tells how many rows were really timed.
+one value (spline_*). "scaled_from" tells how many rows were really timed. A request may name a model file in "weights": a
+library that can take them tells by how much its log_prob of the file's reference rows differs from the file's.
 """
 
 import json

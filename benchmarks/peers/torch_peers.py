@@ -3,6 +3,7 @@
 from functools import partial
 
 import torch
+import weights
 from protocol import BINS, BLOCKS, BOUND, MODELS, Cannot, serve, work_job
 
 RAW = (BINS, BINS, BINS - 1)  # a spline's raw parameters: widths, heights, inner derivatives
@@ -41,6 +42,8 @@ class Zuko:
                 widths = (model.hidden,) * (2 * BLOCKS + 1)
                 mask = torch.arange(features) % 2 == i % 2
                 layers.append(GeneralCouplingTransform(features, mask=mask, hidden_features=widths, **spline))
+        if model.mixing:
+            layers.append(UnconditionalTransform(zuko.transforms.LULinearTransform, torch.eye(features)))
         base = UnconditionalDistribution(
             zuko.distributions.DiagNormal, torch.zeros(features), torch.ones(features), buffer=True
         )
@@ -96,7 +99,7 @@ class Nflows:
         for i in range(model.layers):
             if model.mixing:
                 layers += [transforms.RandomPermutation(features), transforms.LULinear(features)]
-            mask = (torch.arange(features) % 2 == i % 2).int()
+            mask = (torch.arange(features) % 2 != i % 2).int()
             if model.kind == "nsf_ar":
                 layers.append(
                     transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
@@ -107,7 +110,14 @@ class Nflows:
                 layers.append(transforms.PiecewiseRationalQuadraticCouplingTransform(mask, residual_net, **spline))
             else:
                 layers.append(transforms.AffineCouplingTransform(mask, PlainNet))
+        if model.mixing:
+            layers += [transforms.RandomPermutation(features), transforms.LULinear(features)]
         return Flow(transforms.CompositeTransform(layers), StandardNormal([features]))
+
+    def maps(self, flow):
+        """What a file's weights go into, from the data's side."""
+        for layer in flow._transform._transforms:
+            yield getattr(layer, "autoregressive_net", getattr(layer, "transform_net", layer))
 
     def log_prob(self, flow, x):
         return flow.log_prob(x)
@@ -136,12 +146,14 @@ class Normflows:
 
         features, hidden = model.features, model.hidden
         layers = []
+        if model.mixing and model.kind != "maf":
+            layers.append(nf.flows.LULinearPermute(features))
         for i in range(model.layers):
             if model.kind == "nsf_ar":
                 layers.append(nf.flows.AutoregressiveRationalQuadraticSpline(features, BLOCKS, hidden, num_bins=BINS))
             elif model.kind == "nsf_c":
                 layer = nf.flows.CoupledRationalQuadraticSpline(
-                    features, BLOCKS, hidden, num_bins=BINS, tail_bound=BOUND, reverse_mask=i % 2 == 1
+                    features, BLOCKS, hidden, num_bins=BINS, tail_bound=BOUND, reverse_mask=(model.layers - i) % 2 == 0
                 )
                 layer.prqct.unconditional_transform = None
                 layers.append(layer)
@@ -163,6 +175,17 @@ class Normflows:
         from normflows.flows import Reverse
 
         return Reverse(layer)
+
+    def maps(self, flow):
+        """What a file's weights go into, from the data's side."""
+        for layer in reversed(flow.flows):
+            if hasattr(layer, "permutation"):
+                yield layer.permutation
+                yield layer.linear
+            elif hasattr(layer, "prqct"):
+                yield layer.prqct.transform_net
+            else:
+                yield layer.mprqat.autoregressive_net
 
     def log_prob(self, flow, x):
         return flow.log_prob(x)
@@ -221,8 +244,12 @@ def spline_job(library, work, wrap):
     return work_job(work, None, None, tile_call)
 
 
-def flow_job(library, model, work, wrap):
-    flow = library.flow(model).eval()
+def flow_job(library, model, request, wrap):
+    work, flow = request["work"], library.flow(model).eval()
+    info = {}
+    if (path := request.get("weights")) and hasattr(library, "maps"):
+        rows, log_prob = weights.give(path, list(library.maps(flow)))
+        info["difference"] = weights.difference(lambda x: library.log_prob(flow, x), rows, log_prob)
     if "sample" in work:
         draw = wrap(lambda rows: library.sample(flow, rows))
     else:
@@ -238,7 +265,9 @@ def flow_job(library, model, work, wrap):
         return training_step(library, flow, torch.randn(model.batch, model.features), wrap)
 
     tiles = COMPILED_TILES if wrap is compiled else None
-    return work_job(work, step, lambda: tile_call(1), tile_call, tiles)
+    job = work_job(work, step, lambda: tile_call(1), tile_call, tiles)
+    job.info |= info
+    return job
 
 
 def prepare(request):
@@ -253,7 +282,7 @@ def prepare(request):
     if work.startswith("spline_"):
         return spline_job(library, work, wrap)
     model = MODELS[request["model"]]
-    job = flow_job(library, model, work, wrap)
+    job = flow_job(library, model, request, wrap)
     if note := library.notes(model):
         job.info["note"] = note
     return job
