@@ -255,10 +255,9 @@ void linear_backward_input(Index n, const T* gy, Index ldgy, Staircase<T> w, Ind
     bool even = true;
     for (Index o = o0 + 2; o < o1; ++o)
       even = even && w.offset[o] - w.offset[o - 1] == w.offset[o - 1] - w.offset[o - 2];
-    // Packing costs as much as the product with few rows, which can do without if one step leads from output to output.
-    const bool packs_weights = n > tile_width<T> || !even;
-    const Index step = packs_weights ? max_chains : o0 + 1 < o1 ? w.offset[o0 + 1] - w.offset[o0] : 0;
-    if (packs_weights) {
+    // Where one step leads from output to output, a tile reads the weights where they are.
+    const Index step = !even ? max_chains : o0 + 1 < o1 ? w.offset[o0 + 1] - w.offset[o0] : 0;
+    if (!even) {
       // [panel of max_chains inputs][output][input]; what lies beyond a prefix is neither written nor read. A few rows
       // at a time, panel by panel: far rows and far panels share cache sets.
       constexpr Index few = 8;
@@ -300,7 +299,7 @@ void linear_backward_input(Index n, const T* gy, Index ldgy, Staircase<T> w, Ind
         T* sum[max_chains];
         for (Index j = 0; j < panel; ++j) sum[j] = gx + row + (k0 + j) * ldgx;
 
-        const T* const first = packs_weights ? packed_weights + k0 * stretch : w.weights + w.offset[o0] + k0;
+        const T* const first = even ? w.weights + w.offset[o0] + k0 : packed_weights + k0 * stretch;
 
         // Runs of outputs that reach the same number of this panel's inputs.
         Index run = o0;
@@ -434,6 +433,8 @@ void linear_backward_weight(Index n, const T* gy, Index ldgy, const T* x, Index 
       for (Index i = 0; filled < width && i < count; ++i) {
         std::memset(rows + i * width + filled, 0, static_cast<std::size_t>(width - filled) * sizeof(T));
       }
+      const bool whole = filled % lanes<T> == 0;
+      HWY_ALIGN T copy[max_chains][width] = {};
       for (Index o0 = begin; o0 < end; o0 += max_chains) {
         const Index o1 = smaller(o0 + max_chains, end);
         const T* weight[max_chains];
@@ -441,7 +442,7 @@ void linear_backward_weight(Index n, const T* gy, Index ldgy, const T* x, Index 
         Index valid[max_chains];
         Index chains = 0;
         Index most = 0;
-        bool direct = true;
+        bool direct = whole;
         for (Index o = o0; o < o1; ++o) {
           const Index reach = smaller(prefix[o] - k0, width);
           if (reach <= 0) continue;
@@ -449,26 +450,25 @@ void linear_backward_weight(Index n, const T* gy, Index ldgy, const T* x, Index 
           sum[chains] = gw + offset[o] + k0;
           valid[chains] = reach;
           most = larger(most, reach);
-          direct = direct && reach == width;
+          direct = direct && reach == filled;
           ++chains;
         }
         if (chains == 0) continue;
+        const Tile<T> run = tile_of<T>(vectors_for<T>(most), chains);
         if (direct) {
-          tile_of<T>(max_vectors, chains)(count, rows, width, weight, 1, nullptr, sum);
+          run(count, rows, width, weight, 1, nullptr, sum);
           continue;
         }
-        // Rows of weights that end within the tile: in a copy, of which only what exists goes back.
-        HWY_ALIGN T copy[max_chains][width];
+        // Rows of weights that end within a vector: in a copy, of which only what exists goes back. The lanes beyond
+        // hold what other rows left there.
         T* copies[max_chains];
         for (Index j = 0; j < chains; ++j) {
           copies[j] = copy[j];
-          for (Index k = 0; k < valid[j]; ++k) copy[j][k] = sum[j][k];
-          for (Index k = valid[j]; k < width; ++k) copy[j][k] = T(0);
+          std::memcpy(copy[j], sum[j], static_cast<std::size_t>(valid[j]) * sizeof(T));
         }
-        const Index vectors = vectors_for<T>(most);
-        tile_of<T>(vectors, chains)(count, rows, width, weight, 1, nullptr, copies);
+        run(count, rows, width, weight, 1, nullptr, copies);
         for (Index j = 0; j < chains; ++j) {
-          for (Index k = 0; k < valid[j]; ++k) sum[j][k] = copy[j][k];
+          std::memcpy(sum[j], copy[j], static_cast<std::size_t>(valid[j]) * sizeof(T));
         }
       }
     }
