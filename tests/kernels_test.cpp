@@ -867,6 +867,21 @@ TEMPLATE_TEST_CASE("kernels: linear_backward_weight", "[kernels]", float, double
       }
     }
     CHECK(as_expected);
+    // Nor can what belongs to the row before it, wherever that ends.
+    for (Index infinite = 0; infinite < std::min(p.outputs, Index{12}); ++infinite) {
+      Buffer<T> gy(p.y), other(p.w);
+      for (Index i = 0; i < p.ld; ++i) gy[i + infinite * p.ld] = std::numeric_limits<T>::infinity();
+      t.linear_backward_weight(p.rows, gy.get(), p.ld, p.x.get(), p.ld, p.prefix.data(), p.offset.data(), 0, p.outputs,
+                               other.get(), nullptr, scratch);
+      bool apart = true;
+      for (Index o = 0; o < p.outputs; ++o) {
+        for (Index k = 0; k < p.reach(o); ++k) {
+          const Index at = p.offset[static_cast<std::size_t>(o)] + k;
+          apart = apart && (o == infinite ? !std::isfinite(other[at]) : other[at] == clean[at]);
+        }
+      }
+      CHECK(apart);
+    }
   });
 }
 
