@@ -5,6 +5,7 @@
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/chain.hpp>
+#include <pushforward/bijectors/column_supports.hpp>
 #include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
@@ -503,6 +504,40 @@ TEST_CASE("prefix densities and draws given a prefix are exact") {
     CHECK(drawn(0, 1) > 0);
     CHECK(std::isnan(drawn(1, 1)));
     CHECK(std::isnan(drawn(2, 0)));
+  }
+}
+
+TEST_CASE("prefixes of columns with bounds") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  TransformedDistribution<double> inner =
+      maf<double>(4, {.layers = 2, .hidden = 12, .mixing = Mixing::none, .seed = 6});
+  shake(inner, 0.2);
+  // The columns that a prefix leaves out are bounded on both sides, below, and above.
+  const TransformedDistribution<double> flow(
+      inner, ColumnSupports<double>({{-infinity, infinity}, {0, 1}, {2, infinity}, {-infinity, -3}}));
+  Engine engine(3);
+  const Eigen::MatrixXd x = inner.sample(5, engine);
+  Eigen::MatrixXd y = x;
+  Eigen::MatrixXd log_slope = Eigen::MatrixXd::Zero(5, 4);  // of y
+  for (Index i = 0; i < 5; ++i) {
+    y(i, 1) = 1 / (1 + std::exp(-x(i, 1)));
+    log_slope(i, 1) = std::log(y(i, 1) * (1 - y(i, 1)));
+    y(i, 2) = 2 + std::log1p(std::exp(x(i, 2)));
+    log_slope(i, 2) = -std::log1p(std::exp(-x(i, 2)));
+    y(i, 3) = -3 - std::log1p(std::exp(-x(i, 3)));
+    log_slope(i, 3) = -std::log1p(std::exp(x(i, 3)));
+  }
+  for (Index k = 1; k <= 4; ++k) {
+    const Eigen::VectorXd got = flow.prefix_log_prob(y.leftCols(k)), base = inner.prefix_log_prob(x.leftCols(k));
+    const Eigen::MatrixXd drawn = k < 4 ? flow.sample_given_prefix(y.leftCols(k), engine) : y;
+    for (Index i = 0; i < 5; ++i) {
+      INFO("prefix of " << k << ", row " << i);
+      CHECK(got[i] == Approx(base[i] - log_slope.row(i).head(k).sum()).epsilon(1e-11));
+      CHECK(drawn.row(i).head(k) == y.row(i).head(k));
+      CHECK((drawn(i, 1) > 0 && drawn(i, 1) < 1));
+      CHECK(drawn(i, 2) > 2);
+      CHECK(drawn(i, 3) < -3);
+    }
   }
 }
 

@@ -144,6 +144,69 @@ TEMPLATE_TEST_CASE("Splines agree with nflows, normflows and zuko, gradients too
   CHECK(cases == 8);
 }
 
+TEMPLATE_TEST_CASE("RationalQuadraticSpline agrees with nflows, normflows and zuko in both directions", "[spline]",
+                   float, double) {
+  using T = TestType;
+  const double tolerance = sizeof(T) == 8 ? 1e-10 : 2e-4;
+  for (const char* name : {"splines_0", "splines_1", "splines_2"}) {
+    const oracle::Json file = oracle::read(name);
+    for (const oracle::Json& c : file.at("cases")) {
+      const std::string system = c.at("system");
+      const auto& o = c.at("options");
+      INFO(system << ", " << c.at("bins") << " bins");
+      RationalQuadraticOptions options{.bins = c.at("bins"), .low = c.at("low"), .high = c.at("high")};
+      if (system == "nflows_bounded") options.tails = SplineTails::bounded;
+      if (system == "normflows_circular") options.tails = SplineTails::circular;
+      if (system == "zuko") options.parameters = SplineParameters::zuko;
+      options.min_bin_width = o.value("min_bin_width", options.min_bin_width);
+      options.min_bin_height = o.value("min_bin_height", options.min_bin_height);
+      options.min_derivative = o.value("min_derivative", options.min_derivative);
+      options.raw_scale = o.value("raw_scale", options.raw_scale);
+      options.slope = o.value("slope", options.slope);
+      // One row, with a column for each of their points.
+      const Eigen::VectorXd points = oracle::vector(c.at("x"));
+      const Eigen::MatrixXd raw = oracle::matrix(c.at("raw"));
+      const Index dim = points.size();
+      RationalQuadraticSpline<T> spline(dim, options);
+      REQUIRE(spline.raw().size() == raw.size());
+      for (Index p = 0; p < raw.cols(); ++p)
+        for (Index d = 0; d < dim; ++d) spline.raw()[p * dim + d] = static_cast<T>(raw(d, p));
+      const Matrix<T> row = points.transpose().template cast<T>();
+      for (const bool forward : {false, true}) {
+        INFO((forward ? "forward" : "inverse"));
+        const auto got = forward ? spline.forward(row) : spline.inverse(row);
+        const auto& expected = c.at(forward ? "solve" : "evaluate");
+        const Eigen::VectorXd value = oracle::vector(expected.at("value"));
+        for (Index d = 0; d < dim; ++d)
+          CHECK(std::abs(static_cast<double>(got.value(0, d)) - value[d]) <= tolerance * (1 + std::abs(value[d])));
+        const double log_det = oracle::vector(expected.at("log_derivative")).sum();
+        CHECK(std::abs(got.log_det[0] - log_det) <= tolerance * static_cast<double>(dim) * (1 + std::abs(log_det)));
+      }
+    }
+  }
+}
+
+TEST_CASE("The bound on a spline's slope is the published one", "[spline]") {
+  const auto bound = [](const RationalQuadraticOptions& options) {
+    return RationalQuadraticTransformer<double>(options).log_scale_bound();
+  };
+  // Bins of at least 0.05 and at most 0.85 of the interval, heights of 0.02 to 0.94: s0 = 0.02 / 0.85 is below m = 0.1.
+  CHECK_THAT(
+      bound({.bins = 4, .min_bin_width = 0.05, .min_bin_height = 0.02, .min_derivative = 0.1, .max_derivative = 10}),
+      Catch::Matchers::WithinRel(-std::log(std::pow(0.02 / 0.85, 3) / 100), 1e-12));
+  // The steepest slope decides: s1 = 0.6 / 0.4.
+  CHECK_THAT(
+      bound({.bins = 2, .min_bin_width = 0.4, .min_bin_height = 0.4, .min_derivative = 0.9, .max_derivative = 1.1}),
+      Catch::Matchers::WithinRel(std::log(6), 1e-12));
+  // Sizes of 1 / 21 to 1 / 1.2.
+  CHECK_THAT(bound({.bins = 3, .parameters = SplineParameters::zuko, .slope = 0.1}),
+             Catch::Matchers::WithinRel(-std::log(std::pow(1.2 / 21, 3) / 100), 1e-12));
+  // A small slope at a knot: s0 = 0.4 / 0.6 is above m.
+  CHECK_THAT(
+      bound({.bins = 2, .min_bin_width = 0.4, .min_bin_height = 0.4, .min_derivative = 0.01, .max_derivative = 2}),
+      Catch::Matchers::WithinRel(-std::log(0.01 * std::pow(2.0 / 3, 2) / 4), 1e-12));
+}
+
 TEMPLATE_TEST_CASE("Tails are the identity exactly, in values and gradients", "[spline]", float, double) {
   for (const double slope : {0.0, 1e-3}) {
     Batch<TestType> b(kernels::table<TestType>(), spline_of<TestType>(8, -3, 3, kernels::Tails::identity, slope), 16);

@@ -48,6 +48,7 @@ TESTS = {
                        "training_test"],
     "src/nn": ["contract_test", "nn_test", "flow_test"],
     "src/": ["contract_test", "flow_test", "distributions_test"],
+    "bijectors/rational_quadratic": ["contract_test", "spline_test", "flow_test"],
     "bijectors": ["contract_test", "bijectors_test", "flow_test"],
     "distributions": ["contract_test", "distributions_test"],
 }

@@ -40,9 +40,8 @@ struct RationalQuadraticOptions {
 ///     y = y_k + h [s t^2 + d0 t (1 - t)] / [s + (d0 + d1 - 2 s) t (1 - t)]
 ///     dy/dx = s^2 [d1 t^2 + 2 s t (1 - t) + d0 (1 - t)^2] / [s + (d0 + d1 - 2 s) t (1 - t)]^2
 ///
-/// @par Shapes      bins widths, bins heights, and the slopes at the bins - 1 inner knots (identity tails), at the
-/// first
-///                  bins knots (circular) or at all bins + 1 (bounded), in this order.
+/// @par Shapes      in this order: bins widths, bins heights, and the slopes at the bins - 1 inner knots (identity
+///                  tails), at the first bins knots (circular) or at all bins + 1 (bounded).
 /// @par Numerics    x is moved into the interval before any arithmetic, and the root is taken in the form without
 ///                  cancellation. Values never leave their bin, so the map increases across knots; tails are the
 ///                  identity exactly, and their gradients too. With slopes of knots in [m, M] and of bins in [s0, s1]
