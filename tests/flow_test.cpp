@@ -514,14 +514,14 @@ TEST_CASE("prefixes of columns with bounds") {
   shake(inner, 0.2);
   // The columns that a prefix leaves out are bounded on both sides, below, and above.
   const TransformedDistribution<double> flow(
-      inner, ColumnSupports<double>({{-infinity, infinity}, {0, 1}, {2, infinity}, {-infinity, -3}}));
+      inner, ColumnSupports<double>({{-infinity, infinity}, {1, 2}, {2, infinity}, {-infinity, -3}}));
   Engine engine(3);
   const Eigen::MatrixXd x = inner.sample(5, engine);
   Eigen::MatrixXd y = x;
   Eigen::MatrixXd log_slope = Eigen::MatrixXd::Zero(5, 4);  // of y
   for (Index i = 0; i < 5; ++i) {
-    y(i, 1) = 1 / (1 + std::exp(-x(i, 1)));
-    log_slope(i, 1) = std::log(y(i, 1) * (1 - y(i, 1)));
+    y(i, 1) = 1 + 1 / (1 + std::exp(-x(i, 1)));
+    log_slope(i, 1) = std::log((y(i, 1) - 1) * (2 - y(i, 1)));
     y(i, 2) = 2 + std::log1p(std::exp(x(i, 2)));
     log_slope(i, 2) = -std::log1p(std::exp(-x(i, 2)));
     y(i, 3) = -3 - std::log1p(std::exp(-x(i, 3)));
@@ -534,7 +534,7 @@ TEST_CASE("prefixes of columns with bounds") {
       INFO("prefix of " << k << ", row " << i);
       CHECK(got[i] == Approx(base[i] - log_slope.row(i).head(k).sum()).epsilon(1e-11));
       CHECK(drawn.row(i).head(k) == y.row(i).head(k));
-      CHECK((drawn(i, 1) > 0 && drawn(i, 1) < 1));
+      CHECK((drawn(i, 1) > 1 && drawn(i, 1) < 2));
       CHECK(drawn(i, 2) > 2);
       CHECK(drawn(i, 3) < -3);
     }
