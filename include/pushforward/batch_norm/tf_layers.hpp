@@ -1,10 +1,9 @@
 #pragma once
 
+#include <pushforward/batch_norm/layer.hpp>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <pushforward/batch_norm/layer.hpp>
 
 /// tf.layers.batch_normalization: batch normalisation as a function whose variables live in a store that the caller
 /// passes, with the collections and the pending updates of TensorFlow 1.
@@ -16,6 +15,19 @@ enum class Reuse {
   yes,     ///< take those that exist; an error if they do not
   either,  ///< tf.AUTO_REUSE
 };
+
+template <Scalar T>
+class VariableStore;
+
+/// Normalises `inputs`: with their own statistics if `training` (and, if trainable, an update waits in the store then),
+/// else with the moving ones. `options.name` names the variables; the default name is made unique
+/// ("batch_normalization_1") unless variables are reused. Returns the output (`.output`), and what
+/// `store.layer(name).backward` needs.
+/// @throws DomainError  as the layer, and for a name that exists, or does not, against `reuse`.
+template <Scalar T>
+typename BatchNormLayer<T>::Step batch_normalization(const TensorView<const T>& inputs, VariableStore<T>& store,
+                                                     BatchNormLayerOptions options = {}, bool training = false,
+                                                     Reuse reuse = Reuse::no);
 
 /// The variables of all calls, by name, and the updates that wait.
 ///
@@ -45,9 +57,8 @@ class VariableStore final : public Component<T> {
   double regularization_loss() const;
 
  private:
-  template <Scalar U>
-  friend typename BatchNormLayer<U>::Step batch_normalization(const TensorView<const U>&, VariableStore<U>&,
-                                                              BatchNormLayerOptions, bool, Reuse);
+  friend typename BatchNormLayer<T>::Step batch_normalization<T>(const TensorView<const T>&, VariableStore<T>&,
+                                                                 BatchNormLayerOptions, bool, Reuse);
   void do_visit(Visitor<T>& v) const override;
   Description do_describe() const override;
   const BatchNormLayer<T>* find(std::string_view name) const;
@@ -55,16 +66,6 @@ class VariableStore final : public Component<T> {
   std::vector<std::pair<std::string, BatchNormLayer<T>>> layers_;
   std::vector<std::pair<std::string, typename BatchNormLayer<T>::Step>> pending_;
 };
-
-/// Normalises `inputs`: with their own statistics if `training` (and, if trainable, an update waits in the store then), else with the
-/// moving ones. `options.name` names the variables; the default name is made unique ("batch_normalization_1") unless
-/// variables are reused.
-/// Returns the output (`.output`), and what `store.layer(name).backward` needs.
-/// @throws DomainError  as the layer, and for a name that exists, or does not, against `reuse`.
-template <Scalar T>
-typename BatchNormLayer<T>::Step batch_normalization(const TensorView<const T>& inputs, VariableStore<T>& store,
-                                                     BatchNormLayerOptions options = {}, bool training = false,
-                                                     Reuse reuse = Reuse::no);
 
 extern template class VariableStore<float>;
 extern template class VariableStore<double>;
