@@ -31,10 +31,14 @@ class Zuko:
         if model.kind == "realnvp":
             return RealNVP(features, transforms=model.layers, hidden_features=(model.hidden,) * 2)
         spline = dict(univariate=partial(zuko.transforms.MonotonicRQSTransform, bound=BOUND), shapes=[(n,) for n in RAW])
+
+        def mixing():
+            lu = zuko.transforms.LULinearTransform
+            return [UnconditionalTransform(lu, torch.eye(features))] if model.mixing else []
+
         layers = []
         for i in range(model.layers):
-            if model.mixing:
-                layers.append(UnconditionalTransform(zuko.transforms.LULinearTransform, torch.eye(features)))
+            layers += mixing()
             if model.kind == "nsf_ar":
                 widths = (model.hidden,) * BLOCKS
                 layers.append(MaskedAutoregressiveTransform(features, hidden_features=widths, residual=True, **spline))
@@ -42,8 +46,7 @@ class Zuko:
                 widths = (model.hidden,) * (2 * BLOCKS + 1)
                 mask = torch.arange(features) % 2 == i % 2
                 layers.append(GeneralCouplingTransform(features, mask=mask, hidden_features=widths, **spline))
-        if model.mixing:
-            layers.append(UnconditionalTransform(zuko.transforms.LULinearTransform, torch.eye(features)))
+        layers += mixing()
         base = UnconditionalDistribution(
             zuko.distributions.DiagNormal, torch.zeros(features), torch.ones(features), buffer=True
         )
@@ -94,11 +97,13 @@ class Nflows:
         def residual_net(inputs, outputs):
             return ResidualNet(inputs, outputs, hidden, num_blocks=BLOCKS)
 
+        def mixing():
+            return [transforms.RandomPermutation(features), transforms.LULinear(features)] if model.mixing else []
+
         spline = dict(num_bins=BINS, tails="linear", tail_bound=BOUND)
         layers = []
         for i in range(model.layers):
-            if model.mixing:
-                layers += [transforms.RandomPermutation(features), transforms.LULinear(features)]
+            layers += mixing()
             mask = (torch.arange(features) % 2 != i % 2).int()
             if model.kind == "nsf_ar":
                 layers.append(
@@ -110,8 +115,7 @@ class Nflows:
                 layers.append(transforms.PiecewiseRationalQuadraticCouplingTransform(mask, residual_net, **spline))
             else:
                 layers.append(transforms.AffineCouplingTransform(mask, PlainNet))
-        if model.mixing:
-            layers += [transforms.RandomPermutation(features), transforms.LULinear(features)]
+        layers += mixing()
         return Flow(transforms.CompositeTransform(layers), StandardNormal([features]))
 
     def maps(self, flow):

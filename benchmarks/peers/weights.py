@@ -67,17 +67,11 @@ def fill_lu(linear, node):
     fill(linear.bias, node.tensor("bias"))
 
 
-def layers_of(path):
-    """The file's maps from the data's side to the base's, and the reference rows with their log_prob."""
-    model = Model(path)
-    reference = model.json["reference"]
-    parts = [part for _, part in reversed(model.node().part("bijector").parts)]
-    return parts, np.array(reference["rows"]), np.array(reference["log_prob"])[:, 0]
-
-
 def give(path, maps):
-    """Fills `maps`, the peer's modules from the data's side to the base's, with the file's values."""
-    parts, rows, log_prob = layers_of(path)
+    """Fills `maps`, the peer's modules from the data's side to the base's, with the file's values; gives the file's
+    reference rows and their log_prob."""
+    model = Model(path)
+    parts = [part for _, part in reversed(model.node().part("bijector").parts)]
     if len(parts) != len(maps):
         raise ValueError(f"{len(maps)} maps for the {len(parts)} of {path}")
     for module, part in zip(maps, parts):
@@ -87,7 +81,8 @@ def give(path, maps):
             fill_lu(module, part.part("bijector"))
         else:
             fill_conditioner(module, part)
-    return rows, log_prob
+    reference = model.json["reference"]
+    return np.array(reference["rows"]), np.array(reference["log_prob"])[:, 0]
 
 
 def difference(log_prob, rows, expected):
