@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "held_out.hpp"
+#include "benchmarks/held_out.hpp"
 
 namespace pf = pushforward;
 using namespace held_out;

@@ -24,7 +24,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/kernels.hpp"
+#include "src/kernels/kernels.hpp"
 
 namespace pf = pushforward;
 using Index = pf::Index;

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/kernels.hpp"
+#include "src/kernels/kernels.hpp"
 
 namespace {
 

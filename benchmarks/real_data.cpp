@@ -9,7 +9,7 @@
 #include <tuple>
 #include <vector>
 
-#include "held_out.hpp"
+#include "benchmarks/held_out.hpp"
 
 namespace pf = pushforward;
 using namespace held_out;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "ops_common.hpp"
+#include "src/ops/common.hpp"
 
 namespace pushforward {
 

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "ops_common.hpp"
+#include "src/ops/common.hpp"
 
 namespace pushforward::detail {
 

@@ -1,6 +1,6 @@
 #include <pushforward/bijectors/exp.hpp>
 
-#include "clamp.hpp"
+#include "bijectors/clamp.hpp"
 
 namespace pushforward {
 

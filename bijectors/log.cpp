@@ -1,6 +1,6 @@
 #include <pushforward/bijectors/log.hpp>
 
-#include "clamp.hpp"
+#include "bijectors/clamp.hpp"
 
 namespace pushforward {
 

@@ -4,7 +4,7 @@
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <string>
 
-#include "ops_common.hpp"
+#include "src/ops/common.hpp"
 
 namespace pushforward {
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "ops_common.hpp"
+#include "src/ops/common.hpp"
 
 namespace pushforward {
 

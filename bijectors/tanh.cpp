@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "clamp.hpp"
+#include "bijectors/clamp.hpp"
 
 namespace pushforward {
 

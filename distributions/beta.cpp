@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "common.hpp"
+#include "distributions/common.hpp"
 
 namespace pushforward {
 

@@ -1,6 +1,6 @@
 #include <pushforward/distributions/cauchy.hpp>
 
-#include "common.hpp"
+#include "distributions/common.hpp"
 
 namespace pushforward {
 

@@ -19,7 +19,7 @@
 #include <pushforward/distribution.hpp>
 #include <pushforward/error.hpp>
 
-#include "ops_common.hpp"
+#include "src/ops/common.hpp"
 
 namespace pushforward::detail {
 

@@ -1,4 +1,4 @@
-#include "gaussian.hpp"
+#include "distributions/gaussian.hpp"
 
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/distributions/multivariate_normal_tril.hpp>

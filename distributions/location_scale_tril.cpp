@@ -1,6 +1,6 @@
 #include <pushforward/distributions/location_scale_tril.hpp>
 
-#include "common.hpp"
+#include "distributions/common.hpp"
 
 namespace pushforward {
 

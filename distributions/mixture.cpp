@@ -5,7 +5,7 @@
 
 #include <pushforward/registry.hpp>
 
-#include "common.hpp"
+#include "distributions/common.hpp"
 
 namespace pushforward {
 

@@ -1,7 +1,7 @@
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 
-#include "common.hpp"
-#include "gaussian.hpp"
+#include "distributions/common.hpp"
+#include "distributions/gaussian.hpp"
 
 namespace pushforward {
 

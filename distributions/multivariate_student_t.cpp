@@ -1,6 +1,6 @@
 #include <pushforward/distributions/multivariate_student_t.hpp>
 
-#include "common.hpp"
+#include "distributions/common.hpp"
 
 namespace pushforward {
 

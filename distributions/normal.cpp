@@ -2,8 +2,8 @@
 
 #include <boost/math/special_functions/erf.hpp>
 
-#include "common.hpp"
-#include "gaussian.hpp"
+#include "distributions/common.hpp"
+#include "distributions/gaussian.hpp"
 
 namespace pushforward {
 

@@ -3,7 +3,7 @@
 #include <boost/math/distributions/students_t.hpp>
 #include <boost/random/normal_distribution.hpp>
 
-#include "common.hpp"
+#include "distributions/common.hpp"
 
 namespace pushforward {
 

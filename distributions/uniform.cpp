@@ -1,6 +1,6 @@
 #include <pushforward/distributions/uniform.hpp>
 
-#include "common.hpp"
+#include "distributions/common.hpp"
 
 namespace pushforward {
 

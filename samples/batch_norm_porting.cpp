@@ -2,6 +2,9 @@
 // numbers are those that each system gives; docs/batch_normalization.md shows the functions beside their originals.
 #include <cmath>
 #include <cstdio>
+#include <pushforward/ports/aesara.hpp>
+#include <pushforward/ports/tf_layers.hpp>
+#include <pushforward/ports/tf_nn.hpp>
 #include <pushforward/pushforward.hpp>
 #include <vector>
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fits a masked autoregressive flow with batch normalisation to a real data set and shows what it can do:
 # sh samples/run.sh. What is done already is not done again.
-. "$(dirname "$0")/../tools/setup.sh"
+. "$(dirname "$0")/../cmake/setup.sh"
 
 cmake --build "$build" -j "$jobs" --target pushforward_tool
 tool=$build/tools/pushforward

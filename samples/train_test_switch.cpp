@@ -4,6 +4,7 @@
 // take their place, so that the output for an image depends on that image alone.
 #include <cmath>
 #include <cstdio>
+#include <pushforward/ports/tf_nn.hpp>
 #include <pushforward/pushforward.hpp>
 #include <vector>
 

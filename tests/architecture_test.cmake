@@ -1,34 +1,91 @@
-# Dependencies point one way: prints every include that points back.
+# Dependencies point one way: prints every include that points back, in headers and sources.
 #   cmake -D ROOT=<source directory> -P architecture_test.cmake
 
-set(wrong "")
-function(forbid files pattern why)
-  if(NOT files)
-    message(FATAL_ERROR "no files to check: ${why}")
-  endif()
-  foreach(file ${files})
-    file(STRINGS ${file} lines REGEX "^#include [<\"]${pattern}")
-    foreach(line ${lines})
-      file(RELATIVE_PATH name ${ROOT} ${file})
-      set(wrong "${wrong}\n  ${name}: ${line} (${why})")
-    endforeach()
+# The layer of a file by its path from the root; a file may include those of lower layers and of its own folder. A name
+# that no rule knows is an error: a new folder gets a layer here.
+function(layer_of path result)
+  set(rules
+    "^include/pushforward/(error|views)\\.hpp$=0"
+    "^src/kernels/=1"
+    "^include/pushforward/(arena|packed_weights|tape|tensor)\\.hpp$=2"
+    "^src/core/(packed_weights|tape)\\.cpp$=2"
+    "^include/pushforward/ops\\.hpp$=3"
+    "^src/(ops|numerics)/=3"
+    "^include/pushforward/nn/network\\.hpp$=4"
+    "^include/pushforward/[a-z_]+\\.hpp$=4"
+    "^(include/pushforward|src)/(batch_norm|core)/=4"
+    "^(include/pushforward/)?nn/=5"
+    "^(include/pushforward/)?bijectors/=6"
+    "^(include/pushforward/)?distributions/=7"
+    "^(include/pushforward/)?flows/=8"
+    "^(include/pushforward|src)/io/=9"
+    "^(include/pushforward/)?ports/=9"
+    "^(include/pushforward|src)/training/=10"
+    "^(include/pushforward|src)/testing/=11")
+  foreach(rule ${rules})
+    string(REGEX MATCH "^(.*)=([0-9]+)$" matched "${rule}")
+    if(path MATCHES "${CMAKE_MATCH_1}")
+      string(REGEX REPLACE "^.*=" "" layer "${rule}")
+      set(${result} ${layer} PARENT_SCOPE)
+      return()
+    endif()
   endforeach()
-  set(wrong "${wrong}" PARENT_SCOPE)
+  message(FATAL_ERROR "${path} belongs to no layer of the library")
 endfunction()
 
-file(GLOB kernels "${ROOT}/src/kernels/*")
-forbid("${kernels}" "(pushforward/([a-z_]+/|tape|pass|ops|tensor|component|bijector|distribution|registry)|Eigen)"
-  "kernels know pointers and strides only")
-file(GLOB core "${ROOT}/src/*.cpp" "${ROOT}/src/*.hpp" "${ROOT}/include/pushforward/*.hpp")
-list(REMOVE_ITEM core "${ROOT}/include/pushforward/pushforward.hpp" "${ROOT}/include/pushforward/builders.hpp")
-forbid("${core}" "pushforward/(bijectors|distributions|training|io|testing)/" "the core knows no concrete class")
-file(GLOB networks "${ROOT}/src/nn/*" "${ROOT}/include/pushforward/nn/*.hpp")
-forbid("${networks}" "pushforward/(bijectors|distributions|training|io|testing)/" "networks stand below bijectors")
-file(GLOB maps "${ROOT}/bijectors/*" "${ROOT}/distributions/*" "${ROOT}/include/pushforward/bijectors/*.hpp"
-  "${ROOT}/include/pushforward/distributions/*.hpp")
-forbid("${maps}" "pushforward/(training|io|testing)/" "bijectors and distributions stand below training and files")
-file(GLOB_RECURSE public "${ROOT}/include/pushforward/*.hpp")
-forbid("${public}" "(boost|hwy|fmt|nlohmann|CLI)/" "public headers need Eigen alone")
+# "bijectors" of include/pushforward/bijectors/exp.hpp and of bijectors/exp.cpp; empty for include/pushforward/pass.hpp.
+function(folder_of path result)
+  string(REGEX REPLACE "^(include/pushforward|src)/" "" path "${path}")
+  get_filename_component(folder "${path}" DIRECTORY)
+  set(${result} "${folder}" PARENT_SCOPE)
+endfunction()
+
+set(wrong "")
+file(GLOB_RECURSE files RELATIVE "${ROOT}" "${ROOT}/include/*.hpp" "${ROOT}/src/*.[ch]pp" "${ROOT}/nn/*.[ch]pp"
+  "${ROOT}/bijectors/*.[ch]pp" "${ROOT}/distributions/*.[ch]pp" "${ROOT}/flows/*.[ch]pp" "${ROOT}/ports/*.[ch]pp")
+list(REMOVE_ITEM files include/pushforward/pushforward.hpp)
+list(LENGTH files count)
+if(count LESS 100)
+  message(FATAL_ERROR "found only ${count} files to check in ${ROOT}")
+endif()
+foreach(file ${files})
+  layer_of(${file} layer)
+  folder_of(${file} folder)
+  file(STRINGS ${ROOT}/${file} lines REGEX "^ *# *include ")
+  foreach(line ${lines})
+    if(line MATCHES "<(pushforward/[^>]+)>")
+      set(included "include/${CMAKE_MATCH_1}")
+    elseif(line MATCHES "\"([^\"]+)\"")
+      set(included "${CMAKE_MATCH_1}")
+      if(NOT EXISTS ${ROOT}/${included})
+        set(wrong "${wrong}\n  ${file}: ${line} (private headers are named by their path from the root)")
+        continue()
+      endif()
+    else()
+      if(file MATCHES "^include/" AND line MATCHES "<(boost|hwy|fmt|nlohmann|CLI)/")
+        set(wrong "${wrong}\n  ${file}: ${line} (public headers need Eigen alone)")
+      elseif(file MATCHES "^src/kernels/" AND line MATCHES "<Eigen/")
+        set(wrong "${wrong}\n  ${file}: ${line} (kernels know pointers and strides only)")
+      endif()
+      continue()
+    endif()
+    if(included STREQUAL "include/pushforward/pushforward.hpp")
+      set(wrong "${wrong}\n  ${file}: ${line} (the umbrella header is for users)")
+      continue()
+    endif()
+    layer_of(${included} target)
+    folder_of(${included} target_folder)
+    if(target GREATER layer OR (target EQUAL layer AND layer GREATER 4 AND NOT target_folder STREQUAL folder))
+      set(wrong "${wrong}\n  ${file} (layer ${layer}): ${line} (layer ${target})")
+    endif()
+  endforeach()
+endforeach()
+
+# Ports of other systems stay out of the umbrella header.
+file(STRINGS ${ROOT}/include/pushforward/pushforward.hpp lines REGEX "^#include <pushforward/(ports|testing)/")
+foreach(line ${lines})
+  set(wrong "${wrong}\n  include/pushforward/pushforward.hpp: ${line}")
+endforeach()
 
 if(wrong)
   message(FATAL_ERROR "Includes that point the wrong way:${wrong}")

@@ -5,7 +5,7 @@
 #include <functional>
 #include <map>
 #include <pushforward/batch_norm/layer.hpp>
-#include <pushforward/batch_norm/tf_layers.hpp>
+#include <pushforward/ports/tf_layers.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/registry.hpp>
@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
-#include "oracle.hpp"
+#include "tests/catch.hpp"
+#include "tests/oracle.hpp"
 
 using namespace pushforward;
 using Catch::Matchers::ContainsSubstring;

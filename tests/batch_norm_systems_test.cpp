@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <pushforward/batch_norm/aesara.hpp>
-#include <pushforward/batch_norm/tf_nn.hpp>
+#include <pushforward/ports/aesara.hpp>
+#include <pushforward/ports/tf_nn.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/random.hpp>
 #include <set>
@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "catch.hpp"
-#include "oracle.hpp"
+#include "tests/catch.hpp"
+#include "tests/oracle.hpp"
 
 using namespace pushforward;
 namespace bn = pushforward::batch_norm;

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
+#include "tests/catch.hpp"
 
 using namespace pushforward;
 namespace bn = pushforward::batch_norm;

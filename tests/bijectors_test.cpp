@@ -24,13 +24,13 @@
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/execution.hpp>
-#include <pushforward/transformed_distribution.hpp>
+#include <pushforward/distributions/transformed_distribution.hpp>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
-#include "evaluate.hpp"
+#include "tests/catch.hpp"
+#include "src/core/evaluate.hpp"
 
 using namespace pushforward;
 using Catch::Matchers::ContainsSubstring;

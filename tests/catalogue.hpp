@@ -43,7 +43,7 @@
 #include <pushforward/nn/mlp.hpp>
 #include <pushforward/nn/residual_network.hpp>
 #include <pushforward/testing/gradient_check.hpp>
-#include <pushforward/transformed_distribution.hpp>
+#include <pushforward/distributions/transformed_distribution.hpp>
 #include <string>
 #include <vector>
 

@@ -4,8 +4,8 @@
 #include <pushforward/testing/bijector_contract.hpp>
 #include <pushforward/testing/distribution_contract.hpp>
 
-#include "catalogue.hpp"
-#include "catch.hpp"
+#include "tests/catalogue.hpp"
+#include "tests/catch.hpp"
 
 using namespace pushforward;
 using namespace pushforward::testing;

@@ -28,10 +28,10 @@
 #include <pushforward/error.hpp>
 #include <pushforward/nn/mlp.hpp>
 #include <pushforward/registry.hpp>
-#include <pushforward/transformed_distribution.hpp>
+#include <pushforward/distributions/transformed_distribution.hpp>
 
-#include "catch.hpp"
-#include "evaluate.hpp"
+#include "tests/catch.hpp"
+#include "src/core/evaluate.hpp"
 
 using namespace pushforward;
 using Catch::Matchers::ContainsSubstring;

@@ -1,15 +1,15 @@
 // Memory and bits on the hot paths: an Evaluator gives what its model gives, and neither its calls nor the steps of
 // training touch the heap once they are warm.
 
-#include <pushforward/builders.hpp>
+#include <pushforward/flows/builders.hpp>
 #include <pushforward/evaluator.hpp>
 #include <pushforward/testing/gradient_check.hpp>
 #include <pushforward/training/fit.hpp>
 #include <string>
 #include <vector>
 
-#include "allocations.hpp"
-#include "catch.hpp"
+#include "tests/allocations.hpp"
+#include "tests/catch.hpp"
 
 using namespace pushforward;
 

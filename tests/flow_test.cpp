@@ -10,7 +10,7 @@
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/permute.hpp>
-#include <pushforward/builders.hpp>
+#include <pushforward/flows/builders.hpp>
 #include <pushforward/distributions/cauchy.hpp>
 #include <pushforward/distributions/laplace.hpp>
 #include <pushforward/distributions/logistic.hpp>
@@ -20,8 +20,8 @@
 #include <pushforward/nn/residual_network.hpp>
 #include <pushforward/registry.hpp>
 
-#include "catch.hpp"
-#include "oracle.hpp"
+#include "tests/catch.hpp"
+#include "tests/oracle.hpp"
 
 using namespace pushforward;
 

@@ -22,7 +22,7 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
+#include "tests/catch.hpp"
 
 using namespace pushforward;
 namespace fs = std::filesystem;

@@ -1,7 +1,7 @@
 // The kernels of every instruction set that this machine has: accuracy against long double, bits independent of
 // position, blocking and neighbours, and nothing read or written that is masked.
 
-#include "kernels/kernels.hpp"
+#include "src/kernels/kernels.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -20,8 +20,8 @@
 #include <utility>
 #include <vector>
 
-#include "catch.hpp"
-#include "kernels/dispatch.hpp"
+#include "tests/catch.hpp"
+#include "src/kernels/dispatch.hpp"
 
 namespace {
 

@@ -15,13 +15,13 @@
 
 #include <nlohmann/json.hpp>
 
-#include "catch.hpp"
+#include "tests/catch.hpp"
 
 #include <pushforward/io/model.hpp>
 #include <pushforward/io/safetensors.hpp>
 
-#include "allocations.hpp"
-#include "models.hpp"
+#include "tests/allocations.hpp"
+#include "tests/models.hpp"
 
 using namespace pushforward;
 using Catch::Matchers::ContainsSubstring;

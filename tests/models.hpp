@@ -26,7 +26,7 @@
 #include <pushforward/bijectors/softplus.hpp>
 #include <pushforward/bijectors/standardize.hpp>
 #include <pushforward/bijectors/tanh.hpp>
-#include <pushforward/builders.hpp>
+#include <pushforward/flows/builders.hpp>
 #include <pushforward/distributions/beta.hpp>
 #include <pushforward/distributions/cauchy.hpp>
 #include <pushforward/distributions/gamma.hpp>

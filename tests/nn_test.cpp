@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
+#include "tests/catch.hpp"
 
 using namespace pushforward;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The library against an independent NumPy reader: sh tests/numpy_check.sh <path of the program write_models>
-# Each model that the program writes is evaluated by tools/numpy_log_prob.py; log_prob must agree to 1e-10.
+# Each model that the program writes is evaluated by tests/numpy_log_prob.py; log_prob must agree to 1e-10.
 set -euo pipefail
 if [ $# -ne 1 ]; then
   echo "usage: tests/numpy_check.sh <write_models>" >&2
@@ -14,7 +14,7 @@ count=0
 failed=0
 for model in "$folder"/*.safetensors; do
   count=$((count + 1))
-  if ! python3 "$root/tools/numpy_log_prob.py" "$model" "${model%.safetensors}.csv" --expect log_prob --tolerance 1e-10; then
+  if ! python3 "$root/tests/numpy_log_prob.py" "$model" "${model%.safetensors}.csv" --expect log_prob --tolerance 1e-10; then
     failed=$((failed + 1))
   fi
 done

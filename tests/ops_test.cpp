@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
-#include "evaluate.hpp"
-#include "training/step.hpp"
+#include "tests/catch.hpp"
+#include "src/core/evaluate.hpp"
+#include "src/training/step.hpp"
 
 using namespace pushforward;
 using namespace pushforward::testing;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Numbers made once by other libraries: tests/data/oracles, the scripts are in tools/oracles.
+// Numbers made once by other libraries: tests/data/oracles, the scripts are in tests/oracles.
 
 #include <fstream>
 #include <limits>

@@ -23,8 +23,8 @@
 #include <utility>
 #include <vector>
 
-#include "catch.hpp"
-#include "kernels/kernels.hpp"
+#include "tests/catch.hpp"
+#include "src/kernels/kernels.hpp"
 
 using namespace pushforward;
 using Catch::Matchers::ContainsSubstring;
@@ -245,7 +245,7 @@ TEST_CASE("named streams") {
   const Engine dropout = engine.stream("dropout");
   CHECK(engine.call() == 0);
   CHECK(dropout.call() == 0);
-  CHECK(dropout.seed() == 11480061722917485860u);  // by tools/oracles/philox_reference.py
+  CHECK(dropout.seed() == 11480061722917485860u);  // by tests/oracles/philox_reference.py
   engine.next_call();
   CHECK(engine.stream("dropout") == dropout);
   std::set<std::uint64_t> seeds = {1234, 1235};

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs every test: sh tests/run.sh [name-of-test ...]
-. "$(dirname "$0")/../tools/setup.sh"
+. "$(dirname "$0")/../cmake/setup.sh"
 
 cmake --build "$build" -j "$jobs"
 if [ $# -gt 0 ]; then

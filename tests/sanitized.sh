@@ -2,7 +2,7 @@
 # The contract and reader tests with AddressSanitizer and UndefinedBehaviorSanitizer, in a build of their own.
 PUSHFORWARD_BUILD_DIR=${PUSHFORWARD_SANITIZED_BUILD_DIR:-$(cd "$(dirname "$0")/.." && pwd)/build-sanitized}
 PUSHFORWARD_CMAKE_OPTIONS="-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DPUSHFORWARD_SANITIZE=address,undefined -DPUSHFORWARD_BUILD_SAMPLES=OFF -DPUSHFORWARD_BUILD_TOOLS=OFF"
-. "$(dirname "$0")/../tools/setup.sh"
+. "$(dirname "$0")/../cmake/setup.sh"
 
 targets="contract_test ops_test io_test model_test batch_norm_test batch_norm_layer_test batch_norm_systems_test"
 # shellcheck disable=SC2086

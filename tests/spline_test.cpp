@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
-#include "kernels/kernels.hpp"
-#include "oracle.hpp"
+#include "tests/catch.hpp"
+#include "src/kernels/kernels.hpp"
+#include "tests/oracle.hpp"
 
 using namespace pushforward;
 using Catch::Matchers::ContainsSubstring;

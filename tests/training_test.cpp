@@ -18,7 +18,7 @@
 #include <pushforward/bijectors/column_supports.hpp>
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/standardize.hpp>
-#include <pushforward/builders.hpp>
+#include <pushforward/flows/builders.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
@@ -30,11 +30,11 @@
 #include <sstream>
 #include <thread>
 
-#include "catch.hpp"
-#include "oracle.hpp"
-#include "training/population.hpp"
-#include "training/rows.hpp"
-#include "training/step.hpp"
+#include "tests/catch.hpp"
+#include "tests/oracle.hpp"
+#include "src/training/population.hpp"
+#include "src/training/rows.hpp"
+#include "src/training/step.hpp"
 
 using namespace pushforward;
 using Catch::Matchers::ContainsSubstring;

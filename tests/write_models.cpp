@@ -8,7 +8,7 @@
 
 #include <pushforward/io/model.hpp>
 
-#include "models.hpp"
+#include "tests/models.hpp"
 
 using namespace pushforward;
 

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <thread>
 
-#include "tool.hpp"
+#include "tools/tool.hpp"
 
 namespace tool {
 

@@ -9,7 +9,7 @@
 #include <stop_token>
 #include <thread>
 
-#include "tool.hpp"
+#include "tools/tool.hpp"
 
 namespace tool {
 

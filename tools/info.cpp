@@ -1,4 +1,4 @@
-#include "tool.hpp"
+#include "tools/tool.hpp"
 
 namespace tool {
 

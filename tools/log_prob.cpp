@@ -1,6 +1,6 @@
 #include <iostream>
 
-#include "tool.hpp"
+#include "tools/tool.hpp"
 
 namespace tool {
 

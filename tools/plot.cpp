@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tool.hpp"
+#include "tools/tool.hpp"
 
 extern char** environ;
 

@@ -5,7 +5,7 @@
 #include <exception>
 #include <new>
 
-#include "tool.hpp"
+#include "tools/tool.hpp"
 
 namespace {
 

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "tool.hpp"
+#include "tools/tool.hpp"
 
 namespace tool {
 

@@ -14,7 +14,7 @@ class Evaluator {
   using Workspace = pushforward::Workspace;
 
   /// A deep copy: later changes of the model are not seen.
-  explicit Evaluator(Poly<Distribution<T>> model) : model_(std::move(model)), packed_(*model_) {}
+  explicit Evaluator(Poly<Distribution<T>> model) : model_(std::move(model)), packed_(dense_weights(*model_)) {}
   Evaluator(const Evaluator& other) : Evaluator(other.model_) {}
   Evaluator(Evaluator&&) = default;
   Evaluator& operator=(Evaluator other) {
@@ -39,6 +39,13 @@ class Evaluator {
   }
 
  private:
+  static std::vector<const Tensor<T>*> dense_weights(const Component<T>& model) {
+    std::vector<const Tensor<T>*> weights;
+    for (const ConstSlot<T>& slot : list_state<T>(model))
+      if (slot.attributes.dense) weights.push_back(slot.tensor);
+    return weights;
+  }
+
   Poly<Distribution<T>> model_;
   PackedWeights<T> packed_;  // of model_'s tensors, which do not move with it
 };

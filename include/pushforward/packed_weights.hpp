@@ -1,7 +1,9 @@
 #pragma once
 
-#include <pushforward/component.hpp>
+#include <span>
 #include <vector>
+
+#include <pushforward/tensor.hpp>
 
 namespace pushforward {
 
@@ -10,8 +12,8 @@ namespace pushforward {
 template <Scalar T>
 class PackedWeights {
  public:
-  /// Of the tensors that the model lists with Attributes::dense. The model's tensors must stay where they are.
-  explicit PackedWeights(const Component<T>& model);
+  /// Of these weights, (outputs, inputs) each, which must stay where they are.
+  explicit PackedWeights(std::span<const Tensor<T>* const> weights);
 
   /// Those of the weights at this address: rows of inputs, each padded to whole blocks of outputs; null for none.
   const T* find(const T* weights) const;

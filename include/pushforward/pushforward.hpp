@@ -1,13 +1,11 @@
 #pragma once
 
-// The whole public API but the contract checks, which tests include: <pushforward/testing/...>.
+// The whole public API but the contract checks, which tests include (<pushforward/testing/...>), and the ports of other
+// systems' batch normalisation (<pushforward/ports/...>, target pushforward::ports).
 
 #include <pushforward/arena.hpp>
-#include <pushforward/batch_norm/aesara.hpp>
 #include <pushforward/batch_norm/core.hpp>
 #include <pushforward/batch_norm/layer.hpp>
-#include <pushforward/batch_norm/tf_layers.hpp>
-#include <pushforward/batch_norm/tf_nn.hpp>
 #include <pushforward/bijector.hpp>
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/affine.hpp>
@@ -31,7 +29,6 @@
 #include <pushforward/bijectors/softplus.hpp>
 #include <pushforward/bijectors/standardize.hpp>
 #include <pushforward/bijectors/tanh.hpp>
-#include <pushforward/builders.hpp>
 #include <pushforward/component.hpp>
 #include <pushforward/description.hpp>
 #include <pushforward/distribution.hpp>
@@ -49,10 +46,12 @@
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/distributions/student_t.hpp>
+#include <pushforward/distributions/transformed_distribution.hpp>
 #include <pushforward/distributions/uniform.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/evaluator.hpp>
 #include <pushforward/execution.hpp>
+#include <pushforward/flows/builders.hpp>
 #include <pushforward/io/csv.hpp>
 #include <pushforward/io/model.hpp>
 #include <pushforward/io/npy.hpp>
@@ -76,6 +75,5 @@
 #include <pushforward/training/optimizer.hpp>
 #include <pushforward/training/prepare.hpp>
 #include <pushforward/training/schedule.hpp>
-#include <pushforward/transformed_distribution.hpp>
 #include <pushforward/transformer.hpp>
 #include <pushforward/views.hpp>

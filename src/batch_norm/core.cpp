@@ -6,8 +6,8 @@
 #include <pushforward/error.hpp>
 #include <string>
 
-#include "batch_norm/shape_text.hpp"
-#include "kernels/kernels.hpp"
+#include "src/batch_norm/shape_text.hpp"
+#include "src/kernels/kernels.hpp"
 
 namespace pushforward::batch_norm {
 

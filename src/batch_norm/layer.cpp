@@ -6,7 +6,7 @@
 #include <pushforward/ops.hpp>
 #include <pushforward/random.hpp>
 
-#include "batch_norm/shape_text.hpp"
+#include "src/batch_norm/shape_text.hpp"
 
 namespace pushforward {
 

@@ -13,7 +13,7 @@
 #include <pushforward/io/csv.hpp>
 #include <utility>
 
-#include "file.hpp"
+#include "src/io/file.hpp"
 
 namespace pushforward {
 

@@ -1,4 +1,4 @@
-#include "file.hpp"
+#include "src/io/file.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

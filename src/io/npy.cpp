@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "file.hpp"
+#include "src/io/file.hpp"
 
 namespace pushforward {
 

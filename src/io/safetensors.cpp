@@ -12,7 +12,7 @@
 #include <set>
 #include <utility>
 
-#include "file.hpp"
+#include "src/io/file.hpp"
 
 namespace pushforward {
 

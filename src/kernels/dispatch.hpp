@@ -19,7 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/kernels.hpp"
+#include "src/kernels/kernels.hpp"
 
 namespace pushforward::kernels {
 

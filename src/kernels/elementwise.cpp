@@ -1,13 +1,13 @@
 // Arithmetic over contiguous values, sums into double columns, the Adam step.
 
-#include "kernels/dispatch.hpp"
+#include "src/kernels/dispatch.hpp"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/elementwise.cpp"
+#define HWY_TARGET_INCLUDE "src/kernels/elementwise.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "kernels/math-inl.hpp"
+#include "src/kernels/math-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace pushforward::kernels {

@@ -1,11 +1,11 @@
-#include "kernels/kernels.hpp"
+#include "src/kernels/kernels.hpp"
 
 #include <cctype>
 #include <cstdlib>
 #include <pushforward/error.hpp>
 #include <string>
 
-#include "kernels/dispatch.hpp"
+#include "src/kernels/dispatch.hpp"
 
 namespace pushforward::kernels {
 namespace {

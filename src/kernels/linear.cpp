@@ -11,15 +11,15 @@
 #include <cstring>
 #include <type_traits>
 
-#include "kernels/dispatch.hpp"
+#include "src/kernels/dispatch.hpp"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/linear.cpp"
+#define HWY_TARGET_INCLUDE "src/kernels/linear.cpp"
 #include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "kernels/sum-inl.hpp"
+#include "src/kernels/sum-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace pushforward::kernels {

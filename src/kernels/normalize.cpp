@@ -1,15 +1,15 @@
 // Normalisation with statistics per channel: sums, products and affine maps, for values of one channel in a row and
 // for rows of one value per channel.
 
-#include "kernels/dispatch.hpp"
+#include "src/kernels/dispatch.hpp"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/normalize.cpp"
+#define HWY_TARGET_INCLUDE "src/kernels/normalize.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "kernels/math-inl.hpp"
-#include "kernels/sum-inl.hpp"
+#include "src/kernels/math-inl.hpp"
+#include "src/kernels/sum-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace pushforward::kernels {

@@ -5,15 +5,15 @@
 // there is no multiply-add here, so the bits are the same for every instruction set, and golden values pin them.
 // The polynomials interpolate at Chebyshev nodes, computed with 50 digits.
 
-#include "kernels/dispatch.hpp"
+#include "src/kernels/dispatch.hpp"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/random.cpp"
+#define HWY_TARGET_INCLUDE "src/kernels/random.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "kernels/math-inl.hpp"
-#include "kernels/philox.hpp"
+#include "src/kernels/math-inl.hpp"
+#include "src/kernels/philox.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace pushforward::kernels {

@@ -1,13 +1,13 @@
 // Sums, scalar products and moments over rows.
 
-#include "kernels/dispatch.hpp"
+#include "src/kernels/dispatch.hpp"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/reductions.cpp"
+#define HWY_TARGET_INCLUDE "src/kernels/reductions.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "kernels/sum-inl.hpp"
+#include "src/kernels/sum-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace pushforward::kernels {

@@ -1,14 +1,14 @@
 // Monotone rational-quadratic splines: one pass per vector of rows, in which the knots are summed and the bin is
 // selected by masks; no branch, no search, no gather.
 
-#include "kernels/dispatch.hpp"
+#include "src/kernels/dispatch.hpp"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/spline.cpp"
+#define HWY_TARGET_INCLUDE "src/kernels/spline.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "kernels/math-inl.hpp"
+#include "src/kernels/math-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace pushforward::kernels {

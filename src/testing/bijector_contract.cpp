@@ -4,7 +4,7 @@
 #include <pushforward/error.hpp>
 #include <pushforward/testing/bijector_contract.hpp>
 
-#include "common.hpp"
+#include "src/testing/common.hpp"
 
 namespace pushforward::testing {
 

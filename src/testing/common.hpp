@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "evaluate.hpp"
+#include "src/core/evaluate.hpp"
 
 namespace pushforward::testing::detail {
 

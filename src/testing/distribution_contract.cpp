@@ -5,7 +5,7 @@
 #include <pushforward/error.hpp>
 #include <pushforward/testing/distribution_contract.hpp>
 
-#include "common.hpp"
+#include "src/testing/common.hpp"
 
 namespace pushforward::testing {
 

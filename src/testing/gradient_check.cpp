@@ -1,8 +1,8 @@
 #include <limits>
 #include <pushforward/testing/gradient_check.hpp>
 
-#include "common.hpp"
-#include "ops_common.hpp"
+#include "src/testing/common.hpp"
+#include "src/ops/common.hpp"
 
 namespace pushforward::testing {
 

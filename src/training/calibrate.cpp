@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "training/population.hpp"
+#include "src/training/population.hpp"
 
 namespace pushforward {
 

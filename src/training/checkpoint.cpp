@@ -1,4 +1,4 @@
-#include "training/checkpoint.hpp"
+#include "src/training/checkpoint.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -10,10 +10,10 @@
 
 #include <fmt/format.h>
 
-#include "training/checkpoint.hpp"
-#include "training/population.hpp"
-#include "training/rows.hpp"
-#include "training/step.hpp"
+#include "src/training/checkpoint.hpp"
+#include "src/training/population.hpp"
+#include "src/training/rows.hpp"
+#include "src/training/step.hpp"
 
 namespace pushforward {
 

@@ -7,7 +7,7 @@
 
 #include <pushforward/error.hpp>
 
-#include "kernels/kernels.hpp"
+#include "src/kernels/kernels.hpp"
 
 namespace pushforward {
 

@@ -5,7 +5,7 @@
 #include <stop_token>
 #include <vector>
 
-#include "training/rows.hpp"
+#include "src/training/rows.hpp"
 
 namespace pushforward::detail {
 

@@ -4,7 +4,7 @@
 
 #include <pushforward/bijectors/chain.hpp>
 
-#include "training/rows.hpp"
+#include "src/training/rows.hpp"
 
 namespace pushforward {
 

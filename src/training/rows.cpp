@@ -1,4 +1,4 @@
-#include "training/rows.hpp"
+#include "src/training/rows.hpp"
 
 #include <bit>
 #include <cmath>

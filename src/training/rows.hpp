@@ -8,7 +8,7 @@
 
 #include <pushforward/training/fit.hpp>
 
-#include "evaluate.hpp"
+#include "src/core/evaluate.hpp"
 
 namespace pushforward::detail {
 

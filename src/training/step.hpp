@@ -14,7 +14,7 @@
 #include <pushforward/execution.hpp>
 #include <pushforward/training/optimizer.hpp>
 
-#include "kernels/kernels.hpp"
+#include "src/kernels/kernels.hpp"
 
 namespace pushforward::detail {
 

@@ -32,14 +32,14 @@ for target in $targets; do
   libraries=
   if [ "$target" = model ]; then
     # What a model file reaches.
-    sources=$(find src bijectors distributions -name '*.cpp' ! -path 'src/t[er]*ing/*' ! -name csv.cpp ! -name npy.cpp |
+    sources=$(find src nn bijectors distributions flows -name '*.cpp' ! -path 'src/t[er]*ing/*' ! -name csv.cpp ! -name npy.cpp |
       sort)
     libraries="-lhwy -lpthread"
   fi
   objects_folder=$build/objects/$target
   mkdir -p "$objects_folder"
   flags="-std=c++20 -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-    -DFMT_HEADER_ONLY ${PUSHFORWARD_FUZZ_FLAGS:-} -Iinclude -Isrc -isystem /usr/include/eigen3 -ffp-contract=off"
+    -DFMT_HEADER_ONLY ${PUSHFORWARD_FUZZ_FLAGS:-} -Iinclude -I. -isystem /usr/include/eigen3 -ffp-contract=off"
   flags=$(echo "$flags" | tr '\n' ' ')
   # shellcheck disable=SC2086
   objects=$(printf '%s\n' $sources "tests/fuzz/fuzz_$target.cpp" | xargs -P "$jobs" -I{} bash -c 'compile {}')

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Installs the library, static and shared, and builds and runs a client against each with several flags of its own.
 root=$(cd "$(dirname "$0")/../.." && pwd)
-. "$root/tools/setup.sh"
+. "$root/cmake/setup.sh"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # The static library is the one of the ordinary build.
-cmake --build "$build" -j "$jobs" --target pushforward pushforward_tool
+cmake --build "$build" -j "$jobs" --target pushforward pushforward_ports pushforward_tool
 cmake --install "$build" --prefix "$work/prefix-static" >/dev/null
 cmake -S "$root" -B "$build-shared" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
   -DPUSHFORWARD_BUILD_TESTS=OFF -DPUSHFORWARD_BUILD_SAMPLES=OFF -DPUSHFORWARD_BUILD_TOOLS=OFF >/dev/null

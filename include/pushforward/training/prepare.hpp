@@ -8,7 +8,7 @@
 #include <pushforward/bijectors/standardize.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/training/fit.hpp>
-#include <pushforward/transformed_distribution.hpp>
+#include <pushforward/distributions/transformed_distribution.hpp>
 
 namespace pushforward {
 

@@ -1,0 +1,203 @@
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <pushforward/bijectors/act_norm.hpp>
+#include <pushforward/bijectors/affine.hpp>
+#include <pushforward/bijectors/batch_normalization.hpp>
+#include <pushforward/bijectors/chain.hpp>
+#include <pushforward/bijectors/coupling.hpp>
+#include <pushforward/bijectors/invert.hpp>
+#include <pushforward/bijectors/lu_linear.hpp>
+#include <pushforward/bijectors/masked_autoregressive.hpp>
+#include <pushforward/bijectors/permute.hpp>
+#include <pushforward/flows/builders.hpp>
+#include <pushforward/distributions/multivariate_normal_diag.hpp>
+#include <pushforward/nn/constant.hpp>
+#include <pushforward/nn/mlp.hpp>
+#include <pushforward/nn/residual_network.hpp>
+#include <string>
+
+namespace pushforward {
+
+namespace {
+
+/// Each part gets a seed of its own, so that no two networks of a flow start alike.
+std::uint64_t part_seed(const FlowOptions& options, Index layer) {
+  return options.seed * 1000003u + static_cast<std::uint64_t>(layer);
+}
+
+template <Scalar T>
+Poly<Bijector<T>> autoregressive(Index dim, Poly<Transformer<T>> transformer, const FlowOptions& options, Index layer) {
+  if (options.conditioner_batch_norm)
+    throw NotImplemented(
+        "autoregressive flows: batch norm inside a MADE is not there; conditioner_batch_norm is for coupling flows");
+  Made<T> net(dim, transformer->multiplier(),
+              {.hidden = options.hidden,
+               .blocks = options.blocks,
+               .residual = options.residual,
+               .activation = options.activation,
+               .dropout = options.dropout,
+               .context_dim = options.context_dim,
+               .seed = part_seed(options, layer)});
+  return MaskedAutoregressive<T>(std::move(net), std::move(transformer));
+}
+
+template <Scalar T>
+Poly<Network<T>> conditioner(Index inputs, Index outputs, const FlowOptions& options, Index layer) {
+  if (options.residual)
+    return ResidualNetwork<T>(inputs, outputs,
+                              {.hidden = options.hidden,
+                               .blocks = options.blocks,
+                               .activation = options.activation,
+                               .dropout = options.dropout,
+                               .context_dim = options.context_dim,
+                               .batch_norm = options.conditioner_batch_norm,
+                               .seed = part_seed(options, layer)});
+  return Mlp<T>(inputs, outputs,
+                {.hidden = std::vector<Index>(static_cast<std::size_t>(options.blocks) + 1, options.hidden),
+                 .activation = options.activation,
+                 .dropout = options.dropout,
+                 .context_dim = options.context_dim,
+                 .batch_norm = options.conditioner_batch_norm,
+                 .seed = part_seed(options, layer)});
+}
+
+template <Scalar T>
+Poly<Bijector<T>> coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const FlowOptions& options,
+                           Index layer) {
+  Index unchanged = 0;
+  for (const std::int64_t m : mask) unchanged += m != 0;
+  const Index changed = static_cast<Index>(mask.size()) - unchanged;
+  if (unchanged + options.context_dim == 0)
+    throw ShapeError("coupling flows need at least 2 columns, or a context; use maf for one column");
+  Poly<Network<T>> net = conditioner<T>(unchanged, transformer->multiplier() * changed, options, layer);
+  return Coupling<T>(std::move(mask), std::move(net), std::move(transformer));
+}
+
+template <Scalar T>
+RationalQuadraticTransformer<T> spline(const FlowOptions& options) {
+  RationalQuadraticOptions o = options.spline;
+  if (o.parameters == SplineParameters::nflows) o.raw_scale /= std::sqrt(static_cast<double>(options.hidden));
+  return RationalQuadraticTransformer<T>(o);
+}
+
+/// Appends what stands between layers, seen from the data side.
+template <Scalar T>
+void mix(std::vector<Poly<Bijector<T>>>& parts, Index dim, const FlowOptions& options, Index number) {
+  switch (options.mixing) {
+    case Mixing::none:
+      break;
+    case Mixing::reverse:
+      parts.push_back(Permute<T>::reverse(dim));
+      break;
+    case Mixing::random_permutation:
+      parts.push_back(Permute<T>::random(dim, part_seed(options, number)));
+      break;
+    case Mixing::lu_linear:
+      // Turned round: the density direction is the product, the sampling direction the triangular solves.
+      parts.push_back(Permute<T>::random(dim, part_seed(options, number)));
+      parts.push_back(Invert<T>(LULinear<T>(dim)));
+      break;
+  }
+}
+
+/// Layers from the data side to the base, which is how the papers count them; a Chain is written base first.
+/// `mixed_ends`: what stands between layers stands at both ends too.
+template <Scalar T>
+TransformedDistribution<T> assemble(const char* name, Index dim, const FlowOptions& options,
+                                    const std::function<Poly<Bijector<T>>(Index layer)>& make_layer,
+                                    std::vector<Poly<Bijector<T>>> base_side = {}, bool mixed_ends = false) {
+  if (dim < 1) throw ShapeError(std::string(name) + ": dim must be at least 1, got " + std::to_string(dim));
+  if (options.layers < 1)
+    throw ShapeError(std::string(name) + ": expected at least one layer, got " + std::to_string(options.layers));
+  std::vector<Poly<Bijector<T>>> parts;  // data side first
+  if (mixed_ends) mix<T>(parts, dim, options, -1);
+  for (Index i = 0; i < options.layers; ++i) {
+    if (options.act_norm) parts.push_back(ActNorm<T>(dim));
+    parts.push_back(make_layer(i));
+    if (i + 1 == options.layers) break;
+    if (options.batch_norm) parts.push_back(BatchNormalization<T>(dim, options.batch_norm_options));
+    mix<T>(parts, dim, options, i);
+  }
+  if (mixed_ends) mix<T>(parts, dim, options, options.layers);
+  for (Poly<Bijector<T>>& part : base_side) parts.push_back(std::move(part));
+  std::vector<Poly<Bijector<T>>> base_first;
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part) base_first.push_back(std::move(*part));
+  return TransformedDistribution<T>(MultivariateNormalDiag<T>::standard(dim), Chain<T>(std::move(base_first)));
+}
+
+}  // namespace
+
+template <Scalar T>
+TransformedDistribution<T> maf(Index dim, FlowOptions options) {
+  return assemble<T>("maf", dim, options, [&](Index i) {
+    return autoregressive<T>(dim, AffineTransformer<T>(options.scale_bound), options, i);
+  });
+}
+
+template <Scalar T>
+TransformedDistribution<T> iaf(Index dim, FlowOptions options) {
+  return assemble<T>("iaf", dim, options, [&](Index i) -> Poly<Bijector<T>> {
+    return Invert<T>(autoregressive<T>(dim, AffineTransformer<T>(options.scale_bound), options, i));
+  });
+}
+
+template <Scalar T>
+TransformedDistribution<T> real_nvp(Index dim, FlowOptions options) {
+  return assemble<T>("real_nvp", dim, options, [&](Index i) {
+    return coupling<T>(Coupling<T>::alternating_mask(dim, i % 2 == 1), AffineTransformer<T>(options.scale_bound),
+                       options, i);
+  });
+}
+
+template <Scalar T>
+TransformedDistribution<T> nice(Index dim, FlowOptions options) {
+  std::vector<Poly<Bijector<T>>> scaling;
+  scaling.push_back(Affine<T>(dim));
+  return assemble<T>(
+      "nice", dim, options,
+      [&](Index i) {
+        return coupling<T>(Coupling<T>::half_mask(dim, i % 2 == 1), AdditiveTransformer<T>(), options, i);
+      },
+      std::move(scaling));
+}
+
+template <Scalar T>
+TransformedDistribution<T> nsf(Index dim, FlowOptions options) {
+  return assemble<T>(
+      "nsf", dim, options,
+      [&](Index i) -> Poly<Bijector<T>> {
+        const std::vector<std::int64_t> mask = Coupling<T>::alternating_mask(dim, i % 2 == 1);
+        Poly<Bijector<T>> layer = coupling<T>(mask, spline<T>(options), options, i);
+        const Index unchanged = std::count_if(mask.begin(), mask.end(), [](std::int64_t m) { return m != 0; });
+        if (!options.spline_unchanged || unchanged == 0) return layer;
+        RationalQuadraticTransformer<T> own(options.spline);
+        Constant<T> raw(dim - unchanged, own.multiplier() * unchanged);
+        Coupling<T> rest(Coupling<T>::alternating_mask(dim, i % 2 == 0), std::move(raw), std::move(own));
+        std::vector<Poly<Bijector<T>>> both;  // base side first
+        both.push_back(std::move(rest));
+        both.push_back(std::move(layer));
+        return Chain<T>(std::move(both));
+      },
+      {}, true);
+}
+
+template <Scalar T>
+TransformedDistribution<T> nsf_ar(Index dim, FlowOptions options) {
+  return assemble<T>(
+      "nsf_ar", dim, options, [&](Index i) { return autoregressive<T>(dim, spline<T>(options), options, i); }, {},
+      true);
+}
+
+#define PUSHFORWARD_INSTANTIATE(T)                                  \
+  template TransformedDistribution<T> maf(Index, FlowOptions);      \
+  template TransformedDistribution<T> iaf(Index, FlowOptions);      \
+  template TransformedDistribution<T> real_nvp(Index, FlowOptions); \
+  template TransformedDistribution<T> nice(Index, FlowOptions);     \
+  template TransformedDistribution<T> nsf(Index, FlowOptions);      \
+  template TransformedDistribution<T> nsf_ar(Index, FlowOptions);
+PUSHFORWARD_INSTANTIATE(float)
+PUSHFORWARD_INSTANTIATE(double)
+#undef PUSHFORWARD_INSTANTIATE
+
+}  // namespace pushforward

@@ -1,0 +1,390 @@
+#include <pushforward/nn/made.hpp>
+
+#include <algorithm>
+#include <numeric>
+
+#include <pushforward/random.hpp>
+
+#include "nn/initialise.hpp"
+
+namespace pushforward {
+
+namespace {
+
+/// Original indices, sorted by degree; units of one degree keep their order.
+std::vector<Index> sorted_by_degree(const std::vector<std::int64_t>& degrees) {
+  std::vector<Index> order(degrees.size());
+  std::iota(order.begin(), order.end(), Index{0});
+  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) {
+    return degrees[static_cast<std::size_t>(a)] < degrees[static_cast<std::size_t>(b)];
+  });
+  return order;
+}
+
+}  // namespace
+
+// --------------------------------------------------------------------------------------------------- MaskedDense
+
+template <Scalar T>
+MaskedDense<T>::MaskedDense(std::vector<std::int64_t> input_degrees, std::vector<std::int64_t> output_degrees,
+                            bool strict, Initialisation start, std::uint64_t seed, std::string_view stream) {
+  const std::size_t outputs = output_degrees.size();
+  weight_form_.cols = sorted_by_degree(input_degrees);
+  // The outputs of a network keep their order: parameter by parameter, each group sorted on its own already.
+  if (strict) {
+    weight_form_.rows.resize(outputs);
+    std::iota(weight_form_.rows.begin(), weight_form_.rows.end(), Index{0});
+  } else {
+    weight_form_.rows = sorted_by_degree(output_degrees);
+  }
+  std::sort(input_degrees.begin(), input_degrees.end());
+  Index offset = 0;
+  for (std::size_t o = 0; o < outputs; ++o) {
+    const std::int64_t degree = output_degrees[static_cast<std::size_t>(weight_form_.rows[o])];
+    const auto end = strict ? std::lower_bound(input_degrees.begin(), input_degrees.end(), degree)
+                            : std::upper_bound(input_degrees.begin(), input_degrees.end(), degree);
+    prefix_.push_back(static_cast<Index>(end - input_degrees.begin()));
+    offset_.push_back(offset);
+    offset += prefix_.back();
+  }
+  weight_form_.prefix = prefix_;
+  weight_form_.offset = offset_;
+  bias_form_.rows = weight_form_.rows;
+
+  // Drawn dense and in the original order, so that the start does not depend on how units are stored.
+  Tensor<T> dense({static_cast<Index>(outputs), static_cast<Index>(input_degrees.size())});
+  Tensor<T> bias({static_cast<Index>(outputs)});
+  initialise(dense, bias, dense.extent(1), dense.extent(0), start, seed, stream);
+  weight_ = Tensor<T>({offset});
+  bias_ = Tensor<T>({static_cast<Index>(outputs)});
+  weight_form_.from_file(dense, weight_);
+  bias_form_.from_file(bias, bias_);
+}
+
+template <Scalar T>
+std::vector<Index> MaskedDense<T>::WeightForm::shape() const {
+  return {static_cast<Index>(rows.size()), static_cast<Index>(cols.size())};
+}
+
+template <Scalar T>
+Tensor<T> MaskedDense<T>::WeightForm::to_file(const Tensor<T>& packed) const {
+  Tensor<T> dense(shape());
+  for (std::size_t o = 0; o < rows.size(); ++o)
+    for (Index k = 0; k < prefix[o]; ++k) dense(rows[o], cols[static_cast<std::size_t>(k)]) = packed[offset[o] + k];
+  return dense;
+}
+
+template <Scalar T>
+void MaskedDense<T>::WeightForm::from_file(const Tensor<T>& dense, Tensor<T>& packed) const {
+  for (std::size_t o = 0; o < rows.size(); ++o)
+    for (Index k = 0; k < prefix[o]; ++k) packed[offset[o] + k] = dense(rows[o], cols[static_cast<std::size_t>(k)]);
+}
+
+template <Scalar T>
+std::vector<Index> MaskedDense<T>::BiasForm::shape() const {
+  return {static_cast<Index>(rows.size())};
+}
+template <Scalar T>
+Tensor<T> MaskedDense<T>::BiasForm::to_file(const Tensor<T>& packed) const {
+  Tensor<T> dense(shape());
+  for (std::size_t o = 0; o < rows.size(); ++o) dense[rows[o]] = packed[static_cast<Index>(o)];
+  return dense;
+}
+template <Scalar T>
+void MaskedDense<T>::BiasForm::from_file(const Tensor<T>& dense, Tensor<T>& packed) const {
+  for (std::size_t o = 0; o < rows.size(); ++o) packed[static_cast<Index>(o)] = dense[rows[o]];
+}
+
+template <Scalar T>
+Var<T> MaskedDense<T>::operator()(Pass<T>& pass, Var<T> x) const {
+  return linear(x, pass.parameter(weight_), pass.parameter(bias_), layout());
+}
+
+template <Scalar T>
+void MaskedDense<T>::into(Pass<T>& pass, Var<T> y, Var<T> x, Index begin) const {
+  linear_into(y, x, pass.parameter(weight_), pass.parameter(bias_), layout(), begin);
+}
+
+template <Scalar T>
+void MaskedDense<T>::into(Pass<T>& pass, Var<T> y, Var<T> x, const LinearLayout& layout, Var<T> bias,
+                          Index begin) const {
+  linear_into(y, x, pass.parameter(weight_), bias, layout, begin);
+}
+
+template <Scalar T>
+void MaskedDense<T>::visit(Visitor<T>& v) const {
+  v.parameter("weight", weight_, {.form = &weight_form_});
+  v.parameter("bias", bias_, {.decay = false, .form = &bias_form_});
+}
+
+template <Scalar T>
+void MaskedDense<T>::shrink(T factor) {
+  scale_start(factor);
+  for (T& b : bias_.values()) b = 0;
+}
+
+template <Scalar T>
+void MaskedDense<T>::scale_start(T factor) {
+  for (T& w : weight_.values()) w *= factor;
+  for (T& b : bias_.values()) b *= factor;
+}
+
+// ---------------------------------------------------------------------------------------------------------- Made
+
+namespace {
+
+std::vector<std::int64_t> make_degrees(Index dim, const MadeOptions& options) {
+  if (options.hidden < 1 || options.hidden > (1 << 20) || options.blocks < 0)
+    throw ShapeError("Made: expected 1 to 2^20 hidden units and at least 0 blocks, got " +
+                     std::to_string(options.hidden) + " and " + std::to_string(options.blocks));
+  std::vector<std::int64_t> degrees(static_cast<std::size_t>(options.hidden));
+  const std::int64_t highest = std::max<std::int64_t>(1, dim - 1), lowest = std::min<std::int64_t>(1, dim - 1);
+  if (options.random_degrees) {
+    std::vector<double> u(degrees.size());
+    const auto n = static_cast<Index>(u.size());
+    Engine(options.seed).stream("degrees").next_call().uniform(0, n, 1, u.data(), n, 0);
+    for (std::size_t i = 0; i < u.size(); ++i)
+      degrees[i] = lowest + static_cast<std::int64_t>(u[i] * static_cast<double>(highest));
+  } else {
+    for (std::size_t i = 0; i < degrees.size(); ++i)
+      degrees[i] = static_cast<std::int64_t>(i) % highest + lowest;
+  }
+  return degrees;
+}
+
+MadeOptions options_from(const Description& d) {
+  MadeOptions options;
+  options.hidden = static_cast<Index>(d.integers("hidden_degrees").size());
+  options.blocks = d.integer("blocks", 0, 10000);
+  options.residual = d.flag("residual");
+  options.activation = activation_from(d.text("activation"));
+  options.dropout = d.number("dropout");
+  options.context_dim = d.integer("context_dim", 0, 1 << 20);
+  return options;
+}
+
+std::vector<std::int64_t> checked_degrees(const Description& d) {
+  const std::int64_t dim = d.integer("dim", 1, 1 << 20);
+  const std::vector<std::int64_t>& degrees = d.integers("hidden_degrees");
+  if (degrees.empty()) throw IoError("made: hidden_degrees is empty");
+  for (const std::int64_t degree : degrees)
+    if (degree < 0 || degree > std::max<std::int64_t>(dim - 1, 0))
+      throw IoError("made: hidden degree " + std::to_string(degree) + " does not lie in [0, " +
+                    std::to_string(dim - 1) + "]");
+  return degrees;
+}
+
+}  // namespace
+
+template <Scalar T>
+Made<T>::Made(Index dim, Index multiplier, MadeOptions options)
+    : Made(dim, multiplier, options, make_degrees(dim, options)) {}
+
+template <Scalar T>
+Made<T>::Made(const Description& d)
+    : Made(d.integer("dim", 1, 1 << 20), d.integer("multiplier", 1, 1 << 12), options_from(d), checked_degrees(d)) {}
+
+template <Scalar T>
+Made<T>::Made(Index dim, Index multiplier, MadeOptions options, std::vector<std::int64_t> hidden_degrees)
+    : Network<T>("Made", dim, multiplier * dim, options.context_dim),
+      options_(options),
+      hidden_degrees_(std::move(hidden_degrees)) {
+  check_dropout("Made", options.dropout);
+  const auto hidden = static_cast<Index>(hidden_degrees_.size());
+  for (const Index unit : sorted_by_degree(hidden_degrees_)) {
+    sorted_units_.push_back(unit);
+    sorted_degrees_.push_back(hidden_degrees_[static_cast<std::size_t>(unit)]);
+  }
+  std::vector<std::int64_t> inputs(static_cast<std::size_t>(dim)), outputs;
+  std::iota(inputs.begin(), inputs.end(), std::int64_t{1});
+  for (Index p = 0; p < multiplier; ++p) outputs.insert(outputs.end(), inputs.begin(), inputs.end());
+
+  const auto masked = [&](const auto& in, const auto& out, bool strict, const std::string& name) {
+    return MaskedDense<T>(in, out, strict, options.initialisation, options.seed, name);
+  };
+  initial_ = masked(inputs, hidden_degrees_, false, "initial");
+  if (options.context_dim > 0)
+    context_ = Dense<T>(options.context_dim, hidden, options.initialisation, options.seed, "context");
+  for (Index i = 0; i < options.blocks; ++i) {
+    const std::string name = (options.residual ? "block" : "layer") + std::to_string(i);
+    Block block;
+    block.linear0 = masked(hidden_degrees_, hidden_degrees_, false, name + ".linear0");
+    if (options.residual) {
+      block.linear1 = masked(hidden_degrees_, hidden_degrees_, false, name + ".linear1");
+      // As published: uniform in +-1e-3 where `paper` gives +-1/sqrt(hidden), so that a block starts near zero.
+      block.linear1.scale_start(static_cast<T>(1e-3 * std::sqrt(static_cast<double>(hidden))));
+      if (options.context_dim > 0)
+        block.context = Dense<T>(options.context_dim, hidden, options.initialisation, options.seed, name + ".context");
+    }
+    blocks_.push_back(std::move(block));
+  }
+  final_ = masked(hidden_degrees_, outputs, true, "final");
+  const LinearLayout layout = final_.layout();
+  for (Index d = 0; d < dim; ++d)
+    for (Index p = 0; p < multiplier; ++p) {
+      const auto o = static_cast<std::size_t>(p * dim + d);
+      together_.prefix.push_back(layout.prefix[o]);
+      together_.offset.push_back(layout.offset[o]);
+    }
+  if (options.final_scale != 1) final_.shrink(static_cast<T>(options.final_scale));
+}
+
+template <Scalar T>
+Var<T> Made<T>::sorted_context(Pass<T>& pass, const Dense<T>& layer) const {
+  return gather_columns<T>(layer(pass, pass.context()), sorted_units_);
+}
+
+template <Scalar T>
+Var<T> Made<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
+  const Activation a = options_.activation;
+  const bool with_context = this->context_dim() > 0;
+  Var<T> h = initial_(pass, x);
+  if (with_context) h = h + activation(a, sorted_context(pass, context_));
+  if (!options_.residual) h = activation_in_place(a, h);
+  for (const Block& block : blocks_) {
+    if (options_.residual) {
+      Var<T> t = block.linear0(pass, activation(a, h));
+      if (with_context) t = t + sorted_context(pass, block.context);
+      h = h + block.linear1(pass, pass.dropout(activation_in_place(a, t), options_.dropout));
+    } else {
+      h = pass.dropout(activation_in_place(a, block.linear0(pass, h)), options_.dropout);
+    }
+  }
+  return final_(pass, h);
+}
+
+template <Scalar T>
+std::pair<Index, Index> Made<T>::units(Index degree) const {
+  const auto [first, last] = std::equal_range(sorted_degrees_.begin(), sorted_degrees_.end(), degree);
+  return {first - sorted_degrees_.begin(), last - sorted_degrees_.begin()};
+}
+
+template <Scalar T>
+Made<T>::Sequence::Sequence(const Made& made, Pass<T>& pass) : made_(made), pass_(pass) {
+  const bool wanted = pass.recording();
+  const Index hidden = static_cast<Index>(made.sorted_degrees_.size());
+  const auto buffer = [&](Index cols) { return pass.tape().matrix(cols, wanted); };
+  inputs_ = buffer(made.dim());
+  first_ = buffer(hidden);
+  if (made.context_dim() > 0)
+    context_ = activation(made.options_.activation, made.sorted_context(pass, made.context_));
+  const std::size_t count = made.blocks_.size();
+  blocks_ = {pass.tape().template scratch<BlockBuffers>(static_cast<Index>(count)), count};
+  for (std::size_t i = 0; i < count; ++i) {
+    const Block& block = made.blocks_[i];
+    BlockBuffers& b = *new (&blocks_[i]) BlockBuffers;
+    b.out = buffer(hidden);
+    if (made.options_.residual) {
+      b.activated = buffer(hidden);
+      b.inner_activated = buffer(hidden);
+      if (made.context_dim() > 0) b.context = made.sorted_context(pass, block.context);
+    }
+  }
+  outputs_ = buffer(made.outputs());
+  if (!wanted) {
+    bias_ = pass.tape().shared(1, made.outputs(), false);
+    for (Index d = 0; d < made.dim(); ++d)
+      for (Index p = 0; p < made.multiplier(); ++p)
+        bias_.node()->value[d * made.multiplier() + p] = made.final_.bias()[p * made.dim() + d];
+  }
+  extend(0);
+}
+
+template <Scalar T>
+std::span<const Var<T>> Made<T>::Sequence::outputs(Index d) {
+  const Index multiplier = made_.multiplier();
+  Var<T>* result = pass_.tape().template scratch<Var<T>>(multiplier);
+  if (bias_) {
+    // In one product, which recording may not do: reductions number the outputs of a layer in one way only.
+    const Var<T> out = columns(outputs_, d * multiplier, multiplier);
+    const Index known = made_.final_.prefix(d);
+    made_.final_.into(pass_, out, columns(blocks_.empty() ? first_ : blocks_.back().out, 0, known),
+                      {made_.together_.prefix, made_.together_.offset}, bias_, d * multiplier);
+    for (Index p = 0; p < multiplier; ++p) new (result + p) Var<T>(columns(out, p, 1));
+    return {result, static_cast<std::size_t>(multiplier)};
+  }
+  for (Index p = 0; p < multiplier; ++p) {
+    const Index column = p * made_.dim() + d;
+    const Var<T> out = columns(outputs_, column, 1);
+    const Index known = made_.final_.prefix(column);
+    made_.final_.into(pass_, out, columns(blocks_.empty() ? first_ : blocks_.back().out, 0, known), column);
+    new (result + p) Var<T>(out);
+  }
+  return {result, static_cast<std::size_t>(multiplier)};
+}
+
+template <Scalar T>
+void Made<T>::Sequence::set_input(Index d, Var<T> x) {
+  assign(columns(inputs_, d, 1), x);
+  extend(d + 1);
+}
+
+// Computes the hidden units of one degree, layer by layer; their inputs are complete.
+template <Scalar T>
+void Made<T>::Sequence::extend(Index degree) {
+  const auto [begin, end] = made_.units(degree);
+  const Index count = end - begin;
+  if (count == 0) return;
+  const Activation a = made_.options_.activation;
+  const auto layer = [&](const MaskedDense<T>& linear, Var<T> source) {
+    const Var<T> out = pass_.tape().matrix(count, pass_.recording());
+    linear.into(pass_, out, columns(source, 0, linear.prefix(end - 1)), begin);
+    return out;
+  };
+  Var<T> h = layer(made_.initial_, inputs_);
+  if (context_) h = h + columns(context_, begin, count);
+  if (!made_.options_.residual) h = activation_in_place(a, h);
+  assign(columns(first_, begin, count), h);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const Block& block = made_.blocks_[i];
+    BlockBuffers& b = blocks_[i];
+    if (made_.options_.residual) {
+      assign(columns(b.activated, begin, count), activation(a, h));
+      Var<T> t = layer(block.linear0, b.activated);
+      if (b.context) t = t + columns(b.context, begin, count);
+      assign(columns(b.inner_activated, begin, count), activation_in_place(a, t));
+      h = h + layer(block.linear1, b.inner_activated);
+    } else {
+      h = activation_in_place(a, layer(block.linear0, i == 0 ? first_ : blocks_[i - 1].out));
+    }
+    assign(columns(b.out, begin, count), h);
+  }
+}
+
+template <Scalar T>
+void Made<T>::do_visit(Visitor<T>& v) const {
+  v.child("initial", initial_);
+  if (context_.outputs() > 0) v.child("context", context_);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const std::string name = (options_.residual ? "block" : "layer") + std::to_string(i);
+    if (!options_.residual) {
+      v.child(name, blocks_[i].linear0);
+      continue;
+    }
+    v.child(name + ".linear0", blocks_[i].linear0);
+    v.child(name + ".linear1", blocks_[i].linear1);
+    if (blocks_[i].context.outputs() > 0) v.child(name + ".context", blocks_[i].context);
+  }
+  v.child("final", final_);
+}
+
+template <Scalar T>
+Description Made<T>::do_describe() const {
+  return {.type = "made",
+          .constants = {{"dim", dim()},
+                        {"multiplier", multiplier()},
+                        {"hidden_degrees", hidden_degrees_},
+                        {"blocks", options_.blocks},
+                        {"residual", options_.residual},
+                        {"activation", activation_name(options_.activation)},
+                        {"dropout", options_.dropout},
+                        {"context_dim", this->context_dim()}},
+          .children = {}};
+}
+
+template class MaskedDense<float>;
+template class MaskedDense<double>;
+template class Made<float>;
+template class Made<double>;
+
+}  // namespace pushforward

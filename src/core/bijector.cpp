@@ -1,0 +1,244 @@
+#include <numeric>
+#include <pushforward/bijector.hpp>
+
+#include "src/core/evaluate.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+template <Scalar T>
+Bijector<T>::Bijector(std::string name, std::vector<Index> event_shape, Index context_dim)
+    : Component<T>(std::move(name)), context_dim_(context_dim), event_shape_(std::move(event_shape)) {
+  dim_ = checked_dim(this->name(), event_shape_, context_dim);
+}
+
+namespace {
+
+template <Scalar T>
+void check_var(const Bijector<T>& b, const char* call, Pass<T>& pass, Var<T> x) {
+  if (x.cols() != b.dim())
+    throw ShapeError(b.name() + "::" + call + ": expected (N, " + std::to_string(b.dim()) + "), got " +
+                     shape_text(pass.rows(), x.cols()));
+  const Index context = pass.has_context() ? pass.context().cols() : 0;
+  if (b.context_dim() != 0 && context != b.context_dim())
+    throw ShapeError(b.name() + "::" + call + ": expected a context of " + std::to_string(b.context_dim()) +
+                     " columns, got " + std::to_string(context));
+}
+
+}  // namespace
+
+template <Scalar T>
+Mapped<T> Bijector<T>::forward(Pass<T>& pass, Var<T> x) const {
+  check_var(*this, "forward", pass, x);
+  return do_forward(pass, x);
+}
+
+template <Scalar T>
+Mapped<T> Bijector<T>::inverse(Pass<T>& pass, Var<T> y) const {
+  check_var(*this, "inverse", pass, y);
+  return do_inverse(pass, y);
+}
+
+template <Scalar T>
+std::vector<bool> Bijector<T>::is_increasing() const {
+  return do_is_increasing();
+}
+
+template <Scalar T>
+std::vector<bool> Bijector<T>::do_is_increasing() const {
+  throw NotImplemented(this->name() + "::is_increasing: only elementwise maps increase or decrease per column");
+}
+
+template <Scalar T>
+std::vector<std::int64_t> Bijector<T>::do_triangular_order() const {
+  if (is_elementwise()) return {};
+  throw NotImplemented(this->name() + "::triangular_order: its columns do not follow on each other in one order");
+}
+
+template <Scalar T>
+double Bijector<T>::do_log_scale_bound() const {
+  return std::numeric_limits<double>::infinity();
+}
+
+template <Scalar T>
+Var<T> Bijector<T>::do_log_derivative(bool, Pass<T>&, Var<T>) const {
+  throw NotImplemented(this->name() + ": event_ndims 0 needs an elementwise map");
+}
+
+template <Scalar T>
+void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> out, VectorView<double> log_det,
+                           MatrixView<const T> context, StatisticsChoice statistics, Run run) const {
+  const char* call = forward ? "forward" : "inverse";
+  check_columns(this->name(), call, in, dim_);
+  check_context(this->name(), call, context, in.rows(), context_dim_);
+  if (out.rows() != in.rows() || out.cols() != dim_)
+    throw ShapeError(this->name() + "::" + call + ": expected an output of shape " + shape_text(in.rows(), dim_) +
+                     ", got " + shape_text(out.rows(), out.cols()));
+  if (log_det.size() != in.rows())
+    throw ShapeError(this->name() + "::" + call + ": expected " + std::to_string(in.rows()) +
+                     " places for log_det, got " + std::to_string(log_det.size()));
+
+  // Statistics go by path outside and by address inside.
+  CapturedStatistics<T> captured, capture;
+  std::vector<ConstSlot<T>> slots;
+  if (statistics.captured || statistics.capture) slots = list_state<T>(static_cast<const Component<T>&>(*this));
+  if (statistics.captured)
+    for (const auto& [path, moments] : statistics.captured->layers) {
+      const auto slot = std::find_if(slots.begin(), slots.end(), [&](const auto& s) { return s.path == path; });
+      if (slot == slots.end())
+        throw ShapeError(this->name() + "::" + call + ": captured statistics name '" + path + "', which is not here");
+      if (static_cast<Index>(moments.mean.size()) != slot->tensor->size() ||
+          moments.variance.size() != moments.mean.size())
+        throw ShapeError(this->name() + "::" + call + ": captured statistics of '" + path + "' have the wrong size");
+      captured.layers.emplace_back(slot->tensor, moments);
+    }
+
+  // Minibatch statistics couple all rows, so they make one tile.
+  const bool whole = statistics.use != Statistics::running;
+  std::atomic<Index> first_outside{in.rows()};
+  for_each_tile<T>(in.rows(), whole ? Run() : run, whole ? in.rows() : tile_rows,
+                   [&](typename Tape<T>::Memory memory, Index begin, Index count) {
+                     Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
+                     typename Pass<T>::Settings settings;
+                     settings.statistics = statistics.use;
+                     settings.captured = statistics.captured ? &captured : nullptr;
+                     settings.capture = statistics.capture ? &capture : nullptr;
+                     settings.first_row = begin;
+                     const bool repeat = context.rows() == 1;
+                     if (context_dim_ > 0)
+                       settings.context =
+                           load(tape, repeat ? context : context.middle_rows(begin, count), false, repeat);
+                     Pass<T> pass(tape, settings);
+                     const Var<T> x = load(tape, in.middle_rows(begin, count), false);
+                     mark_non_finite(tape, x, pass.outside());
+                     if (context_dim_ > 0) mark_non_finite(tape, settings.context, pass.outside());
+                     if (whole)
+                       for (Index i = 0; i < count; ++i)
+                         if (pass.outside()[i])
+                           throw DomainError(this->name() + "::" + call + ": row " + std::to_string(i) +
+                                             " is not finite, so the batch has no statistics");
+                     const Mapped<T> mapped = forward ? this->forward(pass, x) : this->inverse(pass, x);
+                     store(tape, mapped.value, out.middle_rows(begin, count));
+                     for (Index i = 0; i < count; ++i) {
+                       const std::uint8_t mark = pass.outside()[i];
+                       double value = mapped.log_det.is_zero() ? 0.0 : mapped.log_det.values()[i];
+                       if (mark & row_nan) {
+                         value = std::numeric_limits<double>::quiet_NaN();
+                         for (Index c = 0; c < dim_; ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
+                       } else if (mark & row_outside) {
+                         Index seen = first_outside.load();
+                         while (begin + i < seen && !first_outside.compare_exchange_weak(seen, begin + i)) {
+                         }
+                       }
+                       log_det[begin + i] = value;
+                     }
+                   });
+  if (first_outside < in.rows())
+    throw DomainError(this->name() + "::" + call + ": row " + std::to_string(first_outside.load()) +
+                      " lies outside the " + (forward ? "domain" : "codomain") + " of the map");
+  if (statistics.capture)
+    for (const auto& [tensor, moments] : capture.layers)
+      for (const ConstSlot<T>& slot : slots)
+        if (slot.tensor == tensor) statistics.capture->layers[slot.path] = moments;
+}
+
+template <Scalar T>
+void Bijector<T>::log_det_into(bool forward, MatrixView<const T> in, int event_ndims,
+                               VectorView<double> log_det) const {
+  const std::string where = this->name() + (forward ? "::forward_log_det_jacobian" : "::inverse_log_det_jacobian");
+  if (event_ndims != static_cast<int>(event_shape_.size()))
+    throw ShapeError(where + ": a matrix holds one event per row, so event_ndims must be " +
+                     std::to_string(event_shape_.size()) + ", got " + std::to_string(event_ndims) +
+                     "; the tensor overload reduces over other ranks");
+  Matrix<T> out(in.rows(), in.cols());
+  map_into(forward, in, out, log_det, {}, {}, {});
+}
+
+template <Scalar T>
+Index Bijector<T>::event_count(const TensorView<const T>& in, int event_ndims) const {
+  const Index rank = in.rank(), own = static_cast<Index>(event_shape_.size());
+  if (event_ndims < forward_min_event_ndims() || event_ndims > rank)
+    throw ShapeError(this->name() + "::log_det_jacobian: event_ndims must lie in [" +
+                     std::to_string(forward_min_event_ndims()) + ", " + std::to_string(rank) + "], got " +
+                     std::to_string(event_ndims));
+  bool fits = rank >= own;
+  for (Index axis = 0; fits && axis < own; ++axis)
+    fits = in.shape()[static_cast<std::size_t>(rank - own + axis)] == event_shape_[static_cast<std::size_t>(axis)];
+  if (!fits) throw ShapeError(this->name() + "::log_det_jacobian: the last axes must be the event shape");
+  Index count = 1;
+  for (Index axis = 0; axis < rank - event_ndims; ++axis) count *= in.shape()[static_cast<std::size_t>(axis)];
+  return count;
+}
+
+template <Scalar T>
+void Bijector<T>::log_det_into(bool forward, const TensorView<const T>& in, int event_ndims,
+                               VectorView<double> log_det) const {
+  const Index rows = in.size() / dim_;
+  Matrix<T> flat(rows, dim_);
+  std::vector<Index> position(in.shape().size(), 0);
+  for (Index i = 0; i < in.size(); ++i) {
+    Index at = 0;
+    for (std::size_t axis = 0; axis < position.size(); ++axis) at += position[axis] * in.strides()[axis];
+    flat(i / dim_, i % dim_) = in.data()[at];
+    for (std::size_t axis = position.size(); axis-- > 0;) {
+      if (++position[axis] < in.shape()[axis]) break;
+      position[axis] = 0;
+    }
+  }
+  if (event_ndims < static_cast<int>(event_shape_.size())) {
+    Index elements = 1;  // of one result
+    for (std::size_t axis = in.shape().size() - static_cast<std::size_t>(event_ndims); axis < in.shape().size(); ++axis)
+      elements *= in.shape()[axis];
+    for (Index e = 0; e < log_det.size(); ++e) log_det[e] = 0;
+    for_each_tile<T>(rows, {}, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
+      Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
+      Pass<T> pass(tape, {});
+      const Var<T> x = load(tape, MatrixView<const T>(flat).middle_rows(begin, count), false);
+      const Var<T> log_derivative = do_log_derivative(forward, pass, x);
+      for (Index i = 0; i < count; ++i)
+        for (Index c = 0; c < dim_; ++c)
+          log_det[((begin + i) * dim_ + c) / elements] += !log_derivative ? 0.0
+                                                          : log_derivative.is_shared()
+                                                              ? static_cast<double>(log_derivative.values()[c])
+                                                              : static_cast<double>(tape.value(log_derivative, c)[i]);
+    });
+    return;
+  }
+  Eigen::VectorXd per_row(rows);
+  log_det_into(forward, MatrixView<const T>(flat), static_cast<int>(event_shape_.size()), per_row);
+  const Index per_event = log_det.size() == 0 ? 0 : rows / log_det.size();
+  for (Index e = 0; e < log_det.size(); ++e) log_det[e] = per_row.segment(e * per_event, per_event).sum();
+}
+
+std::vector<std::int64_t> common_order(const std::string& name, std::vector<std::int64_t> a,
+                                       std::vector<std::int64_t> b) {
+  if (a.empty() || a == b) return b;
+  if (b.empty()) return a;
+  throw NotImplemented(name + "::triangular_order: its parts have different orders of the columns");
+}
+
+template <Scalar T>
+void commit(Component<T>& tree, const Proposals<T>& proposals) {
+  const std::vector<Slot<T>> slots = list_state(tree);
+  std::vector<Tensor<T>*> targets;
+  for (const auto& [tensor, value] : proposals.values) {
+    const auto slot = std::find_if(slots.begin(), slots.end(), [&](const auto& s) { return s.tensor == tensor; });
+    if (slot == slots.end()) throw Error("commit: a proposal does not belong to this tree");
+    if (static_cast<Index>(value.size()) != slot->tensor->size())
+      throw Error("commit: a proposal for '" + slot->path + "' has " + std::to_string(value.size()) +
+                  " values, expected " + std::to_string(slot->tensor->size()));
+    targets.push_back(slot->tensor);
+  }
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const std::vector<double>& value = proposals.values[i].second;
+    std::transform(value.begin(), value.end(), targets[i]->data(), [](double v) { return static_cast<T>(v); });
+  }
+}
+
+template class Bijector<float>;
+template class Bijector<double>;
+template void commit(Component<float>&, const Proposals<float>&);
+template void commit(Component<double>&, const Proposals<double>&);
+
+}  // namespace pushforward

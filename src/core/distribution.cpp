@@ -1,0 +1,372 @@
+#include <numeric>
+#include <pushforward/distribution.hpp>
+
+#include "src/core/evaluate.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+template <Scalar T>
+Distribution<T>::Distribution(std::string name, std::vector<Index> event_shape, Index context_dim)
+    : Component<T>(std::move(name)), context_dim_(context_dim), event_shape_(std::move(event_shape)) {
+  dim_ = checked_dim(this->name(), event_shape_, context_dim);
+}
+
+template <Scalar T>
+NotImplemented Distribution<T>::not_implemented(std::string_view what, std::string_view reason) const {
+  return NotImplemented(this->name() + "::" + std::string(what) + ": " + std::string(reason));
+}
+
+namespace {
+
+template <Scalar T>
+void check_pass_context(const Distribution<T>& d, const char* call, const Pass<T>& pass) {
+  const Index context = pass.has_context() ? pass.context().cols() : 0;
+  if (d.context_dim() != 0 && context != d.context_dim())
+    throw ShapeError(d.name() + "::" + call + ": expected a context of " + std::to_string(d.context_dim()) +
+                     " columns, got " + std::to_string(context));
+}
+
+/// log_prob of a row from what the hooks computed and what the row held.
+inline double marked(double value, std::uint8_t mark) {
+  if (mark & row_nan) return std::numeric_limits<double>::quiet_NaN();
+  if (mark & row_outside) return -std::numeric_limits<double>::infinity();
+  return value;
+}
+
+}  // namespace
+
+template <Scalar T>
+Column<T> Distribution<T>::log_prob(Pass<T>& pass, Var<T> y) const {
+  if (y.cols() != dim_)
+    throw ShapeError(this->name() + "::log_prob: expected (N, " + std::to_string(dim_) + "), got " +
+                     shape_text(pass.rows(), y.cols()));
+  check_pass_context(*this, "log_prob", pass);
+  return do_log_prob(pass, y);
+}
+
+template <Scalar T>
+Var<T> Distribution<T>::sample(Pass<T>& pass) const {
+  check_pass_context(*this, "sample", pass);
+  return do_sample(pass);
+}
+
+template <Scalar T>
+Drawn<T> Distribution<T>::sample_and_log_prob(Pass<T>& pass) const {
+  check_pass_context(*this, "sample_and_log_prob", pass);
+  return do_sample_and_log_prob(pass);
+}
+
+template <Scalar T>
+Drawn<T> Distribution<T>::do_sample_and_log_prob(Pass<T>& pass) const {
+  const Var<T> y = do_sample(pass);
+  return {y, do_log_prob(pass, y)};
+}
+
+namespace {
+
+/// f(tape, pass, begin, count) for tiles of `rows` rows, each in a pass with its rows of the context (one row: the same
+/// for all), which are marked where they are not finite.
+template <Scalar T, class F>
+void for_each_pass(typename Tape<T>::Mode mode, Index rows, MatrixView<const T> context, const RandomCall* noise,
+                   Run run, F f) {
+  for_each_tile<T>(rows, run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
+    Tape<T> tape(mode, memory, count);
+    typename Pass<T>::Settings settings;
+    settings.first_row = begin;
+    settings.noise = noise;
+    const bool repeat = context.rows() == 1;
+    if (context.cols() > 0)
+      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), tape.recording(), repeat);
+    Pass<T> pass(tape, settings);
+    if (context.cols() > 0) mark_non_finite(tape, settings.context, pass.outside());
+    f(tape, pass, begin, count);
+  });
+}
+
+template <Scalar T>
+void store_marked(Column<T> result, const Pass<T>& pass, Index begin, Index count, VectorView<double> out) {
+  for (Index i = 0; i < count; ++i)
+    out[begin + i] = marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
+}
+
+/// Draws; NaN where a row was marked, for which no sample exists.
+template <Scalar T>
+void store_draws(Tape<T>& tape, const Pass<T>& pass, Var<T> values, Index begin, Index count, MatrixView<T> out) {
+  store(tape, values, out.middle_rows(begin, count));
+  for (Index i = 0; i < count; ++i)
+    if (pass.outside()[i] != row_inside)
+      for (Index c = 0; c < out.cols(); ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
+}
+
+/// log_prob(pass, rows) of all rows of `y`.
+template <Scalar T, class F>
+void score(const Distribution<T>& d, const char* call, MatrixView<const T> y, VectorView<double> out,
+           MatrixView<const T> context, Run run, F log_prob) {
+  check_context(d.name(), call, context, y.rows(), d.context_dim());
+  if (out.size() != y.rows())
+    throw ShapeError(d.name() + "::" + call + ": expected " + std::to_string(y.rows()) +
+                     " places for the result, got " + std::to_string(out.size()));
+  for_each_pass<T>(Tape<T>::Mode::evaluate, y.rows(), context, nullptr, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     const Var<T> rows = load(tape, y.middle_rows(begin, count), false);
+                     mark_non_finite(tape, rows, pass.outside());
+                     store_marked(log_prob(pass, rows), pass, begin, count, out);
+                   });
+}
+
+}  // namespace
+
+template <Scalar T>
+void Distribution<T>::log_prob_into(MatrixView<const T> y, VectorView<double> out, MatrixView<const T> context,
+                                    Run run) const {
+  check_columns(this->name(), "log_prob", y, dim_);
+  score(*this, "log_prob", y, out, context, run, [&](Pass<T>& pass, Var<T> rows) { return log_prob(pass, rows); });
+}
+
+template <Scalar T>
+void Distribution<T>::log_prob_and_gradient_into(MatrixView<const T> y, VectorView<double> log_prob,
+                                                 MatrixView<T> gradient, MatrixView<T> context_gradient,
+                                                 MatrixView<const T> context, Run run) const {
+  check_columns(this->name(), "log_prob_and_gradient", y, dim_);
+  check_context(this->name(), "log_prob_and_gradient", context, y.rows(), context_dim_);
+  if (log_prob.size() != y.rows() || gradient.rows() != y.rows() || gradient.cols() != dim_ ||
+      (context_dim_ > 0 && (context_gradient.rows() != y.rows() || context_gradient.cols() != context_dim_)))
+    throw ShapeError(this->name() + "::log_prob_and_gradient: expected outputs of " + std::to_string(y.rows()) +
+                     " values, " + shape_text(y.rows(), dim_) + " and " + shape_text(y.rows(), context_dim_));
+  for_each_pass<T>(Tape<T>::Mode::record, y.rows(), context, nullptr, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     const Var<T> rows = load(tape, y.middle_rows(begin, count), true);
+                     mark_non_finite(tape, rows, pass.outside());
+                     const Column<T> result = this->log_prob(pass, rows);
+                     auto* ones = tape.template scratch<double>(count);
+                     std::fill_n(ones, count, 1.0);
+                     tape.backward(result, ones);
+                     const auto write = [&](Var<T> x, MatrixView<T> out) {
+                       for (Index c = 0; c < x.cols(); ++c) {
+                         const T* g = Tape<T>::has_gradient(x) ? tape.gradient(x, c) : nullptr;
+                         for (Index i = 0; i < count; ++i) {
+                           const std::uint8_t mark = pass.outside()[i];
+                           out(begin + i, c) = (mark & row_nan)             ? std::numeric_limits<T>::quiet_NaN()
+                                               : (mark & row_outside) || !g ? T(0)
+                                                                            : g[i];
+                         }
+                       }
+                     };
+                     write(rows, gradient);
+                     if (context_dim_ > 0) write(pass.context(), context_gradient);
+                     store_marked(result, pass, begin, count, log_prob);
+                   });
+}
+
+template <Scalar T>
+void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine,
+                                MatrixView<const T> context, bool each, Run run) const {
+  const char* call = each ? "sample_each" : "sample";
+  check_columns(this->name(), call, MatrixView<const T>(samples), dim_);
+  if (!each && context_dim_ > 0 && context.rows() != 1)
+    throw ShapeError(this->name() + "::" + call + ": expected one context row, got " + std::to_string(context.rows()) +
+                     "; sample_each draws one sample for each row");
+  check_context(this->name(), call, context, samples.rows(), context_dim_);
+  const RandomCall noise = engine.next_call();
+  for_each_pass<T>(Tape<T>::Mode::evaluate, samples.rows(), context, &noise, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     Drawn<T> drawn;
+                     if (log_prob.empty())
+                       drawn.value = sample(pass);
+                     else
+                       drawn = sample_and_log_prob(pass);
+                     store_draws(tape, pass, drawn.value, begin, count, samples);
+                     if (!log_prob.empty()) store_marked(drawn.log_prob, pass, begin, count, log_prob);
+                   });
+}
+
+// ------------------------------------------------------------------------------------------------------ prefixes
+
+template <Scalar T>
+std::vector<std::int64_t> Distribution<T>::do_triangular_order() const {
+  throw not_implemented("triangular_order", "its columns have no order in which prefixes have a density of their own");
+}
+template <Scalar T>
+Column<T> Distribution<T>::do_marginal_log_prob(Pass<T>&, Var<T>, std::span<const std::int64_t>) const {
+  throw not_implemented("prefix_log_prob", "no closed form for some of its columns");
+}
+template <Scalar T>
+Var<T> Distribution<T>::do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+  return replace_columns(do_sample(pass), y, columns);
+}
+
+template <Scalar T>
+std::vector<std::int64_t> Distribution<T>::prefix_columns(const char* call, Index count) const {
+  if (count < 1 || count > dim_)
+    throw ShapeError(this->name() + "::" + call + ": expected (N, k) with k from 1 to " + std::to_string(dim_) +
+                     ", got k = " + std::to_string(count));
+  std::vector<std::int64_t> order = do_triangular_order();
+  if (order.empty()) {
+    order.resize(static_cast<std::size_t>(dim_));
+    std::iota(order.begin(), order.end(), std::int64_t{0});
+  }
+  order.resize(static_cast<std::size_t>(count));
+  return order;
+}
+
+template <Scalar T>
+void Distribution<T>::prefix_log_prob_into(MatrixView<const T> prefix, VectorView<double> out,
+                                           MatrixView<const T> context, Run run) const {
+  const std::vector<std::int64_t> columns = prefix_columns("prefix_log_prob", prefix.cols());
+  score(*this, "prefix_log_prob", prefix, out, context, run,
+        [&](Pass<T>& pass, Var<T> rows) { return do_marginal_log_prob(pass, rows, columns); });
+}
+
+template <Scalar T>
+void Distribution<T>::sample_given_prefix_into(MatrixView<const T> prefix, MatrixView<T> out, Engine& engine,
+                                               MatrixView<const T> context, Run run) const {
+  const std::vector<std::int64_t> columns = prefix_columns("sample_given_prefix", prefix.cols());
+  check_context(this->name(), "sample_given_prefix", context, prefix.rows(), context_dim_);
+  if (out.rows() != prefix.rows() || out.cols() != dim_)
+    throw ShapeError(this->name() + "::sample_given_prefix: expected an output of shape " +
+                     shape_text(prefix.rows(), dim_) + ", got " + shape_text(out.rows(), out.cols()));
+  const RandomCall noise = engine.next_call();
+  for_each_pass<T>(Tape<T>::Mode::evaluate, prefix.rows(), context, &noise, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
+                     mark_non_finite(tape, rows, pass.outside());
+                     store_draws(tape, pass, do_sample_given(pass, rows, columns), begin, count, out);
+                   });
+}
+
+// --------------------------------------------------------------------------------------------- moments and tails
+
+template <Scalar T>
+void Distribution<T>::do_mean(VectorView<double>) const {
+  throw not_implemented("mean", "no closed form; average over samples");
+}
+template <Scalar T>
+void Distribution<T>::do_variance(VectorView<double>) const {
+  throw not_implemented("variance", "no closed form; estimate it from samples");
+}
+template <Scalar T>
+void Distribution<T>::do_covariance(MatrixView<double> covariance) const {
+  Eigen::VectorXd variance(dim_);
+  do_variance(variance);
+  as_eigen(covariance) = variance.asDiagonal();
+}
+template <Scalar T>
+void Distribution<T>::do_mode(VectorView<double>) const {
+  throw not_implemented("mode", "no closed form; maximise log_prob with log_prob_and_gradient");
+}
+template <Scalar T>
+double Distribution<T>::do_entropy() const {
+  throw not_implemented("entropy", "no closed form; average -log_prob over samples");
+}
+template <Scalar T>
+std::optional<double> Distribution<T>::do_kl_divergence(const Distribution&) const {
+  return std::nullopt;
+}
+template <Scalar T>
+double Distribution<T>::do_tail(Tail, double, Index) const {
+  throw not_implemented("cdf", "only elementwise families have one per column");
+}
+template <Scalar T>
+double Distribution<T>::do_quantile(double, bool, Index) const {
+  throw not_implemented("quantile", "only elementwise families have one per column");
+}
+
+namespace {
+
+template <Scalar T>
+void check_places(const Distribution<T>& d, const char* call, VectorView<double> out) {
+  if (out.size() != d.dim())
+    throw ShapeError(d.name() + "::" + call + ": expected " + std::to_string(d.dim()) + " places for the result, got " +
+                     std::to_string(out.size()));
+}
+
+}  // namespace
+
+template <Scalar T>
+void Distribution<T>::mean_into(VectorView<double> out) const {
+  check_places(*this, "mean", out);
+  do_mean(out);
+}
+template <Scalar T>
+void Distribution<T>::variance_into(VectorView<double> out) const {
+  check_places(*this, "variance", out);
+  do_variance(out);
+}
+template <Scalar T>
+void Distribution<T>::mode_into(VectorView<double> out) const {
+  check_places(*this, "mode", out);
+  do_mode(out);
+}
+
+template <Scalar T>
+void Distribution<T>::covariance_into(MatrixView<double> out) const {
+  if (out.rows() != dim_ || out.cols() != dim_)
+    throw ShapeError(this->name() + "::covariance: expected an output of shape " + shape_text(dim_, dim_) + ", got " +
+                     shape_text(out.rows(), out.cols()));
+  do_covariance(out);
+}
+
+template <Scalar T>
+void Distribution<T>::elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
+  check_columns(this->name(), "cdf", y, dim_);
+  for (Index c = 0; c < dim_; ++c)
+    for (Index i = 0; i < y.rows(); ++i) {
+      const double v = static_cast<double>(y(i, c));
+      out(i, c) = std::isnan(v) ? v : do_tail(tail, v, c);
+    }
+}
+
+template <Scalar T>
+void Distribution<T>::quantiles_into(bool complement, MatrixView<const double> p, MatrixView<double> out) const {
+  const char* call = complement ? "quantile_complement" : "quantile";
+  check_columns(this->name(), call, p, dim_);
+  for (Index c = 0; c < dim_; ++c)
+    for (Index i = 0; i < p.rows(); ++i) {
+      const double v = p(i, c);
+      if (v < 0 || v > 1)
+        throw DomainError(this->name() + "::" + call + ": row " + std::to_string(i) + ", column " + std::to_string(c) +
+                          ": a probability lies in [0, 1], got " + std::to_string(v));
+      out(i, c) = std::isnan(v) ? v : do_quantile(v, complement, c);
+    }
+}
+
+// --------------------------------------------------------------------------------------------------- divergences
+
+template <class T>
+struct KlAccess {
+  static std::optional<double> exact(const Distribution<T>& p, const Distribution<T>& q) {
+    if (p.dim() != q.dim())
+      throw ShapeError("kl_divergence: " + p.name() + " has dim " + std::to_string(p.dim()) + " but " + q.name() +
+                       " has dim " + std::to_string(q.dim()));
+    return p.do_kl_divergence(q);
+  }
+};
+
+template <Scalar T>
+double kl_divergence(const Distribution<T>& p, const Distribution<T>& q) {
+  if (const std::optional<double> exact = KlAccess<T>::exact(p, q)) return *exact;
+  throw NotImplemented("kl_divergence(" + p.name() + ", " + q.name() +
+                       "): no closed form; pass an engine for a Monte Carlo estimate with its standard error");
+}
+
+template <Scalar T>
+KlDivergence kl_divergence(const Distribution<T>& p, const Distribution<T>& q, Engine& engine, Index n) {
+  if (const std::optional<double> exact = KlAccess<T>::exact(p, q)) return {*exact, 0.0, true};
+  if (n < 2) throw DomainError("kl_divergence: expected at least 2 samples, got " + std::to_string(n));
+  const SamplesAndLogProb<T> drawn = p.sample_and_log_prob(n, engine);
+  const Eigen::VectorXd difference = drawn.log_prob - q.log_prob(drawn.samples);
+  const double mean = difference.mean();
+  const double variance = (difference.array() - mean).square().sum() / static_cast<double>(n - 1);
+  return {mean, std::sqrt(variance / static_cast<double>(n)), false};
+}
+
+template class Distribution<float>;
+template class Distribution<double>;
+template double kl_divergence(const Distribution<float>&, const Distribution<float>&);
+template double kl_divergence(const Distribution<double>&, const Distribution<double>&);
+template KlDivergence kl_divergence(const Distribution<float>&, const Distribution<float>&, Engine&, Index);
+template KlDivergence kl_divergence(const Distribution<double>&, const Distribution<double>&, Engine&, Index);
+
+}  // namespace pushforward

@@ -1,0 +1,172 @@
+#include <pushforward/pass.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <pushforward/error.hpp>
+
+#include "src/ops/common.hpp"
+
+namespace pushforward {
+
+template <Scalar T>
+Pass<T>::Pass(Tape<T>& tape, Settings settings)
+    : tape_(tape),
+      settings_(settings),
+      outside_(tape.template common<std::uint8_t>(std::max<Index>(tape.leading_dimension(), 1))) {
+  std::fill_n(outside(), tape.padded_rows(), std::uint8_t{0});
+}
+
+template <Scalar T>
+const RandomCall& Pass<T>::noise() const {
+  if (!settings_.noise) throw Error("Pass: this evaluation has no random numbers to draw from");
+  return *settings_.noise;
+}
+
+namespace {
+
+template <Scalar T, class Fill>
+Var<T> filled(Tape<T>& tape, Index cols, Fill fill) {
+  const Var<T> y = tape.matrix(cols, false);
+  if (cols > 0) fill(tape.value(y, 0), tape.leading_dimension());
+  return y;
+}
+
+}  // namespace
+
+// Whole blocks are drawn: the padding gets the numbers of the rows that would come next.
+template <Scalar T>
+Var<T> Pass<T>::normal(Index cols) {
+  return filled(tape_, cols, [&](T* out, Index ld) {
+    noise().normal(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
+  });
+}
+template <Scalar T>
+Var<T> Pass<T>::uniform(Index cols) {
+  return filled(tape_, cols, [&](T* out, Index ld) {
+    noise().uniform(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
+  });
+}
+template <Scalar T>
+Var<T> Pass<T>::logistic(Index cols) {
+  return filled(tape_, cols, [&](T* out, Index ld) {
+    noise().logistic(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
+  });
+}
+template <Scalar T>
+Var<T> Pass<T>::laplace(Index cols) {
+  return filled(tape_, cols, [&](T* out, Index ld) {
+    noise().laplace(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
+  });
+}
+template <Scalar T>
+Var<T> Pass<T>::cauchy(Index cols) {
+  return filled(tape_, cols, [&](T* out, Index ld) {
+    noise().cauchy(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
+  });
+}
+template <Scalar T>
+Var<T> Pass<T>::exponential(Index cols) {
+  return filled(tape_, cols, [&](T* out, Index ld) {
+    noise().exponential(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
+  });
+}
+
+template <Scalar T>
+Var<T> Pass<T>::dropout(Var<T> x, double rate) {
+  if (!settings_.dropout || rate == 0) return x;
+  const Index cols = x.cols();
+  const Var<T> mask = filled(tape_, cols, [&](T* out, Index ld) {
+    settings_.dropout->uniform(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
+    const T limit = static_cast<T>(rate), kept = static_cast<T>(1.0 / (1.0 - rate));
+    for (Index c = 0; c < cols; ++c)
+      for (Index i = 0; i < tape_.padded_rows(); ++i) out[c * ld + i] = out[c * ld + i] < limit ? T(0) : kept;
+  });
+  return x * mask;
+}
+
+template <Scalar T>
+Var<T> Pass<T>::restrict_to(Var<T> y, double low, double high, T replacement, bool closed) {
+  return restrict_columns(y, &low, &high, &replacement, 0, closed);
+}
+
+template <Scalar T>
+Var<T> Pass<T>::restrict_to(Var<T> y, std::span<const double> low, std::span<const double> high,
+                            std::span<const T> replacement, bool closed) {
+  const auto cols = static_cast<std::size_t>(y.cols());
+  if (low.size() != cols || high.size() != cols || replacement.size() != cols)
+    throw ShapeError("Pass::restrict_to: expected bounds for " + std::to_string(cols) + " columns");
+  return restrict_columns(y, low.data(), high.data(), replacement.data(), 1, closed);
+}
+
+template <Scalar T>
+Var<T> Pass<T>::restrict_columns(Var<T> y, const double* low, const double* high, const T* replacement, Index stride,
+                                 bool closed) {
+  const Index cols = y.cols(), n = tape_.padded_rows();
+  const Var<T> x = tape_.matrix(cols, y.wants_gradient());
+  // Which elements were replaced, for the gradient.
+  auto* replaced = x.wants_gradient() ? tape_.template scratch<std::uint8_t>(cols * n) : nullptr;
+  std::uint8_t* marks = outside();
+  for (Index c = 0; c < cols; ++c) {
+    const double lowest = low[c * stride], highest = high[c * stride];
+    const T substitute = replacement[c * stride];
+    const T* in = tape_.value(y, c);
+    T* out = tape_.value(x, c);
+    for (Index i = 0; i < n; ++i) {
+      const double v = static_cast<double>(in[i]);
+      // NaN is on neither side: it stays and shows in the result.
+      const bool out_of_range = closed ? (v < lowest || v > highest) : (v <= lowest || v >= highest);
+      out[i] = out_of_range ? substitute : in[i];
+      if (out_of_range && i < tape_.local_rows()) marks[i] |= 1;
+      if (replaced) replaced[c * n + i] = out_of_range;
+    }
+  }
+  if (x.wants_gradient())
+    detail::record(x, [x, y, replaced, cols, n] {
+      Tape<T>& tape = x.tape();
+      for (Index c = 0; c < cols; ++c) {
+        const T* g = tape.gradient(x, c);
+        T* gy = tape.gradient(y, c);
+        for (Index i = 0; i < n; ++i) gy[i] += replaced[c * n + i] ? T(0) : g[i];
+      }
+    });
+  return x;
+}
+
+template <Scalar T>
+void Proposals<T>::add(const Tensor<T>& state, std::span<const double> value) {
+  std::vector<double> own;
+  if (!spare_.empty()) {
+    own = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  own.assign(value.begin(), value.end());
+  values.emplace_back(&state, std::move(own));
+}
+
+template <Scalar T>
+void Proposals<T>::clear() {
+  // From the end: the next first one takes the memory of this first one.
+  for (auto entry = values.rbegin(); entry != values.rend(); ++entry) spare_.push_back(std::move(entry->second));
+  values.clear();
+}
+
+template <Scalar T>
+void Pass<T>::propose(const Tensor<T>& state, std::span<const double> value) {
+  if (settings_.proposals && tape_.rank() == 0)
+    settings_.proposals->add(state, value);
+}
+
+template <Scalar T>
+void Pass<T>::capture(const Tensor<T>& key, std::span<const double> mean, std::span<const double> variance) {
+  if (settings_.capture && tape_.rank() == 0)
+    settings_.capture->layers.emplace_back(
+        &key, BatchStatistics::Moments{{mean.begin(), mean.end()}, {variance.begin(), variance.end()}});
+}
+
+template struct Proposals<float>;
+template struct Proposals<double>;
+template class Pass<float>;
+template class Pass<double>;
+
+}  // namespace pushforward

@@ -1,0 +1,353 @@
+#include <algorithm>
+#include <cmath>
+
+#include "src/ops/common.hpp"
+
+namespace pushforward {
+
+using namespace detail;
+
+template <Scalar T>
+Var<T> columns(Var<T> x, Index begin, Index count) {
+  if (x.is_shared()) return shared_columns(x, begin, count);
+  if (begin < 0 || count < 0 || begin + count > x.cols()) shape_error("columns", begin + count, x.cols());
+  return x.tape().columns(x, begin, count);
+}
+
+template <Scalar T>
+Var<T> shared_columns(Var<T> x, Index begin, Index count) {
+  if (begin < 0 || count < 0 || begin + count > shared_size(x)) shape_error("columns", begin + count, x.cols());
+  const Var<T> y = x.tape().shared(1, count, x.wants_gradient());
+  std::fill_n(y.node()->value, whole_blocks(count), T(0));
+  std::copy_n(x.node()->value + begin, count, y.node()->value);
+  record(y, [x, y, begin, count] {
+    for (Index i = 0; i < count; ++i) x.node()->gradient[begin + i] += y.node()->gradient[i];
+  });
+  return y;
+}
+
+template <Scalar T>
+Var<T> concatenate(std::span<const Var<T>> parts) {
+  if (parts.empty()) throw ShapeError("concatenate: expected at least one part, got none");
+  Index cols = 0;
+  bool wanted = false;
+  for (const Var<T>& part : parts) {
+    if (part.is_shared()) throw ShapeError("concatenate: expected batch matrices, got one shared by all rows");
+    cols += part.cols();
+    wanted = wanted || part.wants_gradient();
+  }
+  Tape<T>& tape = parts[0].tape();
+  const Var<T> y = tape.matrix(cols, wanted);
+  Index at = 0;
+  for (const Var<T>& part : parts) {
+    assign(tape.columns(y, at, part.cols()), part);
+    at += part.cols();
+  }
+  return y;
+}
+
+template <Scalar T>
+std::span<const Var<T>> split_columns(Var<T> x, Index parts) {
+  if (parts < 1 || x.cols() % parts != 0) shape_error("split_columns", parts, x.cols());
+  const Index each = x.cols() / parts;
+  Var<T>* groups = x.tape().template scratch<Var<T>>(parts);
+  for (Index p = 0; p < parts; ++p) new (groups + p) Var<T>(columns(x, p * each, each));
+  return {groups, static_cast<std::size_t>(parts)};
+}
+
+template <Scalar T>
+void assign(Var<T> y, Var<T> x) {
+  if (x.is_shared() || x.cols() != y.cols()) shape_error("assign", y.cols(), x.is_shared() ? 0 : x.cols());
+  Tape<T>& tape = y.tape();
+  for (Index c = 0; c < x.cols(); ++c) std::copy_n(tape.value(x, c), tape.padded_rows(), tape.value(y, c));
+  if (x.wants_gradient())
+    record(y, [x, y] {
+      Tape<T>& tape = y.tape();
+      for (Index c = 0; c < x.cols(); ++c)
+        kernel<T>().accumulate(tape.gradient(y, c), tape.gradient(x, c), tape.padded_rows());
+    });
+}
+
+template <Scalar T>
+Var<T> gather_columns(Var<T> x, std::span<const std::int64_t> index) {
+  Tape<T>& tape = x.tape();
+  const Index available = x.is_shared() ? shared_size(x) : x.cols();
+  for (const std::int64_t i : index)
+    if (i < 0 || i >= available) shape_error("gather_columns", static_cast<Index>(i) + 1, available);
+  // The caller's span need not live until backward.
+  auto* kept = tape.template scratch<std::int64_t>(static_cast<Index>(index.size()));
+  std::copy(index.begin(), index.end(), kept);
+  if (x.is_shared()) {
+    const Var<T> y = tape.shared(1, static_cast<Index>(index.size()), x.wants_gradient());
+    std::fill_n(y.node()->value, whole_blocks(y.cols()), T(0));
+    for (Index c = 0; c < y.cols(); ++c) y.node()->value[c] = x.node()->value[kept[c]];
+    record(y, [x, y, kept] {
+      for (Index c = 0; c < y.cols(); ++c) x.node()->gradient[kept[c]] += y.node()->gradient[c];
+    });
+    return y;
+  }
+  const Var<T> y = tape.matrix(static_cast<Index>(index.size()), x.wants_gradient());
+  for (Index c = 0; c < y.cols(); ++c)
+    std::copy_n(tape.value(x, index[static_cast<std::size_t>(c)]), tape.padded_rows(), tape.value(y, c));
+  if (y.wants_gradient()) {
+    record(y, [x, y, kept] {
+      Tape<T>& tape = y.tape();
+      for (Index c = 0; c < y.cols(); ++c)
+        kernel<T>().accumulate(tape.gradient(y, c), tape.gradient(x, kept[c]), tape.padded_rows());
+    });
+  }
+  return y;
+}
+
+template <Scalar T>
+Var<T> replace_columns(Var<T> x, Var<T> y, std::span<const std::int64_t> index) {
+  Tape<T>& tape = x.tape();
+  if (tape.recording()) throw NotImplemented("replace_columns: has no gradient");
+  if (static_cast<Index>(index.size()) != y.cols())
+    shape_error("replace_columns", static_cast<Index>(index.size()), y.cols());
+  const Var<T> result = tape.matrix(x.cols(), false);
+  for (Index c = 0; c < x.cols(); ++c) std::copy_n(tape.value(x, c), tape.padded_rows(), tape.value(result, c));
+  for (Index j = 0; j < y.cols(); ++j)
+    std::copy_n(tape.value(y, j), tape.padded_rows(), tape.value(result, index[static_cast<std::size_t>(j)]));
+  return result;
+}
+
+template <Scalar T>
+Var<T> spread(Tape<T>& tape, Var<T> row) {
+  if (!row.is_shared() || row.node()->rows != 1)
+    throw ShapeError("spread: expected a shared row, got a matrix of " + std::to_string(row.cols()) + " columns");
+  const Var<T> y = tape.matrix(row.cols(), row.wants_gradient());
+  for (Index c = 0; c < y.cols(); ++c) std::fill_n(tape.value(y, c), tape.padded_rows(), row.node()->value[c]);
+  if (y.wants_gradient()) {
+    tape.on_reduce(0, y.cols(), y.cols(), [row, y](Index begin, Index end) {
+      if (!Tape<T>::has_gradient(y)) return;
+      for (Index c = begin; c < end; ++c)
+        row.node()->gradient[c] += static_cast<T>(kernel<T>().sum(full_gradient(y, c), y.tape().rows()));
+    });
+  }
+  return y;
+}
+
+// ------------------------------------------------------------------------------------------------------- columns
+
+namespace {
+
+template <Scalar T, class F>
+void record(Column<T> y, F f) {
+  if (!y.node()->wanted) return;
+  y.node()->tape->on_backward([y, f] {
+    if (Tape<T>::has_gradient(y)) f();
+  });
+}
+
+template <Scalar T>
+bool wanted(Column<T> c) {
+  return !c.is_zero() && c.node()->wanted;
+}
+
+template <Scalar T>
+void accumulate(Column<T> to, const double* g, double factor) {
+  Tape<T>& tape = *to.node()->tape;
+  double* gradient = tape.gradient(to);
+  for (Index i = 0, n = tape.padded_rows(); i < n; ++i) gradient[i] += factor * g[i];
+}
+
+// y = f(x) row by row; derivative(x, y).
+template <Scalar T, class Forward, class Derivative>
+Column<T> column_function(Column<T> x, Forward forward, Derivative derivative) {
+  Tape<T>& tape = *x.node()->tape;
+  const Column<T> y = tape.column(wanted(x));
+  forward(tape.value(x), tape.value(y), tape.padded_rows());
+  record(y, [x, y, derivative] {
+    Tape<T>& tape = *x.node()->tape;
+    const double *px = tape.value(x), *py = tape.value(y), *gy = tape.gradient(y);
+    double* gx = tape.gradient(x);
+    for (Index i = 0, n = tape.padded_rows(); i < n; ++i) gx[i] += gy[i] * derivative(px[i], py[i]);
+  });
+  return y;
+}
+
+}  // namespace
+
+template <Scalar T>
+Column<T> row_sum(Var<T> x) {
+  Tape<T>& tape = x.tape();
+  const Column<T> y = tape.column(x.wants_gradient());
+  double* out = tape.value(y);
+  const Index n = tape.padded_rows();
+  if (x.is_shared()) {
+    double sum = 0;
+    for (Index i = 0; i < shared_size(x); ++i) sum += static_cast<double>(x.node()->value[i]);
+    std::fill_n(out, n, sum);
+    if (y.node()->wanted)
+      tape.on_shared([x, y] {
+        if (!Tape<T>::has_gradient(y)) return;
+        const T g = static_cast<T>(kernel<double>().sum(y.node()->gradient, y.node()->tape->rows()));
+        for (Index i = 0; i < shared_size(x); ++i) x.node()->gradient[i] += g;
+      });
+    return y;
+  }
+  std::fill_n(out, n, 0.0);
+  for (Index c = 0; c < x.cols(); ++c) kernel<T>().accumulate_column(tape.value(x, c), out, n);
+  record(y, [x, y] {
+    Tape<T>& tape = x.tape();
+    for (Index c = 0; c < x.cols(); ++c)
+      kernel<T>().spread_column(tape.gradient(y), tape.gradient(x, c), tape.padded_rows());
+  });
+  return y;
+}
+
+template <Scalar T>
+Column<T> constant_column(Tape<T>& tape, double value) {
+  const Column<T> y = tape.column(false);
+  std::fill_n(tape.value(y), tape.padded_rows(), value);
+  return y;
+}
+
+template <Scalar T>
+Column<T> operator+(Column<T> a, Column<T> b) {
+  if (a.is_zero()) return b;
+  if (b.is_zero()) return a;
+  Tape<T>& tape = *a.node()->tape;
+  const Column<T> y = tape.column(wanted(a) || wanted(b));
+  const double *pa = tape.value(a), *pb = tape.value(b);
+  double* py = tape.value(y);
+  for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = pa[i] + pb[i];
+  record(y, [a, b, y] {
+    const double* g = y.node()->tape->gradient(y);
+    if (wanted(a)) accumulate(a, g, 1.0);
+    if (wanted(b)) accumulate(b, g, 1.0);
+  });
+  return y;
+}
+
+template <Scalar T>
+Column<T> scale_shift(Column<T> x, double scale, double shift) {
+  if (x.is_zero()) {
+    if (shift == 0) return x;
+    throw ShapeError("scale_shift: a zero Column has no rows to shift; use constant_column");
+  }
+  return column_function(
+      x,
+      [scale, shift](const double* x, double* y, Index n) {
+        for (Index i = 0; i < n; ++i) y[i] = scale * x[i] + shift;
+      },
+      [scale](double, double) { return scale; });
+}
+
+template <Scalar T>
+Column<T> operator-(Column<T> a) {
+  return scale_shift(a, -1.0, 0.0);
+}
+
+template <Scalar T>
+Column<T> operator-(Column<T> a, Column<T> b) {
+  return a + (-b);
+}
+
+template <Scalar T>
+Column<T> multiply(Column<T> a, Column<T> b) {
+  if (a.is_zero()) return a;
+  if (b.is_zero()) return b;
+  Tape<T>& tape = *a.node()->tape;
+  const Column<T> y = tape.column(wanted(a) || wanted(b));
+  const double *pa = tape.value(a), *pb = tape.value(b);
+  double* py = tape.value(y);
+  for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = pa[i] * pb[i];
+  record(y, [a, b, y, pa, pb] {
+    Tape<T>& tape = *y.node()->tape;
+    const double* g = tape.gradient(y);
+    const Index n = tape.padded_rows();
+    if (wanted(a)) {
+      double* ga = tape.gradient(a);
+      for (Index i = 0; i < n; ++i) ga[i] += g[i] * pb[i];
+    }
+    if (wanted(b)) {
+      double* gb = tape.gradient(b);
+      for (Index i = 0; i < n; ++i) gb[i] += g[i] * pa[i];
+    }
+  });
+  return y;
+}
+
+template <Scalar T>
+Column<T> exp(Column<T> x) {
+  return column_function(x, kernel<double>().exp, [](double, double y) { return y; });
+}
+
+template <Scalar T>
+Column<T> log1p(Column<T> x) {
+  return column_function(x, kernel<double>().log1p, [](double x, double) { return 1.0 / (1.0 + x); });
+}
+
+template <Scalar T>
+Column<T> log_sum_exp(std::span<const Column<T>> x) {
+  if (x.empty()) throw ShapeError("log_sum_exp: expected at least one column, got none");
+  Tape<T>& tape = *x[0].node()->tape;
+  bool want = false;
+  for (const Column<T>& c : x) want = want || wanted(c);
+  const Column<T> y = tape.column(want);
+  double* py = tape.value(y);
+  const Index n = tape.padded_rows();
+  for (Index i = 0; i < n; ++i) {
+    double top = x[0].values()[i];
+    for (const Column<T>& c : x) top = c.values()[i] > top ? c.values()[i] : top;
+    double sum = 0;
+    for (const Column<T>& c : x) sum += std::exp(c.values()[i] - top);
+    // All terms -inf: the difference above is NaN, the answer is -inf.
+    py[i] = std::isinf(top) ? top : top + std::log(sum);
+  }
+  if (y.node()->wanted)
+    for (const Column<T>& part : x) {
+      if (!wanted(part)) continue;
+      const Column<T> c = part;
+      record(y, [c, y] {
+        Tape<T>& tape = *y.node()->tape;
+        const double *px = tape.value(c), *py = tape.value(y), *g = tape.gradient(y);
+        double* gx = tape.gradient(c);
+        for (Index i = 0, n = tape.padded_rows(); i < n; ++i)
+          if (!std::isinf(py[i])) gx[i] += g[i] * std::exp(px[i] - py[i]);
+      });
+    }
+  return y;
+}
+
+template <Scalar T>
+Var<T> to_matrix(Column<T> x) {
+  Tape<T>& tape = *x.node()->tape;
+  const Var<T> y = tape.matrix(1, wanted(x));
+  const double* px = tape.value(x);
+  T* py = tape.value(y, 0);
+  for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = static_cast<T>(px[i]);
+  detail::record(y, [x, y] {
+    Tape<T>& tape = y.tape();
+    kernel<T>().accumulate_column(tape.gradient(y, 0), tape.gradient(x), tape.padded_rows());
+  });
+  return y;
+}
+
+#define PUSHFORWARD_INSTANTIATE(T)                                              \
+  template Var<T> columns(Var<T>, Index, Index);                                \
+  template Var<T> shared_columns(Var<T>, Index, Index);                         \
+  template Var<T> concatenate(std::span<const Var<T>>);                         \
+  template std::span<const Var<T>> split_columns(Var<T>, Index);                \
+  template void assign(Var<T>, Var<T>);                                         \
+  template Var<T> gather_columns(Var<T>, std::span<const std::int64_t>);        \
+  template Var<T> replace_columns(Var<T>, Var<T>, std::span<const std::int64_t>); \
+  template Var<T> spread(Tape<T>&, Var<T>);                                     \
+  template Column<T> row_sum(Var<T>);                                           \
+  template Column<T> constant_column(Tape<T>&, double);                         \
+  template Column<T> operator+(Column<T>, Column<T>);                           \
+  template Column<T> operator-(Column<T>, Column<T>);                           \
+  template Column<T> operator-(Column<T>);                                      \
+  template Column<T> scale_shift(Column<T>, double, double);                    \
+  template Column<T> multiply(Column<T>, Column<T>);                            \
+  template Column<T> exp(Column<T>);                                            \
+  template Column<T> log1p(Column<T>);                                          \
+  template Column<T> log_sum_exp(std::span<const Column<T>>);                   \
+  template Var<T> to_matrix(Column<T>);
+PUSHFORWARD_INSTANTIATE(float)
+PUSHFORWARD_INSTANTIATE(double)
+#undef PUSHFORWARD_INSTANTIATE
+
+}  // namespace pushforward

@@ -1,0 +1,417 @@
+#!/usr/bin/env python3
+"""Changes one line at a time by rule, and sees whether the tests notice.
+
+A mutant is one changed line of the mathematics: a vector-Jacobian term negated or dropped, a line of a visitor
+dropped, a direction swapped, an addend of the context or of a log_det dropped or negated, a sign flipped, a function
+exchanged for a near one. Each is built in a scratch copy of the tree and tested; it counts as caught if a test fails,
+crashes or exceeds the time limit. Survivors must be listed in tests/mutants_equivalent.txt with a proof that the
+change changes nothing; otherwise the exit status is 1.
+
+    tests/mutants.py --list                  what would be run, with counts per class and operation
+    tests/mutants.py --only bijectors/exp    those whose description matches
+    tests/mutants.py --sample 60 --seed 2    a random part
+    tests/mutants.py --per-unit 3            three of each class and operation, of as many rules as it has
+    tests/mutants.py --jobs 4 --work DIR     four scratch copies, kept in DIR for the next run
+"""
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import queue
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+EQUIVALENT = ROOT / "tests" / "mutants_equivalent.txt"
+PATTERNS = [
+    "src/ops/*.cpp",
+    "nn/*.cpp",
+    "src/batch_norm/*.cpp",
+    "ports/*.cpp",
+    "flows/builders.cpp",
+    "bijectors/*.[ch]pp",
+    "distributions/*.[ch]pp",
+    "include/pushforward/bijectors/*.hpp",
+    "include/pushforward/distributions/*.hpp",
+]
+# The first one that fails ends the matter, so the one that most likely does comes first.
+TESTS = {
+    "src/ops/batch_norm": ["ops_test", "bijectors_test"],
+    "src/ops": ["ops_test", "contract_test", "bijectors_test"],
+    "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_systems_test", "bijectors_test",
+                       "training_test"],
+    "nn/": ["contract_test", "nn_test", "flow_test"],
+    "ports": ["batch_norm_systems_test"],
+    "flows": ["flow_test", "spline_test", "contract_test"],
+    "distributions/transformed": ["contract_test", "flow_test", "distributions_test"],
+    "src/": ["contract_test", "flow_test", "distributions_test"],
+    "bijectors/rational_quadratic": ["contract_test", "spline_test", "flow_test"],
+    "bijectors": ["contract_test", "bijectors_test", "flow_test"],
+    "distributions": ["contract_test", "distributions_test"],
+}
+EXCHANGES = [("exp", "expm1"), ("log", "log1p"), ("sin", "cos"), ("sqrt", "erf"), ("tanh", "sigmoid"),
+             ("digamma", "log_gamma")]
+
+
+class Mutant:
+    def __init__(self, path, number, unit, rule, old, new):
+        self.path, self.number, self.unit, self.rule, self.old, self.new = path, number, unit, rule, old, new
+
+    @property
+    def key(self):
+        """Stays the same when lines are added above."""
+        return f"{self.path}: {self.old.strip()} -> {self.new.strip()}"
+
+    def __str__(self):
+        return f"{self.path}:{self.number} [{self.unit}] {self.rule}: {self.old.strip()} -> {self.new.strip()}"
+
+
+def top_level_comma(text):
+    depth = 0
+    for i, c in enumerate(text):
+        depth += c in "({[" and 1 or (c in ")}]" and -1 or 0)
+        if c == "," and depth == 0:
+            return i
+    return -1
+
+
+def mutations(line, path):
+    """All (rule, changed line) of one line."""
+    code = line.split("//")[0].rstrip("\n")
+    stripped = code.strip()
+
+    for m in re.finditer(r"\bv\.(parameter|state|child)\(", code):
+        yield "visitor line dropped", code[: m.start()] + "if (false) " + code[m.start():]
+
+    # What follows is not for texts, declarations and loop headers.
+    if '"' in stripped or not stripped or stripped.startswith(
+            ("#", "throw", "static_assert", "template", "///", "using", "}")):
+        return
+
+    # ---- vector-Jacobian terms and sums
+    for m in re.finditer(r"\+= (?!\()", code):
+        if not re.search(r"\b(i|k|c|o|j|at|row|lane|begin|block|offset|next|size|number) \+= ", code):
+            yield "term negated", code[: m.start()] + "-= " + code[m.end():]
+    for m in re.finditer(r"(?:^\s*|[{;)] )(kernel<\w+>\(\)\.(\w+)\()", code):
+        yield "kernel call dropped", code[: m.start(1)] + "if (false) " + code[m.start(1):]
+    for m in re.finditer(r"kernel<\w+>\(\)\.(axpy)\(", code):
+        if m.group(1) == "axpy":
+            rest = code[m.end():]
+            comma = top_level_comma(rest)
+            if comma > 0:
+                yield "term negated", code[: m.end()] + "-(" + rest[:comma] + ")" + rest[comma:]
+    for m in re.finditer(r"kernel<(\w+)>\(\)\.accumulate\(", code):
+        yield "term negated", code[: m.start()] + f"kernel<{m.group(1)}>().axpy({m.group(1)}(-1), " + code[m.end():]
+    for m in re.finditer(r"(?:^\s*|\) )((?:detail::)?record\(\w+, \[|\w+(?:\(\))?\.on_(?:reduce|backward)\()", code):
+        yield "product dropped", code[: m.start(1)] + "if (false) " + code[m.start(1):]
+    for m in re.finditer(r"\b\w+\.wants_gradient\(\)", code):
+        yield "wish for a gradient swapped", code[: m.start()] + "!" + code[m.start():]
+    for m in re.finditer(r"\b(py|out|h)\[[^\]]*\] = ([^=;]+);", code):
+        yield "value negated", code[: m.start(2)] + "-(" + m.group(2) + ")" + code[m.end(2):]
+    for m in re.finditer(r"std::copy_n\(|^\s*assign\(", code):
+        yield "copy dropped", code[: m.start()] + " if (false) " + code[m.start():].lstrip()
+    for m in re.finditer(r"\{ return ((?!\{)[^;{}]+); \}", code):
+        plain = r"\b(bool|Index|string|size|vector|Description|Interval|infinity|true|false)\b"
+        if not re.search(plain, code) or "[" in code[: m.start()]:
+            if not re.match(r"\s*(const )?\w+(_|\(\))?$", m.group(1)) or "gy" in m.group(1):
+                sign = "!" if re.search(r" [<>=!]=? ", m.group(1)) else "-"  # a minus leaves a truth as it is
+                yield "result negated", code[: m.start(1)] + sign + "(" + m.group(1) + ")" + code[m.end(1):]
+
+    # ---- directions
+    for m in re.finditer(r"(?<=[.>])(forward|inverse)\((?=pass|p\b)", code):
+        other = "inverse" if m.group(1) == "forward" else "forward"
+        yield "direction swapped", code[: m.start(1)] + other + code[m.end(1):]
+    for m in re.finditer(r", (true|false)\)", code):
+        if re.search(r"\b(matrix|shared)\([^()]*(\(\))?[^()]*$", code[: m.start()]):
+            continue  # whether a new matrix wants a gradient: for constants nobody reads it
+        other = "false" if m.group(1) == "true" else "true"
+        yield "direction swapped", code[: m.start(1)] + other + code[m.end(1):]
+    for m in re.finditer(r"\bforward \?", code):
+        yield "direction swapped", code[: m.start()] + "!forward ?" + code[m.end():]
+    if ".rbegin(), " in code:
+        yield "direction swapped", code.replace(".rbegin()", ".begin()").replace(".rend()", ".end()")
+    elif ".begin(), " in code and ".end()," in code and "parts_" in code and "all(" not in code:
+        yield "direction swapped", code.replace(".begin()", ".rbegin()").replace(".end()", ".rend()")
+
+    # ---- second part of {value, log_det}
+    m = re.search(r"return (\w+<T>)?\{(.+)\};$", code)
+    if m:
+        inner = m.group(2)
+        comma = top_level_comma(inner)
+        second = inner[comma + 1:].strip() if comma > 0 else ""
+        if second and top_level_comma(second) < 0 and second not in ("{}", "0", "Column<T>()") and "size" not in second:
+            head = code[: m.start(2)] + inner[:comma]
+            yield "log_det dropped", head + ", {}};"
+            yield "log_det negated", head + ", -(" + second + ")};"
+
+    # ---- context
+    for m in re.finditer(r"\bpass_?\.context\(\)", code):
+        yield "context dropped", code[: m.start()] + "(" + m.group(0) + " * T(0))" + code[m.end():]
+        yield "context negated", code[: m.start()] + "(-" + m.group(0) + ")" + code[m.end():]
+    m = re.search(r"\bif \((with_context|context_|b\.context)\)", code)
+    if m:
+        yield "context dropped", code[: m.start(1)] + "false" + code[m.end(1):]
+
+    # ---- signs
+    if not re.match(r"\s*(for|while|#|case|const auto \[|return s(td|hape))", code) and "Index" not in code:
+        for m in re.finditer(r" ([-+]) (?!\d+\)|1[,;)\]])", code):
+            if "[" in code[: m.start()] and code[: m.start()].count("[") > code[: m.start()].count("]"):
+                continue  # an index
+            yield "sign flipped", code[: m.start(1)] + ("+" if m.group(1) == "-" else "-") + code[m.end(1):]
+        for m in re.finditer(r"(?<=[(,{?:=] |.[({])-(?=[a-zA-Z(])(?!>)", code):
+            yield "sign flipped", code[: m.start()] + code[m.end():]
+
+    # ---- numbers and factors of operations
+    if path.startswith("src/ops/") and "Index" not in code and not stripped.startswith("for"):
+        for m in re.finditer(r"\bT\((-?[\d.]+)\)", code):
+            yield "number changed", code[: m.start(1)] + str(float(m.group(1)) + 0.25) + code[m.end(1):]
+        for m in re.finditer(r" ([*/]) ", code):
+            yield "factor inverted", code[: m.start(1)] + ("/" if m.group(1) == "*" else "*") + code[m.end(1):]
+    if path.startswith("src/ops/"):
+        for m in re.finditer(r"(?<=, )(scale|shift|1\.0)(?=[,)])", code):
+            yield "argument changed", code[: m.start()] + "-" + m.group(0) + code[m.end():]
+
+    # ---- functions
+    if not re.match(r"(Var|Column|template)\b", stripped):
+        for a, b in EXCHANGES:
+            for name, other in ((a, b), (b, a)):
+                m = re.search(r"(?<![\w])" + name + r"(?=\(|,|\))", code)
+                if m and "boost" not in code:
+                    yield "function exchanged", code[: m.start()] + other + code[m.end():]
+
+
+def unit_of(lines, number, path):
+    """The operation for sources of operations, else the class or file."""
+    if not path.startswith(("src/ops/", "src/batch_norm/", "ports/")):
+        return pathlib.PurePath(path).stem
+    for k in range(number, -1, -1):
+        m = re.match(r"(?!namespace|using|#|//)\S.*?\b(operator ?\S+?|\w+)\([^;]*\{$|struct (\w+) \{$", lines[k])
+        if m:
+            return m.group(1) or m.group(2)
+        m = re.match(r"(?!namespace|using|#|//)\S.*?\b(\w+)\([^;{]*$", lines[k])
+        if m and k + 1 < len(lines) and lines[k + 1].startswith(" ") and lines[k + 1].rstrip().endswith("{"):
+            return m.group(1)
+    return pathlib.PurePath(path).stem
+
+
+def all_mutants(root):
+    result = []
+    for pattern in PATTERNS:
+        for file in sorted(root.glob(pattern)):
+            path = str(file.relative_to(root))
+            lines = file.read_text().split("\n")
+            in_instantiation = False
+            for number, line in enumerate(lines):
+                starts = line.startswith("#define PUSHFORWARD_INSTANTIATE")
+                in_instantiation = starts or in_instantiation and "#undef" not in line
+                if in_instantiation or line.lstrip().startswith("//") or line.rstrip().endswith("\\"):
+                    continue
+                seen = set()
+                for rule, new in mutations(line, path):
+                    if new.strip() not in seen and new.strip() != line.strip():
+                        seen.add(new.strip())
+                        result.append(Mutant(path, number + 1, unit_of(lines, number, path), rule, line, new))
+    return result
+
+
+def read_equivalent():
+    """Key of each mutant that is known to change nothing, and the proof."""
+    proofs, key = {}, None
+    if EQUIVALENT.exists():
+        for line in EQUIVALENT.read_text().split("\n"):
+            if line.startswith("#") or not line.strip():
+                continue
+            if line[0].isspace():
+                if key:
+                    proofs[key] += line.strip() + " "
+            else:
+                key = line.strip()
+                proofs[key] = ""
+    return proofs
+
+
+class Scratch:
+    """A copy of the tree with a build of its own."""
+
+    def __init__(self, directory, timeout):
+        self.tree, self.build, self.timeout = directory / "tree", directory / "build", timeout
+        self.copy()
+        self.environment = dict(os.environ, CCACHE_BASEDIR=str(directory), CCACHE_NOHASHDIR="1")
+        subprocess.run(
+            ["cmake", "-G", "Ninja", "-S", self.tree, "-B", self.build, "-DCMAKE_BUILD_TYPE=Release",
+             "-DCMAKE_CXX_FLAGS_RELEASE=-O1", "-DPUSHFORWARD_BUILD_SAMPLES=OFF", "-DPUSHFORWARD_BUILD_TOOLS=OFF"],
+            check=True, stdout=subprocess.DEVNULL, env=self.environment)
+        self.baseline = {}
+
+    def copy(self):
+        """Writes only what differs: what was changed and is now restored must look new to the build."""
+        kept = set()
+        for directory, folders, names in os.walk(ROOT):
+            folders[:] = [f for f in folders if not re.fullmatch(r"\.git|__pycache__|build(-.*)?", f)]
+            for name in names:
+                source = pathlib.Path(directory) / name
+                target = self.tree / source.relative_to(ROOT)
+                kept.add(target)
+                if not target.exists() or target.read_bytes() != source.read_bytes():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source, target)
+        for old in [f for f in self.tree.rglob("*") if f.is_file() and f not in kept]:
+            old.unlink()
+
+    def make(self, test):
+        return subprocess.run(["ninja", "-C", self.build, "-j1", test], text=True, env=self.environment,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def run(self, test):
+        """Exit status, which counts failed checks; None if the time is over."""
+        try:
+            return subprocess.run([self.build / "tests" / test], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                  timeout=self.timeout, cwd=self.build).returncode
+        except subprocess.TimeoutExpired:
+            return None
+
+    def check_baseline(self, tests):
+        for test in tests:
+            done = self.make(test)
+            if done.returncode != 0:
+                sys.exit(f"the unchanged tree does not build {test}:\n{done.stdout[-3000:]}")
+            self.baseline[test] = self.run(test)
+            if self.baseline[test] is None:
+                sys.exit(f"{test} exceeds the time limit on the unchanged tree")
+            if self.baseline[test] != 0:
+                print(f"warning: {test} fails on the unchanged tree (status {self.baseline[test]}); caught means here: "
+                      "another status", flush=True)
+
+    def test(self, mutant):
+        file = self.tree / mutant.path
+        original = file.read_text()
+        lines = original.split("\n")
+        lines[mutant.number - 1] = mutant.new
+        try:
+            for test in tests_of(mutant.path):
+                if test not in self.baseline:  # most mutants end with the first test, so the others may never be built
+                    file.write_text(original)
+                    self.check_baseline([test])
+                file.write_text("\n".join(lines))
+                if self.make(test).returncode != 0:
+                    return "does not compile"
+                status = self.run(test)
+                if status != self.baseline[test]:
+                    return f"caught by {test}" + (" (time)" if status is None else "")
+            return "SURVIVED"
+        finally:
+            file.write_text(original)
+
+
+def spread(mutants, seed):
+    """In random order, but no rule a second time before every rule had its turn."""
+    turns, order = {}, []
+    for m in random.Random(f"{seed} {mutants[0].unit}").sample(mutants, len(mutants)):
+        turns[m.rule] = turns.get(m.rule, 0) + 1
+        order.append((turns[m.rule], m))
+    return [m for _, m in sorted(order, key=lambda pair: pair[0])]
+
+
+def tests_of(path):
+    path = path.removeprefix("include/pushforward/")
+    for prefix, tests in TESTS.items():
+        if path.startswith(prefix):
+            return tests
+    return TESTS["src/"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--list", action="store_true", help="print the mutants and exit")
+    parser.add_argument("--only", default="", metavar="REGEX", help="mutants whose description matches")
+    parser.add_argument("--sample", type=int, metavar="N", help="N of them at random")
+    parser.add_argument("--per-unit", type=int, metavar="N", help="N that compile of each class and operation")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--timeout", type=float, default=120, help="seconds for one run of one test")
+    parser.add_argument("--work", metavar="DIR", help="keep the scratch copies here")
+    options = parser.parse_args()
+
+    mutants = all_mutants(ROOT)
+    everything = {m.key for m in mutants}
+    proofs = read_equivalent()
+    bad = [k for k in proofs if not proofs[k]]
+    if bad:
+        sys.exit("no proof is given for:\n  " + "\n  ".join(bad))
+    mutants = [m for m in mutants if re.search(options.only, str(m))]
+    if options.sample is not None and options.sample < len(mutants):
+        mutants = random.Random(options.seed).sample(mutants, options.sample)
+    if options.list:
+        counts = {}
+        for m in mutants:
+            print(m)
+            counts[m.unit] = counts.get(m.unit, 0) + 1
+        print(f"\n{len(mutants)} mutants:", ", ".join(f"{u} {n}" for u, n in sorted(counts.items())))
+        few = [u for u, n in sorted(counts.items()) if n < 3]
+        if few:
+            print("fewer than 3:", ", ".join(few))
+        return 0
+
+    work = pathlib.Path(options.work or tempfile.mkdtemp(prefix="mutants-")).resolve()
+    start = time.monotonic()
+    results = []
+    try:
+        copies = queue.Queue()
+        for job in range(max(1, min(options.jobs, len(mutants)))):
+            directory = work / str(job)
+            directory.mkdir(parents=True, exist_ok=True)
+            scratch = Scratch(directory, options.timeout)
+            copies.put(scratch)
+
+        units = {}
+        for m in mutants:
+            units.setdefault(m.unit if options.per_unit else str(m), []).append(m)
+        wanted = options.per_unit or 1
+        said = threading.Lock()
+
+        def run(unit):
+            scratch, tested = copies.get(), 0
+            try:
+                for mutant in spread(unit, options.seed):
+                    outcome = scratch.test(mutant)
+                    if outcome == "SURVIVED" and mutant.key in proofs:
+                        outcome = "survived, equivalent"
+                    with said:
+                        results.append((mutant, outcome))
+                        print(f"{len(results)} {time.monotonic() - start:.0f} s {outcome}: {mutant}", flush=True)
+                    tested += outcome != "does not compile"
+                    if tested == wanted:
+                        return
+            finally:
+                copies.put(scratch)
+
+        with concurrent.futures.ThreadPoolExecutor(max_workers=options.jobs) as pool:
+            list(pool.map(run, units.values()))
+    finally:
+        if not options.work:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def count(start_of_outcome):
+        return sum(outcome.startswith(start_of_outcome) for _, outcome in results)
+
+    survivors = [m for m, outcome in results if outcome == "SURVIVED"]
+    print(f"\n{len(results)} mutants: {count('caught')} caught, {count('does not')} do not compile, "
+          f"{count('survived')} equivalent, {len(survivors)} survived")
+    for m in survivors:
+        print(f"  {m}")
+    for key in sorted(proofs.keys() - everything):
+        print(f"warning: no longer a mutant: {key}")
+    for key in sorted({m.key for m, outcome in results if outcome.startswith("caught")} & proofs.keys()):
+        print(f"warning: called equivalent but caught: {key}")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
