@@ -86,6 +86,14 @@ Mapped<T> Permute<T>::do_inverse(Pass<T>&, Var<T> y) const {
 }
 
 template <Scalar T>
+Space Permute<T>::do_image(bool forward, const Space& from) const {
+  if (!from.is_box()) return Bijector<T>::do_image(forward, from);
+  std::vector<Interval> bounds;
+  for (const std::int64_t source : forward ? permutation_ : inverse_) bounds.push_back(from[source]);
+  return Space::box(std::move(bounds));
+}
+
+template <Scalar T>
 Description Permute<T>::do_describe() const {
   return {.type = "permute", .constants = {{"permutation", permutation_}}, .children = {}};
 }

@@ -383,7 +383,7 @@ void check_samples(const Distribution<T>& d, std::uint64_t seed, bool has_cdf, b
   const Index n = 20000;
   Engine engine(seed);
   const Matrix<T> y = d.sample(n, engine);
-  const std::vector<Interval> support = d.support();
+  const std::vector<Interval> support = d.support().bounds();
   CHECK(y.allFinite());
   CHECK(d.log_prob(y).minCoeff() > -inf);
   for (Index c = 0; c < d.dim(); ++c) {
@@ -646,10 +646,10 @@ TEMPLATE_TEST_CASE("rows outside the support and rows with NaN", "[distributions
   CHECK(outside(Beta<T>(1)) == "xxxx..");
   CHECK(outside(Gamma<T>(1)) == "x.x...");
   CHECK(outside(Laplace<T>(1)) == "......");
-  CHECK(Uniform<T>(V{-1, 2}, V{1, 5}).support() == std::vector<Interval>{{-1, 1}, {2, 5}});
-  CHECK(Gamma<T>(2).support() == std::vector<Interval>(2, Interval{0, inf}));
-  CHECK(Beta<T>(1).support() == std::vector<Interval>{{0, 1}});
-  CHECK(Normal<T>(1).support() == std::vector<Interval>{{-inf, inf}});
+  CHECK(Uniform<T>(V{-1, 2}, V{1, 5}).support() == Space::box({{-1, 1}, {2, 5}}));
+  CHECK(Gamma<T>(2).support() == Space::box(2, {0, inf}));
+  CHECK(Beta<T>(1).support() == Space::box(1, {0, 1}));
+  CHECK(Normal<T>(1).support() == Space::real(1));
 }
 
 TEST_CASE("values of any finite size give a finite log density where it can be represented", "[distributions]") {
@@ -908,7 +908,7 @@ TEMPLATE_TEST_CASE("mixtures of different supports", "[distributions]", float, d
   CHECK(got.gradient(0, 0) == 0);
   check_near(static_cast<double>(got.gradient(2, 0)), 1.0 / 3 - 1, 10 * tolerance);
   CHECK(got.gradient(3, 0) == 0);
-  CHECK(d.support() == std::vector<Interval>{{-1, inf}});
+  CHECK(d.support() == Space::box(1, {-1, inf}));
   // A mixture of mixtures, and one component alone.
   const Mixture<T> nested({d, Uniform<T>(V{-3}, V{-1})}, V{0, 0});
   check_near(nested.log_prob(y)[2], got.log_prob[2] + std::log(0.5), tolerance);
