@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "src/core/checks.hpp"
 #include "src/ops/common.hpp"
 
 namespace pushforward {
@@ -19,15 +20,9 @@ ActNorm<T>::ActNorm(Index dim, double bound, double epsilon)
       initialized_({1}),
       bound_(bound),
       epsilon_(epsilon) {
-  if (!(bound > 0) || !std::isfinite(bound))
-    throw DomainError("ActNorm: bound must be positive and finite, got " + std::to_string(bound));
-  if (!(epsilon > 0) || !std::isfinite(epsilon))
-    throw DomainError("ActNorm: epsilon must be positive and finite, got " + std::to_string(epsilon));
+  check_positive("ActNorm", "bound", bound);
+  check_positive("ActNorm", "epsilon", epsilon);
 }
-
-template <Scalar T>
-ActNorm<T>::ActNorm(const Description& d)
-    : ActNorm(d.integer("dim", 1, 1 << 20), d.number("bound"), d.number("epsilon")) {}
 
 template <Scalar T>
 typename ActNorm<T>::Values ActNorm<T>::from_moments(Pass<T>& pass, const double* mean,
@@ -99,17 +94,20 @@ typename ActNorm<T>::Elements ActNorm<T>::do_inverse_elements(Pass<T>& pass, Var
 }
 
 template <Scalar T>
-void ActNorm<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("shift", shift_, {.decay = false});
-  v.parameter("log_scale", log_scale_, {.decay = false});
-  v.state("initialized", initialized_);
+void ActNorm<T>::do_fields(Fields<T>& f) {
+  f.type("act_norm");
+  this->dim_field(f);
+  f.constant("bound", bound_);
+  f.constant("epsilon", epsilon_);
+  f.parameter("shift", shift_, {this->dim()}, {.decay = false});
+  f.parameter("log_scale", log_scale_, {this->dim()}, {.decay = false});
+  f.state("initialized", initialized_, {1});
 }
 
 template <Scalar T>
-Description ActNorm<T>::do_describe() const {
-  return {.type = "act_norm",
-          .constants = {{"dim", this->dim()}, {"bound", bound_}, {"epsilon", epsilon_}},
-          .children = {}};
+void ActNorm<T>::do_restored() {
+  check_positive("ActNorm", "bound", bound_);
+  check_positive("ActNorm", "epsilon", epsilon_);
 }
 
 template class ActNorm<float>;

@@ -1,14 +1,15 @@
 #include <pushforward/bijectors/affine.hpp>
 
-#include <cmath>
+#include "src/core/checks.hpp"
 
 namespace pushforward {
+
+using namespace detail;
 
 template <Scalar T>
 Affine<T>::Affine(Index dim, double bound)
     : ElementwiseBijector<T>("Affine", dim), shift_({dim}), log_scale_({dim}), bound_(bound) {
-  if (!(bound > 0) || !std::isfinite(bound))
-    throw DomainError("Affine: bound must be positive and finite, got " + std::to_string(bound));
+  check_positive("Affine", "bound", bound);
 }
 
 template <Scalar T>
@@ -24,9 +25,6 @@ Affine<T>::Affine(VectorView<const T> shift, VectorView<const T> log_scale, doub
 }
 
 template <Scalar T>
-Affine<T>::Affine(const Description& d) : Affine(d.integer("dim", 1, 1 << 20), d.number("bound")) {}
-
-template <Scalar T>
 typename Affine<T>::Elements Affine<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
   const Var<T> s = soft_bound(pass.parameter(log_scale_), static_cast<T>(bound_));
   return {x * exp(s) + pass.parameter(shift_), s};
@@ -39,14 +37,17 @@ typename Affine<T>::Elements Affine<T>::do_inverse_elements(Pass<T>& pass, Var<T
 }
 
 template <Scalar T>
-void Affine<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("shift", shift_, {.decay = false});
-  v.parameter("log_scale", log_scale_, {.decay = false});
+void Affine<T>::do_fields(Fields<T>& f) {
+  f.type("affine");
+  this->dim_field(f);
+  f.constant("bound", bound_);
+  f.parameter("shift", shift_, {this->dim()}, {.decay = false});
+  f.parameter("log_scale", log_scale_, {this->dim()}, {.decay = false});
 }
 
 template <Scalar T>
-Description Affine<T>::do_describe() const {
-  return {.type = "affine", .constants = {{"dim", this->dim()}, {"bound", bound_}}, .children = {}};
+void Affine<T>::do_restored() {
+  check_positive("Affine", "bound", bound_);
 }
 
 template class Affine<float>;

@@ -1,15 +1,14 @@
 #include <pushforward/bijectors/affine_transformer.hpp>
 
-#include <cmath>
-
-#include <pushforward/error.hpp>
+#include "src/core/checks.hpp"
 
 namespace pushforward {
 
+using namespace detail;
+
 template <Scalar T>
 AffineTransformer<T>::AffineTransformer(double bound) : Transformer<T>("AffineTransformer", 2), bound_(bound) {
-  if (!(bound > 0) || !std::isfinite(bound))
-    throw DomainError("AffineTransformer: bound must be positive and finite, got " + std::to_string(bound));
+  check_positive("AffineTransformer", "bound", bound);
 }
 
 template <Scalar T>
@@ -27,8 +26,14 @@ typename AffineTransformer<T>::Elements AffineTransformer<T>::do_inverse(Pass<T>
 }
 
 template <Scalar T>
-Description AffineTransformer<T>::do_describe() const {
-  return {.type = "affine_transformer", .constants = {{"bound", bound_}}, .children = {}};
+void AffineTransformer<T>::do_fields(Fields<T>& f) {
+  f.type("affine_transformer");
+  f.constant("bound", bound_);
+}
+
+template <Scalar T>
+void AffineTransformer<T>::do_restored() {
+  check_positive("AffineTransformer", "bound", bound_);
 }
 
 template class AffineTransformer<float>;

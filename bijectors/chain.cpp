@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include <pushforward/registry.hpp>
+#include <pushforward/error.hpp>
 
 namespace pushforward {
 
@@ -16,6 +16,7 @@ std::string chain_name(const std::vector<Poly<Bijector<T>>>& parts) {
   return name + ")";
 }
 
+template <Scalar T>
 std::string part_text(const std::vector<Poly<Bijector<T>>>& parts, std::size_t i) {
   return "part " + std::to_string(i) + " (" + parts[i]->name() + ")";
 }
@@ -59,31 +60,29 @@ Index checked_context(const std::vector<Poly<Bijector<T>>>& parts) {
   return context;
 }
 
-template <Scalar T>
-std::vector<Poly<Bijector<T>>> make_parts(const Description& d, const Registry& registry) {
-  std::vector<Poly<Bijector<T>>> parts;
-  for (const auto& [name, child] : d.children) parts.push_back(registry.bijector<T>(child));
-  return parts;
-}
-
 }  // namespace
 
 template <Scalar T>
 Chain<T>::Chain(std::vector<Poly<Bijector<T>>> parts)
-    : Chain(std::move(parts), [](const Bijector<T>& part, const Space& from) { return part.image(from); }) {}
-
-// The parameters are not there yet, so only what holds for all their values can be told.
-template <Scalar T>
-Chain<T>::Chain(const Description& d, const Registry& registry)
-    : Chain(make_parts<T>(d, registry), [](const Bijector<T>& part, const Space&) { return part.codomain(); }) {}
-
-template <Scalar T>
-template <class LeadsTo>
-Chain<T>::Chain(std::vector<Poly<Bijector<T>>> parts, LeadsTo leads_to)
     : Bijector<T>(chain_name(parts), parts.empty() ? 0 : parts[0]->base_dim(), checked_shape(parts),
                   checked_context(parts)),
       parts_(std::move(parts)) {
-  check_spaces(parts_, leads_to);
+  check_spaces(parts_, [](const Bijector<T>& part, const Space& from) { return part.image(from); });
+}
+
+template <Scalar T>
+void Chain<T>::do_fields(Fields<T>& f) {
+  f.type("chain");
+  f.parts(parts_);
+}
+
+// The values of the parameters are not there yet, so only what holds for all of them can be told.
+template <Scalar T>
+void Chain<T>::do_restored() {
+  this->set_name(chain_name(parts_));
+  const std::vector<Index> shape = checked_shape(parts_);
+  this->set_shape(parts_[0]->base_dim(), shape, checked_context(parts_));
+  check_spaces(parts_, [](const Bijector<T>& part, const Space&) { return part.codomain(); });
 }
 
 namespace {
@@ -204,18 +203,6 @@ Var<T> Chain<T>::do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const
     in = (forward ? p.forward(pass, in) : p.inverse(pass, in)).value;
   }
   return sum;
-}
-
-template <Scalar T>
-void Chain<T>::do_visit(Visitor<T>& v) const {
-  for (std::size_t i = 0; i < parts_.size(); ++i) v.child(std::to_string(i), *parts_[i]);
-}
-
-template <Scalar T>
-Description Chain<T>::do_describe() const {
-  Description d{.type = "chain", .constants = {}, .children = {}};
-  for (std::size_t i = 0; i < parts_.size(); ++i) d.children.push_back({std::to_string(i), parts_[i]->describe()});
-  return d;
 }
 
 template class Chain<float>;

@@ -1,16 +1,38 @@
 #include <pushforward/bijectors/coupling.hpp>
 
-#include <pushforward/registry.hpp>
-
 namespace pushforward {
 
 template <Scalar T>
 Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Network<T>> net, Poly<Transformer<T>> transformer)
     : Bijector<T>("Coupling", static_cast<Index>(mask.size()), net->context_dim()),
       mask_(std::move(mask)),
-      merge_(mask_.size()),
       net_(std::move(net)),
       transformer_(std::move(transformer)) {
+  arrange();
+}
+
+template <Scalar T>
+Coupling<T>::Coupling(Blank) : Bijector<T>("Coupling") {}
+
+template <Scalar T>
+void Coupling<T>::do_fields(Fields<T>& f) {
+  f.type("coupling");
+  f.constant("mask", mask_);
+  f.part("net", net_);
+  f.part("transformer", transformer_);
+}
+
+template <Scalar T>
+void Coupling<T>::do_restored() {
+  const auto dim = static_cast<Index>(mask_.size());
+  this->set_shape(dim, {dim}, net_->context_dim());
+  arrange();
+}
+
+// What goes where, by the mask, and whether the network fits it.
+template <Scalar T>
+void Coupling<T>::arrange() {
+  merge_.resize(mask_.size());
   for (std::size_t i = 0; i < mask_.size(); ++i)
     (mask_[i] != 0 ? unchanged_ : changed_).push_back(static_cast<std::int64_t>(i));
   if (changed_.empty()) throw ShapeError("Coupling: the mask leaves every column unchanged");
@@ -24,11 +46,6 @@ Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Network<T>> net, Poly
                      std::to_string(outputs) + " outputs, got one of " + std::to_string(net_->inputs()) + " and " +
                      std::to_string(net_->outputs()));
 }
-
-template <Scalar T>
-Coupling<T>::Coupling(const Description& d, const Registry& registry)
-    : Coupling(d.integers("mask"), registry.network<T>(d.child("net")),
-               registry.transformer<T>(d.child("transformer"))) {}
 
 template <Scalar T>
 std::vector<std::int64_t> Coupling<T>::alternating_mask(Index dim, bool swap) {
@@ -66,13 +83,6 @@ Space Coupling<T>::do_domain() const {
 template <Scalar T>
 double Coupling<T>::do_log_scale_bound() const {
   return transformer_->log_scale_bound() * static_cast<double>(changed_.size());
-}
-
-template <Scalar T>
-Description Coupling<T>::do_describe() const {
-  return {.type = "coupling",
-          .constants = {{"mask", mask_}},
-          .children = {{"net", net_->describe()}, {"transformer", transformer_->describe()}}};
 }
 
 template class Coupling<float>;

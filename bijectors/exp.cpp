@@ -12,9 +12,6 @@ template <Scalar T>
 Exp<T>::Exp(Index dim) : ElementwiseBijector<T>("Exp", dim) {}
 
 template <Scalar T>
-Exp<T>::Exp(const Description& d) : Exp(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 typename Exp<T>::Elements Exp<T>::do_forward_elements(Pass<T>&, Var<T> x) const {
   return {detail::clamp_positive(exp(x)), x};
 }
@@ -31,8 +28,9 @@ Space Exp<T>::do_codomain() const {
 }
 
 template <Scalar T>
-Description Exp<T>::do_describe() const {
-  return {.type = "exp", .constants = {{"dim", this->dim()}}, .children = {}};
+void Exp<T>::do_fields(Fields<T>& f) {
+  f.type("exp");
+  this->dim_field(f);
 }
 
 template class Exp<float>;

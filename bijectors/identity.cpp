@@ -6,9 +6,6 @@ template <Scalar T>
 Identity<T>::Identity(Index dim) : ElementwiseBijector<T>("Identity", dim) {}
 
 template <Scalar T>
-Identity<T>::Identity(const Description& d) : Identity(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 typename Identity<T>::Elements Identity<T>::do_forward_elements(Pass<T>&, Var<T> x) const {
   return {x, {}};
 }
@@ -19,8 +16,9 @@ typename Identity<T>::Elements Identity<T>::do_inverse_elements(Pass<T>&, Var<T>
 }
 
 template <Scalar T>
-Description Identity<T>::do_describe() const {
-  return {.type = "identity", .constants = {{"dim", this->dim()}}, .children = {}};
+void Identity<T>::do_fields(Fields<T>& f) {
+  f.type("identity");
+  this->dim_field(f);
 }
 
 template class Identity<float>;

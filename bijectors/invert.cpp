@@ -1,7 +1,5 @@
 #include <pushforward/bijectors/invert.hpp>
 
-#include <pushforward/registry.hpp>
-
 namespace pushforward {
 
 template <Scalar T>
@@ -10,7 +8,16 @@ Invert<T>::Invert(Poly<Bijector<T>> bijector)
       bijector_(std::move(bijector)) {}
 
 template <Scalar T>
-Invert<T>::Invert(const Description& d, const Registry& registry) : Invert(registry.bijector<T>(d.child("bijector"))) {}
+void Invert<T>::do_fields(Fields<T>& f) {
+  f.type("invert");
+  f.part("bijector", bijector_);
+}
+
+template <Scalar T>
+void Invert<T>::do_restored() {
+  this->set_name("Invert(" + bijector_->name() + ")");
+  this->set_shape(bijector_->dim(), bijector_->base_event_shape(), bijector_->context_dim());
+}
 
 template class Invert<float>;
 template class Invert<double>;

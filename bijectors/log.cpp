@@ -12,9 +12,6 @@ template <Scalar T>
 Log<T>::Log(Index dim) : ElementwiseBijector<T>("Log", dim) {}
 
 template <Scalar T>
-Log<T>::Log(const Description& d) : Log(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 typename Log<T>::Elements Log<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
   const Var<T> y = log(pass.restrict_to(x, 0, infinity, T(1)));
   return {y, -y};
@@ -31,8 +28,9 @@ Space Log<T>::do_domain() const {
 }
 
 template <Scalar T>
-Description Log<T>::do_describe() const {
-  return {.type = "log", .constants = {{"dim", this->dim()}}, .children = {}};
+void Log<T>::do_fields(Fields<T>& f) {
+  f.type("log");
+  this->dim_field(f);
 }
 
 template class Log<float>;

@@ -13,10 +13,6 @@ LULinear<T>::LULinear(Index dim)
       raw_diagonal_({dim}, static_cast<T>(std::log(std::expm1(1 - diagonal_floor)))),  // where softplus gives the rest
       bias_({dim}) {}
 
-// Two dense matrices: an untrusted file must not ask for more than memory holds.
-template <Scalar T>
-LULinear<T>::LULinear(const Description& d) : LULinear(d.integer("dim", 1, 1 << 13)) {}
-
 template <Scalar T>
 Var<T> LULinear<T>::diagonal(Pass<T>& pass) const {
   return softplus(pass.parameter(raw_diagonal_)) + static_cast<T>(diagonal_floor);
@@ -57,16 +53,14 @@ Tensor<T> LULinear<T>::matrix() const {
 }
 
 template <Scalar T>
-void LULinear<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("lower", lower_);
-  v.parameter("upper", upper_);
-  v.parameter("raw_diagonal", raw_diagonal_, {.decay = false});
-  v.parameter("bias", bias_, {.decay = false});
-}
-
-template <Scalar T>
-Description LULinear<T>::do_describe() const {
-  return {.type = "lu_linear", .constants = {{"dim", this->dim()}}, .children = {}};
+void LULinear<T>::do_fields(Fields<T>& f) {
+  f.type("lu_linear");
+  this->dim_field(f);
+  const Index dim = this->dim();
+  f.parameter("lower", lower_, {dim, dim});
+  f.parameter("upper", upper_, {dim, dim});
+  f.parameter("raw_diagonal", raw_diagonal_, {dim}, {.decay = false});
+  f.parameter("bias", bias_, {dim}, {.decay = false});
 }
 
 template class LULinear<float>;

@@ -36,19 +36,20 @@ Index checked_dim(const std::vector<std::int64_t>& permutation) {
                     " and " + std::to_string(missing) + " is missing");
 }
 
+std::vector<std::int64_t> inverse_of(const std::vector<std::int64_t>& permutation) {
+  std::vector<std::int64_t> inverse(permutation.size());
+  for (std::size_t j = 0; j < permutation.size(); ++j)
+    inverse[static_cast<std::size_t>(permutation[j])] = static_cast<std::int64_t>(j);
+  return inverse;
+}
+
 }  // namespace
 
 template <Scalar T>
 Permute<T>::Permute(std::vector<std::int64_t> permutation)
     : Bijector<T>("Permute", checked_dim(permutation)),
       permutation_(std::move(permutation)),
-      inverse_(permutation_.size()) {
-  for (std::size_t j = 0; j < permutation_.size(); ++j)
-    inverse_[static_cast<std::size_t>(permutation_[j])] = static_cast<std::int64_t>(j);
-}
-
-template <Scalar T>
-Permute<T>::Permute(const Description& d) : Permute(d.integers("permutation")) {}
+      inverse_(inverse_of(permutation_)) {}
 
 namespace {
 
@@ -87,15 +88,25 @@ Mapped<T> Permute<T>::do_inverse(Pass<T>&, Var<T> y) const {
 
 template <Scalar T>
 Space Permute<T>::do_image(bool forward, const Space& from) const {
-  if (!from.is_box()) return Bijector<T>::do_image(forward, from);
   std::vector<Interval> bounds;
   for (const std::int64_t source : forward ? permutation_ : inverse_) bounds.push_back(from[source]);
-  return Space::box(std::move(bounds));
+  return from.is_box() ? Space::box(std::move(bounds)) : Space::unknown(std::move(bounds));
 }
 
 template <Scalar T>
-Description Permute<T>::do_describe() const {
-  return {.type = "permute", .constants = {{"permutation", permutation_}}, .children = {}};
+Permute<T>::Permute(Blank) : Bijector<T>("Permute") {}
+
+template <Scalar T>
+void Permute<T>::do_fields(Fields<T>& f) {
+  f.type("permute");
+  f.constant("permutation", permutation_);
+}
+
+template <Scalar T>
+void Permute<T>::do_restored() {
+  const Index dim = checked_dim(permutation_);
+  this->set_shape(dim, {dim});
+  inverse_ = inverse_of(permutation_);
 }
 
 template class Permute<float>;

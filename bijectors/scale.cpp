@@ -4,7 +4,11 @@
 #include <cmath>
 #include <string>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward {
+
+using namespace detail;
 
 template <Scalar T>
 Scale<T>::Scale(Index dim, double bound)
@@ -12,8 +16,7 @@ Scale<T>::Scale(Index dim, double bound)
       log_scale_({dim}),
       sign_(static_cast<std::size_t>(dim), 1),
       bound_(bound) {
-  if (!(bound > 0) || !std::isfinite(bound))
-    throw DomainError("Scale: bound must be positive and finite, got " + std::to_string(bound));
+  check_positive("Scale", "bound", bound);
 }
 
 template <Scalar T>
@@ -27,17 +30,6 @@ Scale<T>::Scale(VectorView<const T> values, double bound) : Scale(values.size(),
     log_scale_[i] = static_cast<T>(bound * std::atanh(s / bound));
     sign_[static_cast<std::size_t>(i)] = value < 0 ? -1 : 1;
   }
-}
-
-template <Scalar T>
-Scale<T>::Scale(const Description& d) : Scale(d.integer("dim", 1, 1 << 20), d.number("bound")) {
-  const std::vector<std::int64_t>& sign = d.integers("sign");
-  if (sign.size() != sign_.size())
-    throw IoError("scale: 'sign' has " + std::to_string(sign.size()) + " values, expected " +
-                  std::to_string(sign_.size()));
-  if (std::any_of(sign.begin(), sign.end(), [](std::int64_t s) { return s != 1 && s != -1; }))
-    throw IoError("scale: every value of 'sign' must be 1 or -1");
-  sign_ = sign;
 }
 
 template <Scalar T>
@@ -77,13 +69,22 @@ std::vector<bool> Scale<T>::do_is_increasing() const {
 }
 
 template <Scalar T>
-void Scale<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("log_scale", log_scale_, {.decay = false});
+void Scale<T>::do_fields(Fields<T>& f) {
+  f.type("scale");
+  this->dim_field(f);
+  f.constant("bound", bound_);
+  f.constant("sign", sign_);
+  f.parameter("log_scale", log_scale_, {this->dim()}, {.decay = false});
 }
 
 template <Scalar T>
-Description Scale<T>::do_describe() const {
-  return {.type = "scale", .constants = {{"dim", this->dim()}, {"bound", bound_}, {"sign", sign_}}, .children = {}};
+void Scale<T>::do_restored() {
+  check_positive("Scale", "bound", bound_);
+  if (static_cast<Index>(sign_.size()) != this->dim())
+    throw IoError("scale: 'sign' has " + std::to_string(sign_.size()) + " values, expected " +
+                  std::to_string(this->dim()));
+  if (std::any_of(sign_.begin(), sign_.end(), [](std::int64_t s) { return s != 1 && s != -1; }))
+    throw IoError("scale: every value of 'sign' must be 1 or -1");
 }
 
 template class Scale<float>;

@@ -11,9 +11,6 @@ Shift<T>::Shift(VectorView<const T> values) : Shift(values.size()) {
 }
 
 template <Scalar T>
-Shift<T>::Shift(const Description& d) : Shift(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 typename Shift<T>::Elements Shift<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
   return {x + pass.parameter(shift_), {}};
 }
@@ -24,13 +21,10 @@ typename Shift<T>::Elements Shift<T>::do_inverse_elements(Pass<T>& pass, Var<T> 
 }
 
 template <Scalar T>
-void Shift<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("shift", shift_, {.decay = false});
-}
-
-template <Scalar T>
-Description Shift<T>::do_describe() const {
-  return {.type = "shift", .constants = {{"dim", this->dim()}}, .children = {}};
+void Shift<T>::do_fields(Fields<T>& f) {
+  f.type("shift");
+  this->dim_field(f);
+  f.parameter("shift", shift_, {this->dim()}, {.decay = false});
 }
 
 template class Shift<float>;

@@ -12,9 +12,6 @@ template <Scalar T>
 Softplus<T>::Softplus(Index dim) : ElementwiseBijector<T>("Softplus", dim) {}
 
 template <Scalar T>
-Softplus<T>::Softplus(const Description& d) : Softplus(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 typename Softplus<T>::Elements Softplus<T>::do_forward_elements(Pass<T>&, Var<T> x) const {
   return {detail::clamp_positive(softplus(x)), -softplus(-x)};
 }
@@ -32,8 +29,9 @@ Space Softplus<T>::do_codomain() const {
 }
 
 template <Scalar T>
-Description Softplus<T>::do_describe() const {
-  return {.type = "softplus", .constants = {{"dim", this->dim()}}, .children = {}};
+void Softplus<T>::do_fields(Fields<T>& f) {
+  f.type("softplus");
+  this->dim_field(f);
 }
 
 template class Softplus<float>;

@@ -27,9 +27,6 @@ Standardize<T>::Standardize(VectorView<const double> shift, VectorView<const dou
   }
 }
 
-template <Scalar T>
-Standardize<T>::Standardize(const Description& d) : Standardize(d.integer("dim", 1, 1 << 20)) {}
-
 namespace {
 
 struct Weighted {
@@ -143,14 +140,11 @@ typename Standardize<T>::Elements Standardize<T>::do_inverse_elements(Pass<T>& p
 }
 
 template <Scalar T>
-void Standardize<T>::do_visit(Visitor<T>& v) const {
-  v.state("shift", shift_);
-  v.state("scale", scale_);
-}
-
-template <Scalar T>
-Description Standardize<T>::do_describe() const {
-  return {.type = "standardize", .constants = {{"dim", this->dim()}}, .children = {}};
+void Standardize<T>::do_fields(Fields<T>& f) {
+  f.type("standardize");
+  this->dim_field(f);
+  f.state("shift", shift_, {this->dim()});
+  f.state("scale", scale_, {this->dim()});
 }
 
 template class Standardize<float>;

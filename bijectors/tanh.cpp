@@ -11,9 +11,6 @@ template <Scalar T>
 Tanh<T>::Tanh(Index dim) : ElementwiseBijector<T>("Tanh", dim) {}
 
 template <Scalar T>
-Tanh<T>::Tanh(const Description& d) : Tanh(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 typename Tanh<T>::Elements Tanh<T>::do_forward_elements(Pass<T>&, Var<T> x) const {
   const T last = std::nextafter(T(1), T(0));
   const Var<T> size = abs(x);
@@ -34,8 +31,9 @@ Space Tanh<T>::do_codomain() const {
 }
 
 template <Scalar T>
-Description Tanh<T>::do_describe() const {
-  return {.type = "tanh", .constants = {{"dim", this->dim()}}, .children = {}};
+void Tanh<T>::do_fields(Fields<T>& f) {
+  f.type("tanh");
+  this->dim_field(f);
 }
 
 template class Tanh<float>;

@@ -43,9 +43,6 @@ Beta<T>::Beta(VectorView<const T> concentration1, VectorView<const T> concentrat
   log_concentration0_ = log_tensor("Beta", "concentration0", concentration0);
 }
 template <Scalar T>
-Beta<T>::Beta(const Description& d) : Beta(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 Column<T> Beta<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   const Var<T> x = pass.restrict_to(y, 0.0, 1.0, T(0.5));
   return row_sum_of_density<LogDensity>(x, pass.parameter(log_concentration1_), pass.parameter(log_concentration0_));
@@ -160,13 +157,11 @@ double Beta<T>::do_quantile(double p, bool complement, Index column) const {
 }
 
 template <Scalar T>
-void Beta<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("log_concentration1", log_concentration1_, {.decay = false});
-  v.parameter("log_concentration0", log_concentration0_, {.decay = false});
-}
-template <Scalar T>
-Description Beta<T>::do_describe() const {
-  return {.type = "beta", .constants = {{"dim", this->dim()}}, .children = {}};
+void Beta<T>::do_fields(Fields<T>& f) {
+  f.type("beta");
+  this->dim_field(f);
+  f.parameter("log_concentration1", log_concentration1_, {this->dim()}, {.decay = false});
+  f.parameter("log_concentration0", log_concentration0_, {this->dim()}, {.decay = false});
 }
 
 template class Beta<float>;

@@ -11,9 +11,6 @@ Cauchy<T>::Cauchy(Index dim) : LocationScale<T>("Cauchy", dim) {}
 template <Scalar T>
 Cauchy<T>::Cauchy(VectorView<const T> loc, VectorView<const T> scale) : LocationScale<T>("Cauchy", loc, scale) {}
 template <Scalar T>
-Cauchy<T>::Cauchy(const Description& d) : Cauchy(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 Column<T> Cauchy<T>::do_standard_log_prob(Pass<T>&, Var<T> z) const {
   const double dim = static_cast<double>(z.cols());
   return scale_shift(row_sum(log1p_square(z)), -1.0, -dim * log_pi);
@@ -65,8 +62,9 @@ std::optional<double> Cauchy<T>::do_kl_divergence(const Distribution<T>& other) 
 }
 
 template <Scalar T>
-Description Cauchy<T>::do_describe() const {
-  return {.type = "cauchy", .constants = {{"dim", this->dim()}}, .children = {}};
+void Cauchy<T>::do_fields(Fields<T>& f) {
+  f.type("cauchy");
+  LocationScale<T>::do_fields(f);
 }
 
 template class Cauchy<float>;

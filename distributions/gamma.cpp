@@ -50,9 +50,6 @@ Gamma<T>::Gamma(VectorView<const T> concentration, VectorView<const T> rate)
   log_rate_ = log_tensor("Gamma", "rate", rate);
 }
 template <Scalar T>
-Gamma<T>::Gamma(const Description& d) : Gamma(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 Column<T> Gamma<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   const Var<T> x = pass.restrict_to(y, 0.0, infinity, T(1));
   return row_sum_of_density<LogDensity>(x, pass.parameter(log_concentration_), pass.parameter(log_rate_));
@@ -144,13 +141,11 @@ double Gamma<T>::do_quantile(double p, bool complement, Index column) const {
 }
 
 template <Scalar T>
-void Gamma<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("log_concentration", log_concentration_, {.decay = false});
-  v.parameter("log_rate", log_rate_, {.decay = false});
-}
-template <Scalar T>
-Description Gamma<T>::do_describe() const {
-  return {.type = "gamma", .constants = {{"dim", this->dim()}}, .children = {}};
+void Gamma<T>::do_fields(Fields<T>& f) {
+  f.type("gamma");
+  this->dim_field(f);
+  f.parameter("log_concentration", log_concentration_, {this->dim()}, {.decay = false});
+  f.parameter("log_rate", log_rate_, {this->dim()}, {.decay = false});
 }
 
 template class Gamma<float>;

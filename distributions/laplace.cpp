@@ -11,9 +11,6 @@ Laplace<T>::Laplace(Index dim) : LocationScale<T>("Laplace", dim) {}
 template <Scalar T>
 Laplace<T>::Laplace(VectorView<const T> loc, VectorView<const T> scale) : LocationScale<T>("Laplace", loc, scale) {}
 template <Scalar T>
-Laplace<T>::Laplace(const Description& d) : Laplace(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 Column<T> Laplace<T>::do_standard_log_prob(Pass<T>&, Var<T> z) const {
   const double dim = static_cast<double>(z.cols());
   return scale_shift(row_sum(abs(z)), -1.0, -dim * log_2);
@@ -60,8 +57,9 @@ std::optional<double> Laplace<T>::do_kl_divergence(const Distribution<T>& other)
 }
 
 template <Scalar T>
-Description Laplace<T>::do_describe() const {
-  return {.type = "laplace", .constants = {{"dim", this->dim()}}, .children = {}};
+void Laplace<T>::do_fields(Fields<T>& f) {
+  f.type("laplace");
+  LocationScale<T>::do_fields(f);
 }
 
 template class Laplace<float>;

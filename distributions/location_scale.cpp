@@ -94,9 +94,10 @@ double LocationScale<T>::do_quantile(double p, bool complement, Index column) co
 }
 
 template <Scalar T>
-void LocationScale<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("loc", loc_, {.decay = false});
-  v.parameter("log_scale", log_scale_, {.decay = false});
+void LocationScale<T>::do_fields(Fields<T>& f) {
+  this->dim_field(f);
+  f.parameter("loc", loc_, {this->dim()}, {.decay = false});
+  f.parameter("log_scale", log_scale_, {this->dim()}, {.decay = false});
 }
 
 template class LocationScale<float>;

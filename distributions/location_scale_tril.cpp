@@ -77,10 +77,12 @@ void LocationScaleTriL<T>::do_covariance(MatrixView<double> covariance) const {
 }
 
 template <Scalar T>
-void LocationScaleTriL<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("loc", loc_, {.decay = false});
-  v.parameter("lower", lower_, {.decay = false});
-  v.parameter("log_diagonal", log_diagonal_, {.decay = false});
+void LocationScaleTriL<T>::do_fields(Fields<T>& f) {
+  this->dim_field(f);
+  const Index dim = this->dim();
+  f.parameter("loc", loc_, {dim}, {.decay = false});
+  f.parameter("lower", lower_, {dim, dim}, {.decay = false});
+  f.parameter("log_diagonal", log_diagonal_, {dim}, {.decay = false});
 }
 
 template class LocationScaleTriL<float>;

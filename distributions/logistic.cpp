@@ -11,9 +11,6 @@ Logistic<T>::Logistic(Index dim) : LocationScale<T>("Logistic", dim) {}
 template <Scalar T>
 Logistic<T>::Logistic(VectorView<const T> loc, VectorView<const T> scale) : LocationScale<T>("Logistic", loc, scale) {}
 template <Scalar T>
-Logistic<T>::Logistic(const Description& d) : Logistic(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 Column<T> Logistic<T>::do_standard_log_prob(Pass<T>&, Var<T> z) const {
   // Even in z, so that no two terms cancel.
   const Var<T> a = abs(z);
@@ -47,8 +44,9 @@ double Logistic<T>::do_standard_quantile(double p, Index) const {
 }
 
 template <Scalar T>
-Description Logistic<T>::do_describe() const {
-  return {.type = "logistic", .constants = {{"dim", this->dim()}}, .children = {}};
+void Logistic<T>::do_fields(Fields<T>& f) {
+  f.type("logistic");
+  LocationScale<T>::do_fields(f);
 }
 
 template class Logistic<float>;

@@ -4,8 +4,6 @@
 #include <new>
 #include <span>
 
-#include <pushforward/registry.hpp>
-
 #include "distributions/common.hpp"
 
 namespace pushforward {
@@ -36,13 +34,6 @@ Index common_context_dim(const std::vector<Poly<Distribution<T>>>& components) {
     context = component->context_dim();
   }
   return context;
-}
-
-template <Scalar T>
-std::vector<Poly<Distribution<T>>> make_components(const Description& d, const Registry& registry) {
-  std::vector<Poly<Distribution<T>>> components;
-  for (const auto& [name, child] : d.children) components.push_back(registry.distribution<T>(child));
-  return components;
 }
 
 // log w_k, the same in every row.
@@ -92,9 +83,6 @@ Mixture<T>::Mixture(std::vector<Poly<Distribution<T>>> components, VectorView<co
   check_sizes("Mixture", "components", this->components(), "logits", logits.size());
   logits_ = finite_tensor("Mixture", "logits", logits);
 }
-
-template <Scalar T>
-Mixture<T>::Mixture(const Description& d, const Registry& registry) : Mixture(make_components<T>(d, registry)) {}
 
 template <Scalar T>
 double Mixture<T>::log_total() const {
@@ -287,15 +275,16 @@ double Mixture<T>::do_quantile(double p, bool complement, Index column) const {
 }
 
 template <Scalar T>
-void Mixture<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("logits", logits_, {.decay = false});
-  for (Index k = 0; k < components(); ++k) v.child(std::to_string(k), component(k));
+void Mixture<T>::do_fields(Fields<T>& f) {
+  f.type("mixture");
+  f.parameter("logits", logits_, {f.count(components_)}, {.decay = false});
+  f.parts(components_);
 }
+
 template <Scalar T>
-Description Mixture<T>::do_describe() const {
-  Description d{.type = "mixture", .constants = {}, .children = {}};
-  for (Index k = 0; k < components(); ++k) d.children.push_back({std::to_string(k), component(k).describe()});
-  return d;
+void Mixture<T>::do_restored() {
+  const Index dim = common_dim(components_);
+  this->set_shape({dim}, common_context_dim(components_));
 }
 
 template class Mixture<float>;

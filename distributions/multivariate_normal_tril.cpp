@@ -13,10 +13,6 @@ template <Scalar T>
 MultivariateNormalTriL<T>::MultivariateNormalTriL(VectorView<const T> loc, MatrixView<const T> scale_tril)
     : LocationScaleTriL<T>("MultivariateNormalTriL", loc, scale_tril) {}
 template <Scalar T>
-MultivariateNormalTriL<T>::MultivariateNormalTriL(const Description& d)
-    : MultivariateNormalTriL(d.integer("dim", 1, MultivariateNormalTriL::largest_described_dim)) {}
-
-template <Scalar T>
 Column<T> MultivariateNormalTriL<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   const double dim = static_cast<double>(this->dim());
   return scale_shift(row_sum_of_squares(this->whiten(pass, y)), -0.5, -0.5 * dim * log_2_pi) -
@@ -35,8 +31,9 @@ std::optional<double> MultivariateNormalTriL<T>::do_kl_divergence(const Distribu
   return gaussian_kl<T>(*this, other);
 }
 template <Scalar T>
-Description MultivariateNormalTriL<T>::do_describe() const {
-  return {.type = "multivariate_normal_tril", .constants = {{"dim", this->dim()}}, .children = {}};
+void MultivariateNormalTriL<T>::do_fields(Fields<T>& f) {
+  f.type("multivariate_normal_tril");
+  LocationScaleTriL<T>::do_fields(f);
 }
 
 // ------------------------------------------------------------------------------------------------------------ fit

@@ -19,10 +19,6 @@ MultivariateStudentT<T>::MultivariateStudentT(double df, VectorView<const T> loc
   log_df_ = Tensor<T>({1}, static_cast<T>(std::log(df)));
 }
 template <Scalar T>
-MultivariateStudentT<T>::MultivariateStudentT(const Description& d)
-    : MultivariateStudentT(d.integer("dim", 1, MultivariateStudentT::largest_described_dim)) {}
-
-template <Scalar T>
 double MultivariateStudentT<T>::df() const {
   return exp_at(log_df_, 0);
 }
@@ -91,13 +87,10 @@ double MultivariateStudentT<T>::do_entropy() const {
 }
 
 template <Scalar T>
-void MultivariateStudentT<T>::do_visit(Visitor<T>& v) const {
-  LocationScaleTriL<T>::do_visit(v);
-  v.parameter("log_df", log_df_, {.decay = false});
-}
-template <Scalar T>
-Description MultivariateStudentT<T>::do_describe() const {
-  return {.type = "multivariate_student_t", .constants = {{"dim", this->dim()}}, .children = {}};
+void MultivariateStudentT<T>::do_fields(Fields<T>& f) {
+  f.type("multivariate_student_t");
+  LocationScaleTriL<T>::do_fields(f);
+  f.parameter("log_df", log_df_, {1}, {.decay = false});
 }
 
 template class MultivariateStudentT<float>;

@@ -32,9 +32,6 @@ Normal<T>::Normal(Index dim) : LocationScale<T>("Normal", dim) {}
 template <Scalar T>
 Normal<T>::Normal(VectorView<const T> loc, VectorView<const T> scale) : LocationScale<T>("Normal", loc, scale) {}
 template <Scalar T>
-Normal<T>::Normal(const Description& d) : Normal(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 Column<T> Normal<T>::do_standard_log_prob(Pass<T>&, Var<T> z) const {
   const double dim = static_cast<double>(z.cols());
   return scale_shift(row_sum_of_squares(z), -0.5, -0.5 * dim * log_2_pi);
@@ -72,8 +69,9 @@ std::optional<double> Normal<T>::do_kl_divergence(const Distribution<T>& other) 
 }
 
 template <Scalar T>
-Description Normal<T>::do_describe() const {
-  return {.type = "normal", .constants = {{"dim", this->dim()}}, .children = {}};
+void Normal<T>::do_fields(Fields<T>& f) {
+  f.type("normal");
+  LocationScale<T>::do_fields(f);
 }
 
 template class Normal<float>;

@@ -23,12 +23,6 @@ StandardizedContext<T>::StandardizedContext(Poly<Distribution<T>> inner, VectorV
 }
 
 template <Scalar T>
-StandardizedContext<T>::StandardizedContext(const Description& d, const Registry& registry)
-    : StandardizedContext(registry.distribution<T>(d.child("inner")),
-                          std::vector<double>(static_cast<std::size_t>(d.integer("context_dim", 1, 1 << 20)), 0.0),
-                          std::vector<double>(static_cast<std::size_t>(d.integer("context_dim", 1, 1 << 20)), 1.0)) {}
-
-template <Scalar T>
 template <class F>
 auto StandardizedContext<T>::standardized(Pass<T>& pass, F f) const {
   struct Restore {
@@ -56,17 +50,19 @@ Drawn<T> StandardizedContext<T>::do_sample_and_log_prob(Pass<T>& pass) const {
 }
 
 template <Scalar T>
-void StandardizedContext<T>::do_visit(Visitor<T>& v) const {
-  v.child("inner", *inner_);
-  v.state("shift", shift_);
-  v.state("scale", scale_);
+void StandardizedContext<T>::do_fields(Fields<T>& f) {
+  f.type("standardized_context");
+  f.part("inner", inner_);
+  Index context_dim = inner_->context_dim();
+  f.constant("context_dim", context_dim, context_dim, context_dim);
+  f.state("shift", shift_, {context_dim});
+  f.state("scale", scale_, {context_dim});
 }
 
 template <Scalar T>
-Description StandardizedContext<T>::do_describe() const {
-  return {.type = "standardized_context",
-          .constants = {{"context_dim", this->context_dim()}},
-          .children = {{"inner", inner_->describe()}}};
+void StandardizedContext<T>::do_restored() {
+  this->set_name("StandardizedContext(" + inner_->name() + ")");
+  this->set_shape(inner_->event_shape(), inner_->context_dim());
 }
 
 template class StandardizedContext<float>;

@@ -36,9 +36,6 @@ StudentT<T>::StudentT(VectorView<const T> df, VectorView<const T> loc, VectorVie
   log_df_ = log_tensor("StudentT", "df", df);
 }
 template <Scalar T>
-StudentT<T>::StudentT(const Description& d) : StudentT(d.integer("dim", 1, 1 << 20)) {}
-
-template <Scalar T>
 double StudentT<T>::df_at(Index column) const {
   return exp_at(log_df_, column);
 }
@@ -112,13 +109,10 @@ double StudentT<T>::do_standard_quantile(double p, Index column) const {
 }
 
 template <Scalar T>
-void StudentT<T>::do_visit(Visitor<T>& v) const {
-  LocationScale<T>::do_visit(v);
-  v.parameter("log_df", log_df_, {.decay = false});
-}
-template <Scalar T>
-Description StudentT<T>::do_describe() const {
-  return {.type = "student_t", .constants = {{"dim", this->dim()}}, .children = {}};
+void StudentT<T>::do_fields(Fields<T>& f) {
+  f.type("student_t");
+  LocationScale<T>::do_fields(f);
+  f.parameter("log_df", log_df_, {this->dim()}, {.decay = false});
 }
 
 template class StudentT<float>;

@@ -1,28 +1,24 @@
 #include <cmath>
 #include <limits>
-#include <pushforward/registry.hpp>
 #include <pushforward/distributions/transformed_distribution.hpp>
 
 namespace pushforward {
 
 template <Scalar T>
 TransformedDistribution<T>::TransformedDistribution(Poly<Distribution<T>> base, Poly<Bijector<T>> bijector)
-    : TransformedDistribution(std::move(base), std::move(bijector),
-                              [](const Space& domain, const Space& support) { return domain.holds(support); }) {}
-
-// The parameters are not there yet, so only what holds for all their values can be told.
-template <Scalar T>
-TransformedDistribution<T>::TransformedDistribution(const Description& d, const Registry& registry)
-    : TransformedDistribution(registry.distribution<T>(d.child("base")), registry.bijector<T>(d.child("bijector")),
-                              [](const Space& domain, const Space& support) { return domain.meets(support); }) {}
+    : Distribution<T>("TransformedDistribution"), base_(std::move(base)), bijector_(std::move(bijector)) {
+  join(true);
+}
 
 template <Scalar T>
-template <class Fits>
-TransformedDistribution<T>::TransformedDistribution(Poly<Distribution<T>> base, Poly<Bijector<T>> bijector, Fits fits)
-    : Distribution<T>("TransformedDistribution(" + base->name() + ", " + bijector->name() + ")",
-                      bijector->event_shape(), std::max(base->context_dim(), bijector->context_dim())),
-      base_(std::move(base)),
-      bijector_(std::move(bijector)) {
+void TransformedDistribution<T>::do_fields(Fields<T>& f) {
+  f.type("transformed_distribution");
+  f.part("base", base_);
+  f.part("bijector", bijector_);
+}
+
+template <Scalar T>
+void TransformedDistribution<T>::join(bool parameters_known) {
   if (base_->dim() != bijector_->base_dim())
     throw ShapeError("TransformedDistribution: base " + base_->name() + " has dim " + std::to_string(base_->dim()) +
                      " but bijector " + bijector_->name() + " has dim " + std::to_string(bijector_->base_dim()));
@@ -30,10 +26,13 @@ TransformedDistribution<T>::TransformedDistribution(Poly<Distribution<T>> base, 
     throw ShapeError("TransformedDistribution: base " + base_->name() + " takes " +
                      std::to_string(base_->context_dim()) + " context columns but bijector " + bijector_->name() +
                      " takes " + std::to_string(bijector_->context_dim()));
+  // Before the values of the parameters are there, only what holds for all of them can be told.
   const Space support = base_->support(), domain = bijector_->domain();
-  if (!fits(domain, support))
+  if (parameters_known ? !domain.holds(support) : !domain.meets(support))
     throw DomainError("TransformedDistribution: base " + base_->name() + " lives on " + support.to_text() +
                       " but bijector " + bijector_->name() + " maps from " + domain.to_text());
+  this->set_name("TransformedDistribution(" + base_->name() + ", " + bijector_->name() + ")");
+  this->set_shape(bijector_->event_shape(), std::max(base_->context_dim(), bijector_->context_dim()));
 }
 
 template <Scalar T>
@@ -202,19 +201,6 @@ double TransformedDistribution<T>::do_quantile(double p, bool complement, Index 
   const Matrix<double> x =
       complement == increasing ? base_->quantile_complement(probability) : base_->quantile(probability);
   return forward_point(*bijector_, x.row(0))[column];
-}
-
-template <Scalar T>
-void TransformedDistribution<T>::do_visit(Visitor<T>& v) const {
-  v.child("base", *base_);
-  v.child("bijector", *bijector_);
-}
-
-template <Scalar T>
-Description TransformedDistribution<T>::do_describe() const {
-  return {.type = "transformed_distribution",
-          .constants = {},
-          .children = {{"base", base_->describe()}, {"bijector", bijector_->describe()}}};
 }
 
 template class TransformedDistribution<float>;

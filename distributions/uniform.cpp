@@ -22,6 +22,14 @@ Uniform<T>::Uniform(Bounds bounds)
     : Distribution<T>("Uniform", static_cast<Index>(bounds.low.size())),
       low_(std::move(bounds.low)),
       high_(std::move(bounds.high)) {
+  set_ends();
+}
+
+// The values of T next to the bounds, which must have some between them.
+template <Scalar T>
+void Uniform<T>::set_ends() {
+  smallest_.clear();
+  largest_.clear();
   check_sizes("Uniform", "low", static_cast<Index>(low_.size()), "high", static_cast<Index>(high_.size()));
   check_finite("Uniform", "low", VectorView<const double>(low_));
   check_finite("Uniform", "high", VectorView<const double>(high_));
@@ -46,8 +54,6 @@ Uniform<T>::Uniform(Index dim)
 template <Scalar T>
 Uniform<T>::Uniform(VectorView<const T> low, VectorView<const T> high)
     : Uniform(Bounds{to_doubles(low), to_doubles(high)}) {}
-template <Scalar T>
-Uniform<T>::Uniform(const Description& d) : Uniform(Bounds{d.numbers("low"), d.numbers("high")}) {}
 
 template <Scalar T>
 Column<T> Uniform<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
@@ -139,8 +145,16 @@ double Uniform<T>::do_quantile(double p, bool complement, Index column) const {
 }
 
 template <Scalar T>
-Description Uniform<T>::do_describe() const {
-  return {.type = "uniform", .constants = {{"low", low_}, {"high", high_}}, .children = {}};
+void Uniform<T>::do_fields(Fields<T>& f) {
+  f.type("uniform");
+  f.constant("low", low_);
+  f.constant("high", high_);
+}
+
+template <Scalar T>
+void Uniform<T>::do_restored() {
+  this->set_shape({static_cast<Index>(low_.size())});
+  set_ends();
 }
 
 template class Uniform<float>;

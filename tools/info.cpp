@@ -27,57 +27,6 @@ Sizes sizes_under(const Slots& slots, const std::string& prefix) {
   return sizes;
 }
 
-/// "dim 4, epsilon 1e-05, degrees [64 values]"; what is 0 or false goes without saying.
-std::string constants_text(const pf::Description& d) {
-  std::vector<std::string> items;
-  for (const auto& [name, value] : d.constants) {
-    std::visit(
-        [&](const auto& v) {
-          using V = std::remove_cvref_t<decltype(v)>;
-          if constexpr (std::same_as<V, bool>) {
-            if (v) items.push_back(name);
-          } else if constexpr (std::same_as<V, std::int64_t>) {
-            if (v != 0) items.push_back(fmt::format("{} {}", name, v));
-          } else if constexpr (std::same_as<V, double>) {
-            if (v != 0) items.push_back(fmt::format("{} {:.6g}", name, v));
-          } else if constexpr (std::same_as<V, std::string>) {
-            items.push_back(fmt::format("{} {}", name, v));
-          } else if (v.size() <= 8) {
-            std::string list;
-            for (const auto& item : v) {
-              if (!list.empty()) list += " ";
-              if constexpr (std::same_as<V, std::vector<double>>)
-                list += fmt::format("{:.4g}", item);
-              else
-                list += fmt::format("{}", item);
-            }
-            items.push_back(fmt::format("{} [{}]", name, list));
-          } else {
-            items.push_back(fmt::format("{} [{} values]", name, v.size()));
-          }
-        },
-        value);
-  }
-  return joined(items);
-}
-
-struct Line {
-  std::string tree, count, detail;
-};
-
-void collect(const pf::Description& d, const std::string& name, const std::string& path, const std::string& indent,
-             const std::string& branch, const Slots& slots, std::vector<Line>& lines) {
-  const Sizes sizes = sizes_under(slots, path);
-  lines.push_back({indent + branch + (name.empty() ? "" : name + ": ") + d.type,
-                   sizes.parameters > 0 ? grouped(sizes.parameters) : "-", constants_text(d)});
-  const std::string deeper = indent + (branch.empty() ? "" : branch == "└─ " ? "   " : "│  ");
-  for (std::size_t i = 0; i < d.children.size(); ++i) {
-    const auto& [child_name, child] = d.children[i];
-    collect(child, child_name, path + child_name + ".", deeper, i + 1 == d.children.size() ? "└─ " : "├─ ", slots,
-            lines);
-  }
-}
-
 Json to_json(const pf::Description& d, const std::string& name, const std::string& path, const Slots& slots) {
   const Sizes sizes = sizes_under(slots, path);
   Json json{{"name", name}, {"type", d.type}, {"parameters", sizes.parameters}, {"state", sizes.state}};
@@ -155,17 +104,7 @@ void run(const Settings& s) {
   print_columns("columns", model.columns, model.info.data_range);
   print_columns("context", model.context_columns, model.info.context_range);
 
-  std::vector<Line> lines;
-  collect(description, "", "", "", "", slots, lines);
-  std::size_t tree = 6, count = 10;
-  for (const Line& line : lines) {
-    tree = std::max(tree, width(line.tree));
-    count = std::max(count, line.count.size());
-  }
-  fmt::print("\n{}  {:>{}}\n", pad("layers (base side first)", tree), "parameters", count);
-  for (const Line& line : lines)
-    fmt::print("{}  {:>{}}{}{}\n", pad(line.tree, tree), line.count, count, line.detail.empty() ? "" : "   ",
-               line.detail);
+  fmt::print("\n{}", pf::to_text(distribution));
   if (!model.info.notes.empty()) {
     std::size_t widest = 0;
     for (const auto& note : model.info.notes) widest = std::max(widest, width(note.first));

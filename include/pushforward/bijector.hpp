@@ -2,6 +2,7 @@
 
 #include <pushforward/component.hpp>
 #include <pushforward/execution.hpp>
+#include <pushforward/fields.hpp>
 #include <pushforward/pass.hpp>
 #include <pushforward/poly.hpp>
 #include <string>
@@ -26,8 +27,7 @@ struct MappedBatch {
 /// (sampling), `inverse` from data to base (density). The two sides may have different numbers of columns, where one is
 /// a surface: log|det| is with respect to the measures of `domain()` and `codomain()`.
 ///
-/// To write one: derive, pass name and dimension to the base, and override do_forward, do_inverse, do_describe and,
-/// if there are tensors, do_visit. Hooks get matrices of the right width with finite values, and write the map and its
+/// To write one: derive, pass name and dimension to the base, and override do_forward, do_inverse and do_fields. Hooks get matrices of the right width with finite values, and write the map and its
 /// log|det| with the operations of ops.hpp: gradients, training, files and threads follow.
 template <Scalar T>
 class Bijector : public Component<T> {
@@ -162,6 +162,12 @@ class Bijector : public Component<T> {
   Bijector(std::string name, std::vector<Index> event_shape, Index context_dim = 0);
   /// From rows of `base_dim` columns.
   Bijector(std::string name, Index base_dim, std::vector<Index> event_shape, Index context_dim = 0);
+  /// Without a shape, to be restored.
+  explicit Bijector(std::string name) : Component<T>(std::move(name)) {}
+  /// The field "dim", where the number of columns is a constant of its own; restoring, gives the object its shape.
+  void dim_field(Fields<T>& f, Index most = Index{1} << 20);
+  /// For `do_restored`, where the shape follows from constants or parts.
+  void set_shape(Index base_dim, std::vector<Index> event_shape, Index context_dim = 0);
 
  private:
   virtual Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const = 0;
@@ -197,9 +203,9 @@ class Bijector : public Component<T> {
   Space image(bool forward, const Space& from) const;
   std::vector<Interval> interval_images(bool forward, const std::vector<Interval>& from) const;
 
-  Index dim_;
-  Index base_dim_;
-  Index context_dim_;
+  Index dim_ = 0;
+  Index base_dim_ = 0;
+  Index context_dim_ = 0;
   std::vector<Index> event_shape_;
   std::vector<Index> base_event_shape_;
 };

@@ -69,13 +69,18 @@ class Visitor {
     prefix_.resize(length);
   }
   const std::vector<ConstSlot<T>>& slots() const { return slots_; }
+  const std::string& prefix() const { return prefix_; }
 
  private:
   std::string prefix_;
   std::vector<ConstSlot<T>> slots_;
 };
 
-/// What bijectors, distributions and networks have in common: a name, a description, and state.
+template <Scalar T>
+class Fields;
+
+/// What bijectors, distributions and networks have in common: a name, and fields, named once by `do_fields` (fields.hpp),
+/// from which description, listing of tensors, files and texts follow.
 template <Scalar T>
 class Component {
  public:
@@ -85,6 +90,8 @@ class Component {
   const std::string& name() const { return name_; }
   Description describe() const { return do_describe(); }
   void visit(Visitor<T>& visitor) const { do_visit(visitor); }
+  /// Walks through the fields of the object itself.
+  void fields(Fields<T>& f) { do_fields(f); }
   /// "float32" or "float64".
   static constexpr std::string_view dtype() { return sizeof(T) == 4 ? "float32" : "float64"; }
 
@@ -94,14 +101,23 @@ class Component {
   Component(Component&&) = default;
   Component& operator=(const Component&) = default;
   Component& operator=(Component&&) = default;
+  void set_name(std::string name) { name_ = std::move(name); }
 
  private:
-  /// Lists every tensor: `v.parameter("shift", shift_); v.child("net", net_);`
-  virtual void do_visit(Visitor<T>&) const {}
-  virtual Description do_describe() const = 0;
+  template <Scalar U>
+  friend void restore(Component<U>& blank, const struct Restoration& from);
+  /// Names everything that the object consists of.
+  virtual void do_fields(Fields<T>&) {}
+  /// After all fields are read: checks them, and makes what follows from them.
+  virtual void do_restored() {}
+  virtual void do_visit(Visitor<T>& visitor) const;
+  virtual Description do_describe() const;
 
   std::string name_;
 };
+
+extern template class Component<float>;
+extern template class Component<double>;
 
 /// All tensors of a tree, in the order of its visits.
 template <Scalar T>

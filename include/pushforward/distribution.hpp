@@ -3,6 +3,7 @@
 #include <optional>
 #include <pushforward/bijector.hpp>
 #include <pushforward/component.hpp>
+#include <pushforward/fields.hpp>
 #include <pushforward/execution.hpp>
 #include <pushforward/pass.hpp>
 #include <pushforward/poly.hpp>
@@ -189,6 +190,12 @@ class Distribution : public Component<T> {
   Distribution(std::string name, Index dim, Index context_dim = 0)
       : Distribution(std::move(name), std::vector<Index>{dim}, context_dim) {}
   Distribution(std::string name, std::vector<Index> event_shape, Index context_dim = 0);
+  /// Without a shape, to be restored.
+  explicit Distribution(std::string name) : Component<T>(std::move(name)) {}
+  /// The field "dim", where the number of columns is a constant of its own; restoring, gives the object its shape.
+  void dim_field(Fields<T>& f, Index most = Index{1} << 20);
+  /// For `do_restored`, where the shape follows from constants or parts.
+  void set_shape(std::vector<Index> event_shape, Index context_dim = 0);
 
   enum class Tail { cdf, survival, log_cdf, log_survival };
   /// To be thrown: says which call of which class, and why.
@@ -236,8 +243,8 @@ class Distribution : public Component<T> {
   template <class U>
   friend struct KlAccess;
 
-  Index dim_;
-  Index context_dim_;
+  Index dim_ = 0;
+  Index context_dim_ = 0;
   std::vector<Index> event_shape_;
 };
 

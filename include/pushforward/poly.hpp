@@ -13,13 +13,15 @@ namespace pushforward {
 template <class Base>
 class Poly {
  public:
+  /// Holds nothing: to be assigned to.
+  Poly() = default;
   template <class D>
     requires(std::derived_from<std::remove_cvref_t<D>, Base> && !std::is_abstract_v<std::remove_cvref_t<D>>)
   Poly(D&& object)  // NOLINT: implicit by design
       : object_(new std::remove_cvref_t<D>(std::forward<D>(object))), copy_([](const Base& b) -> Base* {
           return new std::remove_cvref_t<D>(static_cast<const std::remove_cvref_t<D>&>(b));
         }) {}
-  Poly(const Poly& other) : object_(other.copy_(*other)), copy_(other.copy_) {}
+  Poly(const Poly& other) : object_(other.object_ ? other.copy_(*other) : nullptr), copy_(other.copy_) {}
   Poly(Poly&& other) noexcept : object_(std::exchange(other.object_, nullptr)), copy_(other.copy_) {}
   Poly& operator=(const Poly& other) {
     Poly copy(other);
@@ -39,11 +41,11 @@ class Poly {
 
  private:
   Base* checked() const {
-    if (!object_) throw Error("Poly: used after a move");
+    if (!object_) throw Error("Poly: used after a move, or before it was given an object");
     return object_;
   }
-  Base* object_;
-  Base* (*copy_)(const Base&);
+  Base* object_ = nullptr;
+  Base* (*copy_)(const Base&) = nullptr;
 };
 
 }  // namespace pushforward

@@ -51,6 +51,7 @@
 #include <pushforward/error.hpp>
 #include <pushforward/evaluator.hpp>
 #include <pushforward/execution.hpp>
+#include <pushforward/fields.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/io/csv.hpp>
 #include <pushforward/io/model.hpp>

@@ -9,6 +9,7 @@
 #include <pushforward/bijector.hpp>
 #include <pushforward/description.hpp>
 #include <pushforward/distribution.hpp>
+#include <pushforward/fields.hpp>
 #include <pushforward/nn/network.hpp>
 #include <pushforward/poly.hpp>
 #include <pushforward/transformer.hpp>
@@ -18,8 +19,8 @@ namespace pushforward {
 /// Makes objects from descriptions, by registered name: a value, passed to `load` and `cast`.
 ///
 /// `Registry::standard().add<MyMap>("my_map")` makes a user's class save, load and cast like ours. The class template
-/// needs a constructor from `(const Description&, const Registry&)` or from `(const Description&)`, and its
-/// `do_describe` gives the same name as type.
+/// names its fields in `do_fields`, with the same name as type. The object to restore into is made by its constructor from
+/// `Blank`, the one without arguments, or the one from a number of columns.
 class Registry {
  public:
   /// Empty: knows no class.
@@ -37,36 +38,60 @@ class Registry {
   /// @throws IoError  if the type is unknown, naming those that are known.
   template <Scalar T>
   Poly<Bijector<T>> bijector(const Description& d) const {
-    return make<Bijector<T>>(d);
+    return make<Bijector<T>>({d, *this});
   }
   template <Scalar T>
-  Poly<Distribution<T>> distribution(const Description& d) const {
-    return make<Distribution<T>>(d);
+  Poly<Distribution<T>> distribution(const Description& d, const TensorShapes* shapes = nullptr) const {
+    return make<Distribution<T>>({d, *this, shapes});
   }
   template <Scalar T>
   Poly<Transformer<T>> transformer(const Description& d) const {
-    return make<Transformer<T>>(d);
+    return make<Transformer<T>>({d, *this});
   }
   template <Scalar T>
   Poly<Network<T>> network(const Description& d) const {
-    return make<Network<T>>(d);
+    return make<Network<T>>({d, *this});
+  }
+  template <class Base>
+  Poly<Base> make(const Restoration& from) const;
+
+  /// The names of the bijectors, distributions, networks or transformers that it knows: `types<Bijector<double>>()`.
+  template <class Base>
+  std::vector<std::string> types() const {
+    std::vector<std::string> names;
+    for (const auto& [name, maker] : std::get<Makers<Base>>(makers_)) names.push_back(name);
+    return names;
   }
 
  private:
   template <class Base>
-  using Maker = std::function<Poly<Base>(const Description&, const Registry&)>;
+  using Maker = std::function<Poly<Base>(const Restoration&)>;
   template <class Base>
   using Makers = std::map<std::string, Maker<Base>>;
 
   template <class C, class Base>
   void add_if(const std::string& type) {
     if constexpr (std::derived_from<C, Base>)
-      std::get<Makers<Base>>(makers_)[type] = [](const Description& d, const Registry& r) -> Poly<Base> {
-        if constexpr (std::constructible_from<C, const Description&, const Registry&>)
-          return C(d, r);
-        else
-          return C(d);
+      std::get<Makers<Base>>(makers_)[type] = [](const Restoration& from) -> Poly<Base> {
+        if constexpr (std::constructible_from<C, const Description&, const Registry&>) {
+          return C(from.description, from.registry);
+        } else if constexpr (std::constructible_from<C, const Description&>) {
+          return C(from.description);
+        } else {
+          C object = blank<C>();
+          restore(object, from);
+          return object;
+        }
       };
+  }
+  template <class C>
+  static C blank() {
+    if constexpr (std::constructible_from<C, Blank>)
+      return C(Blank());
+    else if constexpr (std::default_initializable<C>)
+      return C();
+    else
+      return C(Index{1});
   }
   template <class C>
   void add_for(const std::string& type) {
@@ -79,8 +104,6 @@ class Registry {
     add_if<C, Transformer<float>>(type);
     add_if<C, Transformer<double>>(type);
   }
-  template <class Base>
-  Poly<Base> make(const Description& d) const;
 
   std::tuple<Makers<Bijector<float>>, Makers<Bijector<double>>, Makers<Distribution<float>>,
              Makers<Distribution<double>>, Makers<Network<float>>, Makers<Network<double>>,

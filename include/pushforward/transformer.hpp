@@ -3,6 +3,7 @@
 #include <span>
 
 #include <pushforward/component.hpp>
+#include <pushforward/fields.hpp>
 #include <pushforward/ops.hpp>
 #include <pushforward/pass.hpp>
 

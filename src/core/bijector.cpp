@@ -9,19 +9,31 @@ using namespace detail;
 
 template <Scalar T>
 Bijector<T>::Bijector(std::string name, std::vector<Index> event_shape, Index context_dim)
-    : Component<T>(std::move(name)),
-      context_dim_(context_dim),
-      event_shape_(std::move(event_shape)),
-      base_event_shape_(event_shape_) {
-  dim_ = base_dim_ = checked_dim(this->name(), event_shape_, context_dim);
+    : Component<T>(std::move(name)) {
+  const Index dim = checked_dim(this->name(), event_shape, context_dim);
+  set_shape(dim, std::move(event_shape), context_dim);
 }
 
 template <Scalar T>
 Bijector<T>::Bijector(std::string name, Index base_dim, std::vector<Index> event_shape, Index context_dim)
-    : Bijector(std::move(name), std::move(event_shape), context_dim) {
-  if (base_dim == dim_) return;
-  base_event_shape_ = {base_dim};
+    : Component<T>(std::move(name)) {
+  set_shape(base_dim, std::move(event_shape), context_dim);
+}
+
+template <Scalar T>
+void Bijector<T>::set_shape(Index base_dim, std::vector<Index> event_shape, Index context_dim) {
+  dim_ = checked_dim(this->name(), event_shape, context_dim);
+  base_event_shape_ = base_dim == dim_ ? event_shape : std::vector<Index>{base_dim};
   base_dim_ = checked_dim(this->name(), base_event_shape_, context_dim);
+  event_shape_ = std::move(event_shape);
+  context_dim_ = context_dim;
+}
+
+template <Scalar T>
+void Bijector<T>::dim_field(Fields<T>& f, Index most) {
+  Index dim = dim_;
+  f.constant("dim", dim, 1, most);
+  if (f.restoring()) set_shape(dim, {dim});
 }
 
 namespace {

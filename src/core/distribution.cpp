@@ -9,8 +9,22 @@ using namespace detail;
 
 template <Scalar T>
 Distribution<T>::Distribution(std::string name, std::vector<Index> event_shape, Index context_dim)
-    : Component<T>(std::move(name)), context_dim_(context_dim), event_shape_(std::move(event_shape)) {
-  dim_ = checked_dim(this->name(), event_shape_, context_dim);
+    : Component<T>(std::move(name)) {
+  set_shape(std::move(event_shape), context_dim);
+}
+
+template <Scalar T>
+void Distribution<T>::set_shape(std::vector<Index> event_shape, Index context_dim) {
+  dim_ = checked_dim(this->name(), event_shape, context_dim);
+  event_shape_ = std::move(event_shape);
+  context_dim_ = context_dim;
+}
+
+template <Scalar T>
+void Distribution<T>::dim_field(Fields<T>& f, Index most) {
+  Index dim = dim_;
+  f.constant("dim", dim, 1, most);
+  if (f.restoring()) set_shape({dim});
 }
 
 template <Scalar T>

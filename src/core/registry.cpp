@@ -5,23 +5,36 @@
 namespace pushforward {
 
 template <class Base>
-Poly<Base> Registry::make(const Description& d) const {
+Poly<Base> Registry::make(const Restoration& from) const {
   const Makers<Base>& makers = std::get<Makers<Base>>(makers_);
-  const auto found = makers.find(d.type);
-  if (found != makers.end()) return found->second(d, *this);
+  const auto found = makers.find(from.description.type);
+  if (found != makers.end()) return found->second(from);
   std::string known;
-  for (const auto& [type, maker] : makers) known += (known.empty() ? "" : ", ") + type;
-  throw IoError("Registry: unknown type '" + d.type + "'; add it with Registry::add, known here: " + known);
+  for (const std::string& type : types<Base>()) known += (known.empty() ? "" : ", ") + type;
+  throw IoError("Registry: unknown type '" + from.description.type + "'; add it with Registry::add, known here: " + known);
 }
 
-template Poly<Bijector<float>> Registry::make(const Description&) const;
-template Poly<Bijector<double>> Registry::make(const Description&) const;
-template Poly<Distribution<float>> Registry::make(const Description&) const;
-template Poly<Distribution<double>> Registry::make(const Description&) const;
-template Poly<Network<float>> Registry::make(const Description&) const;
-template Poly<Network<double>> Registry::make(const Description&) const;
-template Poly<Transformer<float>> Registry::make(const Description&) const;
-template Poly<Transformer<double>> Registry::make(const Description&) const;
+template <class Base>
+Poly<Base> restored(const Restoration& from) {
+  return from.registry.make<Base>(from);
+}
+
+template Poly<Bijector<float>> Registry::make(const Restoration&) const;
+template Poly<Bijector<float>> restored(const Restoration&);
+template Poly<Bijector<double>> Registry::make(const Restoration&) const;
+template Poly<Bijector<double>> restored(const Restoration&);
+template Poly<Distribution<float>> Registry::make(const Restoration&) const;
+template Poly<Distribution<float>> restored(const Restoration&);
+template Poly<Distribution<double>> Registry::make(const Restoration&) const;
+template Poly<Distribution<double>> restored(const Restoration&);
+template Poly<Network<float>> Registry::make(const Restoration&) const;
+template Poly<Network<float>> restored(const Restoration&);
+template Poly<Network<double>> Registry::make(const Restoration&) const;
+template Poly<Network<double>> restored(const Restoration&);
+template Poly<Transformer<float>> Registry::make(const Restoration&) const;
+template Poly<Transformer<float>> restored(const Restoration&);
+template Poly<Transformer<double>> Registry::make(const Restoration&) const;
+template Poly<Transformer<double>> restored(const Restoration&);
 
 template <Scalar From, Scalar To>
 void copy_state(const Component<From>& from, Component<To>& to) {

@@ -29,7 +29,6 @@ class ActNorm final : public ElementwiseBijector<T> {
   static constexpr double default_epsilon = 1e-6;
 
   explicit ActNorm(Index dim, double bound = default_bound, double epsilon = default_epsilon);
-  explicit ActNorm(const Description& d);
 
   bool is_initialized() const { return initialized_[0] != T(0); }
   const Tensor<T>& shift() const { return shift_; }
@@ -42,8 +41,8 @@ class ActNorm final : public ElementwiseBijector<T> {
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
   double do_log_scale_bound() const override { return bound_ * static_cast<double>(this->dim()); }
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
 
   struct Values {
     Var<T> shift;

@@ -23,7 +23,6 @@ class Affine final : public ElementwiseBijector<T> {
   /// With the given values of the parameters (log_scale before the bound is applied).
   /// @throws ShapeError  if the sizes differ.
   Affine(VectorView<const T> shift, VectorView<const T> log_scale, double bound = default_bound);
-  explicit Affine(const Description& d);
 
   const Tensor<T>& shift() const { return shift_; }
   const Tensor<T>& log_scale() const { return log_scale_; }
@@ -34,8 +33,8 @@ class Affine final : public ElementwiseBijector<T> {
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
   double do_log_scale_bound() const override { return bound_ * static_cast<double>(this->dim()); }
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
 
   Tensor<T> shift_;
   Tensor<T> log_scale_;

@@ -13,14 +13,14 @@ class AffineTransformer final : public Transformer<T> {
   static constexpr double default_bound = 5;
   /// @throws DomainError  if bound is not positive and finite.
   explicit AffineTransformer(double bound = default_bound);
-  explicit AffineTransformer(const Description& d) : AffineTransformer(d.number("bound")) {}
 
  private:
   using Elements = typename Transformer<T>::Elements;
   Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const override;
   Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const override;
   double do_log_scale_bound() const override { return bound_; }
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
 
   double bound_;
 };
@@ -31,14 +31,13 @@ template <Scalar T>
 class AdditiveTransformer final : public Transformer<T> {
  public:
   AdditiveTransformer() : Transformer<T>("AdditiveTransformer", 1) {}
-  explicit AdditiveTransformer(const Description&) : AdditiveTransformer() {}
 
  private:
   using Elements = typename Transformer<T>::Elements;
   Elements do_forward(Pass<T>&, Var<T> x, std::span<const Var<T>> params) const override { return {x + params[0], {}}; }
   Elements do_inverse(Pass<T>&, Var<T> y, std::span<const Var<T>> params) const override { return {y - params[0], {}}; }
   double do_log_scale_bound() const override { return 0; }
-  Description do_describe() const override { return {.type = "additive_transformer", .constants = {}, .children = {}}; }
+  void do_fields(Fields<T>& f) override { f.type("additive_transformer"); }
 };
 
 extern template class AffineTransformer<float>;

@@ -22,15 +22,13 @@ class Chain final : public Bijector<T> {
   explicit Chain(First&& first, Rest&&... rest)
       : Chain(collect(std::forward<First>(first), std::forward<Rest>(rest)...)) {}
   explicit Chain(std::vector<Poly<Bijector<T>>> parts);
-  Chain(const Description& d, const class Registry& registry);
+  explicit Chain(Blank) : Bijector<T>("Chain") {}
 
   Index size() const { return static_cast<Index>(parts_.size()); }
   const Bijector<T>& part(Index i) const { return *parts_.at(static_cast<std::size_t>(i)); }
   Bijector<T>& part(Index i) { return *parts_.at(static_cast<std::size_t>(i)); }
 
  private:
-  template <class LeadsTo>
-  Chain(std::vector<Poly<Bijector<T>>> parts, LeadsTo leads_to);
   template <class... Parts>
   static std::vector<Poly<Bijector<T>>> collect(Parts&&... parts) {
     std::vector<Poly<Bijector<T>>> list;
@@ -52,8 +50,8 @@ class Chain final : public Bijector<T> {
   double do_log_scale_bound() const override;
   std::vector<std::int64_t> do_triangular_order() const override;
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
 
   std::vector<Poly<Bijector<T>>> parts_;
 };

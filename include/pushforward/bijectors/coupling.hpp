@@ -24,7 +24,7 @@ class Coupling final : public Bijector<T> {
   /// @throws ShapeError  if mask, network and transformer do not fit.
   Coupling(std::vector<std::int64_t> mask, Poly<Network<T>> net,
            Poly<Transformer<T>> transformer = AffineTransformer<T>());
-  Coupling(const Description& d, const class Registry& registry);
+  explicit Coupling(Blank);
 
   /// 1, 0, 1, 0, ... (or 0, 1, 0, 1, ... where `swap`).
   static std::vector<std::int64_t> alternating_mask(Index dim, bool swap = false);
@@ -43,8 +43,9 @@ class Coupling final : public Bijector<T> {
   double do_log_scale_bound() const override;
   Space do_domain() const override;
   Space do_codomain() const override { return do_domain(); }
-  void do_visit(Visitor<T>& v) const override { v.child("net", *net_); }
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
+  void arrange();
 
   std::vector<std::int64_t> mask_;
   std::vector<std::int64_t> unchanged_;  // columns

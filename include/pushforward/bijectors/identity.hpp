@@ -16,7 +16,6 @@ template <Scalar T>
 class Identity final : public ElementwiseBijector<T> {
  public:
   explicit Identity(Index dim);
-  explicit Identity(const Description& d);
 
  private:
   using Elements = typename ElementwiseBijector<T>::Elements;
@@ -24,7 +23,7 @@ class Identity final : public ElementwiseBijector<T> {
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
   double do_log_scale_bound() const override { return 0; }
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 };
 
 extern template class Identity<float>;

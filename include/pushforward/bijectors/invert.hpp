@@ -9,7 +9,7 @@ template <Scalar T>
 class Invert final : public Bijector<T> {
  public:
   explicit Invert(Poly<Bijector<T>> bijector);
-  Invert(const Description& d, const class Registry& registry);
+  explicit Invert(Blank) : Bijector<T>("Invert") {}
 
   const Bijector<T>& bijector() const { return *bijector_; }
   Bijector<T>& bijector() { return *bijector_; }
@@ -33,10 +33,8 @@ class Invert final : public Bijector<T> {
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override {
     return bijector_->log_derivative(!forward, pass, in);
   }
-  void do_visit(Visitor<T>& v) const override { v.child("bijector", *bijector_); }
-  Description do_describe() const override {
-    return {.type = "invert", .constants = {}, .children = {{"bijector", bijector_->describe()}}};
-  }
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
 
   Poly<Bijector<T>> bijector_;
 };

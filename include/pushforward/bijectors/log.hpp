@@ -18,14 +18,13 @@ template <Scalar T>
 class Log final : public ElementwiseBijector<T> {
  public:
   explicit Log(Index dim);
-  explicit Log(const Description& d);
 
  private:
   using Elements = typename ElementwiseBijector<T>::Elements;
   Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
   Space do_domain() const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 };
 
 extern template class Log<float>;

@@ -28,7 +28,6 @@ class LULinear final : public Bijector<T> {
 
   /// The identity.
   explicit LULinear(Index dim);
-  explicit LULinear(const Description& d);
 
   /// L U, (dim, dim).
   Tensor<T> matrix() const;
@@ -38,8 +37,7 @@ class LULinear final : public Bijector<T> {
   Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override;
   Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
   Var<T> diagonal(Pass<T>& pass) const;
 
   Tensor<T> lower_;

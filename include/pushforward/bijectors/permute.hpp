@@ -21,7 +21,7 @@ template <Scalar T>
 class Permute final : public Bijector<T> {
  public:
   explicit Permute(std::vector<std::int64_t> permutation);
-  explicit Permute(const Description& d);
+  explicit Permute(Blank);
   /// The last column first.
   static Permute reverse(Index dim);
   /// Uniform among all permutations; the same for the same dim and seed on every machine.
@@ -35,7 +35,8 @@ class Permute final : public Bijector<T> {
   bool do_is_constant_jacobian() const override { return true; }
   double do_log_scale_bound() const override { return 0; }
   Space do_image(bool forward, const Space& from) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
 
   std::vector<std::int64_t> permutation_;
   std::vector<std::int64_t> inverse_;

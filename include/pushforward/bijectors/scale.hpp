@@ -28,7 +28,6 @@ class Scale final : public ElementwiseBijector<T> {
   /// Starts from the given scales, which may be negative.
   /// @throws DomainError  if a value is 0, not finite, or beyond what `bound` allows.
   explicit Scale(VectorView<const T> values, double bound = default_bound);
-  explicit Scale(const Description& d);
 
   const Tensor<T>& log_scale() const { return log_scale_; }
   /// +1 or -1 for each column.
@@ -41,8 +40,8 @@ class Scale final : public ElementwiseBijector<T> {
   bool do_is_constant_jacobian() const override { return true; }
   std::vector<bool> do_is_increasing() const override;
   double do_log_scale_bound() const override { return bound_ * static_cast<double>(this->dim()); }
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
   Var<T> bounded(Pass<T>& pass) const;
   Var<T> factor(Pass<T>& pass, Var<T> log_factor) const;
 

@@ -19,7 +19,6 @@ class Shift final : public ElementwiseBijector<T> {
   /// The identity.
   explicit Shift(Index dim);
   explicit Shift(VectorView<const T> values);
-  explicit Shift(const Description& d);
 
   const Tensor<T>& shift() const { return shift_; }
 
@@ -29,8 +28,7 @@ class Shift final : public ElementwiseBijector<T> {
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
   double do_log_scale_bound() const override { return 0; }
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   Tensor<T> shift_;
 };

@@ -32,7 +32,6 @@ class Standardize final : public ElementwiseBijector<T> {
   /// @throws DomainError  if there are no rows, a value is not finite, or the weights do not sum to more than 0.
   static Standardize of(MatrixView<const T> data, Standardization how = Standardization::mean_std,
                         VectorView<const double> weights = {});
-  explicit Standardize(const Description& d);
 
   const Tensor<T>& shift() const { return shift_; }
   const Tensor<T>& scale() const { return scale_; }
@@ -42,8 +41,7 @@ class Standardize final : public ElementwiseBijector<T> {
   Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   Tensor<T> shift_;
   Tensor<T> scale_;

@@ -20,14 +20,13 @@ template <Scalar T>
 class Tanh final : public ElementwiseBijector<T> {
  public:
   explicit Tanh(Index dim);
-  explicit Tanh(const Description& d);
 
  private:
   using Elements = typename ElementwiseBijector<T>::Elements;
   Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
   Space do_codomain() const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 };
 
 extern template class Tanh<float>;

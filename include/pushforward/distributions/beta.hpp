@@ -27,7 +27,6 @@ class Beta final : public Distribution<T> {
   /// @throws ShapeError   if the sizes differ or are 0.
   /// @throws DomainError  if a value is not positive and finite, naming the index.
   Beta(VectorView<const T> concentration1, VectorView<const T> concentration0);
-  explicit Beta(const Description& d);
 
   const Tensor<T>& log_concentration1() const { return log_concentration1_; }
   const Tensor<T>& log_concentration0() const { return log_concentration0_; }
@@ -45,8 +44,7 @@ class Beta final : public Distribution<T> {
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
   double do_tail(Tail tail, double y, Index column) const override;
   double do_quantile(double p, bool complement, Index column) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   Tensor<T> log_concentration1_;
   Tensor<T> log_concentration0_;

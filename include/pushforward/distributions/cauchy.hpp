@@ -23,7 +23,6 @@ class Cauchy final : public LocationScale<T> {
   /// @throws ShapeError   if the sizes differ or are 0.
   /// @throws DomainError  if a loc is not finite or a scale is not positive and finite, naming the index.
   Cauchy(VectorView<const T> loc, VectorView<const T> scale);
-  explicit Cauchy(const Description& d);
 
  private:
   Column<T> do_standard_log_prob(Pass<T>& pass, Var<T> z) const override;
@@ -35,7 +34,7 @@ class Cauchy final : public LocationScale<T> {
   double do_standard_quantile(double p, Index column) const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
   void do_mean(VectorView<double> mean) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 };
 
 extern template class Cauchy<float>;

@@ -26,7 +26,6 @@ class Gamma final : public Distribution<T> {
   /// @throws ShapeError   if the sizes differ or are 0.
   /// @throws DomainError  if a value is not positive and finite, naming the index.
   Gamma(VectorView<const T> concentration, VectorView<const T> rate);
-  explicit Gamma(const Description& d);
 
   const Tensor<T>& log_concentration() const { return log_concentration_; }
   const Tensor<T>& log_rate() const { return log_rate_; }
@@ -44,8 +43,7 @@ class Gamma final : public Distribution<T> {
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
   double do_tail(Tail tail, double y, Index column) const override;
   double do_quantile(double p, bool complement, Index column) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   Tensor<T> log_concentration_;
   Tensor<T> log_rate_;

@@ -22,7 +22,7 @@ class LocationScale : public Distribution<T> {
   /// @throws ShapeError, DomainError  as the constructors of the families say.
   LocationScale(std::string name, VectorView<const T> loc, VectorView<const T> scale);
 
-  void do_visit(Visitor<T>& v) const override;
+  void do_fields(Fields<T>& f) override;
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   void do_mode(VectorView<double> mode) const override;

@@ -24,9 +24,6 @@ class LocationScaleTriL : public Distribution<T> {
   }
 
  protected:
-  /// Larger ones are refused in descriptions, as the matrix alone would take 512 MB.
-  static constexpr Index largest_described_dim = 8192;
-
   LocationScaleTriL(std::string name, Index dim);
   LocationScaleTriL(std::string name, VectorView<const T> loc, MatrixView<const T> scale_tril);
 
@@ -38,7 +35,7 @@ class LocationScaleTriL : public Distribution<T> {
   Column<T> log_det_scale(Pass<T>& pass) const;
   double log_det_scale() const;
 
-  void do_visit(Visitor<T>& v) const override;
+  void do_fields(Fields<T>& f) override;
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   void do_covariance(MatrixView<double> covariance) const override;

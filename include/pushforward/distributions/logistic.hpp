@@ -22,7 +22,6 @@ class Logistic final : public LocationScale<T> {
   /// @throws ShapeError   if the sizes differ or are 0.
   /// @throws DomainError  if a loc is not finite or a scale is not positive and finite, naming the index.
   Logistic(VectorView<const T> loc, VectorView<const T> scale);
-  explicit Logistic(const Description& d);
 
  private:
   Column<T> do_standard_log_prob(Pass<T>& pass, Var<T> z) const override;
@@ -32,7 +31,7 @@ class Logistic final : public LocationScale<T> {
   double do_standard_cdf(double z, Index column) const override;
   double do_standard_log_cdf(double z, Index column) const override;
   double do_standard_quantile(double p, Index column) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 };
 
 extern template class Logistic<float>;

@@ -31,7 +31,7 @@ class Mixture final : public Distribution<T> {
   ///                      context columns, or the number of logits is not that of components.
   /// @throws DomainError  if a logit is not finite, naming the index.
   Mixture(std::vector<Poly<Distribution<T>>> components, VectorView<const T> logits);
-  Mixture(const Description& d, const class Registry& registry);
+  explicit Mixture(Blank) : Distribution<T>("Mixture") {}
 
   Index components() const { return static_cast<Index>(components_.size()); }
   const Distribution<T>& component(Index k) const { return *components_.at(static_cast<std::size_t>(k)); }
@@ -55,8 +55,8 @@ class Mixture final : public Distribution<T> {
   void do_covariance(MatrixView<double> covariance) const override;
   double do_tail(Tail tail, double y, Index column) const override;
   double do_quantile(double p, bool complement, Index column) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
 
   /// log sum_k exp(logits_k)
   double log_total() const;

@@ -25,7 +25,6 @@ class MultivariateNormalTriL final : public LocationScaleTriL<T> {
   /// @throws ShapeError   if scale_tril is not (dim, dim) for the size of loc, or that is 0.
   /// @throws DomainError  if a value is not finite or a diagonal entry is not positive, naming the index.
   MultivariateNormalTriL(VectorView<const T> loc, MatrixView<const T> scale_tril);
-  explicit MultivariateNormalTriL(const Description& d);
 
   /// The maximum likelihood estimate from rows of data: mean and covariance with divisor N, or the sum of `weights`
   /// (one for each row, none: all 1). `ridge` is added to every variance. In double; O(N dim^2 + dim^3).
@@ -41,7 +40,7 @@ class MultivariateNormalTriL final : public LocationScaleTriL<T> {
   double do_standard_variance() const override { return 1; }
   double do_entropy() const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 };
 
 extern template class MultivariateNormalTriL<float>;

@@ -30,7 +30,6 @@ class MultivariateStudentT final : public LocationScaleTriL<T> {
   /// @throws ShapeError   if scale_tril is not (dim, dim) for the size of loc, or that is 0.
   /// @throws DomainError  if a value is not finite, or df or a diagonal entry is not positive, naming the index.
   MultivariateStudentT(double df, VectorView<const T> loc, MatrixView<const T> scale_tril);
-  explicit MultivariateStudentT(const Description& d);
 
   const Tensor<T>& log_df() const { return log_df_; }
   double df() const;
@@ -43,8 +42,7 @@ class MultivariateStudentT final : public LocationScaleTriL<T> {
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   double do_entropy() const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   Tensor<T> log_df_;
 };

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <pushforward/distribution.hpp>
-#include <pushforward/registry.hpp>
 
 namespace pushforward {
 
@@ -14,7 +13,7 @@ class StandardizedContext final : public Distribution<T> {
   /// @throws ShapeError   if the sizes differ from inner's context_dim or it takes no context.
   /// @throws DomainError  if a shift is not finite or a scale not positive and finite.
   StandardizedContext(Poly<Distribution<T>> inner, VectorView<const double> shift, VectorView<const double> scale);
-  StandardizedContext(const Description& d, const Registry& registry);
+  explicit StandardizedContext(Blank) : Distribution<T>("StandardizedContext") {}
 
   const Distribution<T>& inner() const { return *inner_; }
   Distribution<T>& inner() { return *inner_; }
@@ -30,8 +29,8 @@ class StandardizedContext final : public Distribution<T> {
   Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return inner_->is_reparameterized(); }
   Space do_support() const override { return inner_->support(); }
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
 
   Poly<Distribution<T>> inner_;
   Tensor<T> shift_;

@@ -27,7 +27,6 @@ class StudentT final : public LocationScale<T> {
   /// @throws ShapeError   if the sizes differ or are 0.
   /// @throws DomainError  if a df or a scale is not positive and finite or a loc is not finite, naming the index.
   StudentT(VectorView<const T> df, VectorView<const T> loc, VectorView<const T> scale);
-  explicit StudentT(const Description& d);
 
   const Tensor<T>& log_df() const { return log_df_; }
 
@@ -44,8 +43,7 @@ class StudentT final : public LocationScale<T> {
   double do_standard_log_cdf(double z, Index column) const override;
   double do_standard_quantile(double p, Index column) const override;
   void do_mean(VectorView<double> mean) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   double df_at(Index column) const;
 

@@ -18,7 +18,7 @@ class TransformedDistribution final : public Distribution<T> {
   /// @throws ShapeError   if the parts differ in dim or ask for different numbers of context columns.
   /// @throws DomainError  if the base has points that the bijector does not take.
   TransformedDistribution(Poly<Distribution<T>> base, Poly<Bijector<T>> bijector);
-  TransformedDistribution(const Description& d, const class Registry& registry);
+  explicit TransformedDistribution(Blank) : Distribution<T>("TransformedDistribution") {}
 
   const Distribution<T>& base() const { return *base_; }
   Distribution<T>& base() { return *base_; }
@@ -29,8 +29,8 @@ class TransformedDistribution final : public Distribution<T> {
   Poly<Bijector<T>> copy_bijector() const { return bijector_; }
 
  private:
-  template <class Fits>
-  TransformedDistribution(Poly<Distribution<T>> base, Poly<Bijector<T>> bijector, Fits fits);
+  /// Takes the shape of its parts, which must fit. `parameters_known`: each has its values.
+  void join(bool parameters_known);
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   std::vector<std::int64_t> do_triangular_order() const override;
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
@@ -48,8 +48,8 @@ class TransformedDistribution final : public Distribution<T> {
   double do_entropy() const override;
   double do_tail(typename Distribution<T>::Tail tail, double y, Index column) const override;
   double do_quantile(double p, bool complement, Index column) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override { join(false); }
 
   Poly<Distribution<T>> base_;
   Poly<Bijector<T>> bijector_;

@@ -25,7 +25,6 @@ class Uniform final : public Distribution<T> {
   /// @throws DomainError  if a bound is not finite, or low < high does not hold with a value of T between them,
   ///                      naming the index.
   Uniform(VectorView<const T> low, VectorView<const T> high);
-  explicit Uniform(const Description& d);
 
   const std::vector<double>& low() const { return low_; }
   const std::vector<double>& high() const { return high_; }
@@ -47,7 +46,9 @@ class Uniform final : public Distribution<T> {
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
   double do_tail(Tail tail, double y, Index column) const override;
   double do_quantile(double p, bool complement, Index column) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
+  void set_ends();
 
   std::vector<double> low_;
   std::vector<double> high_;

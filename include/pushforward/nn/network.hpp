@@ -3,6 +3,7 @@
 #include <string>
 
 #include <pushforward/component.hpp>
+#include <pushforward/fields.hpp>
 #include <pushforward/ops.hpp>
 #include <pushforward/pass.hpp>
 #include <pushforward/poly.hpp>

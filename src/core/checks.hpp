@@ -1,0 +1,19 @@
+#pragma once
+
+// Checks of constants that several classes have.
+
+#include <cmath>
+#include <string>
+
+#include <fmt/format.h>
+
+#include <pushforward/error.hpp>
+
+namespace pushforward::detail {
+
+inline void check_positive(const char* where, const char* what, double value) {
+  if (!(value > 0) || !std::isfinite(value))
+    throw DomainError(fmt::format("{}: {} must be positive and finite, got {:g}", where, what, value));
+}
+
+}  // namespace pushforward::detail
