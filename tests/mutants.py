@@ -41,20 +41,30 @@ PATTERNS = [
     "include/pushforward/bijectors/*.hpp",
     "include/pushforward/distributions/*.hpp",
 ]
+OPS = ["ops_elementwise_test", "ops_linear_test", "ops_test", "ops_batch_norm_test"]
+BIJECTORS = ["bijectors_elementwise_test", "bijectors_linear_test", "batch_normalization_test",
+             "batch_normalization_oracle_test"]
+DISTRIBUTIONS = ["distributions_oracle_test", "distributions_test", "distributions_samples_test"]
+FLOWS = ["flow_test", "prefix_test"]
+PORTS = ["tf_nn_test", "aesara_test", "ports_oracle_test"]
+TRAINING = ["fit_batch_norm_test", "calibrate_test", "fit_test", "fit_options_test", "prepare_test", "optimizer_test",
+            "checkpoint_test"]
 # The first one that fails ends the matter, so the one that most likely does comes first.
 TESTS = {
-    "src/ops/batch_norm": ["ops_test", "bijectors_test"],
-    "src/ops": ["ops_test", "contract_test", "bijectors_test"],
-    "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_systems_test", "bijectors_test",
-                       "training_test"],
-    "nn/": ["contract_test", "nn_test", "flow_test"],
-    "ports": ["batch_norm_systems_test"],
-    "flows": ["flow_test", "spline_test", "contract_test"],
-    "distributions/transformed": ["contract_test", "flow_test", "distributions_test"],
-    "src/": ["contract_test", "flow_test", "distributions_test"],
-    "bijectors/rational_quadratic": ["contract_test", "spline_test", "flow_test"],
-    "bijectors": ["contract_test", "bijectors_test", "flow_test"],
-    "distributions": ["contract_test", "distributions_test"],
+    "src/ops/batch_norm": ["ops_batch_norm_test"] + BIJECTORS[::-1] + OPS[:3],
+    "src/ops/linear": ["ops_linear_test", "contract_test"] + OPS + BIJECTORS,
+    "src/ops/structure": ["ops_test", "contract_test"] + OPS + BIJECTORS,
+    "src/ops": OPS + ["contract_test"] + BIJECTORS,
+    "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test"] + PORTS + BIJECTORS[::-1] + TRAINING,
+    "nn/": ["contract_test", "nn_test"] + FLOWS,
+    "ports": PORTS,
+    "flows": ["flow_test", "spline_test", "contract_test", "prefix_test"],
+    "distributions/transformed": ["contract_test"] + FLOWS + DISTRIBUTIONS,
+    "src/": ["contract_test"] + FLOWS + DISTRIBUTIONS,
+    "bijectors/rational_quadratic": ["contract_test", "spline_test"] + FLOWS,
+    "bijectors/batch_normalization": ["contract_test", "batch_normalization_test"] + BIJECTORS + FLOWS,
+    "bijectors": ["contract_test"] + BIJECTORS + FLOWS,
+    "distributions": ["contract_test"] + DISTRIBUTIONS,
 }
 EXCHANGES = [("exp", "expm1"), ("log", "log1p"), ("sin", "cos"), ("sqrt", "erf"), ("tanh", "sigmoid"),
              ("digamma", "log_gamma")]
@@ -323,7 +333,7 @@ def tests_of(path):
     path = path.removeprefix("include/pushforward/")
     for prefix, tests in TESTS.items():
         if path.startswith(prefix):
-            return tests
+            return list(dict.fromkeys(tests))
     return TESTS["src/"]
 
 
