@@ -58,13 +58,16 @@ Chain<T>::Chain(const Description& d, const Registry& registry) : Chain(make_par
 
 namespace {
 
-/// One part after the other; while evaluating, what a part leaves behind is freed before the next one starts.
+/// One part after the other; while evaluating, what a part leaves behind is freed before the next one starts, and while
+/// recording it is computed again where the pass says so.
 template <Scalar T, class Iterator, class Apply>
 Mapped<T> compose(Pass<T>& pass, Var<T> v, Iterator begin, Iterator end, Apply apply) {
   Column<T> log_det;
   for (Iterator part = begin; part != end; ++part) {
     const typename Tape<T>::Mark mark = pass.tape().mark();
-    const Mapped<T> mapped = apply(**part, v);
+    const Bijector<T>* map = &**part;
+    const auto call = [map, apply](Pass<T>& p, Var<T> in) { return apply(*map, p, in); };
+    const Mapped<T> mapped = pass.checkpoints() ? checkpoint(pass, v, map->dim(), call) : call(pass, v);
     v = mapped.value;
     log_det = log_det + mapped.log_det;
     if (!pass.recording()) pass.tape().release(mark, v, log_det);
@@ -77,13 +80,13 @@ Mapped<T> compose(Pass<T>& pass, Var<T> v, Iterator begin, Iterator end, Apply a
 template <Scalar T>
 Mapped<T> Chain<T>::do_forward(Pass<T>& pass, Var<T> x) const {
   return compose(pass, x, parts_.begin(), parts_.end(),
-                 [&](const Bijector<T>& part, Var<T> v) { return part.forward(pass, v); });
+                 [](const Bijector<T>& part, Pass<T>& p, Var<T> v) { return part.forward(p, v); });
 }
 
 template <Scalar T>
 Mapped<T> Chain<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
   return compose(pass, y, parts_.rbegin(), parts_.rend(),
-                 [&](const Bijector<T>& part, Var<T> v) { return part.inverse(pass, v); });
+                 [](const Bijector<T>& part, Pass<T>& p, Var<T> v) { return part.inverse(p, v); });
 }
 
 namespace {

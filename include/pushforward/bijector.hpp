@@ -9,14 +9,7 @@
 
 namespace pushforward {
 
-/// Result of a map on a tape: the values and the log|det| of the map just applied, one per row, in nats.
-template <Scalar T>
-struct Mapped {
-  Var<T> value;
-  Column<T> log_det;
-};
-
-/// The same as numbers.
+/// What `forward` and `inverse` give as numbers: values, and the log|det| of the map just applied, in nats.
 template <Scalar T>
 struct MappedRows {
   Matrix<T> value;

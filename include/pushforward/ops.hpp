@@ -56,6 +56,24 @@ template <Scalar T> Var<T> operator*(Var<T> a, std::type_identity_t<T> b) { retu
 template <Scalar T> Var<T> operator*(std::type_identity_t<T> a, Var<T> b) { return scale_shift<T>(b, a, T(0)); }
 template <Scalar T> Var<T> operator/(Var<T> a, std::type_identity_t<T> b) { return scale_shift<T>(a, T(1) / b, T(0)); }
 
+// ---- what gradients see
+/// The same values as a constant: no gradient flows back. No copy.
+template <Scalar T> Var<T> detach(Var<T> x);
+template <Scalar T> Column<T> detach(Column<T> x);
+
+/// What a map makes of rows: the values, and the log|det| of the map just applied, one per row, in nats.
+template <Scalar T>
+struct Mapped {
+  Var<T> value;
+  Column<T> log_det;
+};
+/// call(f, x, false), of which only the result stays in memory: what it needs backward is computed anew by
+/// call(f, x, true), which must do the same, when the gradient of the result is there. `value` has `cols` columns. The
+/// bits are those of a plain call. `f` outlives the tape's rows; `checkpoint` (pass.hpp) is the form to use.
+/// @source Griewank and Walther 2000, with one level; Chen et al. 2016, section 4.
+template <Scalar T>
+Mapped<T> recompute(Var<T> x, Index cols, const void* f, Mapped<T> (*call)(const void* f, Var<T> x, bool again));
+
 // ---- structure (batch)
 /// Columns [begin, begin + count), no copy.
 template <Scalar T> Var<T> columns(Var<T> x, Index begin, Index count);
@@ -115,6 +133,10 @@ template <Scalar T> Column<T> exp(Column<T> x);
 template <Scalar T> Column<T> log1p(Column<T> x);
 /// log(sum_k exp(x_k)) row by row.
 template <Scalar T> Column<T> log_sum_exp(std::span<const Column<T>> x);
+/// Reductions over all rows of the batch, in row order and in double, the same in every row: for losses that couple rows.
+/// The bits depend on neither the number of threads nor their ranges. Divide by `tape.rows()` for means.
+template <Scalar T> Column<T> batch_sum(Column<T> x);
+template <Scalar T> Column<T> batch_log_sum_exp(Column<T> x);
 /// x as a (N, 1) matrix of T.
 template <Scalar T> Var<T> to_matrix(Column<T> x);
 

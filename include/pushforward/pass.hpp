@@ -3,8 +3,11 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <new>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <pushforward/ops.hpp>
@@ -80,6 +83,8 @@ class Pass {
     Var<T> row_weights = {};
     Proposals<T>* proposals = nullptr;
     CapturedStatistics<T>* capture = nullptr;
+    /// While recording, compositions keep in memory only what passes between their parts (`checkpoint`).
+    bool checkpoint = false;
   };
 
   Pass(Tape<T>& tape, Settings settings);
@@ -89,6 +94,14 @@ class Pass {
   Index rows() const { return tape_.rows(); }
   Statistics statistics() const { return settings_.statistics; }
   const CapturedStatistics<T>* captured() const { return settings_.captured; }
+  bool checkpoints() const { return settings_.checkpoint; }
+  /// The pass as it stands, to do again what comes next: with the same random numbers, and nothing handed out twice.
+  Pass replay() const {
+    Pass again = *this;
+    again.settings_.proposals = nullptr;
+    again.settings_.capture = nullptr;
+    return again;
+  }
 
   Var<T> row_weights() const { return settings_.row_weights; }
 
@@ -161,6 +174,28 @@ class Pass {
   std::uint8_t* outside_;
   Index slot_ = 0;
 };
+
+/// f(pass, x), a map of batch matrices to {value, log_det} with `cols` columns of values, of which a recording pass keeps
+/// only the result: the backward pass computes the rest once more. About a third more time for a training step, and
+/// memory for one such f at a time; the same bits, dropout and batch statistics included.
+/// `f` holds handles, pointers and numbers only, and what it points to outlives the backward pass.
+template <Scalar T, class F>
+Mapped<T> checkpoint(Pass<T>& pass, Var<T> x, Index cols, F f) {
+  if (!pass.recording()) return f(pass, x);
+  struct Call {
+    Pass<T>* pass;
+    Pass<T> again;
+    F f;
+  };
+  static_assert(std::is_trivially_destructible_v<Call>, "capture handles, pointers and numbers only");
+  const auto* call = new (pass.tape().template scratch<Call>(1)) Call{&pass, pass.replay(), f};
+  return recompute<T>(x, cols, call, [](const void* stored, Var<T> in, bool again) {
+    const Call& c = *static_cast<const Call*>(stored);
+    if (!again) return c.f(*c.pass, in);
+    Pass<T> replayed = c.again;
+    return c.f(replayed, in);
+  });
+}
 
 extern template class Pass<float>;
 extern template class Pass<double>;

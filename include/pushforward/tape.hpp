@@ -127,6 +127,23 @@ class Gradients {
 /// between parameters and shared matrices, by the first thread.
 template <Scalar T>
 class Tape {
+  struct Record {
+    Record* previous;
+    void (*call)(const void* function, Index begin, Index end);
+    const void* function;
+    Index begin;
+    Index end;
+    Index total;
+    const Index* cost;
+  };
+  /// What is to be run backward, each the latest of its kind.
+  struct Lists {
+    Record* row_work = nullptr;
+    Record* costly_reductions = nullptr;
+    Record* reductions = nullptr;
+    Record* shared_work = nullptr;
+  };
+
  public:
   enum class Mode { evaluate, record };
 
@@ -200,6 +217,7 @@ class Tape {
   template <class V>
   V* common(Index count) {
     static_assert(std::is_trivially_destructible_v<V>);
+    if (freed_) wait_for_readers();
     return static_cast<V*>(batch_memory_.allocate(batch_, static_cast<std::size_t>(count) * sizeof(V)));
   }
 
@@ -219,24 +237,27 @@ class Tape {
   static bool has_gradient(Var<T> x) { return x.node()->wanted && x.node()->root->touched; }
   static bool has_gradient(Column<T> c) { return c.node()->wanted && c.node()->touched; }
 
-  // ---- recording: F is stored in the arena, so it holds handles and pointers only
+  // ---- recording: F is stored in the arena, so it holds handles and pointers only; nothing is kept while evaluating
   template <class F>
   void on_backward(F f) {
-    row_work_ = push(row_work_, 0, 0, [f](Index, Index) { f(); });
+    if (!recording()) return;
+    lists_.row_work = push(lists_.row_work, 0, 0, [f](Index, Index) { f(); });
   }
   /// `f(first, last)` is called for the part of [begin, end) that this thread owns, when all rows are done. All
   /// reductions into one gradient must number its outputs in the same way, `total` of them. Those with a `cost` (an
   /// array that outlives the tape's rows, the same for each use of a target) run first, then all others.
   template <class F>
   void on_reduce(Index begin, Index end, Index total, F f, const Index* cost = nullptr) {
-    Record*& list = cost ? costly_reductions_ : reductions_;
+    if (!recording()) return;
+    Record*& list = cost ? lists_.costly_reductions : lists_.reductions;
     list = push(list, begin, end, f);
     list->total = total;
     list->cost = cost;
   }
   template <class F>
   void on_shared(F f) {
-    shared_work_ = push(shared_work_, 0, 0, [f](Index, Index) { f(); });
+    if (!recording()) return;
+    lists_.shared_work = push(lists_.shared_work, 0, 0, [f](Index, Index) { f(); });
   }
 
   /// Where parameter gradients go; without it parameters want none.
@@ -244,26 +265,47 @@ class Tape {
 
   /// Starts from d loss / d loss_i = seed[i] (rows of this thread start at seed[begin()]).
   void backward(Column<T> loss, const double* seed);
+  /// Runs what is recorded, from the gradients that its results have already.
+  void backward();
 
-  // ---- memory reuse while evaluating
+  // ---- memory reuse
   struct Mark {
     Arena::Cursor batch;
     Arena::Cursor local;
   };
   Mark mark() const { return {batch_, local_}; }
-  /// Frees everything made since `mark` but the values of `x` and `c`, which move down. Only while evaluating.
+  /// Frees everything made since `mark` but the values of `x` and `c`, which move down. Only while evaluating; with several
+  /// threads nothing is freed, since they share the columns that would move.
   void release(const Mark& mark, Var<T>& x, Column<T>& c);
 
- private:
-  struct Record {
-    Record* previous;
-    void (*call)(const void* function, Index begin, Index end);
-    const void* function;
-    Index begin;
-    Index end;
-    Index total;
-    const Index* cost;
+  /// A stretch of work on this tape in a mode of its own, whose memory is freed when it ends. What was made before may be
+  /// read in it, and matrices made before it may be filled in it; nothing that is made in it outlives it.
+  ///
+  ///     const Var<T> root = tape.matrix(x.cols(), false);
+  ///     {
+  ///       typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);  // not recorded, whatever the tape does
+  ///       ...                                                             // fills root
+  ///     }
+  ///
+  /// A recording scope inside a backward pass has lists of its own, which `backward()` runs before it ends. All threads of
+  /// a group make and end their scopes in the same order.
+  class Scope {
+   public:
+    Scope(Tape& tape, Mode mode);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Tape& tape_;
+    Mode mode_;
+    Mark mark_;
+    void* workspace_;
+    std::size_t workspace_size_;
+    Lists lists_;
   };
+
+ private:
   template <class F>
   Record* push(Record* previous, Index begin, Index end, F f) {
     static_assert(std::is_trivially_destructible_v<F>, "capture handles, pointers and numbers only");
@@ -273,6 +315,11 @@ class Tape {
   }
   void touch(detail::Node<T>& root);
   void touch(detail::ColumnNode<T>& node);
+  /// Other threads may still read what this one has freed and would write over.
+  void wait_for_readers() {
+    freed_ = false;
+    barrier();
+  }
   detail::Node<T>* new_node(Index cols, bool shared, bool wanted);
 
   Mode mode_;
@@ -290,10 +337,8 @@ class Tape {
   Group* group_;
   int rank_;
   Gradients<T>* gradients_ = nullptr;
-  Record* row_work_ = nullptr;
-  Record* costly_reductions_ = nullptr;
-  Record* reductions_ = nullptr;
-  Record* shared_work_ = nullptr;
+  Lists lists_;
+  bool freed_ = false;
 };
 
 template <Scalar T>

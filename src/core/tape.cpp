@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <mutex>
+#include <utility>
 
 #include <pushforward/error.hpp>
 
@@ -201,24 +202,29 @@ void Tape<T>::backward(Column<T> loss, const double* seed) {
     double* gradient = this->gradient(loss);
     for (Index i = 0; i < local_rows(); ++i) gradient[i] += seed[begin_ + i];
   }
-  for (Record* r = row_work_; r; r = r->previous) r->call(r->function, 0, 0);
+  backward();
+}
+
+template <Scalar T>
+void Tape<T>::backward() {
+  for (Record* r = lists_.row_work; r; r = r->previous) r->call(r->function, 0, 0);
   barrier();
   // Two ways to divide a target's outputs must not be at work at the same time.
-  for (Record* list : {costly_reductions_, reductions_}) {
+  for (Record* list : {lists_.costly_reductions, lists_.reductions}) {
     for (Record* r = list; r; r = r->previous)
       for_owned_outputs(
           r->begin, r->end, r->total, [r](Index begin, Index end) { r->call(r->function, begin, end); }, r->cost);
     barrier();
   }
   if (rank_ == 0)
-    for (Record* r = shared_work_; r; r = r->previous) r->call(r->function, 0, 0);
+    for (Record* r = lists_.shared_work; r; r = r->previous) r->call(r->function, 0, 0);
   barrier();
 }
 
 template <Scalar T>
 void Tape<T>::release(const Mark& mark, Var<T>& x, Column<T>& c) {
   const detail::Node<T> old = *x.node();
-  if (old.shared) return;
+  if (old.shared || group_size() > 1) return;
   // The kept values may lie anywhere above the mark and in any order, so they first go to the top of the arena; from
   // there they move down in the order in which they lie, and nothing is overwritten before it has been read.
   const auto matrix_bytes = static_cast<std::size_t>(old.cols * ld_) * sizeof(T);
@@ -239,6 +245,26 @@ void Tape<T>::release(const Mark& mark, Var<T>& x, Column<T>& c) {
     c = column(false);
     std::memmove(c.node()->value, kept_column, column_bytes);
   }
+}
+
+template <Scalar T>
+Tape<T>::Scope::Scope(Tape& tape, Mode mode)
+    : tape_(tape),
+      mode_(std::exchange(tape.mode_, mode)),
+      mark_(tape.mark()),
+      workspace_(tape.workspace_),
+      workspace_size_(tape.workspace_size_),
+      lists_(std::exchange(tape.lists_, Lists())) {}
+
+template <Scalar T>
+Tape<T>::Scope::~Scope() {
+  tape_.mode_ = mode_;
+  tape_.batch_ = mark_.batch;
+  tape_.local_ = mark_.local;
+  tape_.workspace_ = workspace_;
+  tape_.workspace_size_ = workspace_size_;
+  tape_.lists_ = lists_;
+  tape_.freed_ = tape_.group_size() > 1;
 }
 
 template class Gradients<float>;

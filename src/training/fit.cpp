@@ -420,6 +420,7 @@ class DataTraining final : public Training<T> {
           s.dropout = &dropout;
           s.context = rows.load_context(tape, first);
           s.row_weights = rows.load_row_weights(tape, first);
+          s.checkpoint = this->options().gradient_checkpointing;
           return s;
         },
         [&](Pass<T>& pass) {
@@ -535,6 +536,7 @@ class ReverseKlTraining final : public Training<T> {
           typename Pass<T>::Settings s;
           s.noise = &noise;
           s.dropout = &dropout;
+          s.checkpoint = this->options().gradient_checkpointing;
           if (this->options().context.cols() > 0) s.context = load(tape, this->options().context, false, true);
           return s;
         },
