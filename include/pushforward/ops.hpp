@@ -41,8 +41,8 @@ template <Scalar T> Var<T> activation(Activation a, Var<T> x);
 template <Scalar T> Var<T> activation_in_place(Activation a, Var<T> x);
 /// bound * tanh(x / bound): the identity near 0, never beyond +-bound.
 template <Scalar T> Var<T> soft_bound(Var<T> x, T bound);
-/// x moved into [low, high]; NaN stays. The gradient is that of the identity, beyond the bounds too: for values that only
-/// rounding has taken to where the next operation is not finite, such as an exp that underflowed to 0.
+/// x moved into [low, high]; NaN stays. The gradient is that of the identity, beyond the bounds too: for values that
+/// only rounding has taken to where the next operation is not finite, such as an exp that underflowed to 0.
 /// @throws DomainError  unless low <= high.
 template <Scalar T> Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high);
 

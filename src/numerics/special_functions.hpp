@@ -1,8 +1,8 @@
 #pragma once
 
 // Special functions in double: those of Boost.Math, and what stays accurate where the difference of two large
-// logarithms or the logarithm of a probability would not. Nothing throws: what overflows is infinite, what is undefined
-// NaN.
+// logarithms or the logarithm of a probability would not. Nothing throws: what overflows is infinite, what is
+// undefined, poles included, NaN.
 
 #include <cmath>
 
