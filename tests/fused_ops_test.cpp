@@ -202,6 +202,23 @@ TEST_CASE("sums of densities have the gradients of their functions", "[ops]") {
   }
 }
 
+TEST_CASE("a sum of densities wants a gradient if one of its arguments does", "[ops]") {
+  const Matrix<double> x = numbers(5, 2, 16);
+  const Tensor<double> p = tensor({2}, 17), q = tensor({2}, 18);
+  const auto wants = [&](bool of_x, std::vector<const Tensor<double>*> learned) {
+    Workspace memory;
+    Gradients<double> gradients(learned);
+    Tape<double> tape(Tape<double>::Mode::record, {memory.batch, memory.local}, x.rows());
+    tape.set_gradients(&gradients);
+    const Var<double> v = load<double>(tape, x, of_x);
+    return wanted(row_sum_of_density<Wave>(v, tape.parameter(p), tape.parameter(q)));
+  };
+  CHECK(wants(true, {}));
+  CHECK(wants(false, {&p}));
+  CHECK(wants(false, {&q}));
+  CHECK_FALSE(wants(false, {}));
+}
+
 TEST_CASE("a column that is a function of shared numbers", "[ops]") {
   const Matrix<double> x = numbers(37, 2, 10);
   Tensor<double> row = tensor({20}, 11);

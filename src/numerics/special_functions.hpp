@@ -12,9 +12,10 @@
 
 namespace pushforward::detail {
 
-double log_gamma(double x);
-double digamma(double x);
-double log_beta(double a, double b);
+// A result that is not used is not computed.
+[[gnu::const]] double log_gamma(double x);
+[[gnu::const]] double digamma(double x);
+[[gnu::const]] double log_beta(double a, double b);
 double erfc_inv(double x);
 
 /// log Gamma(x + halves / 2) - log Gamma(x) without the difference of two large numbers.
