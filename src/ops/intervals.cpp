@@ -10,6 +10,7 @@ template <Scalar T>
 Var<T> replace_outside(Var<T> x, const ReplacementRange<T>& range, std::uint8_t* outside) {
   Tape<T>& tape = x.tape();
   const Index cols = x.cols(), n = tape.padded_rows(), rows = tape.local_rows();
+  const bool closed = range.closed;  // a local: the marks below are bytes, which may alias anything
   const Var<T> y = tape.matrix(cols, x.wants_gradient());
   // Which elements were replaced, for the gradient.
   auto* replaced = y.wants_gradient() ? tape.template scratch<std::uint8_t>(cols * n) : nullptr;
@@ -20,7 +21,7 @@ Var<T> replace_outside(Var<T> x, const ReplacementRange<T>& range, std::uint8_t*
     T* out = tape.value(y, c);
     for (Index i = 0; i < n; ++i) {
       const double v = static_cast<double>(in[i]);
-      const bool out_of_range = range.closed ? (v < low || v > high) : (v <= low || v >= high);
+      const bool out_of_range = closed ? (v < low || v > high) : (v <= low || v >= high);
       out[i] = out_of_range ? substitute : in[i];
       if (out_of_range && i < rows) outside[i] |= 1;
       if (replaced) replaced[c * n + i] = out_of_range;
