@@ -31,7 +31,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EQUIVALENT = ROOT / "tests" / "mutants_equivalent.txt"
 PATTERNS = [
-    "src/ops/*.cpp",
+    "src/ops/*.[ch]pp",
+    "src/numerics/*.[ch]pp",
     "nn/*.cpp",
     "src/batch_norm/*.cpp",
     "ports/*.cpp",
@@ -54,7 +55,11 @@ TESTS = {
     "src/ops/batch_norm": ["ops_batch_norm_test"] + BIJECTORS[::-1] + OPS[:3],
     "src/ops/linear": ["ops_linear_test", "contract_test"] + OPS + BIJECTORS,
     "src/ops/structure": ["ops_test", "contract_test"] + OPS + BIJECTORS,
-    "src/ops": OPS + ["contract_test"] + BIJECTORS,
+    "src/ops/spline": ["fused_ops_test", "spline_test"],
+    "src/ops/intervals": ["fused_ops_test"] + BIJECTORS,
+    "src/ops/density": ["fused_ops_test"] + DISTRIBUTIONS,
+    "src/ops": OPS + ["fused_ops_test", "contract_test"] + BIJECTORS,
+    "src/numerics": ["special_functions_test"] + DISTRIBUTIONS,
     "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test"] + PORTS + BIJECTORS[::-1] + TRAINING,
     "nn/": ["contract_test", "nn_test"] + FLOWS,
     "ports": PORTS,
@@ -119,7 +124,7 @@ def mutations(line, path):
                 yield "term negated", code[: m.end()] + "-(" + rest[:comma] + ")" + rest[comma:]
     for m in re.finditer(r"kernel<(\w+)>\(\)\.accumulate\(", code):
         yield "term negated", code[: m.start()] + f"kernel<{m.group(1)}>().axpy({m.group(1)}(-1), " + code[m.end():]
-    for m in re.finditer(r"(?:^\s*|\) )((?:detail::)?record\(\w+, \[|\w+(?:\(\))?\.on_(?:reduce|backward)\()", code):
+    for m in re.finditer(r"(?:^\s*|\) )(record\(\w+, \[|\w+(?:\(\))?\.on_(?:reduce|backward|shared)\()", code):
         yield "product dropped", code[: m.start(1)] + "if (false) " + code[m.start(1):]
     for m in re.finditer(r"\b\w+\.wants_gradient\(\)", code):
         yield "wish for a gradient swapped", code[: m.start()] + "!" + code[m.start():]
@@ -199,12 +204,15 @@ def mutations(line, path):
 
 def unit_of(lines, number, path):
     """The operation for sources of operations, else the class or file."""
-    if not path.startswith(("src/ops/", "src/batch_norm/", "ports/")):
+    if not path.startswith(("src/ops/", "src/numerics/", "src/batch_norm/", "ports/")):
         return pathlib.PurePath(path).stem
     for k in range(number, -1, -1):
         m = re.match(r"(?!namespace|using|#|//)\S.*?\b(operator ?\S+?|\w+)\([^;]*\{$|struct (\w+) \{$", lines[k])
         if m:
             return m.group(1) or m.group(2)
+        m = re.match(r"(?!namespace|using|#|//)\S.*?\b(\w+)\([^;{]*\) \{.*\}$", lines[k]) if k == number else None
+        if m:
+            return m.group(1)
         m = re.match(r"(?!namespace|using|#|//)\S.*?\b(\w+)\([^;{]*$", lines[k])
         if m and k + 1 < len(lines) and lines[k + 1].startswith(" ") and lines[k + 1].rstrip().endswith("{"):
             return m.group(1)

@@ -159,8 +159,6 @@ class Pass {
   void capture(const Tensor<T>& key, std::span<const double> mean, std::span<const double> variance);
 
  private:
-  Var<T> restrict_columns(Var<T> y, const double* low, const double* high, const T* replacement, Index stride,
-                          bool closed);
   const RandomCall& noise() const;
   Index first_drawn_row() const { return settings_.first_row + tape_.begin(); }
   Index next_slot(Index count) {
