@@ -31,7 +31,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EQUIVALENT = ROOT / "tests" / "mutants_equivalent.txt"
 PATTERNS = [
-    "src/ops/*.cpp",
+    "src/ops/*.[ch]pp",
     "nn/*.cpp",
     "src/batch_norm/*.cpp",
     "ports/*.cpp",
@@ -43,7 +43,7 @@ PATTERNS = [
 ]
 # The first one that fails ends the matter, so the one that most likely does comes first.
 TESTS = {
-    "src/ops/batch_norm": ["ops_test", "bijectors_test"],
+    "src/ops/batch_norm": ["ops_test", "bijectors_test", "batch_norm_test", "batch_norm_layer_test"],
     "src/ops": ["ops_test", "contract_test", "bijectors_test"],
     "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_systems_test", "bijectors_test",
                        "training_test"],
