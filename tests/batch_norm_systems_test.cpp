@@ -504,7 +504,7 @@ TEST_CASE("Moving averages", "[tf_nn]") {
         average(plain.values().begin(), plain.values().end());
     for (int t = 1; t <= 4; ++t) {
       const Tensor<double> value = numbers(shape, 10 + static_cast<std::uint64_t>(t));
-      tf_nn::assign_moving_average(plain, value.view(), 0.9);
+      tf_nn::assign_biased_moving_average(plain, value.view(), 0.9);
       tf_nn::assign_moving_average(debiased, value.view(), 0.9, state);
       for (std::size_t i = 0; i < biased.size(); ++i) {
         average[i] = 0.9 * average[i] + 0.1 * value.values()[i];
@@ -524,9 +524,9 @@ TEST_CASE("Moving averages", "[tf_nn]") {
   CHECK(v[0] == Approx(3));
   tf_nn::assign_moving_average(v, five.view(), 0.99, state);
   CHECK(v[0] == Approx(4.0050251256).epsilon(1e-10));
-  tf_nn::assign_moving_average(v, three.view(), 1);  // nothing new
+  tf_nn::assign_biased_moving_average(v, three.view(), 1);  // nothing new
   CHECK(v[0] == Approx(4.0050251256).epsilon(1e-10));
-  tf_nn::assign_moving_average(v, three.view(), 0);  // nothing old
+  tf_nn::assign_biased_moving_average(v, three.view(), 0);  // nothing old
   CHECK(v[0] == 3);
 }
 
@@ -625,8 +625,8 @@ TEST_CASE("tf.nn: what does not fit is refused", "[tf_nn]") {
   CHECK_THROWS_AS(tf_nn::normalize_moments<double>({1, two, two, three}), ShapeError);
   Tensor<double> variable({3});
   tf_nn::ZeroDebias<double> state;
-  CHECK_THROWS_AS(tf_nn::assign_moving_average(variable, two.view(), 0.9), ShapeError);
-  CHECK_THROWS_WITH(tf_nn::assign_moving_average(variable, three.view(), -0.1), ContainsSubstring("got -0.1"));
+  CHECK_THROWS_AS(tf_nn::assign_biased_moving_average(variable, two.view(), 0.9), ShapeError);
+  CHECK_THROWS_WITH(tf_nn::assign_biased_moving_average(variable, three.view(), -0.1), ContainsSubstring("got -0.1"));
   CHECK_THROWS_WITH(tf_nn::assign_moving_average(variable, three.view(), 1, state),
                     ContainsSubstring("decay must be in [0, 1)"));
   CHECK_THROWS_AS(tf_nn::assign_moving_average(variable, two.view(), 0.9, state), ShapeError);
@@ -1047,7 +1047,7 @@ struct RunTfNn {
         if (options.at("zero_debias"))
           tf_nn::assign_moving_average(variable, value.view(), decay, debias);
         else
-          tf_nn::assign_moving_average(variable, value.view(), decay);
+          tf_nn::assign_biased_moving_average(variable, value.view(), decay);
       } else if (feature == "weighted_moving_average") {
         const Tensor<T> weight = tensor<T>(o.j.at("weights")[k], o.shape());
         variable = tf_nn::weighted_moving_average(weighted, value.view(), decay, weight.view());
