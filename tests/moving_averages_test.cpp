@@ -22,7 +22,7 @@ TEST_CASE("Moving averages", "[tf_nn]") {
         average(plain.values().begin(), plain.values().end());
     for (int t = 1; t <= 4; ++t) {
       const Tensor<double> value = numbers(shape, 10 + static_cast<std::uint64_t>(t));
-      tf_nn::assign_moving_average(plain, value.view(), 0.9);
+      tf_nn::assign_biased_moving_average(plain, value.view(), 0.9);
       tf_nn::assign_moving_average(debiased, value.view(), 0.9, state);
       for (std::size_t i = 0; i < biased.size(); ++i) {
         average[i] = 0.9 * average[i] + 0.1 * value.values()[i];
@@ -42,9 +42,9 @@ TEST_CASE("Moving averages", "[tf_nn]") {
   CHECK(v[0] == Approx(3));
   tf_nn::assign_moving_average(v, five.view(), 0.99, state);
   CHECK(v[0] == Approx(4.0050251256).epsilon(1e-10));
-  tf_nn::assign_moving_average(v, three.view(), 1);  // nothing new
+  tf_nn::assign_biased_moving_average(v, three.view(), 1);  // nothing new
   CHECK(v[0] == Approx(4.0050251256).epsilon(1e-10));
-  tf_nn::assign_moving_average(v, three.view(), 0);  // nothing old
+  tf_nn::assign_biased_moving_average(v, three.view(), 0);  // nothing old
   CHECK(v[0] == 3);
 }
 

@@ -60,7 +60,7 @@ TESTS = {
     "src/ops/density": ["fused_ops_test"] + DISTRIBUTIONS,
     "src/ops": OPS + ["fused_ops_test", "contract_test"] + BIJECTORS,
     "src/numerics": ["special_functions_test"] + DISTRIBUTIONS,
-    "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test"] + PORTS + BIJECTORS[::-1] + TRAINING,
+    "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_frictions_test"] + PORTS + BIJECTORS[::-1] + TRAINING,
     "nn/": ["contract_test", "nn_test"] + FLOWS,
     "ports": PORTS,
     "flows": ["flow_test", "spline_test", "contract_test", "prefix_test"],

@@ -178,7 +178,7 @@ struct RunTfNn {
         if (options.at("zero_debias"))
           tf_nn::assign_moving_average(variable, value.view(), decay, debias);
         else
-          tf_nn::assign_moving_average(variable, value.view(), decay);
+          tf_nn::assign_biased_moving_average(variable, value.view(), decay);
       } else if (feature == "weighted_moving_average") {
         const Tensor<T> weight = tensor<T>(o.j.at("weights")[k], o.shape());
         variable = tf_nn::weighted_moving_average(weighted, value.view(), decay, weight.view());

@@ -325,8 +325,8 @@ TEST_CASE("tf.nn: what does not fit is refused", "[tf_nn]") {
   CHECK_THROWS_AS(tf_nn::normalize_moments<double>({1, two, two, three}), ShapeError);
   Tensor<double> variable({3});
   tf_nn::ZeroDebias<double> state;
-  CHECK_THROWS_AS(tf_nn::assign_moving_average(variable, two.view(), 0.9), ShapeError);
-  CHECK_THROWS_WITH(tf_nn::assign_moving_average(variable, three.view(), -0.1), ContainsSubstring("got -0.1"));
+  CHECK_THROWS_AS(tf_nn::assign_biased_moving_average(variable, two.view(), 0.9), ShapeError);
+  CHECK_THROWS_WITH(tf_nn::assign_biased_moving_average(variable, three.view(), -0.1), ContainsSubstring("got -0.1"));
   CHECK_THROWS_WITH(tf_nn::assign_moving_average(variable, three.view(), 1, state),
                     ContainsSubstring("decay must be in [0, 1)"));
   CHECK_THROWS_AS(tf_nn::assign_moving_average(variable, two.view(), 0.9, state), ShapeError);

@@ -37,6 +37,8 @@ struct BatchStatistics {
     std::vector<double> variance;
   };
   std::map<std::string, Moments> layers;
+  /// New values of the state that the pass proposed, by path name; `commit` puts them in.
+  std::map<std::string, std::vector<double>> proposals;
 };
 
 /// The same while a pass runs: by address. `nullptr` fields in a Pass mean: not asked for.
