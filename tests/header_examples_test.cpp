@@ -112,3 +112,27 @@ TEST_CASE("the example of training/prepare.hpp", "[examples]") {
   CHECK(std::isfinite(report.train_loss.back()));
   CHECK(model.log_prob(data, context).allFinite());
 }
+
+namespace {
+
+template <Scalar T>
+Var<T> example_of_a_scope(Tape<T>& tape, Var<T> x) {
+  const Var<T> kept = tape.matrix(x.cols(), false);
+  {
+    const typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);  // not recorded, whatever the tape does
+    assign(kept, exp(x) - x);
+  }
+  return kept;
+}
+
+}  // namespace
+
+TEST_CASE("the example of tape.hpp", "[examples]") {
+  Arena batch, local;
+  Tape<double> tape(Tape<double>::Mode::record, {batch, local}, 1);
+  const Var<double> x = tape.matrix(1, true);
+  std::fill_n(tape.value(x, 0), tape.padded_rows(), 2.0);
+  const Var<double> kept = example_of_a_scope(tape, x);
+  CHECK(kept.values()[0] == Approx(std::exp(2.0) - 2));
+  CHECK_FALSE(kept.wants_gradient());
+}
