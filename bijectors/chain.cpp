@@ -16,6 +16,7 @@ std::string chain_name(const std::vector<Poly<Bijector<T>>>& parts) {
   return name + ")";
 }
 
+template <Scalar T>
 std::string part_text(const std::vector<Poly<Bijector<T>>>& parts, std::size_t i) {
   return "part " + std::to_string(i) + " (" + parts[i]->name() + ")";
 }

@@ -87,10 +87,9 @@ Mapped<T> Permute<T>::do_inverse(Pass<T>&, Var<T> y) const {
 
 template <Scalar T>
 Space Permute<T>::do_image(bool forward, const Space& from) const {
-  if (!from.is_box()) return Bijector<T>::do_image(forward, from);
   std::vector<Interval> bounds;
   for (const std::int64_t source : forward ? permutation_ : inverse_) bounds.push_back(from[source]);
-  return Space::box(std::move(bounds));
+  return from.is_box() ? Space::box(std::move(bounds)) : Space::unknown(std::move(bounds));
 }
 
 template <Scalar T>
