@@ -17,14 +17,34 @@ std::string chain_name(const std::vector<Poly<Bijector<T>>>& parts) {
 }
 
 template <Scalar T>
+std::string part_text(const std::vector<Poly<Bijector<T>>>& parts, std::size_t i) {
+  return "part " + std::to_string(i) + " (" + parts[i]->name() + ")";
+}
+
+template <Scalar T>
 std::vector<Index> checked_shape(const std::vector<Poly<Bijector<T>>>& parts) {
   if (parts.empty()) throw ShapeError("Chain: expected at least one part, got none; Identity(dim) does nothing");
-  for (std::size_t i = 1; i < parts.size(); ++i)
-    if (parts[i]->dim() != parts[i - 1]->dim())
-      throw ShapeError("Chain: part " + std::to_string(i) + " (" + parts[i]->name() + ") has dim " +
-                       std::to_string(parts[i]->dim()) + " but part " + std::to_string(i - 1) + " (" +
-                       parts[i - 1]->name() + ") has dim " + std::to_string(parts[i - 1]->dim()));
-  return parts[0]->event_shape();
+  bool same = true;
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    if (parts[i]->base_dim() != parts[i - 1]->dim())
+      throw ShapeError("Chain: " + part_text(parts, i) + " has dim " + std::to_string(parts[i]->base_dim()) + " but " +
+                       part_text(parts, i - 1) + " has dim " + std::to_string(parts[i - 1]->dim()));
+    same = same && parts[i]->base_dim() == parts[i]->dim();
+  }
+  return same ? parts[0]->event_shape() : parts.back()->event_shape();
+}
+
+/// The parts must have points in common where they meet: `leads_to(i, space)` is what part i makes of a space.
+template <Scalar T, class LeadsTo>
+void check_spaces(const std::vector<Poly<Bijector<T>>>& parts, LeadsTo leads_to) {
+  Space reached = leads_to(*parts[0], parts[0]->domain());
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    const Space domain = parts[i]->domain();
+    if (!domain.meets(reached))
+      throw DomainError("Chain: " + part_text(parts, i) + " maps from " + domain.to_text() + " but " +
+                        part_text(parts, i - 1) + " leads to " + reached.to_text());
+    reached = leads_to(*parts[i], reached);
+  }
 }
 
 template <Scalar T>
@@ -51,23 +71,34 @@ std::vector<Poly<Bijector<T>>> make_parts(const Description& d, const Registry& 
 
 template <Scalar T>
 Chain<T>::Chain(std::vector<Poly<Bijector<T>>> parts)
-    : Bijector<T>(chain_name(parts), checked_shape(parts), checked_context(parts)), parts_(std::move(parts)) {}
+    : Chain(std::move(parts), [](const Bijector<T>& part, const Space& from) { return part.image(from); }) {}
+
+// The parameters are not there yet, so only what holds for all their values can be told.
+template <Scalar T>
+Chain<T>::Chain(const Description& d, const Registry& registry)
+    : Chain(make_parts<T>(d, registry), [](const Bijector<T>& part, const Space&) { return part.codomain(); }) {}
 
 template <Scalar T>
-Chain<T>::Chain(const Description& d, const Registry& registry) : Chain(make_parts<T>(d, registry)) {}
+template <class LeadsTo>
+Chain<T>::Chain(std::vector<Poly<Bijector<T>>> parts, LeadsTo leads_to)
+    : Bijector<T>(chain_name(parts), parts.empty() ? 0 : parts[0]->base_dim(), checked_shape(parts),
+                  checked_context(parts)),
+      parts_(std::move(parts)) {
+  check_spaces(parts_, leads_to);
+}
 
 namespace {
 
 /// One part after the other; while evaluating, what a part leaves behind is freed before the next one starts, and while
 /// recording it is computed again where the pass says so.
-template <Scalar T, class Iterator, class Apply>
-Mapped<T> compose(Pass<T>& pass, Var<T> v, Iterator begin, Iterator end, Apply apply) {
+template <Scalar T, class Iterator, class Columns, class Apply>
+Mapped<T> compose(Pass<T>& pass, Var<T> v, Iterator begin, Iterator end, Columns columns, Apply apply) {
   Column<T> log_det;
   for (Iterator part = begin; part != end; ++part) {
     const typename Tape<T>::Mark mark = pass.tape().mark();
     const Bijector<T>* map = &**part;
     const auto call = [map, apply](Pass<T>& p, Var<T> in) { return apply(*map, p, in); };
-    const Mapped<T> mapped = pass.checkpoints() ? checkpoint(pass, v, map->dim(), call) : call(pass, v);
+    const Mapped<T> mapped = pass.checkpoints() ? checkpoint(pass, v, columns(*map), call) : call(pass, v);
     v = mapped.value;
     log_det = log_det + mapped.log_det;
     if (!pass.recording()) pass.tape().release(mark, v, log_det);
@@ -79,13 +110,13 @@ Mapped<T> compose(Pass<T>& pass, Var<T> v, Iterator begin, Iterator end, Apply a
 
 template <Scalar T>
 Mapped<T> Chain<T>::do_forward(Pass<T>& pass, Var<T> x) const {
-  return compose(pass, x, parts_.begin(), parts_.end(),
+  return compose(pass, x, parts_.begin(), parts_.end(), [](const Bijector<T>& part) { return part.dim(); },
                  [](const Bijector<T>& part, Pass<T>& p, Var<T> v) { return part.forward(p, v); });
 }
 
 template <Scalar T>
 Mapped<T> Chain<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
-  return compose(pass, y, parts_.rbegin(), parts_.rend(),
+  return compose(pass, y, parts_.rbegin(), parts_.rend(), [](const Bijector<T>& part) { return part.base_dim(); },
                  [](const Bijector<T>& part, Pass<T>& p, Var<T> v) { return part.inverse(p, v); });
 }
 
@@ -129,14 +160,23 @@ std::vector<bool> Chain<T>::do_is_increasing() const {
   return increasing;
 }
 
-// Of a chain of non-elementwise parts only the first domain and the last codomain are known without computing.
+// What every part takes, and what becomes of it.
 template <Scalar T>
-std::vector<Interval> Chain<T>::do_domain() const {
-  return parts_.front()->domain();
+Space Chain<T>::do_domain() const {
+  return do_image(false, parts_.back()->codomain());
 }
 template <Scalar T>
-std::vector<Interval> Chain<T>::do_codomain() const {
-  return parts_.back()->codomain();
+Space Chain<T>::do_codomain() const {
+  return do_image(true, do_domain());
+}
+template <Scalar T>
+Space Chain<T>::do_image(bool forward, const Space& from) const {
+  Space space = from;
+  if (forward)
+    for (auto part = parts_.begin(); part != parts_.end(); ++part) space = (*part)->image(space);
+  else
+    for (auto part = parts_.rbegin(); part != parts_.rend(); ++part) space = (*part)->preimage(space);
+  return space;
 }
 
 template <Scalar T>

@@ -57,10 +57,10 @@ Mapped<T> Coupling<T>::map(Pass<T>& pass, Var<T> in, bool forward) const {
 }
 
 template <Scalar T>
-std::vector<Interval> Coupling<T>::do_domain() const {
+Space Coupling<T>::do_domain() const {
   std::vector<Interval> intervals(mask_.size());
   for (const std::int64_t c : changed_) intervals[static_cast<std::size_t>(c)] = transformer_->interval();
-  return intervals;
+  return Space::box(std::move(intervals));
 }
 
 template <Scalar T>

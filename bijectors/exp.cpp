@@ -26,8 +26,8 @@ typename Exp<T>::Elements Exp<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) c
 }
 
 template <Scalar T>
-std::vector<Interval> Exp<T>::do_codomain() const {
-  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), Interval{0, infinity});
+Space Exp<T>::do_codomain() const {
+  return Space::box(this->dim(), {0, infinity});
 }
 
 template <Scalar T>

@@ -6,7 +6,7 @@ namespace pushforward {
 
 template <Scalar T>
 Invert<T>::Invert(Poly<Bijector<T>> bijector)
-    : Bijector<T>("Invert(" + bijector->name() + ")", bijector->event_shape(), bijector->context_dim()),
+    : Bijector<T>("Invert(" + bijector->name() + ")", bijector->dim(), bijector->base_event_shape(), bijector->context_dim()),
       bijector_(std::move(bijector)) {}
 
 template <Scalar T>

@@ -26,8 +26,8 @@ typename Log<T>::Elements Log<T>::do_inverse_elements(Pass<T>&, Var<T> y) const 
 }
 
 template <Scalar T>
-std::vector<Interval> Log<T>::do_domain() const {
-  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), Interval{0, infinity});
+Space Log<T>::do_domain() const {
+  return Space::box(this->dim(), {0, infinity});
 }
 
 template <Scalar T>

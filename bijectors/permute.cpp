@@ -86,6 +86,13 @@ Mapped<T> Permute<T>::do_inverse(Pass<T>&, Var<T> y) const {
 }
 
 template <Scalar T>
+Space Permute<T>::do_image(bool forward, const Space& from) const {
+  std::vector<Interval> bounds;
+  for (const std::int64_t source : forward ? permutation_ : inverse_) bounds.push_back(from[source]);
+  return from.is_box() ? Space::box(std::move(bounds)) : Space::unknown(std::move(bounds));
+}
+
+template <Scalar T>
 Description Permute<T>::do_describe() const {
   return {.type = "permute", .constants = {{"permutation", permutation_}}, .children = {}};
 }

@@ -25,8 +25,8 @@ auto RationalQuadraticSpline<T>::map(Pass<T>& pass, Var<T> in, bool forward) con
 }
 
 template <Scalar T>
-std::vector<Interval> RationalQuadraticSpline<T>::do_domain() const {
-  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), transformer_.interval());
+Space RationalQuadraticSpline<T>::do_domain() const {
+  return Space::box(this->dim(), transformer_.interval());
 }
 
 template <Scalar T>

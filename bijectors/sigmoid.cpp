@@ -62,10 +62,10 @@ typename Sigmoid<T>::Elements Sigmoid<T>::do_inverse_elements(Pass<T>& pass, Var
 }
 
 template <Scalar T>
-std::vector<Interval> Sigmoid<T>::do_codomain() const {
+Space Sigmoid<T>::do_codomain() const {
   std::vector<Interval> intervals;
   for (std::size_t i = 0; i < low_.size(); ++i) intervals.push_back({low_[i], high_[i]});
-  return intervals;
+  return Space::box(std::move(intervals));
 }
 
 template <Scalar T>

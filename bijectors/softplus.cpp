@@ -27,8 +27,8 @@ typename Softplus<T>::Elements Softplus<T>::do_inverse_elements(Pass<T>& pass, V
 }
 
 template <Scalar T>
-std::vector<Interval> Softplus<T>::do_codomain() const {
-  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), Interval{0, infinity});
+Space Softplus<T>::do_codomain() const {
+  return Space::box(this->dim(), {0, infinity});
 }
 
 template <Scalar T>

@@ -27,8 +27,8 @@ typename Tanh<T>::Elements Tanh<T>::do_inverse_elements(Pass<T>& pass, Var<T> y)
 }
 
 template <Scalar T>
-std::vector<Interval> Tanh<T>::do_codomain() const {
-  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), Interval{-1, 1});
+Space Tanh<T>::do_codomain() const {
+  return Space::box(this->dim(), {-1, 1});
 }
 
 template <Scalar T>

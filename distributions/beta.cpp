@@ -69,8 +69,8 @@ Var<T> Beta<T>::do_sample(Pass<T>& pass) const {
 }
 
 template <Scalar T>
-std::vector<Interval> Beta<T>::do_support() const {
-  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), Interval{0, 1});
+Space Beta<T>::do_support() const {
+  return Space::box(this->dim(), {0, 1});
 }
 
 template <Scalar T>

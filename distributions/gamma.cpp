@@ -62,8 +62,8 @@ Var<T> Gamma<T>::do_sample(Pass<T>& pass) const {
 }
 
 template <Scalar T>
-std::vector<Interval> Gamma<T>::do_support() const {
-  return std::vector<Interval>(static_cast<std::size_t>(this->dim()), Interval{0, infinity});
+Space Gamma<T>::do_support() const {
+  return Space::box(this->dim(), {0, infinity});
 }
 
 template <Scalar T>

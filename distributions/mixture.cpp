@@ -157,14 +157,29 @@ Var<T> Mixture<T>::do_sample(Pass<T>& pass) const {
 }
 
 template <Scalar T>
-std::vector<Interval> Mixture<T>::do_support() const {
-  std::vector<Interval> hull = component(0).support();
-  for (Index k = 1; k < components(); ++k) {
-    const std::vector<Interval> other = component(k).support();
-    for (std::size_t c = 0; c < hull.size(); ++c)
-      hull[c] = {std::min(hull[c].low, other[c].low), std::max(hull[c].high, other[c].high)};
+Space Mixture<T>::do_support() const {
+  std::vector<Space> supports;
+  for (Index k = 0; k < components(); ++k) supports.push_back(component(k).support());
+  for (const Space& whole : supports)
+    if (std::all_of(supports.begin(), supports.end(), [&](const Space& s) { return whole.holds(s); })) return whole;
+  // A union of boxes is none, but of intervals that overlap.
+  if (this->dim() == 1 && std::all_of(supports.begin(), supports.end(), [](const Space& s) { return s.is_box(); })) {
+    std::sort(supports.begin(), supports.end(), [](const Space& a, const Space& b) { return a[0].low < b[0].low; });
+    Interval whole = supports[0][0];
+    bool connected = true;
+    for (const Space& s : supports) {
+      connected = connected && s[0].low <= whole.high;
+      whole.high = std::max(whole.high, s[0].high);
+    }
+    if (connected) return Space::box(1, whole);
   }
-  return hull;
+  std::vector<Interval> hull = supports[0].bounds();
+  for (const Space& s : supports)
+    for (Index c = 0; c < this->dim(); ++c) {
+      Interval& h = hull[static_cast<std::size_t>(c)];
+      h = {std::min(h.low, s[c].low), std::max(h.high, s[c].high)};
+    }
+  return Space::unknown(std::move(hull));
 }
 
 // -------------------------------------------------------------------------------------------------------- moments
@@ -227,7 +242,7 @@ template <Scalar T>
 double Mixture<T>::do_quantile(double p, bool complement, Index column) const {
   check_no_context("quantile");
   if (p == 0 || p == 1) {
-    const Interval range = do_support()[static_cast<std::size_t>(column)];
+    const Interval range = do_support()[column];
     return (p == 0) != complement ? range.low : range.high;
   }
   // The quantiles of the components enclose that of the mixture.

@@ -7,22 +7,34 @@ namespace pushforward {
 
 template <Scalar T>
 TransformedDistribution<T>::TransformedDistribution(Poly<Distribution<T>> base, Poly<Bijector<T>> bijector)
+    : TransformedDistribution(std::move(base), std::move(bijector),
+                              [](const Space& domain, const Space& support) { return domain.holds(support); }) {}
+
+// The parameters are not there yet, so only what holds for all their values can be told.
+template <Scalar T>
+TransformedDistribution<T>::TransformedDistribution(const Description& d, const Registry& registry)
+    : TransformedDistribution(registry.distribution<T>(d.child("base")), registry.bijector<T>(d.child("bijector")),
+                              [](const Space& domain, const Space& support) { return domain.meets(support); }) {}
+
+template <Scalar T>
+template <class Fits>
+TransformedDistribution<T>::TransformedDistribution(Poly<Distribution<T>> base, Poly<Bijector<T>> bijector, Fits fits)
     : Distribution<T>("TransformedDistribution(" + base->name() + ", " + bijector->name() + ")",
                       bijector->event_shape(), std::max(base->context_dim(), bijector->context_dim())),
       base_(std::move(base)),
       bijector_(std::move(bijector)) {
-  if (base_->dim() != bijector_->dim())
+  if (base_->dim() != bijector_->base_dim())
     throw ShapeError("TransformedDistribution: base " + base_->name() + " has dim " + std::to_string(base_->dim()) +
-                     " but bijector " + bijector_->name() + " has dim " + std::to_string(bijector_->dim()));
+                     " but bijector " + bijector_->name() + " has dim " + std::to_string(bijector_->base_dim()));
   if (base_->context_dim() != 0 && bijector_->context_dim() != 0 && base_->context_dim() != bijector_->context_dim())
     throw ShapeError("TransformedDistribution: base " + base_->name() + " takes " +
                      std::to_string(base_->context_dim()) + " context columns but bijector " + bijector_->name() +
                      " takes " + std::to_string(bijector_->context_dim()));
+  const Space support = base_->support(), domain = bijector_->domain();
+  if (!fits(domain, support))
+    throw DomainError("TransformedDistribution: base " + base_->name() + " lives on " + support.to_text() +
+                      " but bijector " + bijector_->name() + " maps from " + domain.to_text());
 }
-
-template <Scalar T>
-TransformedDistribution<T>::TransformedDistribution(const Description& d, const Registry& registry)
-    : TransformedDistribution(registry.distribution<T>(d.child("base")), registry.bijector<T>(d.child("bijector"))) {}
 
 template <Scalar T>
 Column<T> TransformedDistribution<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
@@ -44,9 +56,11 @@ template <Scalar T>
 Var<T> TransformedDistribution<T>::completed(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
   Tape<T>& tape = pass.tape();
   const Var<T> row = tape.shared(1, this->dim(), false);
-  const std::vector<Interval> codomain = bijector_->codomain();
+  const Space support = do_support();
+  if (!support.is_box())
+    throw this->not_implemented("prefix", "its support is " + support.to_text() + ", so prefixes have none of their own");
   for (Index c = 0; c < this->dim(); ++c) {
-    const auto [low, high] = codomain[static_cast<std::size_t>(c)];
+    const auto [low, high] = support[c];
     const bool below = std::isfinite(low), above = std::isfinite(high);
     row.node()->value[c] = static_cast<T>(below && above ? low + (high - low) / 2
                                           : below        ? low + 1
@@ -82,8 +96,8 @@ Drawn<T> TransformedDistribution<T>::do_sample_and_log_prob(Pass<T>& pass) const
 }
 
 template <Scalar T>
-std::vector<Interval> TransformedDistribution<T>::do_support() const {
-  return bijector_->codomain();
+Space TransformedDistribution<T>::do_support() const {
+  return bijector_->image(base_->support());
 }
 
 // Closed forms exist where the map is affine: with a constant Jacobian J, forward(x) = forward(0) + J x.
@@ -137,7 +151,7 @@ template <Scalar T>
 double TransformedDistribution<T>::do_entropy() const {
   if (!bijector_->is_constant_log_det() || this->context_dim() != 0)
     throw this->not_implemented("entropy", "known only where the log_det is constant; average -log_prob over samples");
-  const Matrix<T> origin = Matrix<T>::Zero(1, this->dim());
+  const Matrix<T> origin = Matrix<T>::Zero(1, bijector_->base_dim());
   return base_->entropy() + bijector_->forward(origin).log_det[0];
 }
 
@@ -146,12 +160,12 @@ double TransformedDistribution<T>::do_tail(typename Distribution<T>::Tail tail, 
   using Tail = typename Distribution<T>::Tail;
   if (!bijector_->is_elementwise() || this->context_dim() != 0)
     throw this->not_implemented("cdf", "known only for an elementwise bijector without context");
-  const std::size_t c = static_cast<std::size_t>(column);
-  const bool increasing = bijector_->is_increasing()[c];
-  const Interval range = bijector_->codomain()[c];
+  const bool increasing = bijector_->is_increasing()[static_cast<std::size_t>(column)];
+  const Interval range = do_support()[column];
   double x;
   if (y <= range.low || y >= range.high) {
-    x = (y <= range.low) == increasing ? bijector_->domain()[c].low : bijector_->domain()[c].high;
+    const Interval base = base_->support()[column];
+    x = (y <= range.low) == increasing ? base.low : base.high;
   } else {
     // A row inside the codomain; only its column counts.
     const Matrix<double> half = Matrix<double>::Constant(1, this->dim(), 0.5);
@@ -178,10 +192,9 @@ template <Scalar T>
 double TransformedDistribution<T>::do_quantile(double p, bool complement, Index column) const {
   if (!bijector_->is_elementwise() || this->context_dim() != 0)
     throw this->not_implemented("quantile", "known only for an elementwise bijector without context");
-  const std::size_t c = static_cast<std::size_t>(column);
-  const bool increasing = bijector_->is_increasing()[c];
+  const bool increasing = bijector_->is_increasing()[static_cast<std::size_t>(column)];
   if (p == 0 || p == 1) {
-    const Interval range = bijector_->codomain()[c];
+    const Interval range = do_support()[column];
     return (p == 0) != complement ? range.low : range.high;
   }
   Matrix<double> probability = Matrix<double>::Constant(1, this->dim(), 0.5);

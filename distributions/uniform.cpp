@@ -72,10 +72,10 @@ Var<T> Uniform<T>::do_sample(Pass<T>& pass) const {
 }
 
 template <Scalar T>
-std::vector<Interval> Uniform<T>::do_support() const {
+Space Uniform<T>::do_support() const {
   std::vector<Interval> result(low_.size());
   for (std::size_t c = 0; c < low_.size(); ++c) result[c] = {low_[c], high_[c]};
-  return result;
+  return Space::box(std::move(result));
 }
 
 template <Scalar T>

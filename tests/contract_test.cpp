@@ -110,8 +110,8 @@ class Buggy final : public Bijector<T> {
     return context ? b + concatenate<T>({pass.context(), pass.context()}) * T(0.1) : b;
   }
   bool do_is_constant_jacobian() const override { return bug_ != Bug::constant_not_declared; }
-  std::vector<Interval> do_domain() const override {
-    return bug_ == Bug::domain_too_large ? std::vector<Interval>{{0, 1}, {0, 1}} : std::vector<Interval>(2);
+  Space do_domain() const override {
+    return bug_ == Bug::domain_too_large ? Space::box(2, {0, 1}) : Space::real(2);
   }
   void do_visit(Visitor<T>& v) const override {
     v.parameter("a", a_);

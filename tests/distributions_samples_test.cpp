@@ -37,7 +37,7 @@ void check_samples(const Distribution<T>& d, std::uint64_t seed, bool has_cdf, b
   const Index n = 20000;
   Engine engine(seed);
   const Matrix<T> y = d.sample(n, engine);
-  const std::vector<Interval> support = d.support();
+  const std::vector<Interval> support = d.support().bounds();
   CHECK(y.allFinite());
   CHECK(d.log_prob(y).minCoeff() > -inf);
   for (Index c = 0; c < d.dim(); ++c) {

@@ -198,10 +198,10 @@ TEMPLATE_TEST_CASE("rows outside the support and rows with NaN", "[distributions
   CHECK(outside(Beta<T>(1)) == "xxxx..");
   CHECK(outside(Gamma<T>(1)) == "x.x...");
   CHECK(outside(Laplace<T>(1)) == "......");
-  CHECK(Uniform<T>(V{-1, 2}, V{1, 5}).support() == std::vector<Interval>{{-1, 1}, {2, 5}});
-  CHECK(Gamma<T>(2).support() == std::vector<Interval>(2, Interval{0, inf}));
-  CHECK(Beta<T>(1).support() == std::vector<Interval>{{0, 1}});
-  CHECK(Normal<T>(1).support() == std::vector<Interval>{{-inf, inf}});
+  CHECK(Uniform<T>(V{-1, 2}, V{1, 5}).support() == Space::box({{-1, 1}, {2, 5}}));
+  CHECK(Gamma<T>(2).support() == Space::box(2, {0, inf}));
+  CHECK(Beta<T>(1).support() == Space::box(1, {0, 1}));
+  CHECK(Normal<T>(1).support() == Space::real(1));
 }
 
 TEST_CASE("values of any finite size give a finite log density where it can be represented", "[distributions]") {

@@ -31,7 +31,7 @@ TEMPLATE_TEST_CASE("mixtures of different supports", "[distributions]", float, d
   CHECK(got.gradient(0, 0) == 0);
   check_near(static_cast<double>(got.gradient(2, 0)), 1.0 / 3 - 1, 10 * tolerance);
   CHECK(got.gradient(3, 0) == 0);
-  CHECK(d.support() == std::vector<Interval>{{-1, inf}});
+  CHECK(d.support() == Space::box(1, {-1, inf}));
   // A mixture of mixtures, and one component alone.
   const Mixture<T> nested({d, Uniform<T>(V{-3}, V{-1})}, V{0, 0});
   check_near(nested.log_prob(y)[2], got.log_prob[2] + std::log(0.5), tolerance);

@@ -141,6 +141,7 @@ void run(const Settings& s) {
     print_json({{"file", s.model},
                 {"dtype", dtype},
                 {"parameters", parameters},
+                {"support", distribution.support().to_text()},
                 {"columns", columns(model.columns, model.info.data_range)},
                 {"context_columns", columns(model.context_columns, model.info.context_range)},
                 {"notes", model.info.notes},
@@ -150,6 +151,7 @@ void run(const Settings& s) {
   fmt::print("{}: {}{}, {}, {}\n", s.model, counted(model.dim(), "column"),
              model.context_dim() > 0 ? fmt::format(" given {}", counted(model.context_dim(), "context column")) : "",
              counted(parameters, "parameter"), dtype);
+  fmt::print("support: {}\n", distribution.support().to_text());
   print_columns("columns", model.columns, model.info.data_range);
   print_columns("context", model.context_columns, model.info.context_range);
 

@@ -23,7 +23,8 @@ struct MappedBatch {
 };
 
 /// A differentiable one-to-one map of rows. `x` is the base side, `y` the data side; `forward` goes from base to data
-/// (sampling), `inverse` from data to base (density).
+/// (sampling), `inverse` from data to base (density). The two sides may have different numbers of columns, where one is
+/// a surface: log|det| is with respect to the measures of `domain()` and `codomain()`.
 ///
 /// To write one: derive, pass name and dimension to the base, and override do_forward, do_inverse, do_describe and,
 /// if there are tensors, do_visit. Hooks get matrices of the right width with finite values, and write the map and its
@@ -41,18 +42,18 @@ class Bijector : public Component<T> {
 
   // Functions that return Eigen objects are always inlined: the caller's code allocates and frees them, whatever flags
   // it was built with.
-  // ---- numbers: x, y are (N, dim()); context is (N, context_dim()) or one row for all
+  // ---- numbers: x is (N, base_dim()), y (N, dim()); context is (N, context_dim()) or one row for all
   /// @throws ShapeError   if a size does not fit.
   /// @throws DomainError  naming the first row that lies outside the domain. Rows with NaN give NaN.
   [[gnu::always_inline]] MappedRows<T> forward(MatrixView<const T> x, MatrixView<const T> context = {},
                                                Run run = {}) const {
-    MappedRows<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows())};
+    MappedRows<T> result{Matrix<T>(x.rows(), dim()), Eigen::VectorXd(x.rows())};
     map_into(true, x, result.value, result.log_det, context, {}, run);
     return result;
   }
   [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, MatrixView<const T> context = {},
                                                Run run = {}) const {
-    MappedRows<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows())};
+    MappedRows<T> result{Matrix<T>(y.rows(), base_dim()), Eigen::VectorXd(y.rows())};
     map_into(false, y, result.value, result.log_det, context, {}, run);
     return result;
   }
@@ -68,26 +69,26 @@ class Bijector : public Component<T> {
   /// Statistics::minibatch the rows depend on each other, so the result is no density.
   [[gnu::always_inline]] MappedBatch<T> forward(MatrixView<const T> x, Statistics statistics,
                                                 MatrixView<const T> context = {}) const {
-    MappedBatch<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows()), {}};
+    MappedBatch<T> result{Matrix<T>(x.rows(), dim()), Eigen::VectorXd(x.rows()), {}};
     map_into(true, x, result.value, result.log_det, context, {statistics, nullptr, &result.statistics}, {});
     return result;
   }
   [[gnu::always_inline]] MappedBatch<T> inverse(MatrixView<const T> y, Statistics statistics,
                                                 MatrixView<const T> context = {}) const {
-    MappedBatch<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows()), {}};
+    MappedBatch<T> result{Matrix<T>(y.rows(), base_dim()), Eigen::VectorXd(y.rows()), {}};
     map_into(false, y, result.value, result.log_det, context, {statistics, nullptr, &result.statistics}, {});
     return result;
   }
   /// With statistics captured by an earlier call.
   [[gnu::always_inline]] MappedRows<T> forward(MatrixView<const T> x, const BatchStatistics& captured,
                                                MatrixView<const T> context = {}) const {
-    MappedRows<T> result{Matrix<T>(x.rows(), x.cols()), Eigen::VectorXd(x.rows())};
+    MappedRows<T> result{Matrix<T>(x.rows(), dim()), Eigen::VectorXd(x.rows())};
     map_into(true, x, result.value, result.log_det, context, {Statistics::running, &captured, nullptr}, {});
     return result;
   }
   [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, const BatchStatistics& captured,
                                                MatrixView<const T> context = {}) const {
-    MappedRows<T> result{Matrix<T>(y.rows(), y.cols()), Eigen::VectorXd(y.rows())};
+    MappedRows<T> result{Matrix<T>(y.rows(), base_dim()), Eigen::VectorXd(y.rows())};
     map_into(false, y, result.value, result.log_det, context, {Statistics::running, &captured, nullptr}, {});
     return result;
   }
@@ -103,23 +104,27 @@ class Bijector : public Component<T> {
     return log_det;
   }
   /// Reductions as TFP's: `x` has shape batch + event, the last `event_ndims` axes are one event, and the result has
-  /// one value per batch element (flat, last axis fastest). The trailing axes of x must be event_shape(); axes of the
+  /// one value per batch element (flat, last axis fastest). The trailing axes must be the event shape of the side; axes of the
   /// event beyond it are summed. Elementwise maps (forward_min_event_ndims() == 0) also take event_ndims == 0.
   [[gnu::always_inline]] Eigen::VectorXd forward_log_det_jacobian(const TensorView<const T>& x, int event_ndims) const {
-    Eigen::VectorXd log_det(event_count(x, event_ndims));
+    Eigen::VectorXd log_det(event_count(true, x, event_ndims));
     log_det_into(true, x, event_ndims, log_det);
     return log_det;
   }
   [[gnu::always_inline]] Eigen::VectorXd inverse_log_det_jacobian(const TensorView<const T>& y, int event_ndims) const {
-    Eigen::VectorXd log_det(event_count(y, event_ndims));
+    Eigen::VectorXd log_det(event_count(false, y, event_ndims));
     log_det_into(false, y, event_ndims, log_det);
     return log_det;
   }
 
   // ---- properties
+  /// Columns of the data side, and of the base side.
   Index dim() const { return dim_; }
+  Index base_dim() const { return base_dim_; }
   /// {dim()} by default; higher ranks are flattened with the last axis fastest.
   const std::vector<Index>& event_shape() const { return event_shape_; }
+  /// That of the base side: the same where both sides have the same number of columns, else {base_dim()}.
+  const std::vector<Index>& base_event_shape() const { return base_event_shape_; }
   /// Columns of context that the map needs; 0 for none.
   Index context_dim() const { return context_dim_; }
   int forward_min_event_ndims() const { return do_min_event_ndims(); }
@@ -141,9 +146,13 @@ class Bijector : public Component<T> {
   /// (elementwise maps).
   /// @throws NotImplemented  naming the part that mixes columns otherwise.
   std::vector<std::int64_t> triangular_order() const { return do_triangular_order(); }
-  /// Where x (domain) and y (codomain) live, per column.
-  std::vector<Interval> domain() const { return do_domain(); }
-  std::vector<Interval> codomain() const { return do_codomain(); }
+  /// Where x lives, and where y may lie: of a composition with the values that its parameters have.
+  Space domain() const { return do_domain(); }
+  Space codomain() const { return do_codomain(); }
+  /// What becomes of the points of a space by forward, and by inverse; unknown where it cannot be told.
+  /// @throws ShapeError  if the number of columns does not fit.
+  Space image(const Space& x) const { return image(true, x); }
+  Space preimage(const Space& y) const { return image(false, y); }
   /// Largest possible |log_det| that bounded scales allow per row, or infinity where there is no bound.
   double log_scale_bound() const { return do_log_scale_bound(); }
 
@@ -151,6 +160,8 @@ class Bijector : public Component<T> {
   Bijector(std::string name, Index dim, Index context_dim = 0)
       : Bijector(std::move(name), std::vector<Index>{dim}, context_dim) {}
   Bijector(std::string name, std::vector<Index> event_shape, Index context_dim = 0);
+  /// From rows of `base_dim` columns.
+  Bijector(std::string name, Index base_dim, std::vector<Index> event_shape, Index context_dim = 0);
 
  private:
   virtual Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const = 0;
@@ -163,8 +174,11 @@ class Bijector : public Component<T> {
   virtual std::vector<bool> do_is_increasing() const;
   virtual bool do_has_forward() const { return true; }
   virtual bool do_has_inverse() const { return true; }
-  virtual std::vector<Interval> do_domain() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
-  virtual std::vector<Interval> do_codomain() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
+  virtual Space do_domain() const { return Space::real(base_dim_); }
+  virtual Space do_codomain() const { return Space::real(dim_); }
+  /// Of a space with the right number of columns. Default: one side's whole space for the other's; elementwise maps: the
+  /// ends of each column's interval.
+  virtual Space do_image(bool forward, const Space& from) const;
   virtual double do_log_scale_bound() const;
   virtual std::vector<std::int64_t> do_triangular_order() const;
   /// Elementwise and triangular maps: log of the absolute derivative of each element of `in`, (N, dim) or shared (1, dim).
@@ -179,11 +193,15 @@ class Bijector : public Component<T> {
                 MatrixView<const T> context, StatisticsChoice statistics, Run run) const;
   void log_det_into(bool forward, MatrixView<const T> in, int event_ndims, VectorView<double> log_det) const;
   void log_det_into(bool forward, const TensorView<const T>& in, int event_ndims, VectorView<double> log_det) const;
-  Index event_count(const TensorView<const T>& in, int event_ndims) const;
+  Index event_count(bool forward, const TensorView<const T>& in, int event_ndims) const;
+  Space image(bool forward, const Space& from) const;
+  std::vector<Interval> interval_images(bool forward, const std::vector<Interval>& from) const;
 
   Index dim_;
+  Index base_dim_;
   Index context_dim_;
   std::vector<Index> event_shape_;
+  std::vector<Index> base_event_shape_;
 };
 
 /// A bijector that maps each column on its own: write the map and the log of its absolute derivative, element by

@@ -182,8 +182,8 @@ class Distribution : public Component<T> {
   Index context_dim() const { return context_dim_; }
   /// Gradients flow through samples.
   bool is_reparameterized() const { return do_is_reparameterized(); }
-  /// Closure of the set where the density is positive, per column.
-  std::vector<Interval> support() const { return do_support(); }
+  /// The set where the density is positive; densities are with respect to the measure that it names.
+  Space support() const { return do_support(); }
 
  protected:
   Distribution(std::string name, Index dim, Index context_dim = 0)
@@ -204,7 +204,7 @@ class Distribution : public Component<T> {
   /// Default: for independent columns.
   virtual Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
   virtual bool do_is_reparameterized() const { return true; }
-  virtual std::vector<Interval> do_support() const { return std::vector<Interval>(static_cast<std::size_t>(dim_)); }
+  virtual Space do_support() const { return Space::real(dim_); }
   // Moments: outputs have the right size. The default covariance is diagonal.
   virtual void do_mean(VectorView<double> mean) const;
   virtual void do_variance(VectorView<double> variance) const;

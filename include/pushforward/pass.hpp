@@ -12,16 +12,10 @@
 
 #include <pushforward/ops.hpp>
 #include <pushforward/random.hpp>
+#include <pushforward/space.hpp>
 #include <pushforward/tape.hpp>
 
 namespace pushforward {
-
-/// The open set (per column) that a map goes from or to, or where a density lives.
-struct Interval {
-  double low = -std::numeric_limits<double>::infinity();
-  double high = std::numeric_limits<double>::infinity();
-  friend bool operator==(const Interval&, const Interval&) = default;
-};
 
 /// Which statistics normalisation layers use in the direction that computes them.
 enum class Statistics {

@@ -67,6 +67,7 @@
 #include <pushforward/poly.hpp>
 #include <pushforward/random.hpp>
 #include <pushforward/registry.hpp>
+#include <pushforward/space.hpp>
 #include <pushforward/tape.hpp>
 #include <pushforward/tensor.hpp>
 #include <pushforward/training/calibrate.hpp>

@@ -9,16 +9,27 @@ using namespace detail;
 
 template <Scalar T>
 Bijector<T>::Bijector(std::string name, std::vector<Index> event_shape, Index context_dim)
-    : Component<T>(std::move(name)), context_dim_(context_dim), event_shape_(std::move(event_shape)) {
-  dim_ = checked_dim(this->name(), event_shape_, context_dim);
+    : Component<T>(std::move(name)),
+      context_dim_(context_dim),
+      event_shape_(std::move(event_shape)),
+      base_event_shape_(event_shape_) {
+  dim_ = base_dim_ = checked_dim(this->name(), event_shape_, context_dim);
+}
+
+template <Scalar T>
+Bijector<T>::Bijector(std::string name, Index base_dim, std::vector<Index> event_shape, Index context_dim)
+    : Bijector(std::move(name), std::move(event_shape), context_dim) {
+  if (base_dim == dim_) return;
+  base_event_shape_ = {base_dim};
+  base_dim_ = checked_dim(this->name(), base_event_shape_, context_dim);
 }
 
 namespace {
 
 template <Scalar T>
-void check_var(const Bijector<T>& b, const char* call, Pass<T>& pass, Var<T> x) {
-  if (x.cols() != b.dim())
-    throw ShapeError(b.name() + "::" + call + ": expected (N, " + std::to_string(b.dim()) + "), got " +
+void check_var(const Bijector<T>& b, const char* call, Index cols, Pass<T>& pass, Var<T> x) {
+  if (x.cols() != cols)
+    throw ShapeError(b.name() + "::" + call + ": expected (N, " + std::to_string(cols) + "), got " +
                      shape_text(pass.rows(), x.cols()));
   const Index context = pass.has_context() ? pass.context().cols() : 0;
   if (b.context_dim() != 0 && context != b.context_dim())
@@ -30,13 +41,13 @@ void check_var(const Bijector<T>& b, const char* call, Pass<T>& pass, Var<T> x) 
 
 template <Scalar T>
 Mapped<T> Bijector<T>::forward(Pass<T>& pass, Var<T> x) const {
-  check_var(*this, "forward", pass, x);
+  check_var(*this, "forward", base_dim_, pass, x);
   return do_forward(pass, x);
 }
 
 template <Scalar T>
 Mapped<T> Bijector<T>::inverse(Pass<T>& pass, Var<T> y) const {
-  check_var(*this, "inverse", pass, y);
+  check_var(*this, "inverse", dim_, pass, y);
   return do_inverse(pass, y);
 }
 
@@ -48,6 +59,63 @@ std::vector<bool> Bijector<T>::is_increasing() const {
 template <Scalar T>
 std::vector<bool> Bijector<T>::do_is_increasing() const {
   throw NotImplemented(this->name() + "::is_increasing: only elementwise maps increase or decrease per column");
+}
+
+template <Scalar T>
+Space Bijector<T>::image(bool forward, const Space& from) const {
+  const Index cols = forward ? base_dim_ : dim_;
+  if (from.columns() != cols)
+    throw ShapeError(this->name() + "::" + (forward ? "image" : "preimage") + ": expected a space of " +
+                     std::to_string(cols) + " columns, got " + from.to_text());
+  return do_image(forward, from);
+}
+
+template <Scalar T>
+Space Bijector<T>::do_image(bool forward, const Space& from) const {
+  const Space source = forward ? domain() : codomain(), target = forward ? codomain() : domain();
+  // A box is its circle but for the point where the ends meet.
+  if (from == source || (source.holds(from) && from.is_known() && from.bounds() == source.bounds())) return target;
+  if (is_elementwise() && context_dim_ == 0 && from.is_box() && source.is_box()) {
+    std::vector<Interval> images = interval_images(forward, from.bounds());
+    // Rounding may leave nothing of an interval.
+    if (std::all_of(images.begin(), images.end(), [](const Interval& i) { return i.low < i.high; }))
+      return Space::box(std::move(images));
+  }
+  return Space::unknown(target.bounds());
+}
+
+// Where an interval ends where the map does, so does its image; elsewhere the map says where.
+template <Scalar T>
+std::vector<Interval> Bijector<T>::interval_images(bool forward, const std::vector<Interval>& from) const {
+  const Space source = forward ? domain() : codomain(), target = forward ? codomain() : domain();
+  const std::vector<bool> increasing = is_increasing();
+  std::vector<Interval> images(from.size());
+  // One row of lower ends, one of upper ends; a place that needs none gets a point inside.
+  Workspace memory;
+  Tape<T> tape(Tape<T>::Mode::evaluate, {memory.batch, memory.local}, 2);
+  Pass<T> pass(tape, {});
+  const Var<T> ends = tape.matrix(dim_, false);
+  const auto inside = [](const Interval& i) {
+    const bool below = std::isfinite(i.low), above = std::isfinite(i.high);
+    return below && above ? i.low + (i.high - i.low) / 2 : below ? i.low + 1 : above ? i.high - 1 : 0.0;
+  };
+  for (Index c = 0; c < dim_; ++c) {
+    const Interval own = source[c], range = from[static_cast<std::size_t>(c)];
+    T* v = tape.value(ends, c);
+    std::fill_n(v, tape.padded_rows(), static_cast<T>(inside(own)));
+    if (range.low > own.low) v[0] = static_cast<T>(range.low);
+    if (range.high < own.high) v[1] = static_cast<T>(range.high);
+  }
+  const Var<T> mapped = (forward ? do_forward(pass, ends) : do_inverse(pass, ends)).value;
+  for (Index c = 0; c < dim_; ++c) {
+    const Interval own = source[c], other = target[c], range = from[static_cast<std::size_t>(c)];
+    const T* v = tape.value(mapped, c);
+    const bool up = increasing[static_cast<std::size_t>(c)];
+    const double low = range.low > own.low ? static_cast<double>(v[0]) : up ? other.low : other.high;
+    const double high = range.high < own.high ? static_cast<double>(v[1]) : up ? other.high : other.low;
+    images[static_cast<std::size_t>(c)] = up ? Interval{low, high} : Interval{high, low};
+  }
+  return images;
 }
 
 template <Scalar T>
@@ -70,10 +138,11 @@ template <Scalar T>
 void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> out, VectorView<double> log_det,
                            MatrixView<const T> context, StatisticsChoice statistics, Run run) const {
   const char* call = forward ? "forward" : "inverse";
-  check_columns(this->name(), call, in, dim_);
+  const Index cols = forward ? dim_ : base_dim_;
+  check_columns(this->name(), call, in, forward ? base_dim_ : dim_);
   check_context(this->name(), call, context, in.rows(), context_dim_);
-  if (out.rows() != in.rows() || out.cols() != dim_)
-    throw ShapeError(this->name() + "::" + call + ": expected an output of shape " + shape_text(in.rows(), dim_) +
+  if (out.rows() != in.rows() || out.cols() != cols)
+    throw ShapeError(this->name() + "::" + call + ": expected an output of shape " + shape_text(in.rows(), cols) +
                      ", got " + shape_text(out.rows(), out.cols()));
   if (log_det.size() != in.rows())
     throw ShapeError(this->name() + "::" + call + ": expected " + std::to_string(in.rows()) +
@@ -127,7 +196,7 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
                        double value = mapped.log_det.is_zero() ? 0.0 : mapped.log_det.values()[i];
                        if (mark & row_nan) {
                          value = std::numeric_limits<double>::quiet_NaN();
-                         for (Index c = 0; c < dim_; ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
+                         for (Index c = 0; c < cols; ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
                        } else if (mark & row_outside) {
                          Index seen = first_outside.load();
                          while (begin + i < seen && !first_outside.compare_exchange_weak(seen, begin + i)) {
@@ -152,24 +221,25 @@ template <Scalar T>
 void Bijector<T>::log_det_into(bool forward, MatrixView<const T> in, int event_ndims,
                                VectorView<double> log_det) const {
   const std::string where = this->name() + (forward ? "::forward_log_det_jacobian" : "::inverse_log_det_jacobian");
-  if (event_ndims != static_cast<int>(event_shape_.size()))
-    throw ShapeError(where + ": a matrix holds one event per row, so event_ndims must be " +
-                     std::to_string(event_shape_.size()) + ", got " + std::to_string(event_ndims) +
-                     "; the tensor overload reduces over other ranks");
-  Matrix<T> out(in.rows(), in.cols());
+  const std::size_t rank = (forward ? base_event_shape_ : event_shape_).size();
+  if (event_ndims != static_cast<int>(rank))
+    throw ShapeError(where + ": a matrix holds one event per row, so event_ndims must be " + std::to_string(rank) +
+                     ", got " + std::to_string(event_ndims) + "; the tensor overload reduces over other ranks");
+  Matrix<T> out(in.rows(), forward ? dim_ : base_dim_);
   map_into(forward, in, out, log_det, {}, {}, {});
 }
 
 template <Scalar T>
-Index Bijector<T>::event_count(const TensorView<const T>& in, int event_ndims) const {
-  const Index rank = in.rank(), own = static_cast<Index>(event_shape_.size());
-  if (event_ndims < forward_min_event_ndims() || event_ndims > rank)
-    throw ShapeError(this->name() + "::log_det_jacobian: event_ndims must lie in [" +
-                     std::to_string(forward_min_event_ndims()) + ", " + std::to_string(rank) + "], got " +
+Index Bijector<T>::event_count(bool forward, const TensorView<const T>& in, int event_ndims) const {
+  const std::vector<Index>& shape = forward ? base_event_shape_ : event_shape_;
+  const Index rank = in.rank(), own = static_cast<Index>(shape.size());
+  const int least = forward ? forward_min_event_ndims() : inverse_min_event_ndims();
+  if (event_ndims < least || event_ndims > rank)
+    throw ShapeError(this->name() + "::log_det_jacobian: event_ndims must lie in [" + std::to_string(least) + ", " + std::to_string(rank) + "], got " +
                      std::to_string(event_ndims));
   bool fits = rank >= own;
   for (Index axis = 0; fits && axis < own; ++axis)
-    fits = in.shape()[static_cast<std::size_t>(rank - own + axis)] == event_shape_[static_cast<std::size_t>(axis)];
+    fits = in.shape()[static_cast<std::size_t>(rank - own + axis)] == shape[static_cast<std::size_t>(axis)];
   if (!fits) throw ShapeError(this->name() + "::log_det_jacobian: the last axes must be the event shape");
   Index count = 1;
   for (Index axis = 0; axis < rank - event_ndims; ++axis) count *= in.shape()[static_cast<std::size_t>(axis)];
@@ -179,19 +249,21 @@ Index Bijector<T>::event_count(const TensorView<const T>& in, int event_ndims) c
 template <Scalar T>
 void Bijector<T>::log_det_into(bool forward, const TensorView<const T>& in, int event_ndims,
                                VectorView<double> log_det) const {
-  const Index rows = in.size() / dim_;
-  Matrix<T> flat(rows, dim_);
+  const Index cols = forward ? base_dim_ : dim_;
+  const Index rows = in.size() / cols;
+  Matrix<T> flat(rows, cols);
   std::vector<Index> position(in.shape().size(), 0);
   for (Index i = 0; i < in.size(); ++i) {
     Index at = 0;
     for (std::size_t axis = 0; axis < position.size(); ++axis) at += position[axis] * in.strides()[axis];
-    flat(i / dim_, i % dim_) = in.data()[at];
+    flat(i / cols, i % cols) = in.data()[at];
     for (std::size_t axis = position.size(); axis-- > 0;) {
       if (++position[axis] < in.shape()[axis]) break;
       position[axis] = 0;
     }
   }
-  if (event_ndims < static_cast<int>(event_shape_.size())) {
+  const auto event_rank = static_cast<int>((forward ? base_event_shape_ : event_shape_).size());
+  if (event_ndims < event_rank) {
     Index elements = 1;  // of one result
     for (std::size_t axis = in.shape().size() - static_cast<std::size_t>(event_ndims); axis < in.shape().size(); ++axis)
       elements *= in.shape()[axis];
@@ -202,8 +274,8 @@ void Bijector<T>::log_det_into(bool forward, const TensorView<const T>& in, int 
       const Var<T> x = load(tape, MatrixView<const T>(flat).middle_rows(begin, count), false);
       const Var<T> log_derivative = do_log_derivative(forward, pass, x);
       for (Index i = 0; i < count; ++i)
-        for (Index c = 0; c < dim_; ++c)
-          log_det[((begin + i) * dim_ + c) / elements] += !log_derivative ? 0.0
+        for (Index c = 0; c < cols; ++c)
+          log_det[((begin + i) * cols + c) / elements] += !log_derivative ? 0.0
                                                           : log_derivative.is_shared()
                                                               ? static_cast<double>(log_derivative.values()[c])
                                                               : static_cast<double>(tape.value(log_derivative, c)[i]);
@@ -211,7 +283,7 @@ void Bijector<T>::log_det_into(bool forward, const TensorView<const T>& in, int 
     return;
   }
   Eigen::VectorXd per_row(rows);
-  log_det_into(forward, MatrixView<const T>(flat), static_cast<int>(event_shape_.size()), per_row);
+  log_det_into(forward, MatrixView<const T>(flat), event_rank, per_row);
   const Index per_event = log_det.size() == 0 ? 0 : rows / log_det.size();
   for (Index e = 0; e < log_det.size(); ++e) log_det[e] = per_row.segment(e * per_event, per_event).sum();
 }

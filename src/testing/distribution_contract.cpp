@@ -134,13 +134,13 @@ class DistributionCheck {
     Index size = 1;
     for (const Index extent : d_.event_shape()) size *= extent;
     report_.that(size == dim_ && dim_ >= 1, "event_shape does not multiply to dim ", dim_);
-    report_.that(static_cast<Index>(d_.support().size()) == dim_, "support has ", d_.support().size(), " columns");
-    for (const Interval& i : d_.support()) report_.that(i.low < i.high, "support is empty");
+    report_.that(d_.support().columns() == dim_, "support has ", d_.support().columns(), " columns");
+    for (const Interval& i : d_.support().bounds()) report_.that(i.low < i.high, "support is empty");
   }
 
   // Points are samples: inside the support, and where the density matters.
   void points() {
-    support_ = d_.support();
+    support_ = d_.support().bounds();
     const Index n = std::max<Index>(contract_.rows, 40);
     context_ = convert<T>(normals(context_dim_ > 0 ? n : 0, context_dim_, contract_.seed + 2));
     Engine engine(contract_.seed);

@@ -352,7 +352,7 @@ class DataTraining final : public Training<T> {
   }
 
   void check_support(MatrixView<const T> data, const char* what, VectorView<const double> weights) {
-    const std::vector<Interval> support = this->flow().support();
+    const std::vector<Interval> support = this->flow().support().bounds();
     for (Index i = 0; i < data.rows(); ++i) {
       if (!weights.empty() && weights[i] == 0) continue;
       for (Index c = 0; c < data.cols(); ++c) {

@@ -29,6 +29,8 @@ class Chain final : public Bijector<T> {
   Bijector<T>& part(Index i) { return *parts_.at(static_cast<std::size_t>(i)); }
 
  private:
+  template <class LeadsTo>
+  Chain(std::vector<Poly<Bijector<T>>> parts, LeadsTo leads_to);
   template <class... Parts>
   static std::vector<Poly<Bijector<T>>> collect(Parts&&... parts) {
     std::vector<Poly<Bijector<T>>> list;
@@ -44,8 +46,9 @@ class Chain final : public Bijector<T> {
   std::vector<bool> do_is_increasing() const override;
   bool do_has_forward() const override;
   bool do_has_inverse() const override;
-  std::vector<Interval> do_domain() const override;
-  std::vector<Interval> do_codomain() const override;
+  Space do_domain() const override;
+  Space do_codomain() const override;
+  Space do_image(bool forward, const Space& from) const override;
   double do_log_scale_bound() const override;
   std::vector<std::int64_t> do_triangular_order() const override;
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override;

@@ -59,7 +59,7 @@ class ColumnSupports final : public ElementwiseBijector<T> {
   Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override { return map(true, pass, x); }
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override { return map(false, pass, y); }
   bool do_is_constant_jacobian() const override;
-  std::vector<Interval> do_codomain() const override { return supports_; }
+  Space do_codomain() const override { return Space::box(supports_); }
   Description do_describe() const override;
 
   std::vector<Interval> supports_;

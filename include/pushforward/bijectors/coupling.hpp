@@ -41,8 +41,8 @@ class Coupling final : public Bijector<T> {
   Mapped<T> map(Pass<T>& pass, Var<T> in, bool forward) const;
   bool do_is_constant_log_det() const override { return transformer_->log_scale_bound() == 0; }
   double do_log_scale_bound() const override;
-  std::vector<Interval> do_domain() const override;
-  std::vector<Interval> do_codomain() const override { return do_domain(); }
+  Space do_domain() const override;
+  Space do_codomain() const override { return do_domain(); }
   void do_visit(Visitor<T>& v) const override { v.child("net", *net_); }
   Description do_describe() const override;
 

@@ -23,8 +23,11 @@ class Invert final : public Bijector<T> {
   std::vector<bool> do_is_increasing() const override { return bijector_->is_increasing(); }
   bool do_has_forward() const override { return bijector_->has_inverse(); }
   bool do_has_inverse() const override { return bijector_->has_forward(); }
-  std::vector<Interval> do_domain() const override { return bijector_->codomain(); }
-  std::vector<Interval> do_codomain() const override { return bijector_->domain(); }
+  Space do_domain() const override { return bijector_->codomain(); }
+  Space do_codomain() const override { return bijector_->domain(); }
+  Space do_image(bool forward, const Space& from) const override {
+    return forward ? bijector_->preimage(from) : bijector_->image(from);
+  }
   double do_log_scale_bound() const override { return bijector_->log_scale_bound(); }
   std::vector<std::int64_t> do_triangular_order() const override { return bijector_->triangular_order(); }
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override {

@@ -43,10 +43,8 @@ class MaskedAutoregressive final : public Bijector<T> {
   Mapped<T> mapped(const Elements& elements) const;
   bool do_is_constant_log_det() const override { return transformer_->log_scale_bound() == 0; }
   double do_log_scale_bound() const override;
-  std::vector<Interval> do_domain() const override {
-    return std::vector<Interval>(static_cast<std::size_t>(this->dim()), transformer_->interval());
-  }
-  std::vector<Interval> do_codomain() const override { return do_domain(); }
+  Space do_domain() const override { return Space::box(this->dim(), transformer_->interval()); }
+  Space do_codomain() const override { return do_domain(); }
   void do_visit(Visitor<T>& v) const override { v.child("net", net_); }
   Description do_describe() const override;
 

@@ -34,6 +34,7 @@ class Permute final : public Bijector<T> {
   Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
   double do_log_scale_bound() const override { return 0; }
+  Space do_image(bool forward, const Space& from) const override;
   Description do_describe() const override;
 
   std::vector<std::int64_t> permutation_;

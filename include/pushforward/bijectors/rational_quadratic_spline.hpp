@@ -32,8 +32,8 @@ class RationalQuadraticSpline final : public ElementwiseBijector<T> {
   Elements map(Pass<T>& pass, Var<T> in, bool forward) const;
   Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override { return map(pass, x, true); }
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override { return map(pass, y, false); }
-  std::vector<Interval> do_domain() const override;
-  std::vector<Interval> do_codomain() const override { return do_domain(); }
+  Space do_domain() const override;
+  Space do_codomain() const override { return do_domain(); }
   double do_log_scale_bound() const override;
   void do_visit(Visitor<T>& v) const override { v.parameter("raw", raw_, {.decay = false}); }
   Description do_describe() const override;

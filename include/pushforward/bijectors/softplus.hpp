@@ -25,7 +25,7 @@ class Softplus final : public ElementwiseBijector<T> {
   using Elements = typename ElementwiseBijector<T>::Elements;
   Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
-  std::vector<Interval> do_codomain() const override;
+  Space do_codomain() const override;
   Description do_describe() const override;
 };
 

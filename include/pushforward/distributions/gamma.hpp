@@ -36,7 +36,7 @@ class Gamma final : public Distribution<T> {
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
-  std::vector<Interval> do_support() const override;
+  Space do_support() const override;
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   void do_mode(VectorView<double> mode) const override;

@@ -29,7 +29,7 @@ class StandardizedContext final : public Distribution<T> {
   Var<T> do_sample(Pass<T>& pass) const override;
   Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return inner_->is_reparameterized(); }
-  std::vector<Interval> do_support() const override { return inner_->support(); }
+  Space do_support() const override { return inner_->support(); }
   void do_visit(Visitor<T>& v) const override;
   Description do_describe() const override;
 

@@ -15,7 +15,8 @@ namespace pushforward {
 template <Scalar T>
 class TransformedDistribution final : public Distribution<T> {
  public:
-  /// @throws ShapeError  if the parts differ in dim or ask for different numbers of context columns.
+  /// @throws ShapeError   if the parts differ in dim or ask for different numbers of context columns.
+  /// @throws DomainError  if the base has points that the bijector does not take.
   TransformedDistribution(Poly<Distribution<T>> base, Poly<Bijector<T>> bijector);
   TransformedDistribution(const Description& d, const class Registry& registry);
 
@@ -28,6 +29,8 @@ class TransformedDistribution final : public Distribution<T> {
   Poly<Bijector<T>> copy_bijector() const { return bijector_; }
 
  private:
+  template <class Fits>
+  TransformedDistribution(Poly<Distribution<T>> base, Poly<Bijector<T>> bijector, Fits fits);
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   std::vector<std::int64_t> do_triangular_order() const override;
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
@@ -37,7 +40,7 @@ class TransformedDistribution final : public Distribution<T> {
   Var<T> do_sample(Pass<T>& pass) const override;
   Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return base_->is_reparameterized(); }
-  std::vector<Interval> do_support() const override;
+  Space do_support() const override;
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   void do_covariance(MatrixView<double> covariance) const override;

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <pushforward/views.hpp>
+
+namespace pushforward {
+
+/// An open interval of the real line.
+struct Interval {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  friend bool operator==(const Interval&, const Interval&) = default;
+};
+
+/// A set of rows: where a map goes from or to, or where a density lives. Blocks of columns side by side, each of a kind
+/// that has a reference measure, with respect to which densities and log|det| are meant:
+///
+///     box                 an open interval for each column; real: the whole line        Lebesgue
+///     circle              angles, [low, high) with the ends glued together               Lebesgue
+///     integers            whole numbers from low to high                                 counting
+///     simplex             n positive numbers of sum 1                                    Lebesgue in the first n - 1
+///     ordered             n increasing numbers                                           Lebesgue
+///     sphere              n numbers with sum of squares 1                                surface area
+///     lower_triangular    n x n, row-major, positive diagonal, zeros above it            Lebesgue in the lower entries
+///     positive_definite   n x n, row-major, symmetric                                    Lebesgue in the lower entries
+///     correlation         n x n, row-major: lower Cholesky factors of correlation        Lebesgue in the entries below
+///                         matrices                                                       the diagonal
+///     unknown             some part of a box                                             Lebesgue
+///
+/// Adjacent boxes are one block. Categories are the integers from 0.
+class Space {
+ public:
+  enum class Kind { box, circle, integers, simplex, ordered, sphere, lower_triangular, positive_definite, correlation, unknown };
+  struct Block {
+    Kind kind;
+    Index columns;
+    std::vector<Interval> bounds;  ///< of each column; of kinds that have none, what they imply
+
+    friend bool operator==(const Block&, const Block&) = default;
+  };
+
+  /// No columns.
+  Space() = default;
+  /// @throws ShapeError   where a number of columns is negative or too small for the kind.
+  /// @throws DomainError  for an empty interval; for a period or range that is not finite where it must be.
+  static Space real(Index columns);
+  static Space box(std::vector<Interval> bounds);
+  static Space box(Index columns, Interval bounds);
+  static Space circle(Index columns, Interval period);
+  /// Both ends belong to it and may be infinite.
+  static Space integers(std::vector<Interval> bounds);
+  static Space categories(Index columns, Index count);
+  static Space simplex(Index columns);
+  static Space ordered(Index columns);
+  static Space sphere(Index columns);
+  static Space lower_triangular(Index n);
+  static Space positive_definite(Index n);
+  static Space correlation(Index n);
+  static Space unknown(std::vector<Interval> within);
+  static Space unknown(Index columns);
+
+  /// Side by side.
+  friend Space operator*(const Space& a, const Space& b);
+
+  const std::vector<Block>& blocks() const { return blocks_; }
+  Index columns() const;
+  /// Numbers that it takes to say where in it a point lies: columns() less one for each simplex and sphere, ...
+  Index dimensions() const;
+  bool is_known() const;
+  /// All columns real or bounded, each by itself.
+  bool is_box() const;
+  /// The smallest interval that is known to hold the column.
+  Interval operator[](Index column) const;
+  std::vector<Interval> bounds() const;
+
+  /// Whether every point of `inner` is known to be one of this, with the same measure. An unknown space holds what its
+  /// bounds hold, and is held by what holds its bounds.
+  bool holds(const Space& inner) const;
+  /// Whether they may have points in common, more than a boundary, with the same measure.
+  bool meets(const Space& other) const;
+  /// Whether the row lies in it, or on its boundary; equalities to within `tolerance`.
+  bool contains(VectorView<const double> row, double tolerance = 1e-9) const;
+  /// "real^3 x (0, inf) x simplex(4)".
+  std::string to_text() const;
+
+  friend bool operator==(const Space&, const Space&) = default;
+
+ private:
+  explicit Space(Block block) : blocks_{std::move(block)} {}
+  void append(const Block& block);
+  template <class Compare>
+  bool compare(const Space& other, Compare compare) const;
+  std::vector<Block> blocks_;
+};
+
+}  // namespace pushforward

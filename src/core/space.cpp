@@ -1,0 +1,335 @@
+#include <pushforward/space.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <Eigen/Cholesky>
+#include <fmt/format.h>
+
+#include <pushforward/error.hpp>
+
+namespace pushforward {
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+using Kind = Space::Kind;
+
+void check_columns(const char* kind, Index columns, Index least) {
+  if (columns < least)
+    throw ShapeError(fmt::format("Space::{}: expected at least {} columns, got {}", kind, least, columns));
+}
+
+const char* kind_name(Kind kind) {
+  switch (kind) {
+    case Kind::box: return "box";
+    case Kind::circle: return "circle";
+    case Kind::integers: return "integers";
+    case Kind::simplex: return "simplex";
+    case Kind::ordered: return "ordered";
+    case Kind::sphere: return "sphere";
+    case Kind::lower_triangular: return "lower_triangular";
+    case Kind::positive_definite: return "positive_definite";
+    case Kind::correlation: return "correlation";
+    case Kind::unknown: break;
+  }
+  return "unknown";
+}
+
+Index side(Index columns) { return static_cast<Index>(std::llround(std::sqrt(static_cast<double>(columns)))); }
+
+std::vector<Interval> filled(Index columns, Interval bounds) {
+  return std::vector<Interval>(static_cast<std::size_t>(columns), bounds);
+}
+
+/// Bounds of an n x n block.
+std::vector<Interval> square(Index n, Interval diagonal, Interval below, Interval above) {
+  std::vector<Interval> bounds;
+  for (Index i = 0; i < n; ++i)
+    for (Index j = 0; j < n; ++j) bounds.push_back(i == j ? diagonal : j < i ? below : above);
+  return bounds;
+}
+
+/// Densities on it are with respect to Lebesgue's measure of its columns.
+bool is_solid(Kind kind) {
+  return kind == Kind::box || kind == Kind::circle || kind == Kind::ordered || kind == Kind::unknown;
+}
+
+/// Each column by itself.
+bool is_product(Kind kind) {
+  return kind == Kind::box || kind == Kind::circle || kind == Kind::integers || kind == Kind::unknown;
+}
+
+std::string text_of(const Interval& i) {
+  return i == Interval{} ? "real" : fmt::format("({:g}, {:g})", i.low, i.high);
+}
+
+/// Runs of equal intervals: "real^3", "(0, inf)".
+std::string text_of(const std::vector<Interval>& bounds) {
+  std::string text;
+  for (std::size_t i = 0, end = 0; i < bounds.size(); i = end) {
+    for (end = i + 1; end < bounds.size() && bounds[end] == bounds[i];) ++end;
+    text += (text.empty() ? "" : " x ") + text_of(bounds[i]);
+    if (end - i > 1) text += fmt::format("^{}", end - i);
+  }
+  return text;
+}
+
+std::string text_of(const Space::Block& b) {
+  const Index n = b.columns;
+  switch (b.kind) {
+    case Kind::box: return text_of(b.bounds);
+    case Kind::unknown: return "not known, within " + text_of(b.bounds);
+    case Kind::circle:
+    case Kind::integers: {
+      std::string text;
+      for (const Interval& i : b.bounds)
+        text += fmt::format("{}{}{}{:g}, {:g}{}", text.empty() ? "" : " x ", kind_name(b.kind),
+                            b.kind == Kind::circle ? "[" : "{", i.low, i.high, b.kind == Kind::circle ? ")" : "}");
+      return text;
+    }
+    case Kind::lower_triangular:
+    case Kind::positive_definite:
+    case Kind::correlation: return fmt::format("{}({} x {})", kind_name(b.kind), side(n), side(n));
+    default: return fmt::format("{}({})", kind_name(b.kind), n);
+  }
+}
+
+bool block_contains(const Space::Block& b, VectorView<const double> row, Index first, double tolerance) {
+  const auto at = [&](Index i) { return row[first + i]; };
+  double sum = 0;
+  for (Index i = 0; i < b.columns; ++i) {
+    const Interval& range = b.bounds[static_cast<std::size_t>(i)];
+    if (!(at(i) >= range.low - tolerance && at(i) <= range.high + tolerance)) return false;
+    sum += b.kind == Kind::sphere ? at(i) * at(i) : at(i);
+  }
+  const Index n = side(b.columns);
+  switch (b.kind) {
+    case Kind::integers:
+      for (Index i = 0; i < b.columns; ++i)
+        if (at(i) != std::nearbyint(at(i))) return false;
+      return true;
+    case Kind::simplex:
+    case Kind::sphere: return std::abs(sum - 1) <= tolerance;
+    case Kind::ordered:
+      for (Index i = 1; i < b.columns; ++i)
+        if (at(i) < at(i - 1)) return false;
+      return true;
+    case Kind::correlation:
+      for (Index i = 0; i < n; ++i) {
+        double square = 0;
+        for (Index j = 0; j <= i; ++j) square += at(i * n + j) * at(i * n + j);
+        if (std::abs(square - 1) > tolerance) return false;
+      }
+      return true;
+    case Kind::positive_definite: {
+      Eigen::MatrixXd m(n, n);
+      for (Index i = 0; i < n; ++i)
+        for (Index j = 0; j < n; ++j) {
+          m(i, j) = at(i * n + j);
+          if (j < i && std::abs(at(i * n + j) - at(j * n + i)) > tolerance) return false;
+        }
+      return Eigen::LLT<Eigen::MatrixXd>(m).info() == Eigen::Success;
+    }
+    default: return true;
+  }
+}
+
+}  // namespace
+
+Space Space::real(Index columns) { return box(columns, {}); }
+
+Space Space::box(std::vector<Interval> bounds) {
+  for (const Interval& i : bounds)
+    if (!(i.low < i.high)) throw DomainError(fmt::format("Space::box: ({:g}, {:g}) is empty", i.low, i.high));
+  if (bounds.empty()) return {};
+  const auto columns = static_cast<Index>(bounds.size());
+  return Space({Kind::box, columns, std::move(bounds)});
+}
+
+Space Space::box(Index columns, Interval bounds) {
+  check_columns("box", columns, 0);
+  return box(filled(columns, bounds));
+}
+
+Space Space::circle(Index columns, Interval period) {
+  check_columns("circle", columns, 1);
+  if (!(period.low < period.high) || !std::isfinite(period.high - period.low))
+    throw DomainError(
+        fmt::format("Space::circle: a period must be finite and not empty, got [{:g}, {:g})", period.low, period.high));
+  return Space({Kind::circle, columns, filled(columns, period)});
+}
+
+Space Space::integers(std::vector<Interval> bounds) {
+  for (const Interval& i : bounds)
+    if (!(i.low <= i.high) || (std::isfinite(i.low) && i.low != std::nearbyint(i.low)) ||
+        (std::isfinite(i.high) && i.high != std::nearbyint(i.high)))
+      throw DomainError(fmt::format("Space::integers: bounds must be whole numbers in order, got {:g} and {:g}", i.low, i.high));
+  check_columns("integers", static_cast<Index>(bounds.size()), 1);
+  const auto columns = static_cast<Index>(bounds.size());
+  return Space({Kind::integers, columns, std::move(bounds)});
+}
+
+Space Space::categories(Index columns, Index count) {
+  check_columns("categories", columns, 1);
+  if (count < 1) throw DomainError(fmt::format("Space::categories: expected at least one category, got {}", count));
+  return integers(filled(columns, {0, static_cast<double>(count - 1)}));
+}
+
+Space Space::simplex(Index columns) {
+  check_columns("simplex", columns, 2);
+  return Space({Kind::simplex, columns, filled(columns, {0, 1})});
+}
+
+Space Space::ordered(Index columns) {
+  check_columns("ordered", columns, 1);
+  return columns == 1 ? real(1) : Space({Kind::ordered, columns, filled(columns, {})});
+}
+
+Space Space::sphere(Index columns) {
+  check_columns("sphere", columns, 2);
+  return Space({Kind::sphere, columns, filled(columns, {-1, 1})});
+}
+
+Space Space::lower_triangular(Index n) {
+  check_columns("lower_triangular", n, 1);
+  return Space({Kind::lower_triangular, n * n, square(n, {0, infinity}, {}, {0, 0})});
+}
+
+Space Space::positive_definite(Index n) {
+  check_columns("positive_definite", n, 1);
+  return Space({Kind::positive_definite, n * n, square(n, {0, infinity}, {}, {})});
+}
+
+Space Space::correlation(Index n) {
+  check_columns("correlation", n, 2);
+  return Space({Kind::correlation, n * n, square(n, {0, 1}, {-1, 1}, {0, 0})});
+}
+
+Space Space::unknown(std::vector<Interval> within) {
+  const auto columns = static_cast<Index>(within.size());
+  return columns == 0 ? Space() : Space({Kind::unknown, columns, std::move(within)});
+}
+
+Space Space::unknown(Index columns) { return unknown(filled(columns, {})); }
+
+void Space::append(const Block& block) {
+  const bool joins = block.kind == Kind::box || block.kind == Kind::circle || block.kind == Kind::integers;
+  if (!joins || blocks_.empty() || blocks_.back().kind != block.kind) {
+    blocks_.push_back(block);
+    return;
+  }
+  blocks_.back().columns += block.columns;
+  blocks_.back().bounds.insert(blocks_.back().bounds.end(), block.bounds.begin(), block.bounds.end());
+}
+
+Space operator*(const Space& a, const Space& b) {
+  Space product = a;
+  for (const Space::Block& block : b.blocks_) product.append(block);
+  return product;
+}
+
+Index Space::columns() const {
+  Index sum = 0;
+  for (const Block& b : blocks_) sum += b.columns;
+  return sum;
+}
+
+Index Space::dimensions() const {
+  Index sum = 0;
+  for (const Block& b : blocks_) {
+    const Index n = side(b.columns);
+    switch (b.kind) {
+      case Kind::simplex:
+      case Kind::sphere: sum += b.columns - 1; break;
+      case Kind::lower_triangular:
+      case Kind::positive_definite: sum += n * (n + 1) / 2; break;
+      case Kind::correlation: sum += n * (n - 1) / 2; break;
+      default: sum += b.columns;
+    }
+  }
+  return sum;
+}
+
+bool Space::is_known() const {
+  return std::none_of(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.kind == Kind::unknown; });
+}
+
+bool Space::is_box() const {
+  return std::all_of(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.kind == Kind::box; });
+}
+
+Interval Space::operator[](Index column) const {
+  for (const Block& b : blocks_) {
+    if (column >= 0 && column < b.columns) return b.bounds[static_cast<std::size_t>(column)];
+    column -= b.columns;
+  }
+  throw ShapeError(fmt::format("Space: no such column in {}", to_text()));
+}
+
+std::vector<Interval> Space::bounds() const {
+  std::vector<Interval> all;
+  for (const Block& b : blocks_) all.insert(all.end(), b.bounds.begin(), b.bounds.end());
+  return all;
+}
+
+/// Block by block where they overlap: kinds that have the same measure, and compare(own interval, the other's) for each
+/// column. Blocks that are no product of columns must be the same.
+template <class Compare>
+bool Space::compare(const Space& other, Compare compare) const {
+  if (other.columns() != columns()) return false;
+  Index first = 0;
+  for (const Block& own : blocks_) {
+    Index position = 0;
+    for (const Block& block : other.blocks_) {
+      const Index begin = std::max(first, position), end = std::min(first + own.columns, position + block.columns);
+      if (begin < end) {
+        const bool same = block.kind == own.kind && position == first && block.columns == own.columns;
+        const bool columns = is_product(own.kind) && (is_solid(own.kind) ? is_solid(block.kind) : block.kind == own.kind);
+        if (!same && !columns && !(is_solid(own.kind) && is_product(block.kind) && is_solid(block.kind))) return false;
+        for (Index c = begin; c < end; ++c)
+          if (!compare(own, own.bounds[static_cast<std::size_t>(c - first)], block,
+                       block.bounds[static_cast<std::size_t>(c - position)]))
+            return false;
+      }
+      position += block.columns;
+    }
+    first += own.columns;
+  }
+  return true;
+}
+
+bool Space::holds(const Space& inner) const {
+  return compare(inner, [](const Block& outer, const Interval& o, const Block& block, const Interval& i) {
+    // Of increasing numbers, only increasing numbers.
+    return (outer.kind != Kind::ordered || block.kind == Kind::ordered) && i.low >= o.low && i.high <= o.high;
+  });
+}
+
+bool Space::meets(const Space& other) const {
+  return compare(other, [](const Block& a, const Interval& i, const Block&, const Interval& j) {
+    const double low = std::max(i.low, j.low), high = std::min(i.high, j.high);
+    return a.kind == Kind::integers || i == j ? low <= high : low < high;
+  });
+}
+
+bool Space::contains(VectorView<const double> row, double tolerance) const {
+  if (row.size() != columns())
+    throw ShapeError(fmt::format("Space::contains: expected {} values, got {}", columns(), row.size()));
+  Index first = 0;
+  for (const Block& b : blocks_) {
+    if (!block_contains(b, row, first, tolerance)) return false;
+    first += b.columns;
+  }
+  return true;
+}
+
+std::string Space::to_text() const {
+  std::string text;
+  for (const Block& b : blocks_) text += (text.empty() ? "" : " x ") + text_of(b);
+  return text.empty() ? "nothing" : text;
+}
+
+}  // namespace pushforward
