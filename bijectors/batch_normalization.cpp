@@ -121,7 +121,7 @@ Var<T> BatchNormalization<T>::do_log_derivative(bool forward, Pass<T>& pass, Var
   for (Index c = 0; c < this->dim(); ++c) {
     const Index channel = c % layer_.channels();
     const double inverse = std::log(std::abs(gamma[static_cast<std::size_t>(channel)])) -
-                           0.5 * std::log(static_cast<double>(moving_variance()[channel]) + layer_.epsilon());
+                           0.5 * std::log(layer_.inference_variance(channel));
     row.node()->value[c] = static_cast<T>(forward ? -inverse : inverse);
   }
   return row;
@@ -137,7 +137,7 @@ Standardize<T> BatchNormalization<T>::frozen() const {
     if (!(gamma[k] > 0))
       throw DomainError("BatchNormalization::frozen: gamma must be positive, got " + std::to_string(gamma[k]) +
                         " in channel " + std::to_string(channel));
-    scale.push_back(std::sqrt(static_cast<double>(moving_variance()[channel]) + layer_.epsilon()) / gamma[k]);
+    scale.push_back(std::sqrt(layer_.inference_variance(channel)) / gamma[k]);
     shift.push_back(static_cast<double>(moving_mean()[channel]) - beta[k] * scale.back());
   }
   return Standardize<T>(shift, scale);

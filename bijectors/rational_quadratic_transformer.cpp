@@ -1,10 +1,11 @@
 #include <algorithm>
 #include <cmath>
-#include <memory>
+#include <limits>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
+#include <pushforward/error.hpp>
 #include <string>
 
-#include "src/ops/common.hpp"
+#include "src/ops/spline.hpp"
 
 namespace pushforward {
 
@@ -114,47 +115,6 @@ kernels::Spline<T> kernel_spline(const RationalQuadraticOptions& o) {
           .log_range = number(soft ? -std::log(o.slope) : 0)};
 }
 
-/// One fused operation on the tape; `root`: the inverse of the spline.
-template <Scalar T>
-typename Transformer<T>::Elements apply(const kernels::Spline<T>& spline, bool root, Var<T> in,
-                                        std::span<const Var<T>> params) {
-  Tape<T>& tape = in.tape();
-  const Index count = static_cast<Index>(params.size());
-  bool wanted_raw = false;
-  for (const Var<T>& p : params) wanted_raw = wanted_raw || p.wants_gradient();
-  const bool wanted = wanted_raw || in.wants_gradient();
-  const Var<T> out = tape.matrix(in.cols(), wanted), log_derivative = tape.matrix(in.cols(), wanted);
-  Var<T>* kept = tape.template scratch<Var<T>>(count);
-  std::uninitialized_copy(params.begin(), params.end(), kept);
-  const T** raw = tape.template scratch<const T*>(count);
-  T** g_raw = wanted_raw ? tape.template scratch<T*>(count) : nullptr;
-  const auto load = [kept, raw, count](const Tape<T>& tape, Index c) {
-    for (Index p = 0; p < count; ++p) raw[p] = tape.value(kept[p], c);
-  };
-  for (Index c = 0; c < in.cols(); ++c) {
-    load(tape, c);
-    kernel<T>().spline(spline, root, tape.value(in, c), raw, tape.value(out, c), tape.value(log_derivative, c),
-                       tape.padded_rows());
-  }
-  if (wanted) {
-    tape.on_backward([=] {
-      Tape<T>& tape = in.tape();
-      const bool has_value = Tape<T>::has_gradient(out), has_log = Tape<T>::has_gradient(log_derivative);
-      if (!has_value && !has_log) return;
-      for (Index c = 0; c < in.cols(); ++c) {
-        load(tape, c);
-        if (g_raw)
-          for (Index p = 0; p < count; ++p) g_raw[p] = tape.gradient(kept[p], c);
-        kernel<T>().spline_backward(spline, root, tape.value(in, c), tape.value(out, c), raw,
-                                    has_value ? tape.gradient(out, c) : nullptr,
-                                    has_log ? tape.gradient(log_derivative, c) : nullptr,
-                                    in.wants_gradient() ? tape.gradient(in, c) : nullptr, g_raw, tape.padded_rows());
-      }
-    });
-  }
-  return {out, log_derivative};
-}
-
 }  // namespace
 
 template <Scalar T>
@@ -175,13 +135,15 @@ Var<T> RationalQuadraticTransformer<T>::inside(Pass<T>& pass, Var<T> x) const {
 template <Scalar T>
 auto RationalQuadraticTransformer<T>::do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const
     -> Elements {
-  return apply(kernel_spline<T>(options_), true, inside(pass, x), params);
+  const auto [value, log_derivative] = apply_spline(kernel_spline<T>(options_), true, inside(pass, x), params);
+  return {value, log_derivative};
 }
 
 template <Scalar T>
 auto RationalQuadraticTransformer<T>::do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const
     -> Elements {
-  return apply(kernel_spline<T>(options_), false, inside(pass, y), params);
+  const auto [value, log_derivative] = apply_spline(kernel_spline<T>(options_), false, inside(pass, y), params);
+  return {value, log_derivative};
 }
 
 template <Scalar T>

@@ -3,7 +3,9 @@
 #include <cmath>
 #include <string>
 
-#include "src/ops/common.hpp"
+#include <pushforward/error.hpp>
+
+#include "src/ops/intervals.hpp"
 
 namespace pushforward {
 
@@ -45,53 +47,10 @@ Sigmoid<T>::Sigmoid(Index dim, double low, double high)
 template <Scalar T>
 Sigmoid<T>::Sigmoid(const Description& d) : Sigmoid(d.numbers("low"), d.numbers("high")) {}
 
-namespace {
-
-template <class T>
-struct Bounds {
-  const T* low;
-  const T* high;
-  const T* width;
-  const T* first;
-  const T* last;
-};
-
-// y = low + width sigmoid(x), measured from the nearer bound and kept inside [first, last].
-template <Scalar T>
-Var<T> sigmoid_between(Var<T> x, Bounds<T> b) {
-  Tape<T>& tape = x.tape();
-  const Index n = tape.padded_rows();
-  const Var<T> y = tape.matrix(x.cols(), x.wants_gradient());
-  // sigmoid(-|x|), the distance from the nearer bound in units of the width; kept for the gradient.
-  T* distance = tape.template scratch<T>(y.wants_gradient() ? x.cols() * n : n);
-  const Index step = y.wants_gradient() ? n : 0;
-  for (Index c = 0; c < x.cols(); ++c) {
-    const T* in = tape.value(x, c);
-    T *out = tape.value(y, c), *s = distance + c * step;
-    for (Index i = 0; i < n; ++i) s[i] = -std::abs(in[i]);
-    kernel<T>().sigmoid(s, s, n);
-    for (Index i = 0; i < n; ++i) {
-      const T v = in[i] > T(0) ? b.high[c] - b.width[c] * s[i] : b.low[c] + b.width[c] * s[i];
-      out[i] = v < b.first[c] ? b.first[c] : v > b.last[c] ? b.last[c] : v;
-    }
-  }
-  record(y, [x, y, b, distance, n] {
-    Tape<T>& tape = y.tape();
-    for (Index c = 0; c < x.cols(); ++c) {
-      const T *gy = tape.gradient(y, c), *s = distance + c * n;
-      T* gx = tape.gradient(x, c);
-      for (Index i = 0; i < n; ++i) gx[i] += gy[i] * (b.width[c] * s[i] * (T(1) - s[i]));
-    }
-  });
-  return y;
-}
-
-}  // namespace
-
 template <Scalar T>
 typename Sigmoid<T>::Elements Sigmoid<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
   const Var<T> y =
-      sigmoid_between(x, Bounds<T>{low_row_.data(), high_row_.data(), width_.data(), first_.data(), last_.data()});
+      sigmoid_between<T>(x, {low_row_.data(), high_row_.data(), width_.data(), first_.data(), last_.data()});
   return {y, pass.parameter(log_width_) - (softplus(x) + softplus(-x))};
 }
 

@@ -3,8 +3,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "bijectors/clamp.hpp"
-
 namespace pushforward {
 
 template <Scalar T>
@@ -14,7 +12,7 @@ template <Scalar T>
 typename Tanh<T>::Elements Tanh<T>::do_forward_elements(Pass<T>&, Var<T> x) const {
   const T last = std::nextafter(T(1), T(0));
   const Var<T> size = abs(x);
-  return {detail::clamp_inside(tanh(x), -last, last),
+  return {clamp(tanh(x), -last, last),
           scale_shift(size + softplus(T(-2) * size), T(-2), T(2) * std::numbers::ln2_v<T>)};
 }
 

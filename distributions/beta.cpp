@@ -3,7 +3,10 @@
 #include <cmath>
 #include <limits>
 
-#include "distributions/common.hpp"
+#include "distributions/draws.hpp"
+#include "distributions/parameters.hpp"
+#include "src/numerics/special_functions.hpp"
+#include "src/ops/density.hpp"
 
 namespace pushforward {
 
@@ -118,8 +121,8 @@ template <Scalar T>
 double Beta<T>::do_tail(Tail tail, double y, Index column) const {
   const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
   const bool below = y <= 0, beyond = y >= 1;
-  const double p = below ? 0 : beyond ? 1 : boost::math::ibeta(a, b, y, Quiet());
-  const double q = below ? 1 : beyond ? 0 : boost::math::ibetac(a, b, y, Quiet());
+  const double p = below ? 0 : beyond ? 1 : ibeta(a, b, y);
+  const double q = below ? 1 : beyond ? 0 : ibetac(a, b, y);
   switch (tail) {
     case Tail::cdf:
       return p;
@@ -153,7 +156,7 @@ double Beta<T>::do_quantile(double p, bool complement, Index column) const {
   const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
   const double end = complement ? lower_end_quantile(b, a, p) : lower_end_quantile(a, b, p);
   if (!std::isnan(end)) return complement ? 1 - end : end;
-  return complement ? boost::math::ibetac_inv(a, b, p, Quiet()) : boost::math::ibeta_inv(a, b, p, Quiet());
+  return complement ? ibetac_inv(a, b, p) : ibeta_inv(a, b, p);
 }
 
 template <Scalar T>

@@ -1,6 +1,6 @@
 #include <pushforward/distributions/cauchy.hpp>
 
-#include "distributions/common.hpp"
+#include "src/numerics/special_functions.hpp"
 
 namespace pushforward {
 

@@ -1,6 +1,9 @@
 #include <pushforward/distributions/gamma.hpp>
 
-#include "distributions/common.hpp"
+#include "distributions/draws.hpp"
+#include "distributions/parameters.hpp"
+#include "src/numerics/special_functions.hpp"
+#include "src/ops/density.hpp"
 
 namespace pushforward {
 
@@ -25,18 +28,6 @@ class LogDensity {
  private:
   double a_, a_minus_1_, rate_, constant_, constant_in_a_;
 };
-
-// log P(a, x) and log Q(a, x), the regularised incomplete gamma functions, where they are below tiny_probability.
-double log_tiny_gamma_p(double a, double x) {
-  double term = 1, sum = 1;
-  for (int i = 1; i < 1000000 && term > 1e-17 * sum; ++i) sum += term *= x / (a + i);
-  return a * std::log(x) - x - log_gamma(a + 1) + std::log(sum);
-}
-double log_tiny_gamma_q(double a, double x) {
-  // Abramowitz and Stegun 6.5.31 with the odd and even terms joined.
-  const double f = continued_fraction([=](double n) { return std::pair(n * (a - n), x + 1 - a + 2 * n); });
-  return a * std::log(x) - x - log_gamma(a) - std::log(f);
-}
 
 }  // namespace
 
@@ -117,8 +108,8 @@ template <Scalar T>
 double Gamma<T>::do_tail(Tail tail, double y, Index column) const {
   const double a = exp_at(log_concentration_, column), x = y * exp_at(log_rate_, column);
   const bool below = x <= 0, beyond = std::isinf(x) && x > 0;
-  const double p = below ? 0 : beyond ? 1 : boost::math::gamma_p(a, x, Quiet());
-  const double q = below ? 1 : beyond ? 0 : boost::math::gamma_q(a, x, Quiet());
+  const double p = below ? 0 : beyond ? 1 : gamma_p(a, x);
+  const double q = below ? 1 : beyond ? 0 : gamma_q(a, x);
   switch (tail) {
     case Tail::cdf:
       return p;
@@ -136,7 +127,7 @@ template <Scalar T>
 double Gamma<T>::do_quantile(double p, bool complement, Index column) const {
   if (p == 0 || p == 1) return (p == 0) == complement ? infinity : 0;
   const double a = exp_at(log_concentration_, column);
-  return (complement ? boost::math::gamma_q_inv(a, p, Quiet()) : boost::math::gamma_p_inv(a, p, Quiet())) /
+  return (complement ? gamma_q_inv(a, p) : gamma_p_inv(a, p)) /
          exp_at(log_rate_, column);
 }
 

@@ -1,6 +1,7 @@
 #include <pushforward/distributions/laplace.hpp>
 
-#include "distributions/common.hpp"
+#include "distributions/parameters.hpp"
+#include "src/numerics/constants.hpp"
 
 namespace pushforward {
 

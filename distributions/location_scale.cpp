@@ -1,6 +1,7 @@
 #include <pushforward/distributions/location_scale.hpp>
 
-#include "distributions/common.hpp"
+#include "distributions/parameters.hpp"
+#include "src/numerics/constants.hpp"
 
 namespace pushforward {
 

@@ -1,6 +1,6 @@
 #include <pushforward/distributions/location_scale_tril.hpp>
 
-#include "distributions/common.hpp"
+#include "distributions/parameters.hpp"
 
 namespace pushforward {
 

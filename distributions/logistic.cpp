@@ -1,6 +1,6 @@
 #include <pushforward/distributions/logistic.hpp>
 
-#include "distributions/common.hpp"
+#include "src/numerics/constants.hpp"
 
 namespace pushforward {
 

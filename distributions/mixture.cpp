@@ -1,10 +1,13 @@
 #include <pushforward/distributions/mixture.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <span>
 
-#include "distributions/common.hpp"
+#include "distributions/parameters.hpp"
+#include "src/numerics/constants.hpp"
+#include "src/ops/density.hpp"
 
 namespace pushforward {
 
@@ -34,33 +37,6 @@ Index common_context_dim(const std::vector<Poly<Distribution<T>>>& components) {
     context = component->context_dim();
   }
   return context;
-}
-
-// log w_k, the same in every row.
-template <Scalar T>
-Column<T> log_weight(Tape<T>& tape, Var<T> logits, Index k, const double* weights, double log_weight) {
-  const Column<T> c = shared_value(tape, log_weight, logits.wants_gradient());
-  reduce_to(c, logits, [k, weights](Index j) { return (j == k ? 1.0 : 0.0) - weights[j]; });
-  return c;
-}
-
-// x with -inf, and no gradient, in the rows that `mask` marks.
-template <Scalar T>
-Column<T> without_rows(Tape<T>& tape, Column<T> x, const std::uint8_t* mask) {
-  const bool zero = x.is_zero();
-  const Column<T> y = tape.column(!zero && x.node()->wanted);
-  const Index n = tape.padded_rows();
-  double* out = tape.value(y);
-  for (Index i = 0; i < n; ++i) out[i] = mask[i] ? -infinity : zero ? 0.0 : tape.value(x)[i];
-  if (y.node()->wanted)
-    tape.on_backward([x, y, mask, n] {
-      if (!Tape<T>::has_gradient(y)) return;
-      Tape<T>& tape = *x.node()->tape;
-      const double* g = tape.gradient(y);
-      double* gx = tape.gradient(x);
-      for (Index i = 0; i < n; ++i) gx[i] += mask[i] ? 0.0 : g[i];
-    });
-  return y;
 }
 
 // log sum_k exp(terms_k)
@@ -127,7 +103,9 @@ Column<T> Mixture<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
     // Rows outside of everything go on with the finite values that the components gave.
     for (Index i = 0; i < n; ++i) mask[i] = mask[i] & static_cast<std::uint8_t>(~everywhere[i]);
     Column<T>& term = terms[static_cast<std::size_t>(k)];
-    term = without_rows(tape, term, mask) + log_weight(tape, logits, k, weights, at(logits_, k) - total);
+    const Column<T> log_weight = column_of_shared(
+        logits, at(logits_, k) - total, [k, weights](Index j) { return (j == k ? 1.0 : 0.0) - weights[j]; });
+    term = replace_rows(tape, term, mask, -infinity) + log_weight;
   }
   return log_sum_exp(std::span<const Column<T>>(terms));
 }

@@ -1,6 +1,6 @@
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 
-#include "distributions/common.hpp"
+#include "distributions/checks.hpp"
 #include "distributions/gaussian.hpp"
 
 namespace pushforward {

@@ -1,7 +1,12 @@
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
 
-#include "distributions/common.hpp"
+#include <cmath>
+#include <limits>
+
+#include <pushforward/error.hpp>
+
 #include "distributions/gaussian.hpp"
+#include "src/numerics/constants.hpp"
 
 namespace pushforward {
 

@@ -1,6 +1,9 @@
 #include <pushforward/distributions/multivariate_student_t.hpp>
 
-#include "distributions/common.hpp"
+#include "distributions/draws.hpp"
+#include "distributions/parameters.hpp"
+#include "src/numerics/special_functions.hpp"
+#include "src/ops/density.hpp"
 
 namespace pushforward {
 
@@ -28,17 +31,12 @@ Column<T> MultivariateStudentT<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   const Index dim = this->dim();
   const double half_dim = 0.5 * static_cast<double>(dim), half = 0.5 * df();
   const Var<T> log_df = pass.parameter(log_df_);
-  const bool wanted = log_df.wants_gradient();
-  Tape<T>& tape = pass.tape();
 
   const Column<T> normalizer =
-      shared_value(tape, log_gamma_ratio(half, dim) - half_dim * (at(log_df_, 0) + log_pi), wanted);
-  reduce_to(normalizer, log_df,
-            [half, half_dim, dim](Index) { return half * digamma_difference(half, dim) - half_dim; });
-  const Column<T> inverse_df = shared_value(tape, 0.5 / half, wanted);
-  reduce_to(inverse_df, log_df, [half](Index) { return -0.5 / half; });
-  const Column<T> power = shared_value(tape, half + half_dim, wanted);
-  reduce_to(power, log_df, [half](Index) { return half; });
+      column_of_shared(log_df, log_gamma_ratio(half, dim) - half_dim * (at(log_df_, 0) + log_pi),
+                       [half, half_dim, dim](Index) { return half * digamma_difference(half, dim) - half_dim; });
+  const Column<T> inverse_df = column_of_shared(log_df, 0.5 / half, [half](Index) { return -0.5 / half; });
+  const Column<T> power = column_of_shared(log_df, half + half_dim, [half](Index) { return half; });
 
   const Column<T> distance = row_sum_of_squares(this->whiten(pass, y));
   return normalizer - this->log_det_scale(pass) - multiply(power, log1p(multiply(distance, inverse_df)));

@@ -1,9 +1,9 @@
 #include <pushforward/distributions/normal.hpp>
 
-#include <boost/math/special_functions/erf.hpp>
+#include <cmath>
 
-#include "distributions/common.hpp"
 #include "distributions/gaussian.hpp"
+#include "src/numerics/special_functions.hpp"
 
 namespace pushforward {
 
@@ -60,7 +60,7 @@ double Normal<T>::do_standard_log_cdf(double z, Index) const {
 }
 template <Scalar T>
 double Normal<T>::do_standard_quantile(double p, Index) const {
-  return -std::sqrt(2.0) * boost::math::erfc_inv(2 * p, Quiet());
+  return -std::sqrt(2.0) * erfc_inv(2 * p);
 }
 
 template <Scalar T>

@@ -1,9 +1,11 @@
 #include <pushforward/distributions/student_t.hpp>
 
-#include <boost/math/distributions/students_t.hpp>
 #include <boost/random/normal_distribution.hpp>
 
-#include "distributions/common.hpp"
+#include "distributions/draws.hpp"
+#include "distributions/parameters.hpp"
+#include "src/numerics/special_functions.hpp"
+#include "src/ops/density.hpp"
 
 namespace pushforward {
 
@@ -46,8 +48,7 @@ Column<T> StudentT<T>::do_standard_log_prob(Pass<T>& pass, Var<T> z) const {
   double constant = 0;
   for (Index c = 0; c < this->dim(); ++c)
     constant += log_gamma_ratio(0.5 * df_at(c), 1) - 0.5 * (at(log_df_, c) + log_pi);
-  const Column<T> normalizer = shared_value(pass.tape(), constant, log_df.wants_gradient());
-  reduce_to(normalizer, log_df, [log_df](Index c) {
+  const Column<T> normalizer = column_of_shared(log_df, constant, [log_df](Index c) {
     const double half = 0.5 * std::exp(static_cast<double>(log_df.values()[c]));
     return half * digamma_difference(half, 1) - 0.5;
   });
@@ -95,7 +96,7 @@ double StudentT<T>::do_standard_cdf(double z, Index column) const {
   const double df = df_at(column);
   // The square of z is not to overflow.
   if (std::abs(z) > far) return z < 0 ? std::exp(log_far_tail(z, df)) : -std::expm1(log_far_tail(-z, df));
-  return boost::math::cdf(boost::math::students_t_distribution<double, Quiet>(df), z);
+  return student_t_cdf(df, z);
 }
 template <Scalar T>
 double StudentT<T>::do_standard_log_cdf(double z, Index column) const {
@@ -105,7 +106,7 @@ double StudentT<T>::do_standard_log_cdf(double z, Index column) const {
 }
 template <Scalar T>
 double StudentT<T>::do_standard_quantile(double p, Index column) const {
-  return boost::math::quantile(boost::math::students_t_distribution<double, Quiet>(df_at(column)), p);
+  return student_t_quantile(df_at(column), p);
 }
 
 template <Scalar T>

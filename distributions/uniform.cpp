@@ -1,6 +1,7 @@
 #include <pushforward/distributions/uniform.hpp>
 
-#include "distributions/common.hpp"
+#include "distributions/checks.hpp"
+#include "src/numerics/special_functions.hpp"
 
 namespace pushforward {
 

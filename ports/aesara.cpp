@@ -26,7 +26,7 @@ Values per_channel(std::size_t channels, F f) {
 /// Axes and the parameters' layout of one call.
 template <Scalar T>
 struct Layout {
-  Layout(const char* call, const TensorView<const T>& x, const Axes& axes, const Input<T>& gamma)
+  Layout(const char* call, const Input<T>& x, const Axes& axes, const Input<T>& gamma)
       : call(call), x_shape(x.shape()) {
     const std::vector<Index> averaged = axes.resolve(x.rank());
     kept = other_axes(averaged, x.rank());
@@ -107,7 +107,7 @@ std::vector<Index> Axes::resolve(Index rank) const {
 // ------------------------------------------------------------------------------------------------------- training
 
 template <Scalar T>
-Trained<T> batch_normalization_train(const TensorView<const T>& x, const Input<T>& gamma, const Input<T>& beta,
+Trained<T> batch_normalization_train(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta,
                                      const TrainOptions<std::type_identity_t<T>>& options) {
   const char* call = "batch_normalization_train";
   const Layout<T> layout(call, x, options.axes, gamma);
@@ -149,8 +149,8 @@ Trained<T> batch_normalization_train(const TensorView<const T>& x, const Input<T
 }
 
 template <Scalar T>
-TrainGradients<T> batch_normalization_train_backward(const TensorView<const T>& x, const Input<T>& gamma,
-                                                     const Input<T>& mean, const Input<T>& invstd,
+TrainGradients<T> batch_normalization_train_backward(const Input<T>& x, const Input<T>& gamma, const Input<T>& mean,
+                                                     const Input<T>& invstd,
                                                      const TrainAdjoints<std::type_identity_t<T>>& adjoints,
                                                      const Axes& axes) {
   const Layout<T> layout("batch_normalization_train_backward", x, axes, gamma);
@@ -171,9 +171,8 @@ TrainGradients<T> batch_normalization_train_backward(const TensorView<const T>& 
 }
 
 template <Scalar T>
-TrainGradients<T> batch_normalization_train_grad(const TensorView<const T>& x, const Input<T>& dy,
-                                                 const Input<T>& gamma, const Input<T>& mean, const Input<T>& invstd,
-                                                 const Axes& axes) {
+TrainGradients<T> batch_normalization_train_grad(const Input<T>& x, const Input<T>& dy, const Input<T>& gamma,
+                                                 const Input<T>& mean, const Input<T>& invstd, const Axes& axes) {
   const Layout<T> layout("batch_normalization_train_grad", x, axes, gamma);
   const Values scale = layout.read("gamma", gamma), centre = layout.read("mean", mean),
                s = layout.read("invstd", invstd);
@@ -196,8 +195,8 @@ TrainGradients<T> batch_normalization_train_grad(const TensorView<const T>& x, c
 
 template <Scalar T>
 TrainGradGradients<T> batch_normalization_train_grad_backward(
-    const TensorView<const T>& x, const Input<T>& dy, const Input<T>& gamma, const Input<T>& mean,
-    const Input<T>& invstd, const TrainGradAdjoints<std::type_identity_t<T>>& adjoints, const Axes& axes) {
+    const Input<T>& x, const Input<T>& dy, const Input<T>& gamma, const Input<T>& mean, const Input<T>& invstd,
+    const TrainGradAdjoints<std::type_identity_t<T>>& adjoints, const Axes& axes) {
   const Layout<T> layout("batch_normalization_train_grad_backward", x, axes, gamma);
   const Values scale = layout.read("gamma", gamma), centre = layout.read("mean", mean),
                s = layout.read("invstd", invstd), ddgamma = layout.adjoint("the adjoint of gamma", adjoints.gamma),
@@ -239,8 +238,8 @@ namespace {
 /// The parameters of a test call, read and checked.
 template <Scalar T>
 struct TestParameters {
-  TestParameters(const char* call, const TensorView<const T>& x, const Input<T>& gamma, const Input<T>& beta,
-                 const Input<T>& mean, const Input<T>& var, const Axes& axes, double epsilon)
+  TestParameters(const char* call, const Input<T>& x, const Input<T>& gamma, const Input<T>& beta, const Input<T>& mean,
+                 const Input<T>& var, const Axes& axes, double epsilon)
       : layout(call, x, axes, gamma), epsilon(epsilon) {
     layout.check_ranks(gamma, beta);
     if (mean.rank() != layout.rank() || var.rank() != layout.rank())
@@ -263,8 +262,8 @@ struct TestParameters {
 }  // namespace
 
 template <Scalar T>
-Tensor<T> batch_normalization_test(const TensorView<const T>& x, const Input<T>& gamma, const Input<T>& beta,
-                                   const Input<T>& mean, const Input<T>& var, const Axes& axes, double epsilon) {
+Tensor<T> batch_normalization_test(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta, const Input<T>& mean,
+                                   const Input<T>& var, const Axes& axes, double epsilon) {
   const TestParameters<T> p("batch_normalization_test", x, gamma, beta, mean, var, axes, epsilon);
   Tensor<T> out(x.shape());
   normalize<T>(x, p.layout.kept, p.affine(), out.view());
@@ -272,9 +271,9 @@ Tensor<T> batch_normalization_test(const TensorView<const T>& x, const Input<T>&
 }
 
 template <Scalar T>
-TestGradients<T> batch_normalization_test_backward(const TensorView<const T>& x, const Input<T>& gamma,
-                                                   const Input<T>& beta, const Input<T>& mean, const Input<T>& var,
-                                                   const Input<T>& dy, const Axes& axes, double epsilon) {
+TestGradients<T> batch_normalization_test_backward(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta,
+                                                   const Input<T>& mean, const Input<T>& var, const Input<T>& dy,
+                                                   const Axes& axes, double epsilon) {
   const TestParameters<T> p("batch_normalization_test_backward", x, gamma, beta, mean, var, axes, epsilon);
   TestGradients<T> result;
   result.x = Tensor<T>(x.shape());
@@ -300,8 +299,8 @@ namespace {
 /// Parameters of the element-wise map; channels are all positions that any of them tells apart.
 template <Scalar T>
 struct Elementwise {
-  Elementwise(const char* call, const TensorView<const T>& x, const Input<T>& gamma, const Input<T>& beta,
-              const Input<T>& mean, const Input<T>& std)
+  Elementwise(const char* call, const Input<T>& x, const Input<T>& gamma, const Input<T>& beta, const Input<T>& mean,
+              const Input<T>& std)
       : kept(varying_axes<T>(x.rank(), {&gamma, &beta, &mean, &std})) {
     const auto read = [&](const char* name, const Input<T>& p) {
       return values(broadcast<T>(where(call) + name, p, x.shape()), kept);
@@ -323,8 +322,8 @@ struct Elementwise {
 }  // namespace
 
 template <Scalar T>
-Normalized<T> batch_normalization(const TensorView<const T>& x, const Input<T>& gamma, const Input<T>& beta,
-                                  const Input<T>& mean, const Input<T>& std, Mode mode) {
+Normalized<T> batch_normalization(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta, const Input<T>& mean,
+                                  const Input<T>& std, Mode mode) {
   const Elementwise<T> p("batch_normalization", x, gamma, beta, mean, std);
   Normalized<T> result{Tensor<T>(x.shape()), {}};
   if (mode == Mode::low_mem) {
@@ -339,8 +338,8 @@ Normalized<T> batch_normalization(const TensorView<const T>& x, const Input<T>& 
 }
 
 template <Scalar T>
-NormalizedGradients<T> batch_normalization_backward(const TensorView<const T>& x, const Input<T>& gamma,
-                                                    const Input<T>& beta, const Input<T>& mean, const Input<T>& std,
+NormalizedGradients<T> batch_normalization_backward(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta,
+                                                    const Input<T>& mean, const Input<T>& std,
                                                     const Normalized<std::type_identity_t<T>>& forward,
                                                     const Input<T>& dy) {
   const Elementwise<T> p("batch_normalization_backward", x, gamma, beta, mean, std);
@@ -362,27 +361,26 @@ NormalizedGradients<T> batch_normalization_backward(const TensorView<const T>& x
   return result;
 }
 
-#define PUSHFORWARD_INSTANTIATE(T)                                                                                  \
-  template Trained<T> batch_normalization_train(const TensorView<const T>&, const Input<T>&, const Input<T>&,       \
-                                                const TrainOptions<T>&);                                            \
-  template TrainGradients<T> batch_normalization_train_backward(const TensorView<const T>&, const Input<T>&,        \
-                                                                const Input<T>&, const Input<T>&,                   \
-                                                                const TrainAdjoints<T>&, const Axes&);              \
-  template TrainGradients<T> batch_normalization_train_grad(                                                        \
-      const TensorView<const T>&, const Input<T>&, const Input<T>&, const Input<T>&, const Input<T>&, const Axes&); \
-  template TrainGradGradients<T> batch_normalization_train_grad_backward(                                           \
-      const TensorView<const T>&, const Input<T>&, const Input<T>&, const Input<T>&, const Input<T>&,               \
-      const TrainGradAdjoints<T>&, const Axes&);                                                                    \
-  template Tensor<T> batch_normalization_test(const TensorView<const T>&, const Input<T>&, const Input<T>&,         \
-                                              const Input<T>&, const Input<T>&, const Axes&, double);               \
-  template TestGradients<T> batch_normalization_test_backward(const TensorView<const T>&, const Input<T>&,          \
-                                                              const Input<T>&, const Input<T>&, const Input<T>&,    \
-                                                              const Input<T>&, const Axes&, double);                \
-  template Normalized<T> batch_normalization(const TensorView<const T>&, const Input<T>&, const Input<T>&,          \
-                                             const Input<T>&, const Input<T>&, Mode);                               \
-  template NormalizedGradients<T> batch_normalization_backward(const TensorView<const T>&, const Input<T>&,         \
-                                                               const Input<T>&, const Input<T>&, const Input<T>&,   \
-                                                               const Normalized<T>&, const Input<T>&);
+#define PUSHFORWARD_INSTANTIATE(T)                                                                                   \
+  template Trained<T> batch_normalization_train<T>(const Input<T>&, const Input<T>&, const Input<T>&,                \
+                                                   const TrainOptions<T>&);                                          \
+  template TrainGradients<T> batch_normalization_train_backward<T>(                                                  \
+      const Input<T>&, const Input<T>&, const Input<T>&, const Input<T>&, const TrainAdjoints<T>&, const Axes&);     \
+  template TrainGradients<T> batch_normalization_train_grad<T>(const Input<T>&, const Input<T>&, const Input<T>&,    \
+                                                               const Input<T>&, const Input<T>&, const Axes&);       \
+  template TrainGradGradients<T> batch_normalization_train_grad_backward<T>(                                         \
+      const Input<T>&, const Input<T>&, const Input<T>&, const Input<T>&, const Input<T>&,                           \
+      const TrainGradAdjoints<T>&, const Axes&);                                                                     \
+  template Tensor<T> batch_normalization_test<T>(const Input<T>&, const Input<T>&, const Input<T>&, const Input<T>&, \
+                                                 const Input<T>&, const Axes&, double);                              \
+  template TestGradients<T> batch_normalization_test_backward<T>(const Input<T>&, const Input<T>&, const Input<T>&,  \
+                                                                 const Input<T>&, const Input<T>&, const Input<T>&,  \
+                                                                 const Axes&, double);                               \
+  template Normalized<T> batch_normalization<T>(const Input<T>&, const Input<T>&, const Input<T>&, const Input<T>&,  \
+                                                const Input<T>&, Mode);                                              \
+  template NormalizedGradients<T> batch_normalization_backward<T>(const Input<T>&, const Input<T>&, const Input<T>&, \
+                                                                  const Input<T>&, const Input<T>&,                  \
+                                                                  const Normalized<T>&, const Input<T>&);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)
 #undef PUSHFORWARD_INSTANTIATE

@@ -1,5 +1,5 @@
-#include <pushforward/ports/tf_layers.hpp>
 #include <pushforward/error.hpp>
+#include <pushforward/ports/tf_layers.hpp>
 
 namespace pushforward::batch_norm::tf_layers {
 
@@ -54,7 +54,11 @@ std::vector<std::string> VariableStore<T>::trainable_variables() const {
 
 template <Scalar T>
 void VariableStore<T>::run_updates() {
-  for (const auto& [name, step] : pending_) layer(name).commit(step);
+  auto updated = layers_;
+  for (const auto& [name, step] : pending_)
+    for (auto& [own, layer] : updated)
+      if (own == name) layer.commit(step);
+  for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i].second = std::move(updated[i].second);
   pending_.clear();
 }
 
@@ -77,7 +81,7 @@ Description VariableStore<T>::do_describe() const {
 }
 
 template <Scalar T>
-typename BatchNormLayer<T>::Step batch_normalization(const TensorView<const T>& inputs, VariableStore<T>& store,
+typename BatchNormLayer<T>::Step batch_normalization(const Input<T>& inputs, VariableStore<T>& store,
                                                      BatchNormLayerOptions options, bool training, Reuse reuse) {
   const BatchNormLayerOptions usual;
   std::string name = options.name;
@@ -120,10 +124,9 @@ typename BatchNormLayer<T>::Step batch_normalization(const TensorView<const T>& 
 
 template class VariableStore<float>;
 template class VariableStore<double>;
-template typename BatchNormLayer<float>::Step batch_normalization(const TensorView<const float>&, VariableStore<float>&,
-                                                                  BatchNormLayerOptions, bool, Reuse);
-template typename BatchNormLayer<double>::Step batch_normalization(const TensorView<const double>&,
-                                                                   VariableStore<double>&, BatchNormLayerOptions, bool,
-                                                                   Reuse);
+template typename BatchNormLayer<float>::Step batch_normalization<float>(const Input<float>&, VariableStore<float>&,
+                                                                         BatchNormLayerOptions, bool, Reuse);
+template typename BatchNormLayer<double>::Step batch_normalization<double>(const Input<double>&, VariableStore<double>&,
+                                                                           BatchNormLayerOptions, bool, Reuse);
 
 }  // namespace pushforward::batch_norm::tf_layers

@@ -17,7 +17,7 @@ std::string where(const char* call) { return std::string("batch_norm::tf_nn::") 
 /// The parameters of a call per channel; channels are all positions that any of them tells apart.
 template <Scalar T>
 struct Parameters {
-  Parameters(const char* call, const TensorView<const T>& x, const Input<T>& mean, const Input<T>& variance,
+  Parameters(const char* call, const Input<T>& x, const Input<T>& mean, const Input<T>& variance,
              const Input<T>& offset, const Input<T>& scale, double epsilon)
       : kept(varying_axes<T>(x.rank(), {&mean, &variance, &offset, &scale})), epsilon(epsilon) {
     const auto read = [&](const char* name, const Input<T>& p) {
@@ -62,11 +62,21 @@ void check_decay(const char* call, double decay, bool one_is_allowed) {
 }
 
 template <Scalar T>
-void check_same_shape(const char* call, const Tensor<T>& variable, const TensorView<const T>& value) {
+void check_same_shape(const char* call, const TensorView<const T>& variable, const TensorView<const T>& value) {
   check_given(where(call) + "the value", value);
   if (variable.shape() != value.shape())
     throw ShapeError(where(call) + "expected a value of shape " + detail::shape_text(variable.shape()) + ", got " +
                      detail::shape_text(value.shape()));
+}
+
+/// variable -= (1 - decay) (variable - value)
+template <Scalar T>
+void move_average(const TensorView<T>& variable, const TensorView<const T>& value, double decay) {
+  const Values news = values<T>(value);
+  for_each_channel(variable.shape(), variable.strides(), all_axes(variable.rank()), [&](std::size_t i, Index offset) {
+    const double old = static_cast<double>(variable.data()[offset]);
+    variable.data()[offset] = static_cast<T>(old - (1 - decay) * (old - news[i]));
+  });
 }
 
 }  // namespace
@@ -74,23 +84,22 @@ void check_same_shape(const char* call, const Tensor<T>& variable, const TensorV
 // --------------------------------------------------------------------------------------------------- normalisation
 
 template <Scalar T>
-void batch_normalization_into(const TensorView<const T>& x, const Input<T>& mean, const Input<T>& variance,
-                              const Input<T>& offset, const Input<T>& scale, double variance_epsilon,
-                              const TensorView<std::type_identity_t<T>>& out) {
+void batch_normalization_into(const Input<T>& x, const Input<T>& mean, const Input<T>& variance, const Input<T>& offset,
+                              const Input<T>& scale, double variance_epsilon, const Output<T>& out) {
   const Parameters<T> p("batch_normalization", x, mean, variance, offset, scale, variance_epsilon);
   normalize<T>(x, p.kept, p.affine(), out);
 }
 
 template <Scalar T>
-Tensor<T> batch_normalization(const TensorView<const T>& x, const Input<T>& mean, const Input<T>& variance,
-                              const Input<T>& offset, const Input<T>& scale, double variance_epsilon) {
+Tensor<T> batch_normalization(const Input<T>& x, const Input<T>& mean, const Input<T>& variance, const Input<T>& offset,
+                              const Input<T>& scale, double variance_epsilon) {
   Tensor<T> out(x.shape());
   batch_normalization_into<T>(x, mean, variance, offset, scale, variance_epsilon, out.view());
   return out;
 }
 
 template <Scalar T>
-Gradients<T> batch_normalization_backward(const TensorView<const T>& x, const Input<T>& mean, const Input<T>& variance,
+Gradients<T> batch_normalization_backward(const Input<T>& x, const Input<T>& mean, const Input<T>& variance,
                                           const Input<T>& offset, const Input<T>& scale, double variance_epsilon,
                                           const Input<T>& dy) {
   const Parameters<T> p("batch_normalization_backward", x, mean, variance, offset, scale, variance_epsilon);
@@ -107,7 +116,7 @@ Gradients<T> batch_normalization_backward(const TensorView<const T>& x, const In
 // --------------------------------------------------------------------------------------------------------- moments
 
 template <Scalar T>
-Moments<T> moments(const TensorView<const T>& x, const std::vector<Index>& axes, bool keepdims) {
+Moments<T> moments(const Input<T>& x, const std::vector<Index>& axes, bool keepdims) {
   const Averages over(axes, x.shape());
   const batch_norm::Moments m = batch_norm::moments<T>(x, over.kept);
   const std::vector<Index> shape = shape_of_average(x.shape(), over.axes, keepdims);
@@ -115,7 +124,7 @@ Moments<T> moments(const TensorView<const T>& x, const std::vector<Index>& axes,
 }
 
 template <Scalar T>
-Tensor<T> moments_backward(const TensorView<const T>& x, const std::vector<Index>& axes, const Input<T>& dmean,
+Tensor<T> moments_backward(const Input<T>& x, const std::vector<Index>& axes, const Input<T>& dmean,
                            const Input<T>& dvariance) {
   const Averages over(axes, x.shape());
   const batch_norm::Moments m = batch_norm::moments<T>(x, over.kept);
@@ -133,7 +142,7 @@ namespace {
 /// Weighted moments per channel, and what they were made of.
 template <Scalar T>
 struct Weighted {
-  Weighted(const char* call, const TensorView<const T>& x, const std::vector<Index>& axes, const Input<T>& weights)
+  Weighted(const char* call, const Input<T>& x, const std::vector<Index>& axes, const Input<T>& weights)
       : over(axes, x.shape()), w(broadcast<T>(where(call) + "frequency_weights", weights, x.shape())) {
     // Two passes, the first from the plain mean: both sums are small next to those of x itself.
     mean = batch_norm::moments<T>(x, over.kept).mean;
@@ -144,7 +153,7 @@ struct Weighted {
     for (std::size_t c = 0; c < mean.size(); ++c) variance[c] /= total[c];
   }
   // const: what is made is only read.
-  const Tensor<T> deviations(const TensorView<const T>& x) const {
+  const Tensor<T> deviations(const Input<T>& x) const {
     Tensor<T> d(x.shape());
     map_channels<T>(x, over.kept, mean, Values(mean.size(), 1.0), Values(mean.size(), 0.0), d.view());
     return d;
@@ -163,15 +172,15 @@ struct Weighted {
 }  // namespace
 
 template <Scalar T>
-Moments<T> weighted_moments(const TensorView<const T>& x, const std::vector<Index>& axes,
-                            const Input<T>& frequency_weights, bool keepdims) {
+Moments<T> weighted_moments(const Input<T>& x, const std::vector<Index>& axes, const Input<T>& frequency_weights,
+                            bool keepdims) {
   const Weighted<T> m("weighted_moments", x, axes, frequency_weights);
   const std::vector<Index> shape = shape_of_average(x.shape(), m.over.axes, keepdims);
   return {tensor<T>(shape, m.mean), tensor<T>(shape, m.variance)};
 }
 
 template <Scalar T>
-WeightedGradients<T> weighted_moments_backward(const TensorView<const T>& x, const std::vector<Index>& axes,
+WeightedGradients<T> weighted_moments_backward(const Input<T>& x, const std::vector<Index>& axes,
                                                const Input<T>& frequency_weights, const Input<T>& dmean,
                                                const Input<T>& dvariance) {
   const char* call = "weighted_moments_backward";
@@ -196,8 +205,8 @@ WeightedGradients<T> weighted_moments_backward(const TensorView<const T>& x, con
 }
 
 template <Scalar T>
-SufficientStatistics sufficient_statistics(const TensorView<const T>& x, const std::vector<Index>& axes,
-                                           const Input<T>& shift, bool keepdims) {
+SufficientStatistics sufficient_statistics(const Input<T>& x, const std::vector<Index>& axes, const Input<T>& shift,
+                                           bool keepdims) {
   const Averages over(axes, x.shape());
   for (const Index axis : varying_axes<T>(x.rank(), {&shift}))
     if (std::find(over.axes.begin(), over.axes.end(), axis) != over.axes.end())
@@ -226,8 +235,8 @@ Moments<T> normalize_moments(const SufficientStatistics& statistics) {
   const auto& [count, sum, squares, shift] = statistics;
   if (!(count > 0))
     throw DomainError(where("normalize_moments") + "count must be positive, got " + std::to_string(count));
-  check_same_shape("normalize_moments", sum, squares.view());
-  if (shift) check_same_shape("normalize_moments", sum, shift->view());
+  check_same_shape<double>("normalize_moments", sum.view(), squares.view());
+  if (shift) check_same_shape<double>("normalize_moments", sum.view(), shift->view());
   Moments<T> m{Tensor<T>(sum.shape()), Tensor<T>(sum.shape())};
   for (Index i = 0; i < sum.size(); ++i) {
     const double mean = sum[i] / count;
@@ -240,24 +249,24 @@ Moments<T> normalize_moments(const SufficientStatistics& statistics) {
 // ------------------------------------------------------------------------------------------------- moving averages
 
 template <Scalar T>
-void assign_moving_average(Tensor<T>& variable, const Input<T>& value, double decay) {
-  check_decay("assign_moving_average", decay, true);
-  check_same_shape<T>("assign_moving_average", variable, value);
-  for_each_channel(value.shape(), value.strides(), all_axes(value.rank()), [&](std::size_t i, Index offset) {
-    const double old = static_cast<double>(variable.data()[i]);
-    variable.data()[i] = static_cast<T>(old - (1 - decay) * (old - static_cast<double>(value.data()[offset])));
-  });
+void assign_biased_moving_average(const Output<T>& variable, const Input<T>& value, double decay) {
+  check_decay("assign_biased_moving_average", decay, true);
+  check_same_shape<T>("assign_biased_moving_average", variable, value);
+  move_average<T>(variable, value, decay);
 }
 
 template <Scalar T>
-void assign_moving_average(Tensor<T>& variable, const Input<T>& value, double decay, ZeroDebias<T>& state) {
-  check_decay("assign_moving_average with zero_debias", decay, false);
+void assign_moving_average(const Output<T>& variable, const Input<T>& value, double decay,
+                           ZeroDebias<std::type_identity_t<T>>& state) {
+  check_decay("assign_moving_average", decay, false);
   check_same_shape<T>("assign_moving_average", variable, value);
   if (state.step == 0) state.biased = Tensor<T>(variable.shape());
-  assign_moving_average<T>(state.biased, value, decay);
+  check_same_shape<T>("assign_moving_average", std::as_const(state.biased).view(), value);
+  move_average<T>(state.biased.view(), value, decay);
   const double total = 1 - std::pow(decay, static_cast<double>(++state.step));
-  std::transform(state.biased.data(), state.biased.data() + state.biased.size(), variable.data(),
-                 [&](T biased) { return static_cast<T>(static_cast<double>(biased) / total); });
+  for_each_channel(variable.shape(), variable.strides(), all_axes(variable.rank()), [&](std::size_t i, Index offset) {
+    variable.data()[offset] = static_cast<T>(static_cast<double>(state.biased.data()[i]) / total);
+  });
 }
 
 template <Scalar T>
@@ -269,8 +278,8 @@ Tensor<T> weighted_moving_average(WeightedAverage<T>& state, const Input<T>& val
   Values product(v.size());
   std::transform(v.begin(), v.end(), w.begin(), product.begin(), std::multiplies<>());
   const Tensor<T> weighted = tensor<T>(value.shape(), product);
-  assign_moving_average<T>(state.numerator, weighted.view(), decay);
-  assign_moving_average<T>(state.denominator, wide, decay);
+  assign_biased_moving_average<T>(state.numerator, weighted, decay);
+  assign_biased_moving_average<T>(state.denominator, wide, decay);
   Tensor<T> average(value.shape());
   std::transform(state.numerator.data(), state.numerator.data() + average.size(), state.denominator.data(),
                  average.data(), std::divides<>());
@@ -300,7 +309,7 @@ double ExponentialMovingAverage<T>::decay() const {
 }
 
 template <Scalar T>
-void ExponentialMovingAverage<T>::apply(const std::string& name, const TensorView<const T>& value, Start start) {
+void ExponentialMovingAverage<T>::apply(const std::string& name, const Input<T>& value, Start start) {
   auto found = entries_.find(name);
   if (found == entries_.end()) {
     Entry entry{start == Start::value ? tensor<T>(value.shape(), values(value)) : Tensor<T>(value.shape()), {}};
@@ -311,7 +320,7 @@ void ExponentialMovingAverage<T>::apply(const std::string& name, const TensorVie
   if (entry.debias)
     assign_moving_average<T>(entry.average, value, decay(), *entry.debias);
   else
-    assign_moving_average<T>(entry.average, value, decay());
+    assign_biased_moving_average<T>(entry.average, value, decay());
 }
 
 template <Scalar T>
@@ -324,24 +333,24 @@ const Tensor<T>& ExponentialMovingAverage<T>::average(const std::string& name) c
 }
 
 #define PUSHFORWARD_INSTANTIATE(T)                                                                                    \
-  template Tensor<T> batch_normalization(const TensorView<const T>&, const Input<T>&, const Input<T>&,                \
-                                         const Input<T>&, const Input<T>&, double);                                   \
-  template void batch_normalization_into(const TensorView<const T>&, const Input<T>&, const Input<T>&,                \
-                                         const Input<T>&, const Input<T>&, double, const TensorView<T>&);             \
-  template Gradients<T> batch_normalization_backward(const TensorView<const T>&, const Input<T>&, const Input<T>&,    \
-                                                     const Input<T>&, const Input<T>&, double, const Input<T>&);      \
-  template Moments<T> moments(const TensorView<const T>&, const std::vector<Index>&, bool);                           \
-  template Tensor<T> moments_backward(const TensorView<const T>&, const std::vector<Index>&, const Input<T>&,         \
-                                      const Input<T>&);                                                               \
-  template Moments<T> weighted_moments(const TensorView<const T>&, const std::vector<Index>&, const Input<T>&, bool); \
-  template WeightedGradients<T> weighted_moments_backward(const TensorView<const T>&, const std::vector<Index>&,      \
-                                                          const Input<T>&, const Input<T>&, const Input<T>&);         \
-  template SufficientStatistics sufficient_statistics(const TensorView<const T>&, const std::vector<Index>&,          \
-                                                      const Input<T>&, bool);                                         \
+  template Tensor<T> batch_normalization<T>(const Input<T>&, const Input<T>&, const Input<T>&, const Input<T>&,       \
+                                            const Input<T>&, double);                                                 \
+  template void batch_normalization_into<T>(const Input<T>&, const Input<T>&, const Input<T>&, const Input<T>&,       \
+                                            const Input<T>&, double, const Output<T>&);                               \
+  template Gradients<T> batch_normalization_backward<T>(const Input<T>&, const Input<T>&, const Input<T>&,            \
+                                                        const Input<T>&, const Input<T>&, double, const Input<T>&);   \
+  template Moments<T> moments<T>(const Input<T>&, const std::vector<Index>&, bool);                                   \
+  template Tensor<T> moments_backward<T>(const Input<T>&, const std::vector<Index>&, const Input<T>&,                 \
+                                         const Input<T>&);                                                            \
+  template Moments<T> weighted_moments<T>(const Input<T>&, const std::vector<Index>&, const Input<T>&, bool);         \
+  template WeightedGradients<T> weighted_moments_backward<T>(const Input<T>&, const std::vector<Index>&,              \
+                                                             const Input<T>&, const Input<T>&, const Input<T>&);      \
+  template SufficientStatistics sufficient_statistics<T>(const Input<T>&, const std::vector<Index>&, const Input<T>&, \
+                                                         bool);                                                       \
   template Moments<T> normalize_moments<T>(const SufficientStatistics&);                                              \
-  template void assign_moving_average(Tensor<T>&, const Input<T>&, double);                                           \
-  template void assign_moving_average(Tensor<T>&, const Input<T>&, double, ZeroDebias<T>&);                           \
-  template Tensor<T> weighted_moving_average(WeightedAverage<T>&, const Input<T>&, double, const Input<T>&);          \
+  template void assign_biased_moving_average<T>(const Output<T>&, const Input<T>&, double);                           \
+  template void assign_moving_average<T>(const Output<T>&, const Input<T>&, double, ZeroDebias<T>&);                  \
+  template Tensor<T> weighted_moving_average<T>(WeightedAverage<T>&, const Input<T>&, double, const Input<T>&);       \
   template class ExponentialMovingAverage<T>;
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)

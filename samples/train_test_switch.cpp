@@ -37,20 +37,20 @@ struct BatchNorm {
   bool zero_debias = false;
 
   Tensor train(const Tensor& x) {
-    const tf_nn::Moments<float> batch = tf_nn::moments(x.view(), {0, 1, 2});
+    const tf_nn::Moments<float> batch = tf_nn::moments(x, {0, 1, 2});
     if (zero_debias) {
-      tf_nn::assign_moving_average(moving_mean, batch.mean.view(), decay, mean_state);
-      tf_nn::assign_moving_average(moving_variance, batch.variance.view(), decay, variance_state);
+      tf_nn::assign_moving_average(moving_mean, batch.mean, decay, mean_state);
+      tf_nn::assign_moving_average(moving_variance, batch.variance, decay, variance_state);
     } else {
-      tf_nn::assign_moving_average(moving_mean, batch.mean.view(), decay);
-      tf_nn::assign_moving_average(moving_variance, batch.variance.view(), decay);
+      tf_nn::assign_biased_moving_average(moving_mean, batch.mean, decay);
+      tf_nn::assign_biased_moving_average(moving_variance, batch.variance, decay);
     }
     return normalize(x, batch.mean, batch.variance);
   }
   Tensor test(const Tensor& x) const { return normalize(x, moving_mean, moving_variance); }
 
   Tensor normalize(const Tensor& x, const Tensor& m, const Tensor& v) const {
-    return tf_nn::batch_normalization(x.view(), m.view(), v.view(), beta.view(), {}, epsilon);
+    return tf_nn::batch_normalization(x, m, v, beta, {}, epsilon);
   }
 };
 

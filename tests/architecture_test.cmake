@@ -1,4 +1,5 @@
-# Dependencies point one way: prints every include that points back, in headers and sources.
+# Dependencies point one way, and what belongs in one folder stays there: prints every include that points back, in
+# headers and sources, and every place of a vector-Jacobian product or of Boost.Math that is not theirs.
 #   cmake -D ROOT=<source directory> -P architecture_test.cmake
 
 # The layer of a file by its path from the root; a file may include those of lower layers and of its own folder. A name
@@ -81,6 +82,20 @@ foreach(file ${files})
   endforeach()
 endforeach()
 
+# Vector-Jacobian products are written among the operations, nowhere else; the tape runs them.
+foreach(file ${files})
+  if(file MATCHES "^(src/(ops|testing)/|src/core/tape\\.cpp$|include/pushforward/tape\\.hpp$)")
+    continue()
+  endif()
+  file(READ ${ROOT}/${file} text)
+  if(text MATCHES "(^|[^a-z_])(on_backward|on_reduce|on_shared|detail::record|record\\([a-z_]+, \\[)")
+    set(wrong "${wrong}\n  ${file}: ${CMAKE_MATCH_2} (backward code belongs in src/ops)")
+  endif()
+  if(NOT file MATCHES "^src/numerics/" AND text MATCHES "<boost/math/[^>]*>")
+    set(wrong "${wrong}\n  ${file}: ${CMAKE_MATCH_0} (special functions come from src/numerics)")
+  endif()
+endforeach()
+
 # Ports of other systems stay out of the umbrella header.
 file(STRINGS ${ROOT}/include/pushforward/pushforward.hpp lines REGEX "^#include <pushforward/(ports|testing)/")
 foreach(line ${lines})
@@ -88,5 +103,5 @@ foreach(line ${lines})
 endforeach()
 
 if(wrong)
-  message(FATAL_ERROR "Includes that point the wrong way:${wrong}")
+  message(FATAL_ERROR "Not where it belongs:${wrong}")
 endif()

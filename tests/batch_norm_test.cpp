@@ -97,9 +97,9 @@ std::vector<Case> cases() {
 
 std::string text(const Case& c) {
   std::string s = "shape";
-  for (const Index n : c.shape) s += " " + std::to_string(n);
+  for (const Index n : c.shape) s.append(" ").append(std::to_string(n));
   s += ", kept";
-  for (const Index n : c.kept) s += " " + std::to_string(n);
+  for (const Index n : c.kept) s.append(" ").append(std::to_string(n));
   return s;
 }
 

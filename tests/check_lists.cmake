@@ -1,4 +1,5 @@
-# What a new bijector or distribution must be listed in; prints every line that is missing.
+# What a new bijector, distribution or test must be listed in; prints every line that is missing, and test files that are
+# too long.
 #   cmake -D ROOT=<source directory> -P check_lists.cmake
 
 set(missing "")
@@ -41,6 +42,29 @@ foreach(kind bijectors distributions)
   endforeach()
 endforeach()
 
+# Each test file is compiled, and short enough to be read at once.
+set(long "")
+file(READ "${ROOT}/tests/CMakeLists.txt" tests)
+file(GLOB files RELATIVE "${ROOT}/tests" "${ROOT}/tests/*.cpp")
+if(NOT files)
+  message(FATAL_ERROR "no tests in ${ROOT}/tests")
+endif()
+foreach(file ${files})
+  get_filename_component(name ${file} NAME_WE)
+  if(NOT tests MATCHES "pushforward_test\\(${name}[ )]" AND NOT tests MATCHES "[ (]${file}[ )]")
+    set(missing "${missing}\n  tests/CMakeLists.txt: pushforward_test(${name})")
+  endif()
+  file(READ "${ROOT}/tests/${file}" text)
+  string(REGEX MATCHALL "\n" lines "${text}")
+  list(LENGTH lines count)
+  if(count GREATER 500)
+    set(long "${long}\n  tests/${file}: ${count}")
+  endif()
+endforeach()
+
 if(missing)
-  message(FATAL_ERROR "These lines are missing:${missing}")
+  message(SEND_ERROR "These lines are missing:${missing}")
+endif()
+if(long)
+  message(SEND_ERROR "Test files have at most 500 lines, one class or small family each:${long}")
 endif()

@@ -31,7 +31,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EQUIVALENT = ROOT / "tests" / "mutants_equivalent.txt"
 PATTERNS = [
-    "src/ops/*.cpp",
+    "src/ops/*.[ch]pp",
+    "src/numerics/*.[ch]pp",
     "nn/*.cpp",
     "src/batch_norm/*.cpp",
     "ports/*.cpp",
@@ -41,20 +42,34 @@ PATTERNS = [
     "include/pushforward/bijectors/*.hpp",
     "include/pushforward/distributions/*.hpp",
 ]
+OPS = ["ops_elementwise_test", "ops_linear_test", "ops_test", "ops_batch_norm_test"]
+BIJECTORS = ["bijectors_elementwise_test", "bijectors_linear_test", "batch_normalization_test",
+             "batch_normalization_oracle_test"]
+DISTRIBUTIONS = ["distributions_oracle_test", "distributions_test", "distributions_samples_test"]
+FLOWS = ["flow_test", "prefix_test"]
+PORTS = ["tf_nn_test", "aesara_test", "ports_oracle_test"]
+TRAINING = ["fit_batch_norm_test", "calibrate_test", "fit_test", "fit_options_test", "prepare_test", "optimizer_test",
+            "checkpoint_test"]
 # The first one that fails ends the matter, so the one that most likely does comes first.
 TESTS = {
-    "src/ops/batch_norm": ["ops_test", "bijectors_test"],
-    "src/ops": ["ops_test", "contract_test", "bijectors_test"],
-    "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_systems_test", "bijectors_test",
-                       "training_test"],
-    "nn/": ["contract_test", "nn_test", "flow_test"],
-    "ports": ["batch_norm_systems_test"],
-    "flows": ["flow_test", "spline_test", "contract_test"],
-    "distributions/transformed": ["contract_test", "flow_test", "distributions_test"],
-    "src/": ["contract_test", "flow_test", "distributions_test"],
-    "bijectors/rational_quadratic": ["contract_test", "spline_test", "flow_test"],
-    "bijectors": ["contract_test", "bijectors_test", "flow_test"],
-    "distributions": ["contract_test", "distributions_test"],
+    "src/ops/batch_norm": ["ops_batch_norm_test"] + BIJECTORS[::-1] + OPS[:3],
+    "src/ops/linear": ["ops_linear_test", "contract_test"] + OPS + BIJECTORS,
+    "src/ops/structure": ["ops_test", "contract_test"] + OPS + BIJECTORS,
+    "src/ops/spline": ["fused_ops_test", "spline_test"],
+    "src/ops/intervals": ["fused_ops_test"] + BIJECTORS,
+    "src/ops/density": ["fused_ops_test"] + DISTRIBUTIONS,
+    "src/ops": OPS + ["fused_ops_test", "contract_test"] + BIJECTORS,
+    "src/numerics": ["special_functions_test"] + DISTRIBUTIONS,
+    "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_frictions_test"] + PORTS + BIJECTORS[::-1] + TRAINING,
+    "nn/": ["contract_test", "nn_test"] + FLOWS,
+    "ports": PORTS,
+    "flows": ["flow_test", "spline_test", "contract_test", "prefix_test"],
+    "distributions/transformed": ["contract_test"] + FLOWS + DISTRIBUTIONS,
+    "src/": ["contract_test"] + FLOWS + DISTRIBUTIONS,
+    "bijectors/rational_quadratic": ["contract_test", "spline_test"] + FLOWS,
+    "bijectors/batch_normalization": ["contract_test", "batch_normalization_test"] + BIJECTORS + FLOWS,
+    "bijectors": ["contract_test"] + BIJECTORS + FLOWS,
+    "distributions": ["contract_test"] + DISTRIBUTIONS,
 }
 EXCHANGES = [("exp", "expm1"), ("log", "log1p"), ("sin", "cos"), ("sqrt", "erf"), ("tanh", "sigmoid"),
              ("digamma", "log_gamma")]
@@ -109,7 +124,7 @@ def mutations(line, path):
                 yield "term negated", code[: m.end()] + "-(" + rest[:comma] + ")" + rest[comma:]
     for m in re.finditer(r"kernel<(\w+)>\(\)\.accumulate\(", code):
         yield "term negated", code[: m.start()] + f"kernel<{m.group(1)}>().axpy({m.group(1)}(-1), " + code[m.end():]
-    for m in re.finditer(r"(?:^\s*|\) )((?:detail::)?record\(\w+, \[|\w+(?:\(\))?\.on_(?:reduce|backward)\()", code):
+    for m in re.finditer(r"(?:^\s*|\) )(record\(\w+, \[|\w+(?:\(\))?\.on_(?:reduce|backward|shared)\()", code):
         yield "product dropped", code[: m.start(1)] + "if (false) " + code[m.start(1):]
     for m in re.finditer(r"\b\w+\.wants_gradient\(\)", code):
         yield "wish for a gradient swapped", code[: m.start()] + "!" + code[m.start():]
@@ -189,12 +204,15 @@ def mutations(line, path):
 
 def unit_of(lines, number, path):
     """The operation for sources of operations, else the class or file."""
-    if not path.startswith(("src/ops/", "src/batch_norm/", "ports/")):
+    if not path.startswith(("src/ops/", "src/numerics/", "src/batch_norm/", "ports/")):
         return pathlib.PurePath(path).stem
     for k in range(number, -1, -1):
         m = re.match(r"(?!namespace|using|#|//)\S.*?\b(operator ?\S+?|\w+)\([^;]*\{$|struct (\w+) \{$", lines[k])
         if m:
             return m.group(1) or m.group(2)
+        m = re.match(r"(?!namespace|using|#|//)\S.*?\b(\w+)\([^;{]*\) \{.*\}$", lines[k]) if k == number else None
+        if m:
+            return m.group(1)
         m = re.match(r"(?!namespace|using|#|//)\S.*?\b(\w+)\([^;{]*$", lines[k])
         if m and k + 1 < len(lines) and lines[k + 1].startswith(" ") and lines[k + 1].rstrip().endswith("{"):
             return m.group(1)
@@ -323,7 +341,7 @@ def tests_of(path):
     path = path.removeprefix("include/pushforward/")
     for prefix, tests in TESTS.items():
         if path.startswith(prefix):
-            return tests
+            return list(dict.fromkeys(tests))
     return TESTS["src/"]
 
 

@@ -245,9 +245,18 @@ class ElementwiseBijector : public Bijector<T> {
 std::vector<std::int64_t> common_order(const std::string& name, std::vector<std::int64_t> a, std::vector<std::int64_t> b);
 
 /// Applies proposals to the tree: all or nothing.
-/// @throws Error  if a proposal does not belong to a listed tensor of the tree or has another size.
+/// @throws Error        if a proposal does not belong to a listed tensor of the tree or has another size.
+/// @throws DomainError  if a value is not finite as T, naming the tensor and the channel.
 template <Scalar T>
 void commit(Component<T>& tree, const Proposals<T>& proposals);
+/// What a call with Statistics::minibatch proposed, for training loops written by hand:
+///
+///     const auto step = bijector.inverse(y, Statistics::minibatch);
+///     commit(bijector, step.statistics);  // the moving statistics follow
+///
+/// New values were made from those at the time of the call, so that of several calls the last commit counts.
+template <Scalar T>
+void commit(Component<T>& tree, const BatchStatistics& statistics);
 
 extern template class Bijector<float>;
 extern template class Bijector<double>;

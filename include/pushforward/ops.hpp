@@ -30,6 +30,7 @@ template <Scalar T> Var<T> abs(Var<T> x);        ///< derivative 0 at 0
 template <Scalar T> Var<T> sin(Var<T> x);
 template <Scalar T> Var<T> cos(Var<T> x);
 template <Scalar T> Var<T> lgamma(Var<T> x);     ///< log |Gamma(x)|; +inf at 0, -1, -2, ...
+template <Scalar T> Var<T> log1p_square(Var<T> x);  ///< log(1 + x^2), also where x^2 overflows
 template <Scalar T> Var<T> operator-(Var<T> x);
 
 enum class Activation { identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus };
@@ -40,6 +41,10 @@ template <Scalar T> Var<T> activation(Activation a, Var<T> x);
 template <Scalar T> Var<T> activation_in_place(Activation a, Var<T> x);
 /// bound * tanh(x / bound): the identity near 0, never beyond +-bound.
 template <Scalar T> Var<T> soft_bound(Var<T> x, T bound);
+/// x moved into [low, high]; NaN stays. The gradient is that of the identity, beyond the bounds too: for values that
+/// only rounding has taken to where the next operation is not finite, such as an exp that underflowed to 0.
+/// @throws DomainError  unless low <= high.
+template <Scalar T> Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high);
 
 // ---- elementwise arithmetic
 template <Scalar T> Var<T> operator+(Var<T> a, Var<T> b);
@@ -121,6 +126,8 @@ template <Scalar T> Var<T> triangular_solve(Var<T> y, Var<T> m, Var<T> diagonal,
 // ---- columns: one double per row
 /// Sum over the columns of x; of a shared row: its sum, in every row.
 template <Scalar T> Column<T> row_sum(Var<T> x);
+/// Sum over the columns of x^2, squared and summed in double: finite for every finite float. Shared rows as in row_sum.
+template <Scalar T> Column<T> row_sum_of_squares(Var<T> x);
 template <Scalar T> Column<T> constant_column(Tape<T>& tape, double value);
 template <Scalar T> Column<T> operator+(Column<T> a, Column<T> b);
 template <Scalar T> Column<T> operator-(Column<T> a, Column<T> b);

@@ -31,6 +31,8 @@ struct BatchStatistics {
     std::vector<double> variance;
   };
   std::map<std::string, Moments> layers;
+  /// New values of the state that the pass proposed, by path name; `commit` puts them in.
+  std::map<std::string, std::vector<double>> proposals;
 };
 
 /// The same while a pass runs: by address. `nullptr` fields in a Pass mean: not asked for.
@@ -153,8 +155,6 @@ class Pass {
   void capture(const Tensor<T>& key, std::span<const double> mean, std::span<const double> variance);
 
  private:
-  Var<T> restrict_columns(Var<T> y, const double* low, const double* high, const T* replacement, Index stride,
-                          bool closed);
   const RandomCall& noise() const;
   Index first_drawn_row() const { return settings_.first_row + tape_.begin(); }
   Index next_slot(Index count) {

@@ -281,10 +281,10 @@ class Tape {
   /// A stretch of work on this tape in a mode of its own, whose memory is freed when it ends. What was made before may be
   /// read in it, and matrices made before it may be filled in it; nothing that is made in it outlives it.
   ///
-  ///     const Var<T> root = tape.matrix(x.cols(), false);
+  ///     const Var<T> kept = tape.matrix(x.cols(), false);
   ///     {
-  ///       typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);  // not recorded, whatever the tape does
-  ///       ...                                                             // fills root
+  ///       const typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);  // not recorded, whatever the tape does
+  ///       assign(kept, exp(x) - x);
   ///     }
   ///
   /// A recording scope inside a backward pass has lists of its own, which `backward()` runs before it ends. All threads of

@@ -8,6 +8,8 @@
 
 #include "src/batch_norm/shape_text.hpp"
 #include "src/kernels/kernels.hpp"
+#include "src/kernels/moments.hpp"
+#include "src/ops/batch_norm.hpp"
 
 namespace pushforward::batch_norm {
 
@@ -185,10 +187,8 @@ struct Merge {
   void add(Index channel, double n, double other_mean, double other_m2) {
     const std::size_t c = static_cast<std::size_t>(channel);
     if (n == 0) return;
-    const double total = count[c] + n, delta = other_mean - mean[c];
-    // The first tile is taken as it is: a mean that starts from 0 would cost bits.
-    mean[c] = count[c] == 0 ? other_mean : mean[c] + delta * (n / total);
-    m2[c] = count[c] == 0 ? other_m2 : m2[c] + other_m2 + delta * delta * (count[c] * (n / total));
+    const double total = count[c] + n;
+    kernels::merge_moments(count[c], n / total, other_mean, other_m2, mean[c], m2[c]);
     count[c] = total;
   }
   /// The same for `n` neighbouring channels that have had the same tiles: sums of deviations from `shift`.
@@ -201,10 +201,8 @@ struct Merge {
     for (Index c = 0; c < n; ++c) {
       const double own = static_cast<double>(shift[c]) + first[c] * inverse;
       const double spread = second[c] - first[c] * (first[c] * inverse);
-      const double own_m2 = spread < 0 ? 0.0 : spread;  // rounding only; NaN stays
-      const double delta = own - m[c];
-      m[c] = before == 0 ? own : m[c] + delta * share;
-      q[c] = before == 0 ? own_m2 : q[c] + own_m2 + delta * delta * (before * share);
+      // Below 0 by rounding only; NaN stays.
+      kernels::merge_moments(before, share, own, spread < 0 ? 0.0 : spread, m[c], q[c]);
     }
     std::fill_n(count.data() + channel, n, before + values);
   }
@@ -251,9 +249,8 @@ struct InT {
 template <class T>
 struct Mean {
   explicit Mean(std::span<const double> mean)
-      : rounded(mean.size(), [&](std::size_t c) { return mean[c]; }), rest(mean.size(), [&](std::size_t c) {
-          return std::isfinite(mean[c]) ? mean[c] - static_cast<double>(static_cast<T>(mean[c])) : 0.0;
-        }) {}
+      : rounded(mean.size(), [&](std::size_t c) { return detail::SplitMean<T>(mean[c]).rounded; }),
+        rest(mean.size(), [&](std::size_t c) { return detail::SplitMean<T>(mean[c]).rest; }) {}
   InT<T> rounded, rest;
 };
 
@@ -572,12 +569,10 @@ Gradients training_backward(const TensorView<const T>& x, std::span<const Index>
   if (!dx.data() || count == 0) return gradients;
   const auto a = per_channel(k.channels, [&](std::size_t c) { return at(by.gamma, c, 1) / k.deviation[c]; });
   const auto mean_g = per_channel(k.channels, [&](std::size_t c) { return sums.g[c] / count; });
-  // d loss / d variance times 2 / count; through invstd: -(v + epsilon)^(-3/2) / 2.
   const auto b = per_channel(k.channels, [&](std::size_t c) {
     const double v = k.deviation[c] * k.deviation[c];
-    const double by_invstd = at(adjoints.invstd, c, 0) / (v * k.deviation[c]);
-    return (2 * at(adjoints.variance, c, 0) - (a[c] * sums.gd[c] + adjoints.log_det) / v - by_invstd) /
-           (count - by.correction);
+    return detail::adjoint_slope(a[c] * sums.gd[c], adjoints.log_det, v, count - by.correction,
+                                 at(adjoints.variance, c, 0), at(adjoints.invstd, c, 0) / (v * k.deviation[c]));
   });
   const auto shift = per_channel(k.channels, [&](std::size_t c) { return at(adjoints.mean, c, 0) / count; });
   map_adjoint<T>(adjoints.out, x, kept, {by.mean, mean_g, a, b, shift}, dx);

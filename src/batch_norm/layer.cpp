@@ -1,5 +1,8 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <pushforward/batch_norm/layer.hpp>
 #include <pushforward/error.hpp>
@@ -7,6 +10,7 @@
 #include <pushforward/random.hpp>
 
 #include "src/batch_norm/shape_text.hpp"
+#include "src/ops/batch_norm.hpp"
 
 namespace pushforward {
 
@@ -22,7 +26,10 @@ constexpr std::pair<Constraint::Kind, const char*> constraints[] = {
     {Constraint::Kind::none, "none"},
     {Constraint::Kind::non_negative, "non_negative"},
     {Constraint::Kind::max_norm, "max_norm"},
-    {Constraint::Kind::relu_plus_floor, "relu_plus_floor"}};
+    {Constraint::Kind::relu_plus_floor, "relu_plus_floor"},
+    {Constraint::Kind::function, "function"}};
+constexpr std::pair<NotTrainable, const char*> not_trainable_names[] = {
+    {NotTrainable::v1, "v1"}, {NotTrainable::v1_eager, "v1_eager"}, {NotTrainable::v2, "v2"}};
 
 template <class E, std::size_t N>
 std::string name_of(const std::pair<E, const char*> (&names)[N], E value) {
@@ -37,9 +44,28 @@ E value_of(const std::pair<E, const char*> (&names)[N], const std::string& name)
   throw IoError("batch normalisation: unknown option '" + name + "'");
 }
 
+template <class Function>
+const Function& present(const Function& function, const std::string& what, const std::string& name) {
+  if (!function)
+    throw NotImplemented("BatchNormLayer: the " + what + " '" + name +
+                         "' is a function, which no file holds; make the model by code and take the loaded values "
+                         "over with copy_state");
+  return function;
+}
+
+/// Through double, as the function sees them.
+template <Scalar T, class F>
+void change_values(Tensor<T>& w, F function) {
+  std::vector<double> values(w.values().begin(), w.values().end());
+  function(w.shape(), values);
+  std::transform(values.begin(), values.end(), w.data(), [](double v) { return static_cast<T>(v); });
+}
+
 template <Scalar T>
 void apply(const Constraint& constraint, Tensor<T>& w) {
   if (constraint.kind == Constraint::Kind::none) return;
+  if (constraint.kind == Constraint::Kind::function)
+    return change_values(w, present(constraint.function, "constraint", constraint.name));
   if (constraint.kind == Constraint::Kind::max_norm) {
     constexpr double tiny = 1e-7;  // Keras adds it to the norm
     const Index each = w.size() == 0 ? 0 : w.size() / w.extent(0);
@@ -55,10 +81,38 @@ void apply(const Constraint& constraint, Tensor<T>& w) {
   for (T& v : w.values()) v = std::max(v, T(0)) + floor;
 }
 
+/// The penalty of a function of one's own; adds to the gradient.
+double own_penalty(const Regularizer& r, std::span<const double> values, std::span<double> gradient) {
+  if (!r.has_function()) return 0;
+  std::vector<double> own(values.size(), 0.0);
+  const double value = present(r.function, "regularizer", r.name)(values, own);
+  std::transform(own.begin(), own.end(), gradient.begin(), gradient.begin(), std::plus<>());
+  return value;
+}
+
 template <Scalar T>
 std::function<Column<T>(Var<T>)> penalty(const Regularizer& r) {
   if (!r) return {};
-  return [r](Var<T> w) { return row_sum(static_cast<T>(r.l1) * abs(w) + static_cast<T>(r.l2) * square(w)); };
+  return [r](Var<T> w) {
+    const Column<T> sum = row_sum(static_cast<T>(r.l1) * abs(w) + static_cast<T>(r.l2) * square(w));
+    if (!r.has_function()) return sum;
+    // The tangent at w: its value there is the function's, and so is its gradient.
+    const Index size = w.node()->rows * w.cols();
+    const std::vector<double> values(w.node()->value, w.node()->value + size);
+    std::vector<double> gradient(values.size(), 0.0);
+    const double value = own_penalty(r, values, gradient);
+    Tape<T>& tape = w.tape();
+    const Var<T> at = tape.shared(w.node()->rows, w.cols(), false),
+                 slope = tape.shared(w.node()->rows, w.cols(), false);
+    const Index padded = (size + 15) / 16 * 16;
+    std::fill_n(at.node()->value, padded, T(0));
+    std::fill_n(slope.node()->value, padded, T(0));
+    for (Index i = 0; i < size; ++i) {
+      at.node()->value[i] = w.node()->value[i];
+      slope.node()->value[i] = static_cast<T>(gradient[static_cast<std::size_t>(i)]);
+    }
+    return sum + (row_sum((w - at) * slope) + constant_column(tape, value));
+  };
 }
 
 double average(double momentum, double old, double value) { return old - (old - value) * (1 - momentum); }
@@ -99,8 +153,8 @@ BatchNormLayer<T>::BatchNormLayer(Options options) : Component<T>("BatchNormLaye
   const auto refuse = [](const std::string& text) { throw DomainError("BatchNormLayer: " + text); };
   if (!(options_.momentum >= 0 && options_.momentum <= 1))
     refuse("momentum must lie in [0, 1], got " + std::to_string(options_.momentum));
-  if (!(options_.epsilon > 0) || !std::isfinite(options_.epsilon))
-    refuse("epsilon must be positive and finite, got " + std::to_string(options_.epsilon));
+  if (!(options_.epsilon >= 0) || !std::isfinite(options_.epsilon))
+    refuse(fmt::format("epsilon must be finite and not negative, got {}", options_.epsilon));
   if (options_.axis.empty()) refuse("expected at least one axis to keep, got none");
   if (options_.virtual_batch_size && *options_.virtual_batch_size < 1)
     refuse("virtual_batch_size must be a positive integer that divides the true batch size of the input tensor, got " +
@@ -119,8 +173,12 @@ BatchNormLayer<T>::BatchNormLayer(Options options) : Component<T>("BatchNormLaye
       refuse("renorm_momentum must lie in [0, 1], got " + std::to_string(r.momentum));
     if ((r.rmin && !(*r.rmin >= 0)) || (r.rmax && !(*r.rmax > 0)) || (r.dmax && !(*r.dmax >= 0)))
       refuse("renorm clipping needs rmin >= 0, rmax > 0 and dmax >= 0");
+    if (r.rmin && r.rmax && *r.rmin > *r.rmax)
+      refuse(fmt::format("renorm clipping needs rmin <= rmax, got {} and {}", *r.rmin, *r.rmax));
     if (r.open_rmax != 0 || r.open_dmax != 0) {
       if (!r.rmax || !r.dmax) refuse("a schedule of the renorm clipping needs rmax and dmax to open to");
+      if (*r.rmax < 1)
+        refuse(fmt::format("a schedule of the renorm clipping opens from 1 to an rmax above it, got {}", *r.rmax));
       if (r.open_from < 0 || r.open_rmax < r.open_from || r.open_dmax < r.open_from)
         refuse("a schedule of the renorm clipping opens at 0 <= open_from <= open_rmax, open_dmax");
     }
@@ -168,6 +226,10 @@ void BatchNormLayer<T>::build(std::vector<Index> input_shape) {
       for (double& v : values) v = start.a + (start.b - start.a) * v;
     }
     std::transform(values.begin(), values.end(), t.data(), [](double v) { return static_cast<T>(v); });
+    if (start.kind == Initializer::Kind::function) {
+      if (!start.function) throw DomainError("BatchNormLayer::build: the initializer has no function");
+      change_values(t, start.function);
+    }
     return t;
   };
   Tensor<T> gamma = make(options_.gamma_initializer, "gamma");
@@ -230,6 +292,21 @@ template <Scalar T>
 double BatchNormLayer<T>::epsilon() const {
   // cuDNN's smallest.
   return options_.fusion == Fusion::fused ? std::max(options_.epsilon, 1.001e-5) : options_.epsilon;
+}
+
+template <Scalar T>
+double BatchNormLayer<T>::positive(double value, std::size_t channel, const char* of) const {
+  if (value <= 0)
+    throw DomainError(
+        fmt::format("BatchNormLayer: {} + epsilon must be positive, got {} in channel {}; with epsilon = "
+                    "{} a channel must not be constant",
+                    of, value, channel, epsilon()));
+  return value;
+}
+template <Scalar T>
+double BatchNormLayer<T>::inference_variance(Index channel) const {
+  return positive(static_cast<double>(moving_variance_[channel]) + epsilon(), static_cast<std::size_t>(channel),
+                  "the moving variance");
 }
 
 template <Scalar T>
@@ -309,6 +386,13 @@ auto BatchNormLayer<T>::variables() const -> std::vector<std::pair<const char*, 
 }
 
 template <Scalar T>
+const char* BatchNormLayer<T>::variable_name(Variable variable) const {
+  for (const auto& [name, member] : variables())
+    if (member == variable) return name;
+  return "a variable";
+}
+
+template <Scalar T>
 const Tensor<T>& BatchNormLayer<T>::variable(std::string_view name) const {
   std::string known;
   for (const auto& [own, member] : variables()) {
@@ -375,7 +459,7 @@ auto BatchNormLayer<T>::frozen() const -> Frozen {
   Frozen f;
   for (Index c = 0; c < channels_; ++c) {
     f.mean.push_back(static_cast<double>(moving_mean_[c]));
-    f.deviation.push_back(std::sqrt(static_cast<double>(moving_variance_[c]) + epsilon()));
+    f.deviation.push_back(std::sqrt(inference_variance(c)));
   }
   return f;
 }
@@ -436,7 +520,8 @@ template <Scalar T>
 template <class Emit>
 void BatchNormLayer<T>::updates(const double* mean, const double* variance, double count, double* memory,
                                 Emit emit) const {
-  if (count == 0 || !options_.trainable) return;
+  const bool renorm_alone = !options_.trainable && options_.not_trainable == NotTrainable::v1_eager && options_.renorm;
+  if (count == 0 || (!options_.trainable && !renorm_alone)) return;
   const auto average_into = [&](double* next, Variable variable, double momentum, auto value) {
     const Tensor<T>& old = this->*variable;
     const std::size_t size = static_cast<std::size_t>(old.size());
@@ -446,7 +531,7 @@ void BatchNormLayer<T>::updates(const double* mean, const double* variance, doub
   };
   double *const first = memory, *const second = memory + channels_, *const next = memory + 2 * channels_;
   const bool bessel = options_.bessel_in_moving_variance || options_.fusion != Fusion::unfused;
-  const double factor = bessel && count > 1 ? count / (count - 1) : 1.0;
+  const double factor = detail::bessel(bessel, count);
   const auto stddev = [&](std::size_t c) { return std::sqrt(variance[c] + epsilon()); };
   const auto mean_of = [&](std::size_t c) { return mean[c]; };
   if (!options_.renorm) {
@@ -459,6 +544,7 @@ void BatchNormLayer<T>::updates(const double* mean, const double* variance, doub
   average_into(first, &BatchNormLayer::renorm_mean_, momentum, mean_of);
   average_into(second, &BatchNormLayer::renorm_stddev_, momentum, stddev);
   if (options_.renorm->generation == Renorm::Generation::later) {
+    if (renorm_alone) return;
     average_into(next, &BatchNormLayer::moving_mean_, options_.momentum, mean_of);
     average_into(next, &BatchNormLayer::moving_stddev_, options_.momentum, stddev);
     for (Index c = 0; c < channels_; ++c) next[c] = std::max(next[c] * next[c] - epsilon(), 0.0);
@@ -469,6 +555,7 @@ void BatchNormLayer<T>::updates(const double* mean, const double* variance, doub
     const double mean_weight = next[0];
     average_into(next, &BatchNormLayer::renorm_stddev_weight_, momentum, one);
     const double stddev_weight = next[0];
+    if (renorm_alone) return;
     average_into(next, &BatchNormLayer::moving_mean_, options_.momentum,
                  [&](std::size_t c) { return first[c] / mean_weight; });
     average_into(next, &BatchNormLayer::moving_variance_, options_.momentum, [&](std::size_t c) {
@@ -494,10 +581,6 @@ std::vector<double> over_groups(const std::vector<double>& values, std::size_t c
   std::vector<double> result(channels);
   over_groups(values, result);
   return result;
-}
-
-double bessel_factor(bool wanted, Index count) {
-  return wanted && count > 1 ? static_cast<double>(count) / static_cast<double>(count - 1) : 1.0;
 }
 
 }  // namespace
@@ -543,9 +626,10 @@ auto BatchNormLayer<T>::train(const TensorView<const T>& x) const -> Step {
     scale[c] *= (step.r.empty() ? 1 : step.r[c]) * s;
   }
   std::vector<double> all_scale(step.moments.mean.size()), all_shift(all_scale.size());
-  const double factor = bessel_factor(options_.bessel, step.moments.count);
+  const double factor = detail::bessel(options_.bessel, static_cast<double>(step.moments.count));
   for (std::size_t i = 0; i < all_scale.size(); ++i) {
-    all_scale[i] = scale[i % channels] / std::sqrt(step.moments.variance[i] * factor + epsilon());
+    all_scale[i] = scale[i % channels] / std::sqrt(positive(step.moments.variance[i] * factor + epsilon(), i % channels,
+                                                            "the variance of the batch"));
     all_shift[i] = shift[i % channels];
   }
   std::vector<Index> same;
@@ -562,7 +646,7 @@ batch_norm::Gradients BatchNormLayer<T>::backward(const TensorView<const T>& x, 
   const std::size_t channels = static_cast<std::size_t>(channels_);
   std::vector<Index> kept, same;
   const TensorView<const T> in = grouped(x, kept);
-  const double factor = bessel_factor(options_.bessel, step.moments.count);
+  const double factor = detail::bessel(options_.bessel, static_cast<double>(step.moments.count));
   const std::vector<double> g = gamma();
   std::vector<double> variance = step.moments.variance, scale(variance.size());
   // out = (normalised outer + inner) gamma + beta
@@ -625,12 +709,23 @@ void BatchNormLayer<T>::commit(const Step& step) {
   check_built("commit");
   if (static_cast<Index>(step.mean.size()) != channels_ || step.variance.size() != step.mean.size())
     throw ShapeError("BatchNormLayer::commit: the step belongs to a layer of another size");
+  // All or nothing: what is not finite would stay in the averages for good.
+  std::vector<std::pair<Variable, std::vector<T>>> all;
   std::vector<double> memory(3 * step.mean.size());
   updates(step.mean.data(), step.variance.data(), step.count, memory.data(),
           [&](Variable variable, std::span<const double> values) {
-            std::transform(values.begin(), values.end(), (this->*variable).data(),
-                           [](double v) { return static_cast<T>(v); });
+            std::vector<T>& own = all.emplace_back(variable, std::vector<T>(values.size())).second;
+            std::transform(values.begin(), values.end(), own.begin(), [](double v) { return static_cast<T>(v); });
           });
+  for (const auto& [variable, values] : all)
+    for (std::size_t c = 0; c < values.size(); ++c)
+      if (!std::isfinite(values[c]))
+        throw DomainError(
+            fmt::format("BatchNormLayer::commit: {} would become {} in channel {}, where the batch's mean "
+                        "is {} and its variance {}; nothing has changed, and this step is to be dropped",
+                        variable_name(variable), values[c], c, step.mean[std::min(c, step.mean.size() - 1)],
+                        step.variance[std::min(c, step.mean.size() - 1)]));
+  for (const auto& [variable, values] : all) std::copy(values.begin(), values.end(), (this->*variable).data());
 }
 
 template <Scalar T>
@@ -639,6 +734,9 @@ double BatchNormLayer<T>::regularization_loss() const {
   const auto add = [&](const Regularizer& r, const Tensor<T>& w) {
     for (const T v : w.values())
       loss += r.l1 * std::abs(static_cast<double>(v)) + r.l2 * static_cast<double>(v) * static_cast<double>(v);
+    const std::vector<double> values(w.values().begin(), w.values().end());
+    std::vector<double> gradient(values.size(), 0.0);
+    loss += own_penalty(r, values, gradient);
   };
   add(options_.gamma_regularizer, gamma_);
   add(options_.beta_regularizer, beta_);
@@ -649,6 +747,7 @@ batch_norm::Gradients BatchNormLayer<T>::regularization_gradients() const {
   const auto gradient = [](const Regularizer& r, const Tensor<T>& w) {
     std::vector<double> g;
     for (const T v : w.values()) g.push_back(r.l1 * ((v > 0) - (v < 0)) + 2 * r.l2 * static_cast<double>(v));
+    own_penalty(r, std::vector<double>(w.values().begin(), w.values().end()), g);
     return g;
   };
   return {gradient(options_.gamma_regularizer, gamma_), gradient(options_.beta_regularizer, beta_), {}, {}};
@@ -715,9 +814,8 @@ auto BatchNormLayer<T>::frozen_rows(Pass<T>& pass, Index cols, const BatchStatis
     return captured ? captured->mean[k] : static_cast<double>(moving_mean_[static_cast<Index>(k)]);
   };
   const auto deviation = [&](std::size_t k) {
-    const double variance =
-        captured ? captured->variance[k] : static_cast<double>(moving_variance_[static_cast<Index>(k)]);
-    return std::sqrt(variance + epsilon());
+    return std::sqrt(captured ? positive(captured->variance[k] + epsilon(), k, "the captured variance")
+                              : inference_variance(static_cast<Index>(k)));
   };
   const auto row = [&](auto value) {
     return constant_row(pass, cols, [&](Index c) {
@@ -770,6 +868,8 @@ auto BatchNormLayer<T>::normalize(Pass<T>& pass, Var<T> x) const -> Normalized {
   const auto memory = [&](std::size_t count) {
     return std::span<double>(pass.tape().template scratch<double>(static_cast<Index>(count)), count);
   };
+  for (std::size_t i = 0; epsilon() == 0 && x.tape().rows() > 0 && i < size; ++i)
+    positive(moments.variance[i], i % channels, "the variance of the batch");
   const std::span<double> mean = memory(channels), variance = memory(channels);
   over_groups({moments.mean, size}, mean);
   over_groups({moments.variance, size}, variance);
@@ -785,7 +885,7 @@ auto BatchNormLayer<T>::normalize(Pass<T>& pass, Var<T> x) const -> Normalized {
   const std::span<double> effective_mean = memory(channels), effective_variance = memory(channels);
   std::copy(mean.begin(), mean.end(), effective_mean.begin());
   std::copy(variance.begin(), variance.end(), effective_variance.begin());
-  const double factor = options_.bessel && count > 1 ? count / (count - 1) : 1.0;
+  const double factor = detail::bessel(options_.bessel, count);
   for (double& v : effective_variance) v *= factor;
   if (options_.renorm) {
     double* r = pass.tape().template scratch<double>(static_cast<Index>(size));
@@ -882,13 +982,17 @@ void BatchNormLayer<T>::describe_into(Description& d) const {
   d.constants["gamma_map"] = name_of(gamma_maps, options_.gamma_map);
   // What is as usual is left out.
   const BatchNormLayerOptions usual;
-  const auto regularizer = [&](const char* name, const Regularizer& r) {
+  // Of a function only the name is kept: see Regularizer.
+  const auto named = [](const std::string& name) { return name.empty() ? std::string("without a name") : name; };
+  const auto regularizer = [&](const std::string& name, const Regularizer& r) {
     if (r) d.constants[name] = std::vector<double>{r.l1, r.l2};
+    if (r.has_function()) d.constants[name + "_name"] = named(r.name);
   };
   const auto constraint = [&](const std::string& name, const Constraint& c) {
     if (c.kind == Constraint::Kind::none) return;
     d.constants[name] = name_of(constraints, c.kind);
     d.constants[name + "_value"] = c.value;
+    if (c.kind == Constraint::Kind::function) d.constants[name + "_name"] = named(c.name);
   };
   regularizer("gamma_regularizer", options_.gamma_regularizer);
   regularizer("beta_regularizer", options_.beta_regularizer);
@@ -896,7 +1000,7 @@ void BatchNormLayer<T>::describe_into(Description& d) const {
   constraint("beta_constraint", options_.beta_constraint);
   if (options_.fusion != Fusion::unfused)
     d.constants["fused"] = std::string(options_.fusion == Fusion::fused ? "with floor" : "without floor");
-  if (!options_.trainable) d.constants["trainable"] = options_.not_trainable == NotTrainable::v1 ? "v1" : "v2";
+  if (!options_.trainable) d.constants["trainable"] = name_of(not_trainable_names, options_.not_trainable);
   if (options_.bessel) d.constants["bessel"] = true;
   if (options_.bessel_in_moving_variance) d.constants["bessel_in_moving_variance"] = true;
   if (options_.virtual_batch_size) {
@@ -929,15 +1033,18 @@ BatchNormLayerOptions options_from(const Description& d) {
   o.center = d.flag("center");
   o.scale = d.flag("scale");
   o.gamma_map = value_of(gamma_maps, d.text("gamma_map"));
-  const auto regularizer = [&](const char* name) {
+  const auto regularizer = [&](const std::string& name) {
     if (!d.has(name)) return Regularizer{};
     const std::vector<double>& l = d.numbers(name);
-    if (l.size() != 2) throw IoError("batch normalisation: '" + std::string(name) + "' is not a list of two numbers");
-    return Regularizer{l[0], l[1]};
+    if (l.size() != 2) throw IoError("batch normalisation: '" + name + "' is not a list of two numbers");
+    return Regularizer{l[0], l[1], d.has(name + "_name") ? d.text(name + "_name") : "", {}};
   };
   const auto constraint = [&](const std::string& name) {
     if (!d.has(name)) return Constraint{};
-    return Constraint{value_of(constraints, d.text(name)), d.number(name + "_value")};
+    return Constraint{value_of(constraints, d.text(name)),
+                      d.number(name + "_value"),
+                      d.has(name + "_name") ? d.text(name + "_name") : "",
+                      {}};
   };
   o.gamma_regularizer = regularizer("gamma_regularizer");
   o.beta_regularizer = regularizer("beta_regularizer");
@@ -947,7 +1054,7 @@ BatchNormLayerOptions options_from(const Description& d) {
   if (d.has("fused")) o.fusion = d.text("fused") == "with floor" ? Fusion::fused : Fusion::fused_without_floor;
   if (d.has("trainable")) {
     o.trainable = false;
-    o.not_trainable = d.text("trainable") == "v1" ? NotTrainable::v1 : NotTrainable::v2;
+    o.not_trainable = value_of(not_trainable_names, d.text("trainable"));
   }
   o.bessel = flag("bessel");
   o.bessel_in_moving_variance = flag("bessel_in_moving_variance");

@@ -162,6 +162,7 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
 
   // Statistics go by path outside and by address inside.
   CapturedStatistics<T> captured, capture;
+  Proposals<T> proposals;
   std::vector<ConstSlot<T>> slots;
   if (statistics.captured || statistics.capture) slots = list_state<T>(static_cast<const Component<T>&>(*this));
   if (statistics.captured)
@@ -185,6 +186,7 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
                      settings.statistics = statistics.use;
                      settings.captured = statistics.captured ? &captured : nullptr;
                      settings.capture = statistics.capture ? &capture : nullptr;
+                     settings.proposals = statistics.capture ? &proposals : nullptr;
                      settings.first_row = begin;
                      const bool repeat = context.rows() == 1;
                      if (context_dim_ > 0)
@@ -218,10 +220,13 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
   if (first_outside < in.rows())
     throw DomainError(this->name() + "::" + call + ": row " + std::to_string(first_outside.load()) +
                       " lies outside the " + (forward ? "domain" : "codomain") + " of the map");
-  if (statistics.capture)
+  if (!statistics.capture) return;
+  for (const ConstSlot<T>& slot : slots) {
     for (const auto& [tensor, moments] : capture.layers)
-      for (const ConstSlot<T>& slot : slots)
-        if (slot.tensor == tensor) statistics.capture->layers[slot.path] = moments;
+      if (slot.tensor == tensor) statistics.capture->layers[slot.path] = moments;
+    for (const auto& [tensor, value] : proposals.values)
+      if (slot.tensor == tensor) statistics.capture->proposals[slot.path] = value;
+  }
 }
 
 template <Scalar T>
@@ -312,6 +317,10 @@ void commit(Component<T>& tree, const Proposals<T>& proposals) {
     if (static_cast<Index>(value.size()) != slot->tensor->size())
       throw Error("commit: a proposal for '" + slot->path + "' has " + std::to_string(value.size()) +
                   " values, expected " + std::to_string(slot->tensor->size()));
+    for (std::size_t c = 0; c < value.size(); ++c)
+      if (!std::isfinite(static_cast<T>(value[c])))
+        throw DomainError("commit: the new value of '" + slot->path + "' is " + std::to_string(value[c]) +
+                          " in channel " + std::to_string(c) + ", which is not finite; nothing has changed");
     targets.push_back(slot->tensor);
   }
   for (std::size_t i = 0; i < targets.size(); ++i) {
@@ -322,7 +331,20 @@ void commit(Component<T>& tree, const Proposals<T>& proposals) {
 
 template class Bijector<float>;
 template class Bijector<double>;
+template <Scalar T>
+void commit(Component<T>& tree, const BatchStatistics& statistics) {
+  const std::vector<ConstSlot<T>> slots = list_state(std::as_const(tree));
+  Proposals<T> proposals;
+  for (const auto& [path, value] : statistics.proposals) {
+    const auto slot = std::find_if(slots.begin(), slots.end(), [&](const auto& s) { return s.path == path; });
+    if (slot == slots.end()) throw Error("commit: the statistics propose values for '" + path + "', which is not here");
+    proposals.add(*slot->tensor, value);
+  }
+  commit(tree, proposals);
+}
 template void commit(Component<float>&, const Proposals<float>&);
 template void commit(Component<double>&, const Proposals<double>&);
+template void commit(Component<float>&, const BatchStatistics&);
+template void commit(Component<double>&, const BatchStatistics&);
 
 }  // namespace pushforward

@@ -5,7 +5,7 @@
 
 #include <pushforward/error.hpp>
 
-#include "src/ops/common.hpp"
+#include "src/ops/intervals.hpp"
 
 namespace pushforward {
 
@@ -87,7 +87,7 @@ Var<T> Pass<T>::dropout(Var<T> x, double rate) {
 
 template <Scalar T>
 Var<T> Pass<T>::restrict_to(Var<T> y, double low, double high, T replacement, bool closed) {
-  return restrict_columns(y, &low, &high, &replacement, 0, closed);
+  return detail::replace_outside(y, {&low, &high, &replacement, 0, closed}, outside());
 }
 
 template <Scalar T>
@@ -96,41 +96,7 @@ Var<T> Pass<T>::restrict_to(Var<T> y, std::span<const double> low, std::span<con
   const auto cols = static_cast<std::size_t>(y.cols());
   if (low.size() != cols || high.size() != cols || replacement.size() != cols)
     throw ShapeError("Pass::restrict_to: expected bounds for " + std::to_string(cols) + " columns");
-  return restrict_columns(y, low.data(), high.data(), replacement.data(), 1, closed);
-}
-
-template <Scalar T>
-Var<T> Pass<T>::restrict_columns(Var<T> y, const double* low, const double* high, const T* replacement, Index stride,
-                                 bool closed) {
-  const Index cols = y.cols(), n = tape_.padded_rows();
-  const Var<T> x = tape_.matrix(cols, y.wants_gradient());
-  // Which elements were replaced, for the gradient.
-  auto* replaced = x.wants_gradient() ? tape_.template scratch<std::uint8_t>(cols * n) : nullptr;
-  std::uint8_t* marks = outside();
-  for (Index c = 0; c < cols; ++c) {
-    const double lowest = low[c * stride], highest = high[c * stride];
-    const T substitute = replacement[c * stride];
-    const T* in = tape_.value(y, c);
-    T* out = tape_.value(x, c);
-    for (Index i = 0; i < n; ++i) {
-      const double v = static_cast<double>(in[i]);
-      // NaN is on neither side: it stays and shows in the result.
-      const bool out_of_range = closed ? (v < lowest || v > highest) : (v <= lowest || v >= highest);
-      out[i] = out_of_range ? substitute : in[i];
-      if (out_of_range && i < tape_.local_rows()) marks[i] |= 1;
-      if (replaced) replaced[c * n + i] = out_of_range;
-    }
-  }
-  if (x.wants_gradient())
-    detail::record(x, [x, y, replaced, cols, n] {
-      Tape<T>& tape = x.tape();
-      for (Index c = 0; c < cols; ++c) {
-        const T* g = tape.gradient(x, c);
-        T* gy = tape.gradient(y, c);
-        for (Index i = 0; i < n; ++i) gy[i] += replaced[c * n + i] ? T(0) : g[i];
-      }
-    });
-  return x;
+  return detail::replace_outside(y, {low.data(), high.data(), replacement.data(), 1, closed}, outside());
 }
 
 template <Scalar T>

@@ -2,8 +2,8 @@
 //
 // Every function takes one vector and works lane by lane, so a value's result depends on nothing but the value. All
 // multiply-adds are written as such (the sources are compiled with -ffp-contract=off), so full vectors and tails agree.
-// Bounds in ulp are over the whole range, denormal results included, with or without fma; tests/kernels_test.cpp
-// asserts them.
+// Bounds in ulp are over the whole range, denormal results included, with or without fma;
+// tests/kernels_functions_test.cpp asserts them.
 
 #include <hwy/highway.h>
 

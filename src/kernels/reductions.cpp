@@ -1,6 +1,7 @@
 // Sums, scalar products and moments over rows.
 
 #include "src/kernels/dispatch.hpp"
+#include "src/kernels/moments.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/kernels/reductions.cpp"
@@ -96,10 +97,7 @@ HWY_INLINE Moments merged_moments(const T* x, const T* w, Index n) {
     double tile_m2 = sums.second - sums.first * (sums.first / sums.weight);
     if (tile_m2 < 0) tile_m2 = 0;  // rounding only; NaN stays
     const double total = weight + sums.weight;
-    const double delta = tile_mean - mean;
-    // The first tile is taken as it is: a mean that starts from 0 would cost bits.
-    mean = weight == 0 ? tile_mean : mean + delta * (sums.weight / total);
-    m2 = weight == 0 ? tile_m2 : m2 + tile_m2 + delta * delta * (weight * (sums.weight / total));
+    merge_moments(weight, sums.weight / total, tile_mean, tile_m2, mean, m2);
     weight = total;
   }
   return {mean, m2};

@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "src/ops/batch_norm.hpp"
+
+#include "src/kernels/moments.hpp"
 #include "src/ops/common.hpp"
 
 namespace pushforward {
@@ -61,14 +64,6 @@ void check_channels(const char* what, Var<T> row, Index channels) {
   if (row && shared_size(row) != channels) shape_error(what, shared_size(row), channels);
 }
 
-/// The mean as T has it, and what that leaves out.
-template <Scalar T>
-struct Mean {
-  explicit Mean(double mean)
-      : rounded(static_cast<T>(mean)), rest(static_cast<T>(mean - static_cast<double>(rounded))) {}
-  T rounded, rest;
-};
-
 }  // namespace
 
 template <Scalar T>
@@ -89,9 +84,8 @@ BatchMoments batch_moments(Var<T> y, const BatchGroups<T>& groups) {
       double total = 0, m = 0, m2 = 0;
       for (Index i = layout.start[k]; i < layout.start[k + 1] && column_weight > 0; ++i) {
         const kernels::Moments own = kernel<T>().moments(full_column(y, layout.column[i]) + begin, w, n);
-        const double all = total + column_weight, delta = own.mean - m;
-        m = total == 0 ? own.mean : m + delta * (column_weight / all);
-        m2 = total == 0 ? own.m2 : m2 + own.m2 + delta * delta * (total * (column_weight / all));
+        const double all = total + column_weight;
+        kernels::merge_moments(total, column_weight / all, own.mean, own.m2, m, m2);
         total = all;
       }
       mean[at] = m;
@@ -127,8 +121,7 @@ NormalizedBatch<T> batch_normalize(Var<T> y, const BatchGroups<T>& groups, const
     for (Index k = 0; k < channels; ++k) {
       const Index at = g * channels + k;
       const double r = correction.r ? correction.r[at] : 1.0;
-      const double factor = bessel && moments.count[at] > 1 ? moments.count[at] / (moments.count[at] - 1) : 1.0;
-      v[at] = moments.variance[at] * factor + epsilon;
+      v[at] = moments.variance[at] * detail::bessel(bessel, moments.count[at]) + epsilon;
       slope[at] = r / std::sqrt(v[at]);
       sum_log[g] += static_cast<double>(layout.columns_of(k)) * (std::log(r) - 0.5 * std::log(v[at]));
     }
@@ -137,7 +130,7 @@ NormalizedBatch<T> batch_normalize(Var<T> y, const BatchGroups<T>& groups, const
   layout.for_each_part(tape, [&](Index ghost, Index first, Index count) {
     for (Index c = 0; c < layout.cols; ++c) {
       const Index k = layout.channel[c], at = ghost * channels + k;
-      const Mean<T> mean(moments.mean[at]);
+      const SplitMean<T> mean(moments.mean[at]);
       const double b = beta ? static_cast<double>(beta.node()->value[k]) : 0.0;
       const T scale = static_cast<T>(gamma_of(k) * slope[at]);
       const T shift = static_cast<T>(b + (correction.d ? gamma_of(k) * correction.d[at] : 0.0));
@@ -194,9 +187,10 @@ NormalizedBatch<T> batch_normalize(Var<T> y, const BatchGroups<T>& groups, const
         if (values == 0) continue;
         const double freedom = bessel && values > 1 ? values - 1 : values;
         const double log_dets = static_cast<double>(layout.columns_of(k)) * sum_a[ghost];
-        const Mean<T> mean(moments.mean[at]);
+        const SplitMean<T> mean(moments.mean[at]);
         const T a = static_cast<T>(scale), mean_g = static_cast<T>(sum_g[at] / values);
-        const T b = static_cast<T>(-(scale * sum_gd[at] + log_dets) / (freedom * v[at])), zero = 0;
+        // One division for both: v and m only occur as their product.
+        const T b = static_cast<T>(adjoint_slope(scale * sum_gd[at], log_dets, freedom * v[at], 1)), zero = 0;
         const T *g = tape.gradient(x, c) + first, *in = tape.value(y, c) + first;
         T* out = tape.gradient(y, c) + first;
         if (!weights) {

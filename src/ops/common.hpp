@@ -78,6 +78,18 @@ void record(Var<T> y, F f) {
     y.tape().on_backward(guarded);
 }
 
+template <Scalar T>
+bool wanted(Column<T> c) {
+  return !c.is_zero() && c.node()->wanted;
+}
+template <Scalar T, class F>
+void record(Column<T> y, F f) {
+  if (!wanted(y)) return;
+  y.node()->tape->on_backward([y, f] {
+    if (Tape<T>::has_gradient(y)) f();
+  });
+}
+
 /// Whole columns, all threads' rows: for reductions.
 template <class T>
 const T* full_column(Var<T> x, Index col) {

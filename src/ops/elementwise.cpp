@@ -1,7 +1,7 @@
 #include <array>
-#include <boost/math/special_functions/digamma.hpp>
 #include <cmath>
 
+#include "src/numerics/special_functions.hpp"
 #include "src/ops/common.hpp"
 
 namespace pushforward {
@@ -103,11 +103,29 @@ Var<T> cos(Var<T> x) {
 }
 template <Scalar T>
 Var<T> lgamma(Var<T> x) {
-  using namespace boost::math::policies;
-  // Quiet: the padding has zeros, which are poles. std::lgamma writes the global signgam.
-  using Quiet = policy<pole_error<ignore_error>, domain_error<ignore_error>, overflow_error<ignore_error>>;
+  // std::lgamma writes the global signgam.
   return pointwise(x, each<T>([](T v) { return T(::lgamma_r(static_cast<double>(v), std::array<int, 1>{}.data())); }),
-                   [](T x, T) { return T(boost::math::digamma(static_cast<double>(x), Quiet())); });
+                   [](T x, T) { return T(digamma(static_cast<double>(x))); });
+}
+
+template <Scalar T>
+Var<T> log1p_square(Var<T> x) {
+  // Beyond the limit 1 + x^2 rounds to x^2.
+  constexpr T limit = sizeof(T) == 4 ? T(1e9) : T(1e18);
+  const auto forward = [](const T* x, T* y, Index n) {
+    for (Index i = 0; i < n; ++i) y[i] = x[i] * x[i];
+    kernel<T>().log1p(y, y, n);
+    for (Index i = 0; i < n; ++i)
+      if (std::abs(x[i]) > limit) y[i] = T(2) * std::log(std::abs(x[i]));
+  };
+  return pointwise(x, forward, [](T x, T) { return std::abs(x) > limit ? T(2) / x : T(2) * x / (T(1) + x * x); });
+}
+template <Scalar T>
+Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
+  if (!(low <= high))
+    throw DomainError("clamp: expected low <= high, got " + std::to_string(low) + " and " + std::to_string(high));
+  return unary(x, each<T>([low, high](T v) { return v < low ? low : v > high ? high : v; }),
+               [](const T*, const T*, const T* gy, T* gx, Index n) { kernel<T>().accumulate(gy, gx, n); });
 }
 
 template <Scalar T>
@@ -323,6 +341,8 @@ Var<T> operator/(Var<T> a, Var<T> b) {
   template Var<T> sin(Var<T>);                    \
   template Var<T> cos(Var<T>);                    \
   template Var<T> lgamma(Var<T>);                 \
+  template Var<T> log1p_square(Var<T>);           \
+  template Var<T> clamp(Var<T>, T, T);            \
   template Var<T> operator-(Var<T>);              \
   template Var<T> activation(Activation, Var<T>); \
   template Var<T> activation_in_place(Activation, Var<T>); \

@@ -132,19 +132,6 @@ Var<T> spread(Tape<T>& tape, Var<T> row) {
 
 namespace {
 
-template <Scalar T, class F>
-void record(Column<T> y, F f) {
-  if (!y.node()->wanted) return;
-  y.node()->tape->on_backward([y, f] {
-    if (Tape<T>::has_gradient(y)) f();
-  });
-}
-
-template <Scalar T>
-bool wanted(Column<T> c) {
-  return !c.is_zero() && c.node()->wanted;
-}
-
 template <Scalar T>
 void accumulate(Column<T> to, const double* g, double factor) {
   Tape<T>& tape = *to.node()->tape;
@@ -193,6 +180,43 @@ Column<T> row_sum(Var<T> x) {
     Tape<T>& tape = x.tape();
     for (Index c = 0; c < x.cols(); ++c)
       kernel<T>().spread_column(tape.gradient(y), tape.gradient(x, c), tape.padded_rows());
+  });
+  return y;
+}
+
+template <Scalar T>
+Column<T> row_sum_of_squares(Var<T> x) {
+  const auto square = [](T v) { return static_cast<double>(v) * static_cast<double>(v); };
+  Tape<T>& tape = x.tape();
+  const Column<T> y = tape.column(x.wants_gradient());
+  double* out = tape.value(y);
+  const Index n = tape.padded_rows();
+  if (x.is_shared()) {
+    double sum = 0;
+    for (Index i = 0; i < shared_size(x); ++i) sum += square(x.node()->value[i]);
+    std::fill_n(out, n, sum);
+    if (y.node()->wanted)
+      tape.on_shared([x, y] {
+        if (!Tape<T>::has_gradient(y)) return;
+        const double g = kernel<double>().sum(y.node()->gradient, y.node()->tape->rows());
+        for (Index i = 0; i < shared_size(x); ++i)
+          x.node()->gradient[i] += static_cast<T>(2.0 * g * static_cast<double>(x.node()->value[i]));
+      });
+    return y;
+  }
+  std::fill_n(out, n, 0.0);
+  for (Index c = 0; c < x.cols(); ++c) {
+    const T* in = tape.value(x, c);
+    for (Index i = 0; i < n; ++i) out[i] += square(in[i]);
+  }
+  record(y, [x, y, n] {
+    Tape<T>& tape = x.tape();
+    const double* g = tape.gradient(y);
+    for (Index c = 0; c < x.cols(); ++c) {
+      const T* in = tape.value(x, c);
+      T* gx = tape.gradient(x, c);
+      for (Index i = 0; i < n; ++i) gx[i] += static_cast<T>(2.0 * g[i] * static_cast<double>(in[i]));
+    }
   });
   return y;
 }
@@ -319,7 +343,7 @@ Var<T> to_matrix(Column<T> x) {
   const double* px = tape.value(x);
   T* py = tape.value(y, 0);
   for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = static_cast<T>(px[i]);
-  detail::record(y, [x, y] {
+  record(y, [x, y] {
     Tape<T>& tape = y.tape();
     kernel<T>().accumulate_column(tape.gradient(y, 0), tape.gradient(x), tape.padded_rows());
   });
@@ -336,6 +360,7 @@ Var<T> to_matrix(Column<T> x) {
   template Var<T> replace_columns(Var<T>, Var<T>, std::span<const std::int64_t>); \
   template Var<T> spread(Tape<T>&, Var<T>);                                     \
   template Column<T> row_sum(Var<T>);                                           \
+  template Column<T> row_sum_of_squares(Var<T>);                                \
   template Column<T> constant_column(Tape<T>&, double);                         \
   template Column<T> operator+(Column<T>, Column<T>);                           \
   template Column<T> operator-(Column<T>, Column<T>);                           \

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "src/kernels/moments.hpp"
 #include "src/training/population.hpp"
 
 namespace pushforward {
@@ -75,20 +76,12 @@ class Merged {
  public:
   void add(const BatchStatistics::Moments& part, double count) {
     if (count == 0) return;
-    const std::size_t size = part.mean.size();
-    if (count_ == 0) {
-      mean_ = part.mean;
-      m2_.assign(size, 0.0);
-      for (std::size_t c = 0; c < size; ++c) m2_[c] = part.variance[c] * count;
-    } else {
-      const double all = count_ + count;
-      for (std::size_t c = 0; c < size; ++c) {
-        const double difference = part.mean[c] - mean_[c];
-        mean_[c] += difference * (count / all);
-        m2_[c] += part.variance[c] * count + difference * difference * (count_ * count / all);
-      }
-    }
-    count_ += count;
+    mean_.resize(part.mean.size());
+    m2_.resize(part.mean.size());
+    const double all = count_ + count;
+    for (std::size_t c = 0; c < part.mean.size(); ++c)
+      kernels::merge_moments(count_, count / all, part.mean[c], part.variance[c] * count, mean_[c], m2_[c]);
+    count_ = all;
   }
   BatchStatistics::Moments result() const {
     BatchStatistics::Moments moments{mean_, m2_};

@@ -13,13 +13,17 @@
 
 namespace pushforward {
 
-/// Start values of a variable.
+/// Reads or changes a variable's values, in row-major order, in double for both scalars.
+using ValuesFunction = std::function<void(std::span<const Index> shape, std::span<double> values)>;
+
+/// Start values of a variable. They are made once, by `build`; a file holds the values and not where they came from.
 struct Initializer {
-  enum class Kind { constant, normal, uniform };
+  enum class Kind { constant, normal, uniform, function };
   Kind kind = Kind::constant;
   double a = 0;  ///< the constant, the mean, or the lower end
   double b = 0;  ///< the standard deviation, or the upper end
   std::uint64_t seed = 0;
+  ValuesFunction function = {};  ///< fills zeros
 
   static Initializer zeros() { return {}; }
   static Initializer ones() { return constant(1); }
@@ -28,13 +32,27 @@ struct Initializer {
     return {Kind::normal, mean, stddev, seed};
   }
   static Initializer uniform(double low, double high, std::uint64_t seed) { return {Kind::uniform, low, high, seed}; }
+  static Initializer custom(ValuesFunction fill) { return {Kind::function, 0, 0, 0, std::move(fill)}; }
 };
 
-/// Penalty l1 sum |w| + l2 sum w^2 that training adds to the loss.
+/// Penalty l1 sum |w| + l2 sum w^2 that training adds to the loss, and one of your own.
+///
+/// No file holds a function, and neither does `cast`: what is loaded knows its name. It evaluates as before, and
+/// throws NotImplemented where training asks for the function: then make the model by code, with its functions, and
+/// take the values over with `copy_state(loaded, model)`. The same is true of Constraint.
 struct Regularizer {
+  /// The penalty of the values of a variable; writes its derivative by each of them. It must depend on nothing else:
+  /// every thread of a training step calls it.
+  using Function = std::function<double(std::span<const double> values, std::span<double> gradient)>;
   double l1 = 0;
   double l2 = 0;
-  explicit operator bool() const { return l1 != 0 || l2 != 0; }
+  std::string name = {};  ///< of the function, in files and errors
+  Function function = {};
+  static Regularizer custom(std::string name, Function function) {
+    return {0, 0, std::move(name), std::move(function)};
+  }
+  bool has_function() const { return function || !name.empty(); }
+  explicit operator bool() const { return l1 != 0 || l2 != 0 || has_function(); }
 };
 
 /// Projection after an update of the parameters.
@@ -44,9 +62,15 @@ struct Constraint {
     non_negative,     ///< max(w, 0)
     max_norm,         ///< w scaled to Euclidean norm `value` where it is longer; norms are along the first axis
     relu_plus_floor,  ///< max(w, 0) + value, value = 1e-6 in TFP. Not idempotent: each update adds `value`.
+    function,         ///< one of your own; in files only its name, see Regularizer
   };
   Kind kind = Kind::none;
   double value = 0;
+  std::string name = {};
+  ValuesFunction function = {};
+  static Constraint custom(std::string name, ValuesFunction project) {
+    return {Kind::function, 0, std::move(name), std::move(project)};
+  }
 };
 
 /// How gamma comes from the variable that is learned.
@@ -67,8 +91,9 @@ enum class Fusion {
 
 /// What `trainable = false` means for the training call.
 enum class NotTrainable {
-  v1,  ///< gamma and beta stay as they are, and nothing is averaged; batch statistics are used as before
-  v2,  ///< the layer acts as in inference and nothing is averaged
+  v1,        ///< gamma and beta stay as they are, and nothing is averaged; batch statistics are used as before
+  v1_eager,  ///< the same, but the averages of renorm move, as in TensorFlow's eager mode; `v1` is its graph mode
+  v2,        ///< the layer acts as in inference and nothing is averaged
 };
 
 /// Batch renormalisation (Ioffe 2017): the training pass is x = gamma [(y - mean) / deviation r + d] + beta with
@@ -80,11 +105,11 @@ struct Renorm {
   };
   Generation generation = Generation::later;
   double momentum = 0.99;
-  // Clipping: r to [rmin, rmax], d to [-dmax, dmax]. Absent: not clipped.
+  // Clipping: r to [rmin, rmax], rmin <= rmax, d to [-dmax, dmax]. Absent: not clipped.
   std::optional<double> rmin = {}, rmax = {}, dmax = {};
   /// Steps over which the clipping opens linearly from r = 1, d = 0 to the bounds above: begin at `open_from`, rmax
   /// reached at `open_rmax`, dmax at `open_dmax`. All 0: no schedule. (Paper: 5000, 40000 with rmax 3, 25000 with
-  /// dmax 5.) With a schedule rmin is 1 / rmax.
+  /// dmax 5.) With a schedule rmin is 1 / rmax, so that rmax must be at least 1.
   Index open_from = 0, open_rmax = 0, open_dmax = 0;
 };
 
@@ -97,7 +122,7 @@ enum class VirtualBatches {
 struct BatchNormLayerOptions {
   std::vector<Index> axis = {-1};  ///< kept axes; negative ones count from the end
   double momentum = 0.99;          ///< of the old value
-  double epsilon = 1e-3;
+  double epsilon = 1e-3;           ///< may be 0: then a call needs variances above 0
   bool center = true;
   bool scale = true;
   Initializer beta_initializer = Initializer::zeros();
@@ -153,7 +178,13 @@ BatchNormLayerOptions batch_norm_convention(std::string_view system, double valu
 ///                  "raw_gamma". State: moving_mean, moving_variance, and those of renorm. With several axes each has
 ///                  the input's rank with 1 along what is averaged over.
 /// @par Numerics    All statistics in double (see batch_norm/core.hpp), variables in T. An empty batch updates nothing.
-/// @throws DomainError, ShapeError  with Keras' texts where Keras has one.
+///                  An average in float stands still once its step, (1 - momentum) times the distance from the batch's
+///                  value, is below half the spacing of floats there: it ends up to 2^-24 |value| / (1 - momentum)
+///                  off, as TensorFlow's. At momentum 0.99 that is 0.05 standard deviations at mean / deviation = 1e4
+///                  and 3 at 1e6. The way out: a layer in double, `set_population` or `calibrate` (rounded once), or
+///                  data from which a constant was subtracted.
+/// @throws DomainError, ShapeError  with Keras' texts where Keras has one; DomainError naming the channel if epsilon
+///                                  is 0 and a variance is not above 0.
 /// @source Ioffe & Szegedy 2015; Ioffe 2017; TensorFlow 1.15 and tf_keras 2.
 template <Scalar T>
 class BatchNormLayer final : public Component<T> {
@@ -175,6 +206,9 @@ class BatchNormLayer final : public Component<T> {
   const std::vector<Index>& kept_axes() const { return kept_; }
   Index channels() const { return channels_; }
   double epsilon() const;  ///< with the floor of the fused kernel
+  /// moving_variance + epsilon: the square of what inference divides by.
+  /// @throws DomainError  if it is not positive, naming the channel.
+  double inference_variance(Index channel) const;
 
   std::vector<double> gamma() const;  ///< per channel, computed for the call; 1 without scale
   std::vector<double> beta() const;   ///< 0 without center
@@ -210,6 +244,7 @@ class BatchNormLayer final : public Component<T> {
                                            const TensorView<T>& dx) const;
   /// Averages the step's statistics into the moving ones. Several steps may be pending; they count in the order of the
   /// commits.
+  /// @throws DomainError  naming the channel, if what would be stored is not finite; nothing has changed then.
   void commit(const Step& step);
 
   /// Sum of the penalties of gamma and beta, and their gradients (of the stored variables).
@@ -251,6 +286,8 @@ class BatchNormLayer final : public Component<T> {
   };
   FrozenRows frozen_rows(Pass<T>& pass, Index cols, const BatchStatistics::Moments* captured) const;
   bool acts_as_inference() const;
+  /// value if it is positive, or NaN.
+  double positive(double value, std::size_t channel, const char* of) const;
   void check_built(const char* call) const;
   void check_input(const char* call, std::span<const Index> shape) const;
   double gamma_of(double stored) const;
@@ -265,6 +302,7 @@ class BatchNormLayer final : public Component<T> {
   void updates(const double* mean, const double* variance, double count, double* memory, Emit emit) const;
   TensorView<const T> grouped(const TensorView<const T>& x, std::vector<Index>& kept) const;
   std::vector<std::pair<const char*, Variable>> variables() const;
+  const char* variable_name(Variable variable) const;
   /// gamma per column of a flattened input, and log |gamma|; default-made without scale.
   std::pair<Var<T>, Var<T>> gamma_on(Pass<T>& pass) const;
 

@@ -9,7 +9,7 @@ namespace pushforward {
 
 /// As flows use it; everything that layers have is in BatchNormLayerOptions.
 struct BatchNormalizationOptions {
-  double epsilon = 1e-5;  ///< added to the variance
+  double epsilon = 1e-5;  ///< added to the variance; may be 0: then a call needs variances above 0
   double momentum = 0.9;  ///< of the old value: moving = momentum * moving + (1 - momentum) * batch
   bool center = true;     ///< learn beta
   bool scale = true;      ///< learn gamma
@@ -41,6 +41,7 @@ struct BatchNormalizationOptions {
 ///
 ///     const auto [x, log_det, statistics] = bn.inverse(y, Statistics::minibatch);
 ///     const auto again = bn.forward(x, statistics);  // y
+///     commit(bn, statistics);                        // the moving statistics follow: `fit` does it by itself
 ///
 /// @par Shapes      x, y: (N, dim), an event of the layer's shape flattened with the last axis fastest. The kept axes
 ///                  are the trailing ones of the event; the statistics are over all other axes and the rows.

@@ -2,30 +2,26 @@
 
 #include <optional>
 #include <pushforward/batch_norm/core.hpp>
+#include <pushforward/ports/input.hpp>
 #include <pushforward/tensor.hpp>
 #include <string_view>
-#include <type_traits>
 
 /// Aesara's (Theano's) functional batch normalisation: no state, the caller keeps the running averages.
 ///
-///     auto t = aesara::batch_normalization_train(x.view(), gamma.view(), beta.view(),
-///                                                {.axes = aesara::Axes::spatial(), .running_mean = mean.view(),
-///                                                 .running_var = var.view()});
-///     mean = *t.running_mean, var = *t.running_var;
-///     y = aesara::batch_normalization_test(x.view(), gamma.view(), beta.view(), mean.view(), var.view(),
-///                                          aesara::Axes::spatial());
+///     const auto spatial = aesara::Axes::spatial();
+///     aesara::TrainOptions<float> options{.axes = spatial, .running_mean = mean.view(), .running_var = var.view()};
+///     auto t = aesara::batch_normalization_train(x, gamma, beta, options);
+///     mean = *t.running_mean;
+///     var = *t.running_var;
+///     y = aesara::batch_normalization_test(x, gamma, beta, mean, var, spatial);
 ///
+/// @par Arguments Tensors, views and Eigen matrices, const or not; what is returned is a Tensor of x's scalar.
 /// @par Shapes    gamma, beta and all statistics of _train and _test have x's rank with extent 1 along the averaged
 ///                axes, or do without those axes. What is returned for them has gamma's layout.
 /// @par Numerics  Sums in double (batch_norm/core.hpp), results in T.
 /// @throws ShapeError, DomainError  with Aesara's texts.
 /// @source Aesara 2.9, tensor/nnet/batchnorm.py.
 namespace pushforward::batch_norm::aesara {
-
-/// A tensor that is read: `view()` of a const Tensor. T is deduced from the first argument alone, and a default-made
-/// one is "none".
-template <class T>
-using Input = TensorView<const std::type_identity_t<T>>;
 
 /// The axes that are averaged over.
 class Axes {
@@ -74,7 +70,7 @@ struct Trained {
 /// @throws DomainError  if running statistics are given and m < 2. (m / (m - 1) has no value there; Aesara's new
 ///                      variance is NaN from then on.) Without them m = 1 gives out = beta.
 template <Scalar T>
-Trained<T> batch_normalization_train(const TensorView<const T>& x, const Input<T>& gamma, const Input<T>& beta,
+Trained<T> batch_normalization_train(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta,
                                      const TrainOptions<std::type_identity_t<T>>& options = {});
 
 /// Adjoints of what training returned; none is 0.
@@ -89,8 +85,8 @@ struct TrainGradients {
 /// Through the statistics too, `mean` and `invstd` being those that training returned. Exact for all three outputs:
 /// Aesara drops what depends on mean and invstd, so a log|det| made of its invstd has no gradient there.
 template <Scalar T>
-TrainGradients<T> batch_normalization_train_backward(const TensorView<const T>& x, const Input<T>& gamma,
-                                                     const Input<T>& mean, const Input<T>& invstd,
+TrainGradients<T> batch_normalization_train_backward(const Input<T>& x, const Input<T>& gamma, const Input<T>& mean,
+                                                     const Input<T>& invstd,
                                                      const TrainAdjoints<std::type_identity_t<T>>& adjoints,
                                                      const Axes& axes = Axes::per_activation());
 
@@ -99,8 +95,8 @@ TrainGradients<T> batch_normalization_train_backward(const TensorView<const T>& 
 ///     c = invstd dy - invstd^3 d mean(dy d),   dx = gamma (c - mean(c)),
 ///     dgamma = invstd sum(dy d),               dbeta = sum(dy)
 template <Scalar T>
-TrainGradients<T> batch_normalization_train_grad(const TensorView<const T>& x, const Input<T>& dy,
-                                                 const Input<T>& gamma, const Input<T>& mean, const Input<T>& invstd,
+TrainGradients<T> batch_normalization_train_grad(const Input<T>& x, const Input<T>& dy, const Input<T>& gamma,
+                                                 const Input<T>& mean, const Input<T>& invstd,
                                                  const Axes& axes = Axes::per_activation());
 /// Adjoints of what batch_normalization_train_grad returned; none is 0.
 template <Scalar T>
@@ -118,16 +114,15 @@ struct TrainGradGradients {
 ///     g_invstd = sum(q dy) - 3 s^2 m P Q + a sum(dy d),   g_gamma = sum((ddx - mean(ddx)) (s dy - s^3 P d))
 template <Scalar T>
 TrainGradGradients<T> batch_normalization_train_grad_backward(
-    const TensorView<const T>& x, const Input<T>& dy, const Input<T>& gamma, const Input<T>& mean,
-    const Input<T>& invstd, const TrainGradAdjoints<std::type_identity_t<T>>& adjoints,
-    const Axes& axes = Axes::per_activation());
+    const Input<T>& x, const Input<T>& dy, const Input<T>& gamma, const Input<T>& mean, const Input<T>& invstd,
+    const TrainGradAdjoints<std::type_identity_t<T>>& adjoints, const Axes& axes = Axes::per_activation());
 
 // ------------------------------------------------------------------------------------------------------ test time
 
 /// out = gamma (x - mean) / sqrt(var + epsilon) + beta.
 template <Scalar T>
-Tensor<T> batch_normalization_test(const TensorView<const T>& x, const Input<T>& gamma, const Input<T>& beta,
-                                   const Input<T>& mean, const Input<T>& var, const Axes& axes = Axes::per_activation(),
+Tensor<T> batch_normalization_test(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta, const Input<T>& mean,
+                                   const Input<T>& var, const Axes& axes = Axes::per_activation(),
                                    double epsilon = 1e-4);
 template <Scalar T>
 struct TestGradients {
@@ -136,10 +131,9 @@ struct TestGradients {
 /// From dy = d loss / d out, with r = 1 / sqrt(var + epsilon): dx = gamma r dy, dgamma = r sum(dy (x - mean)),
 /// dbeta = sum(dy), dmean = -gamma r sum(dy), dvar = -gamma r^3 sum(dy (x - mean)) / 2.
 template <Scalar T>
-TestGradients<T> batch_normalization_test_backward(const TensorView<const T>& x, const Input<T>& gamma,
-                                                   const Input<T>& beta, const Input<T>& mean, const Input<T>& var,
-                                                   const Input<T>& dy, const Axes& axes = Axes::per_activation(),
-                                                   double epsilon = 1e-4);
+TestGradients<T> batch_normalization_test_backward(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta,
+                                                   const Input<T>& mean, const Input<T>& var, const Input<T>& dy,
+                                                   const Axes& axes = Axes::per_activation(), double epsilon = 1e-4);
 
 // ----------------------------------------------------------------------------------------- the older, element-wise
 
@@ -162,8 +156,8 @@ struct Normalized {
 /// same numbers up to rounding.
 /// @throws DomainError  if a std is 0.
 template <Scalar T>
-Normalized<T> batch_normalization(const TensorView<const T>& x, const Input<T>& gamma, const Input<T>& beta,
-                                  const Input<T>& mean, const Input<T>& std, Mode mode = Mode::low_mem);
+Normalized<T> batch_normalization(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta, const Input<T>& mean,
+                                  const Input<T>& std, Mode mode = Mode::low_mem);
 template <Scalar T>
 struct NormalizedGradients {
   Tensor<T> x, gamma, beta, mean, std;
@@ -172,9 +166,62 @@ struct NormalizedGradients {
 /// dx = gamma dy / std, dgamma = sum dy (x - mean) / std, dbeta = sum dy, dmean = -sum gamma dy / std,
 /// dstd = -sum gamma dy (x - mean) / std^2.
 template <Scalar T>
-NormalizedGradients<T> batch_normalization_backward(const TensorView<const T>& x, const Input<T>& gamma,
-                                                    const Input<T>& beta, const Input<T>& mean, const Input<T>& std,
+NormalizedGradients<T> batch_normalization_backward(const Input<T>& x, const Input<T>& gamma, const Input<T>& beta,
+                                                    const Input<T>& mean, const Input<T>& std,
                                                     const Normalized<std::type_identity_t<T>>& forward,
                                                     const Input<T>& dy);
+
+// ----------------------------------------------------------------------------- the same, with T from the first
+// argument
+
+template <TensorLike X>
+auto batch_normalization_train(const X& x, const Input<ElementOf<X>>& gamma, const Input<ElementOf<X>>& beta,
+                               const TrainOptions<ElementOf<X>>& options = {}) {
+  return batch_normalization_train<ElementOf<X>>(x, gamma, beta, options);
+}
+template <TensorLike X>
+auto batch_normalization_train_backward(const X& x, const Input<ElementOf<X>>& gamma, const Input<ElementOf<X>>& mean,
+                                        const Input<ElementOf<X>>& invstd, const TrainAdjoints<ElementOf<X>>& adjoints,
+                                        const Axes& axes = Axes::per_activation()) {
+  return batch_normalization_train_backward<ElementOf<X>>(x, gamma, mean, invstd, adjoints, axes);
+}
+template <TensorLike X>
+auto batch_normalization_train_grad(const X& x, const Input<ElementOf<X>>& dy, const Input<ElementOf<X>>& gamma,
+                                    const Input<ElementOf<X>>& mean, const Input<ElementOf<X>>& invstd,
+                                    const Axes& axes = Axes::per_activation()) {
+  return batch_normalization_train_grad<ElementOf<X>>(x, dy, gamma, mean, invstd, axes);
+}
+template <TensorLike X>
+auto batch_normalization_train_grad_backward(const X& x, const Input<ElementOf<X>>& dy,
+                                             const Input<ElementOf<X>>& gamma, const Input<ElementOf<X>>& mean,
+                                             const Input<ElementOf<X>>& invstd,
+                                             const TrainGradAdjoints<ElementOf<X>>& adjoints,
+                                             const Axes& axes = Axes::per_activation()) {
+  return batch_normalization_train_grad_backward<ElementOf<X>>(x, dy, gamma, mean, invstd, adjoints, axes);
+}
+template <TensorLike X>
+auto batch_normalization_test(const X& x, const Input<ElementOf<X>>& gamma, const Input<ElementOf<X>>& beta,
+                              const Input<ElementOf<X>>& mean, const Input<ElementOf<X>>& var,
+                              const Axes& axes = Axes::per_activation(), double epsilon = 1e-4) {
+  return batch_normalization_test<ElementOf<X>>(x, gamma, beta, mean, var, axes, epsilon);
+}
+template <TensorLike X>
+auto batch_normalization_test_backward(const X& x, const Input<ElementOf<X>>& gamma, const Input<ElementOf<X>>& beta,
+                                       const Input<ElementOf<X>>& mean, const Input<ElementOf<X>>& var,
+                                       const Input<ElementOf<X>>& dy, const Axes& axes = Axes::per_activation(),
+                                       double epsilon = 1e-4) {
+  return batch_normalization_test_backward<ElementOf<X>>(x, gamma, beta, mean, var, dy, axes, epsilon);
+}
+template <TensorLike X>
+auto batch_normalization(const X& x, const Input<ElementOf<X>>& gamma, const Input<ElementOf<X>>& beta,
+                         const Input<ElementOf<X>>& mean, const Input<ElementOf<X>>& std, Mode mode = Mode::low_mem) {
+  return batch_normalization<ElementOf<X>>(x, gamma, beta, mean, std, mode);
+}
+template <TensorLike X>
+auto batch_normalization_backward(const X& x, const Input<ElementOf<X>>& gamma, const Input<ElementOf<X>>& beta,
+                                  const Input<ElementOf<X>>& mean, const Input<ElementOf<X>>& std,
+                                  const Normalized<ElementOf<X>>& forward, const Input<ElementOf<X>>& dy) {
+  return batch_normalization_backward<ElementOf<X>>(x, gamma, beta, mean, std, forward, dy);
+}
 
 }  // namespace pushforward::batch_norm::aesara

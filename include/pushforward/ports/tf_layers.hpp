@@ -1,6 +1,7 @@
 #pragma once
 
 #include <pushforward/batch_norm/layer.hpp>
+#include <pushforward/ports/input.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +26,7 @@ class VariableStore;
 /// `store.layer(name).backward` needs.
 /// @throws DomainError  as the layer, and for a name that exists, or does not, against `reuse`.
 template <Scalar T>
-typename BatchNormLayer<T>::Step batch_normalization(const TensorView<const T>& inputs, VariableStore<T>& store,
+typename BatchNormLayer<T>::Step batch_normalization(const Input<T>& inputs, VariableStore<T>& store,
                                                      BatchNormLayerOptions options = {}, bool training = false,
                                                      Reuse reuse = Reuse::no);
 
@@ -50,6 +51,7 @@ class VariableStore final : public Component<T> {
   std::size_t pending_updates() const { return pending_.size(); }
   /// Applies them in the order of the calls. Without this call the averages never change, and inference goes wrong
   /// quietly: the classic mistake with this interface. `fit` commits with every step.
+  /// @throws DomainError  as BatchNormLayer::commit; then no average has changed and all updates still wait.
   void run_updates();
   void discard_updates() { pending_.clear(); }
 
@@ -57,7 +59,7 @@ class VariableStore final : public Component<T> {
   double regularization_loss() const;
 
  private:
-  friend typename BatchNormLayer<T>::Step batch_normalization<T>(const TensorView<const T>&, VariableStore<T>&,
+  friend typename BatchNormLayer<T>::Step batch_normalization<T>(const Input<T>&, VariableStore<T>&,
                                                                  BatchNormLayerOptions, bool, Reuse);
   void do_visit(Visitor<T>& v) const override;
   Description do_describe() const override;

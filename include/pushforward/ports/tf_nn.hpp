@@ -3,17 +3,18 @@
 #include <map>
 #include <optional>
 #include <pushforward/batch_norm/core.hpp>
+#include <pushforward/ports/input.hpp>
 #include <pushforward/tensor.hpp>
 #include <string>
-#include <type_traits>
 
 /// TensorFlow's primitives of batch normalisation (tf.nn and moving_averages): functions of tensors, for those who
 /// write the switch between training and test themselves.
 ///
-///     const auto m = tf_nn::moments(x.view(), {0, 1, 2});                              // training
-///     tf_nn::assign_moving_average(moving_mean, m.mean.view(), 0.99);
-///     y = tf_nn::batch_normalization(x.view(), m.mean.view(), m.variance.view(), beta.view(), gamma.view(), 1e-3);
+///     const auto m = tf_nn::moments(x, {0, 1, 2});  // training
+///     tf_nn::assign_moving_average(moving_mean, m.mean, 0.99, mean_state);
+///     y = tf_nn::batch_normalization(x, m.mean, m.variance, beta, gamma, 1e-3);
 ///
+/// @par Arguments Tensors, views and Eigen matrices, const or not; what is returned is a Tensor of x's scalar.
 /// @par Shapes    x has any rank and strides. A parameter is broadcast: aligned at the last axis, 1 or x's extent along
 ///                each; so it has x's rank with 1s, or rank 1 for the last axis. A default-made view is "none".
 /// @par Numerics  Sums in double (batch_norm/core.hpp), results in T. A float mean has an error of 6e-8 |mean|, which
@@ -23,22 +24,17 @@
 /// @source TensorFlow 2, python/ops/nn_impl.py and python/training/moving_averages.py.
 namespace pushforward::batch_norm::tf_nn {
 
-/// A tensor that is read: `view()` of a const Tensor. T is deduced from x alone, so that `{}` stands for "none".
-template <class T>
-using Input = TensorView<const std::type_identity_t<T>>;
-
 // --------------------------------------------------------------------------------------------------- normalisation
 
 /// scale (x - mean) / sqrt(variance + variance_epsilon) + offset, without scale 1, without offset 0.
 /// @throws DomainError  if a variance plus epsilon is not positive.
 template <Scalar T>
-Tensor<T> batch_normalization(const TensorView<const T>& x, const Input<T>& mean, const Input<T>& variance,
-                              const Input<T>& offset, const Input<T>& scale, double variance_epsilon);
+Tensor<T> batch_normalization(const Input<T>& x, const Input<T>& mean, const Input<T>& variance, const Input<T>& offset,
+                              const Input<T>& scale, double variance_epsilon);
 /// Into `out`, of x's shape, which may be x.
 template <Scalar T>
-void batch_normalization_into(const TensorView<const T>& x, const Input<T>& mean, const Input<T>& variance,
-                              const Input<T>& offset, const Input<T>& scale, double variance_epsilon,
-                              const TensorView<std::type_identity_t<T>>& out);
+void batch_normalization_into(const Input<T>& x, const Input<T>& mean, const Input<T>& variance, const Input<T>& offset,
+                              const Input<T>& scale, double variance_epsilon, const Output<T>& out);
 
 /// d loss / d each argument, of its shape; empty for one that was not given.
 template <Scalar T>
@@ -52,7 +48,7 @@ struct Gradients {
 ///
 /// The gradient of training adds those through `moments` (moments_backward of dmean and dvariance) to dx.
 template <Scalar T>
-Gradients<T> batch_normalization_backward(const TensorView<const T>& x, const Input<T>& mean, const Input<T>& variance,
+Gradients<T> batch_normalization_backward(const Input<T>& x, const Input<T>& mean, const Input<T>& variance,
                                           const Input<T>& offset, const Input<T>& scale, double variance_epsilon,
                                           const Input<T>& dy);
 
@@ -65,18 +61,18 @@ struct Moments {
 };
 /// The averaged axes stay with extent 1 where keepdims, and are dropped otherwise. An empty average gives 0 and 0.
 template <Scalar T>
-Moments<T> moments(const TensorView<const T>& x, const std::vector<Index>& axes, bool keepdims = false);
+Moments<T> moments(const Input<T>& x, const std::vector<Index>& axes, bool keepdims = false);
 /// dx = (dmean + 2 (x - mean) dvariance) / m, m values per average. Adjoints with averaged axes kept or dropped;
 /// none is 0.
 template <Scalar T>
-Tensor<T> moments_backward(const TensorView<const T>& x, const std::vector<Index>& axes, const Input<T>& dmean,
+Tensor<T> moments_backward(const Input<T>& x, const std::vector<Index>& axes, const Input<T>& dmean,
                            const Input<T>& dvariance);
 
 /// mean = sum w x / sum w, variance = sum w (x - mean)^2 / sum w, for weights that are broadcast against x.
 /// NaN where the weights sum to 0: other averages are not affected.
 template <Scalar T>
-Moments<T> weighted_moments(const TensorView<const T>& x, const std::vector<Index>& axes,
-                            const Input<T>& frequency_weights, bool keepdims = false);
+Moments<T> weighted_moments(const Input<T>& x, const std::vector<Index>& axes, const Input<T>& frequency_weights,
+                            bool keepdims = false);
 template <Scalar T>
 struct WeightedGradients {
   Tensor<T> x, frequency_weights;
@@ -84,7 +80,7 @@ struct WeightedGradients {
 /// With W = sum w: dx = w (dmean + 2 (x - mean) dvariance) / W, and the weights' gradient, summed over all that a
 /// weight served, ((x - mean) dmean + ((x - mean)^2 - variance) dvariance) / W.
 template <Scalar T>
-WeightedGradients<T> weighted_moments_backward(const TensorView<const T>& x, const std::vector<Index>& axes,
+WeightedGradients<T> weighted_moments_backward(const Input<T>& x, const std::vector<Index>& axes,
                                                const Input<T>& frequency_weights, const Input<T>& dmean,
                                                const Input<T>& dvariance);
 
@@ -98,18 +94,19 @@ struct SufficientStatistics {
 };
 /// @param shift  near the mean, for accuracy; broadcast against x, constant along `axes`. None: 0.
 template <Scalar T>
-SufficientStatistics sufficient_statistics(const TensorView<const T>& x, const std::vector<Index>& axes,
+SufficientStatistics sufficient_statistics(const Input<T>& x, const std::vector<Index>& axes,
                                            const Input<T>& shift = {}, bool keepdims = false);
 /// mean = sum / count + shift, variance = sum_of_squares / count - (sum / count)^2.
 /// @throws DomainError  if count is not positive.
-template <Scalar T>
+template <Scalar T = double>
 Moments<T> normalize_moments(const SufficientStatistics& statistics);
 
 // ------------------------------------------------------------------------------------------------- moving averages
 
-/// variable -= (1 - decay) (variable - value), decay in [0, 1].
+/// variable -= (1 - decay) (variable - value), decay in [0, 1]: TensorFlow's zero_debias = False, and its layers'
+/// average.
 template <Scalar T>
-void assign_moving_average(Tensor<T>& variable, const Input<T>& value, double decay);
+void assign_biased_moving_average(const Output<T>& variable, const Input<T>& value, double decay);
 
 /// What an average without the bias of its start remembers: the average that started from 0, and its steps.
 template <Scalar T>
@@ -117,11 +114,15 @@ struct ZeroDebias {
   Tensor<T> biased;  ///< empty before the first step
   Index step = 0;
 };
-/// TensorFlow's zero_debias = True: biased -= (1 - decay) (biased - value), variable = biased / (1 - decay^step).
+/// TensorFlow's default, zero_debias = True: biased -= (1 - decay) (biased - value),
+/// variable = biased / (1 - decay^step).
 /// What the variable held before the first step does not matter. The state is the caller's: one for each variable.
+/// There is no form of three arguments. In TensorFlow it is this one, whose state is hidden there; what does without is
+/// another average, assign_biased_moving_average.
 /// @param decay  in [0, 1)
 template <Scalar T>
-void assign_moving_average(Tensor<T>& variable, const Input<T>& value, double decay, ZeroDebias<T>& state);
+void assign_moving_average(const Output<T>& variable, const Input<T>& value, double decay,
+                           ZeroDebias<std::type_identity_t<T>>& state);
 
 /// State of weighted_moving_average, one for each average.
 template <Scalar T>
@@ -141,8 +142,8 @@ enum class Start {
 };
 /// Averages of tensors by name: average = decay average + (1 - decay) value. A value: copies are independent.
 ///
-///     ExponentialMovingAverage<float> ema(0.999);
-///     ema.apply("w", w.view());           // after each step
+///     tf_nn::ExponentialMovingAverage<float> ema(0.999);
+///     ema.apply("w", w);  // after each step
 ///     const Tensor<float>& smooth = ema.average("w");
 template <Scalar T>
 class ExponentialMovingAverage {
@@ -158,7 +159,7 @@ class ExponentialMovingAverage {
   double decay() const;
 
   /// @throws ShapeError  if the name's earlier values had another shape.
-  void apply(const std::string& name, const TensorView<const T>& value, Start start = Start::value);
+  void apply(const std::string& name, const Input<T>& value, Start start = Start::value);
   /// @throws DomainError  naming the known ones.
   const Tensor<T>& average(const std::string& name) const;
 
@@ -172,6 +173,60 @@ class ExponentialMovingAverage {
   bool zero_debias_;
   std::map<std::string, Entry> entries_;
 };
+
+// ----------------------------------------------------------------------------- the same, with T from the first
+// argument
+
+template <TensorLike X>
+auto batch_normalization(const X& x, const Input<ElementOf<X>>& mean, const Input<ElementOf<X>>& variance,
+                         const Input<ElementOf<X>>& offset, const Input<ElementOf<X>>& scale, double variance_epsilon) {
+  return batch_normalization<ElementOf<X>>(x, mean, variance, offset, scale, variance_epsilon);
+}
+template <TensorLike X>
+void batch_normalization_into(const X& x, const Input<ElementOf<X>>& mean, const Input<ElementOf<X>>& variance,
+                              const Input<ElementOf<X>>& offset, const Input<ElementOf<X>>& scale,
+                              double variance_epsilon, const Output<ElementOf<X>>& out) {
+  batch_normalization_into<ElementOf<X>>(x, mean, variance, offset, scale, variance_epsilon, out);
+}
+template <TensorLike X>
+auto batch_normalization_backward(const X& x, const Input<ElementOf<X>>& mean, const Input<ElementOf<X>>& variance,
+                                  const Input<ElementOf<X>>& offset, const Input<ElementOf<X>>& scale,
+                                  double variance_epsilon, const Input<ElementOf<X>>& dy) {
+  return batch_normalization_backward<ElementOf<X>>(x, mean, variance, offset, scale, variance_epsilon, dy);
+}
+template <TensorLike X>
+auto moments(const X& x, const std::vector<Index>& axes, bool keepdims = false) {
+  return moments<ElementOf<X>>(x, axes, keepdims);
+}
+template <TensorLike X>
+auto moments_backward(const X& x, const std::vector<Index>& axes, const Input<ElementOf<X>>& dmean,
+                      const Input<ElementOf<X>>& dvariance) {
+  return moments_backward<ElementOf<X>>(x, axes, dmean, dvariance);
+}
+template <TensorLike X>
+auto weighted_moments(const X& x, const std::vector<Index>& axes, const Input<ElementOf<X>>& frequency_weights,
+                      bool keepdims = false) {
+  return weighted_moments<ElementOf<X>>(x, axes, frequency_weights, keepdims);
+}
+template <TensorLike X>
+auto weighted_moments_backward(const X& x, const std::vector<Index>& axes, const Input<ElementOf<X>>& frequency_weights,
+                               const Input<ElementOf<X>>& dmean, const Input<ElementOf<X>>& dvariance) {
+  return weighted_moments_backward<ElementOf<X>>(x, axes, frequency_weights, dmean, dvariance);
+}
+template <TensorLike X>
+auto sufficient_statistics(const X& x, const std::vector<Index>& axes, const Input<ElementOf<X>>& shift = {},
+                           bool keepdims = false) {
+  return sufficient_statistics<ElementOf<X>>(x, axes, shift, keepdims);
+}
+template <TensorLike X>
+void assign_biased_moving_average(X&& variable, const Input<ElementOf<X>>& value, double decay) {
+  assign_biased_moving_average<ElementOf<X>>(variable, value, decay);
+}
+template <TensorLike X>
+void assign_moving_average(X&& variable, const Input<ElementOf<X>>& value, double decay,
+                           ZeroDebias<ElementOf<X>>& state) {
+  assign_moving_average<ElementOf<X>>(variable, value, decay, state);
+}
 
 extern template class ExponentialMovingAverage<float>;
 extern template class ExponentialMovingAverage<double>;

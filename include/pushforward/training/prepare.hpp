@@ -25,7 +25,7 @@ struct PrepareOptions {
 /// log_prob is that of the raw data, and it is saved with the model.
 ///
 ///     const FitOptions<double> options{.epochs = 100, .context = context};
-///     auto model = prepare(maf<double>(4, {.context_dim = 2}), data, {.supports = {...}}, options);
+///     auto model = prepare(maf<double>(4, {.context_dim = 2}), data, {.supports = {{0, 1}, {}, {}, {}}}, options);
 ///     const FitReport report = fit(model, data, options);
 ///
 /// Locations and scales are computed from the rows that `fit` will train on with the same options (split, weights,

@@ -1,0 +1,47 @@
+#pragma once
+
+// Learned tensors of a distribution: made from checked values, and read in double.
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include <pushforward/tensor.hpp>
+
+#include "distributions/checks.hpp"
+
+namespace pushforward::detail {
+
+/// Values that must be finite.
+template <class T>
+Tensor<T> finite_tensor(const std::string& name, const char* what, VectorView<const T> values) {
+  check_finite(name, what, values);
+  Tensor<T> result({values.size()});
+  for (Index i = 0; i < values.size(); ++i) result[i] = values[i];
+  return result;
+}
+
+/// Logarithms of values that must be positive.
+template <class T>
+Tensor<T> log_tensor(const std::string& name, const char* what, VectorView<const T> values) {
+  check_positive(name, what, values);
+  Tensor<T> result({values.size()});
+  for (Index i = 0; i < values.size(); ++i) result[i] = static_cast<T>(std::log(static_cast<double>(values[i])));
+  return result;
+}
+
+template <class T>
+bool is_zero(const Tensor<T>& tensor) {
+  return std::all_of(tensor.values().begin(), tensor.values().end(), [](T v) { return v == T(0); });
+}
+
+template <class T>
+double at(const Tensor<T>& tensor, Index i) {
+  return static_cast<double>(tensor[i]);
+}
+template <class T>
+double exp_at(const Tensor<T>& tensor, Index i) {
+  return std::exp(at(tensor, i));
+}
+
+}  // namespace pushforward::detail

@@ -1,0 +1,92 @@
+#pragma once
+
+// What log densities are summed from: functions of learned rows, in double throughout, as normalisers and terms of
+// opposite sign may be large.
+
+#include <algorithm>
+#include <cstdint>
+
+#include "src/ops/common.hpp"
+
+namespace pushforward::detail {
+
+/// `value`, the same in every row: a function of the shared matrix x; derivative(i) is its derivative in element i.
+template <Scalar T, class Derivative>
+Column<T> column_of_shared(Var<T> x, double value, Derivative derivative) {
+  Tape<T>& tape = x.tape();
+  const Column<T> y = tape.column(x.wants_gradient());
+  std::fill_n(tape.value(y), tape.padded_rows(), value);
+  // Each element is written by the thread that owns it in all other reductions.
+  if (y.node()->wanted)
+    tape.on_reduce(0, shared_size(x), shared_size(x), [x, y, derivative](Index begin, Index end) {
+      if (!Tape<T>::has_gradient(y)) return;
+      const double g = kernel<double>().sum(y.node()->gradient, y.node()->tape->rows());
+      for (Index i = begin; i < end; ++i) x.node()->gradient[i] += static_cast<T>(g * derivative(i));
+    });
+  return y;
+}
+
+/// sum_c log density(x_c; p_c, q_c) for a density of two shared rows p and q. Density(p, q) has value(x) and the
+/// derivatives in_x(x), in_p(x), in_q(x).
+template <class Density, Scalar T>
+Column<T> row_sum_of_density(Var<T> x, Var<T> p, Var<T> q) {
+  const auto density = [p, q](Index c) {
+    return Density(static_cast<double>(p.values()[c]), static_cast<double>(q.values()[c]));
+  };
+  Tape<T>& tape = x.tape();
+  const Column<T> y = tape.column(x.wants_gradient() || p.wants_gradient() || q.wants_gradient());
+  const Index n = tape.padded_rows();
+  double* out = tape.value(y);
+  std::fill_n(out, n, 0.0);
+  for (Index c = 0; c < x.cols(); ++c) {
+    const Density f = density(c);
+    const T* in = tape.value(x, c);
+    for (Index i = 0; i < n; ++i) out[i] += f.value(static_cast<double>(in[i]));
+  }
+  if (x.wants_gradient())
+    record(y, [x, y, density, n] {
+      Tape<T>& tape = x.tape();
+      const double* g = tape.gradient(y);
+      for (Index c = 0; c < x.cols(); ++c) {
+        const Density f = density(c);
+        const T* in = tape.value(x, c);
+        T* gx = tape.gradient(x, c);
+        for (Index i = 0; i < n; ++i) gx[i] += static_cast<T>(g[i] * f.in_x(static_cast<double>(in[i])));
+      }
+    });
+  if (p.wants_gradient() || q.wants_gradient())
+    tape.on_reduce(0, x.cols(), x.cols(), [x, p, q, y, density](Index begin, Index end) {
+      if (!Tape<T>::has_gradient(y)) return;
+      const double* g = y.node()->gradient;
+      for (Index c = begin; c < end; ++c) {
+        const Density f = density(c);
+        const T* in = full_column(x, c);
+        double in_p = 0, in_q = 0;
+        for (Index i = 0; i < x.tape().rows(); ++i) {
+          in_p += g[i] * f.in_p(static_cast<double>(in[i]));
+          in_q += g[i] * f.in_q(static_cast<double>(in[i]));
+        }
+        if (p.wants_gradient()) p.node()->gradient[c] += static_cast<T>(in_p);
+        if (q.wants_gradient()) q.node()->gradient[c] += static_cast<T>(in_q);
+      }
+    });
+  return y;
+}
+
+/// x with `value`, and no gradient, in the rows of this thread that `mask`, kept by the caller, marks.
+template <Scalar T>
+Column<T> replace_rows(Tape<T>& tape, Column<T> x, const std::uint8_t* mask, double value) {
+  const Column<T> y = tape.column(wanted(x));
+  const Index n = tape.padded_rows();
+  double* out = tape.value(y);
+  for (Index i = 0; i < n; ++i) out[i] = mask[i] ? value : x.is_zero() ? 0.0 : tape.value(x)[i];
+  record(y, [x, y, mask, n] {
+    Tape<T>& tape = *x.node()->tape;
+    const double* g = tape.gradient(y);
+    double* gx = tape.gradient(x);
+    for (Index i = 0; i < n; ++i) gx[i] += mask[i] ? 0.0 : g[i];
+  });
+  return y;
+}
+
+}  // namespace pushforward::detail

@@ -1,0 +1,79 @@
+#include "src/ops/intervals.hpp"
+
+#include <cmath>
+
+#include "src/ops/common.hpp"
+
+namespace pushforward::detail {
+
+template <Scalar T>
+Var<T> replace_outside(Var<T> x, const ReplacementRange<T>& range, std::uint8_t* outside) {
+  Tape<T>& tape = x.tape();
+  const Index cols = x.cols(), n = tape.padded_rows(), rows = tape.local_rows();
+  const bool closed = range.closed;  // a local: the marks below are bytes, which may alias anything
+  const Var<T> y = tape.matrix(cols, x.wants_gradient());
+  // Which elements were replaced, for the gradient.
+  auto* replaced = y.wants_gradient() ? tape.template scratch<std::uint8_t>(cols * n) : nullptr;
+  for (Index c = 0; c < cols; ++c) {
+    const double low = range.low[c * range.stride], high = range.high[c * range.stride];
+    const T substitute = range.replacement[c * range.stride];
+    const T* in = tape.value(x, c);
+    T* out = tape.value(y, c);
+    for (Index i = 0; i < n; ++i) {
+      const double v = static_cast<double>(in[i]);
+      const bool out_of_range = closed ? (v < low || v > high) : (v <= low || v >= high);
+      out[i] = out_of_range ? substitute : in[i];
+      if (out_of_range && i < rows) outside[i] |= 1;
+      if (replaced) replaced[c * n + i] = out_of_range;
+    }
+  }
+  record(y, [x, y, replaced, cols, n] {
+    Tape<T>& tape = y.tape();
+    for (Index c = 0; c < cols; ++c) {
+      const T* gy = tape.gradient(y, c);
+      T* gx = tape.gradient(x, c);
+      for (Index i = 0; i < n; ++i) gx[i] += replaced[c * n + i] ? T(0) : gy[i];
+    }
+  });
+  return y;
+}
+
+template <Scalar T>
+Var<T> sigmoid_between(Var<T> x, const SigmoidRange<T>& range) {
+  Tape<T>& tape = x.tape();
+  const Index n = tape.padded_rows();
+  const Var<T> y = tape.matrix(x.cols(), x.wants_gradient());
+  // sigmoid(-|x|), the distance from the nearer bound in units of the width; kept for the gradient.
+  T* distance = tape.template scratch<T>(y.wants_gradient() ? x.cols() * n : n);
+  const Index step = y.wants_gradient() ? n : 0;
+  for (Index c = 0; c < x.cols(); ++c) {
+    const T low = range.low[c], high = range.high[c], width = range.width[c];
+    const T first = range.first[c], last = range.last[c];
+    const T* in = tape.value(x, c);
+    T *out = tape.value(y, c), *s = distance + c * step;
+    for (Index i = 0; i < n; ++i) s[i] = -std::abs(in[i]);
+    kernel<T>().sigmoid(s, s, n);
+    for (Index i = 0; i < n; ++i) {
+      const T v = in[i] > T(0) ? high - width * s[i] : low + width * s[i];
+      out[i] = v < first ? first : v > last ? last : v;
+    }
+  }
+  record(y, [x, y, width = range.width, distance, n] {
+    Tape<T>& tape = y.tape();
+    for (Index c = 0; c < x.cols(); ++c) {
+      const T *gy = tape.gradient(y, c), *s = distance + c * n;
+      T* gx = tape.gradient(x, c);
+      for (Index i = 0; i < n; ++i) gx[i] += gy[i] * (width[c] * s[i] * (T(1) - s[i]));
+    }
+  });
+  return y;
+}
+
+#define PUSHFORWARD_INSTANTIATE(T)                                                          \
+  template Var<T> replace_outside(Var<T>, const ReplacementRange<T>&, std::uint8_t*);       \
+  template Var<T> sigmoid_between(Var<T>, const SigmoidRange<T>&);
+PUSHFORWARD_INSTANTIATE(float)
+PUSHFORWARD_INSTANTIATE(double)
+#undef PUSHFORWARD_INSTANTIATE
+
+}  // namespace pushforward::detail

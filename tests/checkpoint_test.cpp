@@ -1,0 +1,208 @@
+// Interruption: a run that ends anywhere and is resumed ends with the same bits.
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <pushforward/bijectors/act_norm.hpp>
+#include <pushforward/distributions/normal.hpp>
+#include <pushforward/training/fit.hpp>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "tests/training.hpp"
+
+using namespace pushforward;
+using namespace training_tests;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+struct TemporaryFolder {
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "pushforward-training-XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
+    path = name;
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path); }
+  std::filesystem::path path;
+};
+
+FitOptions<double> long_run(const std::filesystem::path& checkpoint) {
+  return {.epochs = 12,
+          .batch_size = 16,
+          .learning_rate = 0.02,
+          .schedule = PlateauSchedule{.patience = 1},
+          .weight_decay = 1e-3,
+          .validation_fraction = 0.3,
+          .patience = 6,
+          .dequantize = true,
+          .seed = 6,
+          .checkpoint = checkpoint,
+          .checkpoint_every_steps = 1,
+          .resume = true};
+}
+Matrix<double> long_run_data() {
+  Matrix<double> y = make_data(90, 2);
+  y.col(0) = (y.col(0).array() * 4).round() / 4;
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("a run that is cancelled anywhere and resumed ends with the same bits") {
+  const TemporaryFolder folder;
+  const Matrix<double> y = long_run_data();
+  Flow uninterrupted = rich_flow(2);
+  const FitReport whole = fit(uninterrupted, y, long_run(folder.path / "whole"));
+  CHECK(whole.skipped_steps == 0);
+
+  // Cancelled at every step in turn: each run does a few steps.
+  Flow flow = rich_flow(2);
+  FitReport report;
+  Index parts = 0;
+  do {
+    flow = rich_flow(2);
+    FitOptions<double> options = long_run(folder.path / "parts");
+    options.checkpoint_every_steps = 0;
+    options.checkpoint_every = 0;
+    std::stop_source source;
+    Index left = 3 + parts % 3;
+    options.loss = [&](Pass<double>& pass, const Distribution<double>& f, Var<double> v) {
+      if (pass.recording() && --left == 0) source.request_stop();
+      return -f.log_prob(pass, v);
+    };
+    options.cancel = source.get_token();
+    report = fit(flow, y, options);
+    ++parts;
+    REQUIRE(parts < 1000);
+  } while (report.stop_reason == StopReason::cancelled);
+  CHECK(parts > 5);
+  CHECK(same_bits(values<double>(flow), values<double>(uninterrupted)));
+  CHECK(report.train_loss == whole.train_loss);
+  CHECK(report.validation_loss == whole.validation_loss);
+  CHECK(report.best_epoch == whole.best_epoch);
+  CHECK(report.steps == whole.steps);
+  CHECK(report.train.mean == whole.train.mean);
+
+  // Once more from the last checkpoint: nothing is left to do.
+  flow = rich_flow(2);
+  FitOptions<double> options = long_run(folder.path / "whole");
+  const FitReport again = fit(flow, y, options);
+  CHECK(again.steps == whole.steps);
+  CHECK(same_bits(values<double>(flow), values<double>(uninterrupted)));
+}
+
+TEST_CASE("a checkpoint of another run is refused, naming what differs") {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder.path / "c";
+  const Matrix<double> y = make_data(50, 2);
+  Flow flow = affine_flow(2);
+  const FitOptions<double> options{.epochs = 2, .batch_size = 10, .checkpoint = file, .resume = true};
+  fit(flow, y, options);
+  const std::vector<double> before = values<double>(flow);
+  FitOptions<double> other = options;
+  other.batch_size = 20;
+  CHECK_THROWS_WITH(fit(flow, y, other), ContainsSubstring("batch_size was 10 there and is 20 here"));
+  other = options;
+  other.seed = 1;
+  CHECK_THROWS_WITH(fit(flow, y, other), ContainsSubstring("seed"));
+  Matrix<double> z = y;
+  z(3, 1) += 1e-9;
+  CHECK_THROWS_WITH(fit(flow, z, options), ContainsSubstring("data checksum"));
+  CHECK_THROWS_WITH(fit(flow, make_data(40, 2), options),
+                    ContainsSubstring("training rows") || ContainsSubstring("checksum"));
+  Flow different(Normal<double>(2), ActNorm<double>(2));
+  CHECK_THROWS_WITH(fit(different, y, options), ContainsSubstring("model"));
+  CHECK(same_bits(values<double>(flow), before));
+  // A longer run continues.
+  other = options;
+  other.epochs = 4;
+  CHECK(fit(flow, y, other).train_loss.size() == 4);
+  std::ofstream(file) << "garbage";
+  CHECK_THROWS_AS(fit(flow, y, options), IoError);
+}
+
+namespace {
+
+/// A child that runs `fit` with a checkpoint after every step. It gives its final parameters in a file, and leaves.
+[[noreturn]] void child(const std::filesystem::path& folder) {
+  try {
+    Flow flow = rich_flow(2);
+    fit(flow, long_run_data(), long_run(folder / "checkpoint"));
+    const std::vector<double> v = values<double>(flow);
+    std::ofstream out(folder / "result", std::ios::binary);
+    out.write(reinterpret_cast<const char*>(v.data()), static_cast<std::streamsize>(v.size() * sizeof(double)));
+    out.close();
+    ::_exit(0);
+  } catch (...) {
+    ::_exit(1);
+  }
+}
+
+/// Kills runs at random moments until `kills` have met a living child; compares the end of every run.
+void kill_and_resume(int kills) {
+  Flow uninterrupted = rich_flow(2);
+  FitOptions<double> plain = long_run({});
+  plain.resume = false;
+  plain.checkpoint_every_steps = 0;
+  const auto start = std::chrono::steady_clock::now();
+  fit(uninterrupted, long_run_data(), plain);
+  const std::vector<double> expected = values<double>(uninterrupted);
+  // Only when the kill happens depends on the clock, never the outcome.
+  std::mt19937 random(1);
+  const double span =
+      std::max(4e-3, 2 * std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  int delivered = 0, runs = 0, inside_a_write = 0;
+  while (delivered < kills) {
+    const TemporaryFolder folder;
+    for (int attempt = 0;; ++attempt) {
+      REQUIRE(attempt < 10000);
+      const pid_t pid = ::fork();
+      REQUIRE(pid >= 0);
+      if (pid == 0) child(folder.path);
+      if (delivered < kills) {
+        // Longer waits after each kill of the run, so that it ends even where a start takes long.
+        const double wait = std::uniform_real_distribution<double>(0, span * (1 + 0.2 * attempt))(random);
+        std::this_thread::sleep_for(std::chrono::duration<double>(wait));
+        ::kill(pid, SIGKILL);
+      }
+      int status = 0;
+      REQUIRE(::waitpid(pid, &status, 0) == pid);
+      if (WIFSIGNALED(status)) {
+        REQUIRE(WTERMSIG(status) == SIGKILL);
+        ++delivered;
+        continue;
+      }
+      REQUIRE(WIFEXITED(status));
+      REQUIRE(WEXITSTATUS(status) == 0);
+      break;
+    }
+    std::vector<double> result(expected.size());
+    std::ifstream in(folder.path / "result", std::ios::binary);
+    in.read(reinterpret_cast<char*>(result.data()), static_cast<std::streamsize>(result.size() * sizeof(double)));
+    REQUIRE(in.gcount() == static_cast<std::streamsize>(result.size() * sizeof(double)));
+    CHECK(same_bits(result, expected));
+    ++runs;
+    // A killed write leaves its temporary file behind.
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path))
+      inside_a_write += entry.path().extension() == ".tmp";
+  }
+  if (kills >= 100)  // for the record of the slow run
+    WARN(delivered << " kills in " << runs << " runs, " << inside_a_write << " of them while a checkpoint was written");
+  CHECK(delivered >= kills);
+}
+
+}  // namespace
+
+TEST_CASE("a run that is killed and resumed ends with the same bits") { kill_and_resume(10); }
+TEST_CASE("a run that is killed at 100 random moments and resumed ends with the same bits", "[.slow]") {
+  kill_and_resume(100);
+}
