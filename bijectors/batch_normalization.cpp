@@ -87,14 +87,6 @@ std::vector<Index> event_shape_of(const std::vector<Index>& input_shape) {
 }  // namespace
 
 template <Scalar T>
-BatchNormalization<T>::BatchNormalization(const Description& d)
-    : BatchNormalization([&] {
-        BatchNormLayer<T> layer(d);
-        std::vector<Index> shape = event_shape_of(layer.input_shape());
-        return BatchNormalization(Any(), std::move(shape), std::move(layer));
-      }()) {}
-
-template <Scalar T>
 void BatchNormalization<T>::set_batchnorm(BatchNormLayer<T> layer) {
   layer = built(this->event_shape(), std::move(layer));
   refuse_what_no_flow_has(layer);
@@ -152,10 +144,19 @@ Tensor<T> BatchNormalization<T>::gamma() const {
 }
 
 template <Scalar T>
-Description BatchNormalization<T>::do_describe() const {
-  Description d{.type = "batch_normalization", .constants = {}, .children = {}};
-  layer_.describe_into(d);
-  return d;
+void BatchNormalization<T>::do_fields(Fields<T>& f) {
+  f.type("batch_normalization");
+  // The layer knows what of its many options is worth a line.
+  Description own;
+  if (f.describing()) layer_.describe_into(own);
+  f.constants(own);
+  if (f.restoring()) {
+    f.expect_values("moving_mean", BatchNormLayer<T>::channels_of(own));
+    BatchNormLayer<T> layer(own);
+    std::vector<Index> shape = event_shape_of(layer.input_shape());
+    *this = BatchNormalization(Any(), std::move(shape), std::move(layer));
+  }
+  f.tensors_of("", layer_);
 }
 
 template class BatchNormalization<float>;

@@ -10,22 +10,6 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-std::vector<Interval> supports_of(const Description& d) {
-  // Infinite bounds have no place in a model file, so each bound has a flag.
-  const std::vector<std::int64_t>& bounded_below = d.integers("bounded_below");
-  const std::vector<std::int64_t>& bounded_above = d.integers("bounded_above");
-  const std::vector<double>&low = d.numbers("low"), &high = d.numbers("high");
-  if (bounded_above.size() != bounded_below.size() || low.size() != bounded_below.size() ||
-      high.size() != bounded_below.size())
-    throw IoError("column_supports: bounded_below, bounded_above, low and high must have the same length");
-  std::vector<Interval> supports(low.size());
-  for (std::size_t c = 0; c < supports.size(); ++c) {
-    if (bounded_below[c] != 0) supports[c].low = low[c];
-    if (bounded_above[c] != 0) supports[c].high = high[c];
-  }
-  return supports;
-}
-
 }  // namespace
 
 template <Scalar T>
@@ -70,9 +54,6 @@ ColumnSupports<T>::ColumnSupports(std::vector<Interval> supports)
     }
   }
 }
-
-template <Scalar T>
-ColumnSupports<T>::ColumnSupports(const Description& d) : ColumnSupports(supports_of(d)) {}
 
 template <Scalar T>
 bool ColumnSupports<T>::do_is_constant_jacobian() const {
@@ -135,7 +116,9 @@ typename ColumnSupports<T>::Elements ColumnSupports<T>::map(bool forward, Pass<T
 }
 
 template <Scalar T>
-Description ColumnSupports<T>::do_describe() const {
+void ColumnSupports<T>::do_fields(Fields<T>& f) {
+  f.type("column_supports");
+  // Infinite bounds have no place in a model file, so each bound has a flag.
   std::vector<std::int64_t> bounded_below, bounded_above;
   std::vector<double> low, high;
   for (const Interval& s : supports_) {
@@ -144,12 +127,20 @@ Description ColumnSupports<T>::do_describe() const {
     low.push_back(std::isfinite(s.low) ? s.low : 0.0);
     high.push_back(std::isfinite(s.high) ? s.high : 0.0);
   }
-  return {.type = "column_supports",
-          .constants = {{"bounded_below", bounded_below},
-                        {"bounded_above", bounded_above},
-                        {"low", low},
-                        {"high", high}},
-          .children = {}};
+  f.constant("bounded_below", bounded_below);
+  f.constant("bounded_above", bounded_above);
+  f.constant("low", low);
+  f.constant("high", high);
+  if (!f.restoring()) return;
+  if (bounded_above.size() != bounded_below.size() || low.size() != bounded_below.size() ||
+      high.size() != bounded_below.size())
+    throw IoError("column_supports: bounded_below, bounded_above, low and high must have the same length");
+  std::vector<Interval> supports(low.size());
+  for (std::size_t c = 0; c < supports.size(); ++c) {
+    if (bounded_below[c] != 0) supports[c].low = low[c];
+    if (bounded_above[c] != 0) supports[c].high = high[c];
+  }
+  *this = ColumnSupports(std::move(supports));
 }
 
 template class ColumnSupports<float>;

@@ -1,6 +1,5 @@
 #include <numeric>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
-#include <pushforward/registry.hpp>
 
 namespace pushforward {
 
@@ -20,12 +19,6 @@ std::vector<std::int64_t> inverse_of(const std::vector<std::int64_t>& order, Ind
   return inverse;
 }
 
-template <Scalar T>
-Made<T> made_from(const Description& d) {
-  if (d.type != "made") throw IoError("masked_autoregressive: part 'net' must be a made, got '" + d.type + "'");
-  return Made<T>(d);
-}
-
 }  // namespace
 
 template <Scalar T>
@@ -36,6 +29,11 @@ MaskedAutoregressive<T>::MaskedAutoregressive(Made<T> net, Poly<Transformer<T>> 
       transformer_(std::move(transformer)),
       order_(std::move(order)),
       inverse_order_(inverse_of(order_, net_.dim())) {
+  check_multiplier();
+}
+
+template <Scalar T>
+void MaskedAutoregressive<T>::check_multiplier() const {
   if (net_.multiplier() != transformer_->multiplier())
     throw ShapeError("MaskedAutoregressive: " + transformer_->name() + " needs " +
                      std::to_string(transformer_->multiplier()) + " parameters per column but the network gives " +
@@ -43,9 +41,19 @@ MaskedAutoregressive<T>::MaskedAutoregressive(Made<T> net, Poly<Transformer<T>> 
 }
 
 template <Scalar T>
-MaskedAutoregressive<T>::MaskedAutoregressive(const Description& d, const Registry& registry)
-    : MaskedAutoregressive(made_from<T>(d.child("net")), registry.transformer<T>(d.child("transformer")),
-                           d.has("order") ? d.integers("order") : std::vector<std::int64_t>{}) {}
+void MaskedAutoregressive<T>::do_fields(Fields<T>& f) {
+  f.type("masked_autoregressive");
+  f.part("net", net_);
+  f.part("transformer", transformer_);
+  f.optional("order", order_, {});
+}
+
+template <Scalar T>
+void MaskedAutoregressive<T>::do_restored() {
+  this->set_shape(net_.dim(), {net_.dim()}, net_.context_dim());
+  inverse_order_ = inverse_of(order_, net_.dim());
+  check_multiplier();
+}
 
 template <Scalar T>
 auto MaskedAutoregressive<T>::inverse_elements(Pass<T>& pass, Var<T> y) const -> Elements {
@@ -93,15 +101,6 @@ Var<T> MaskedAutoregressive<T>::do_log_derivative(bool forward, Pass<T>& pass, V
 template <Scalar T>
 double MaskedAutoregressive<T>::do_log_scale_bound() const {
   return transformer_->log_scale_bound() * static_cast<double>(this->dim());
-}
-
-template <Scalar T>
-Description MaskedAutoregressive<T>::do_describe() const {
-  Description d{.type = "masked_autoregressive",
-                .constants = {},
-                .children = {{"net", net_.describe()}, {"transformer", transformer_->describe()}}};
-  if (!order_.empty()) d.constants["order"] = order_;
-  return d;
 }
 
 template class MaskedAutoregressive<float>;

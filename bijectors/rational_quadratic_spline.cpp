@@ -13,10 +13,6 @@ RationalQuadraticSpline<T>::RationalQuadraticSpline(Index dim, RationalQuadratic
     : RationalQuadraticSpline(dim, RationalQuadraticTransformer<T>(options)) {}
 
 template <Scalar T>
-RationalQuadraticSpline<T>::RationalQuadraticSpline(const Description& d)
-    : RationalQuadraticSpline(d.integer("dim", 1, 1 << 20), RationalQuadraticTransformer<T>(d.child("spline"))) {}
-
-template <Scalar T>
 auto RationalQuadraticSpline<T>::map(Pass<T>& pass, Var<T> in, bool forward) const -> Elements {
   const std::span<const Var<T>> params =
       split_columns(spread(pass.tape(), pass.parameter(raw_)), transformer_.multiplier());
@@ -35,10 +31,11 @@ double RationalQuadraticSpline<T>::do_log_scale_bound() const {
 }
 
 template <Scalar T>
-Description RationalQuadraticSpline<T>::do_describe() const {
-  return {.type = "rational_quadratic_spline",
-          .constants = {{"dim", this->dim()}},
-          .children = {{"spline", transformer_.describe()}}};
+void RationalQuadraticSpline<T>::do_fields(Fields<T>& f) {
+  f.type("rational_quadratic_spline");
+  this->dim_field(f);
+  f.part("spline", transformer_);
+  f.parameter("raw", raw_, {transformer_.multiplier() * this->dim()}, {.decay = false});
 }
 
 template class RationalQuadraticSpline<float>;

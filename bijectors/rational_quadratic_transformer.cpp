@@ -15,50 +15,17 @@ namespace {
 
 constexpr double largest_derivative = 1e18;  // its square is a float
 
-struct Named {
-  const char* name;
-  int value;
-};
-constexpr Named tails_names[] = {{"identity", static_cast<int>(SplineTails::identity)},
-                                 {"circular", static_cast<int>(SplineTails::circular)},
-                                 {"bounded", static_cast<int>(SplineTails::bounded)}};
-constexpr Named parameters_names[] = {{"nflows", static_cast<int>(SplineParameters::nflows)},
-                                      {"zuko", static_cast<int>(SplineParameters::zuko)}};
-
-template <class Enum, std::size_t N>
-std::string name_of(Enum value, const Named (&names)[N]) {
-  for (const Named& n : names)
-    if (n.value == static_cast<int>(value)) return n.name;
-  throw DomainError("RationalQuadraticTransformer: unknown option value");
-}
-template <class Enum, std::size_t N>
-Enum value_of(const std::string& name, const Named (&names)[N]) {
-  for (const Named& n : names)
-    if (n.name == name) return static_cast<Enum>(n.value);
-  throw IoError("rational_quadratic_transformer: unknown value '" + name + "'");
-}
+constexpr Choice<SplineTails> tails_choices[] = {{SplineTails::identity, "identity"},
+                                                 {SplineTails::circular, "circular"},
+                                                 {SplineTails::bounded, "bounded"}};
+constexpr Choice<SplineParameters> parameters_choices[] = {{SplineParameters::nflows, "nflows"},
+                                                           {SplineParameters::zuko, "zuko"}};
 
 Index parameter_count(const RationalQuadraticOptions& o) {
   const Index knots = o.tails == SplineTails::identity   ? o.bins - 1
                       : o.tails == SplineTails::circular ? o.bins
                                                          : o.bins + 1;
   return 2 * o.bins + knots;
-}
-
-RationalQuadraticOptions options_from(const Description& d) {
-  RationalQuadraticOptions o;
-  o.bins = d.integer("bins", 2, kernels::Spline<double>::max_bins);
-  o.low = d.number("low");
-  o.high = d.number("high");
-  o.tails = value_of<SplineTails>(d.text("tails"), tails_names);
-  o.parameters = value_of<SplineParameters>(d.text("parameters"), parameters_names);
-  o.min_bin_width = d.number("min_bin_width");
-  o.min_bin_height = d.number("min_bin_height");
-  o.min_derivative = d.number("min_derivative");
-  if (d.has("max_derivative")) o.max_derivative = d.number("max_derivative");  // JSON has no infinity
-  o.raw_scale = d.number("raw_scale");
-  o.slope = d.number("slope");
-  return o;
 }
 
 /// Smallest and largest part of the interval that a bin takes.
@@ -122,10 +89,6 @@ RationalQuadraticTransformer<T>::RationalQuadraticTransformer(RationalQuadraticO
     : Transformer<T>("RationalQuadraticTransformer", checked_parameter_count<T>(options)), options_(options) {}
 
 template <Scalar T>
-RationalQuadraticTransformer<T>::RationalQuadraticTransformer(const Description& d)
-    : RationalQuadraticTransformer(options_from(d)) {}
-
-template <Scalar T>
 Var<T> RationalQuadraticTransformer<T>::inside(Pass<T>& pass, Var<T> x) const {
   if (options_.tails == SplineTails::identity) return x;
   const Interval open = do_interval();
@@ -173,21 +136,24 @@ Interval RationalQuadraticTransformer<T>::do_interval() const {
 }
 
 template <Scalar T>
-Description RationalQuadraticTransformer<T>::do_describe() const {
-  Description d{.type = "rational_quadratic_transformer",
-                .constants = {{"bins", options_.bins},
-                              {"low", options_.low},
-                              {"high", options_.high},
-                              {"tails", name_of(options_.tails, tails_names)},
-                              {"parameters", name_of(options_.parameters, parameters_names)},
-                              {"min_bin_width", options_.min_bin_width},
-                              {"min_bin_height", options_.min_bin_height},
-                              {"min_derivative", options_.min_derivative},
-                              {"raw_scale", options_.raw_scale},
-                              {"slope", options_.slope}},
-                .children = {}};
-  if (std::isfinite(options_.max_derivative)) d.constants["max_derivative"] = options_.max_derivative;
-  return d;
+void RationalQuadraticTransformer<T>::do_fields(Fields<T>& f) {
+  f.type("rational_quadratic_transformer");
+  f.constant("bins", options_.bins, 2, kernels::Spline<double>::max_bins);
+  f.constant("low", options_.low);
+  f.constant("high", options_.high);
+  f.constant("tails", options_.tails, tails_choices);
+  f.constant("parameters", options_.parameters, parameters_choices);
+  f.constant("min_bin_width", options_.min_bin_width);
+  f.constant("min_bin_height", options_.min_bin_height);
+  f.constant("min_derivative", options_.min_derivative);
+  f.optional("max_derivative", options_.max_derivative, RationalQuadraticOptions().max_derivative);
+  f.constant("raw_scale", options_.raw_scale);
+  f.constant("slope", options_.slope);
+}
+
+template <Scalar T>
+void RationalQuadraticTransformer<T>::do_restored() {
+  this->set_multiplier(checked_parameter_count<T>(options_));
 }
 
 template class RationalQuadraticTransformer<float>;

@@ -45,9 +45,6 @@ Sigmoid<T>::Sigmoid(Index dim, double low, double high)
     : Sigmoid(VectorView<const double>(&low, dim, 0), VectorView<const double>(&high, dim, 0)) {}
 
 template <Scalar T>
-Sigmoid<T>::Sigmoid(const Description& d) : Sigmoid(d.numbers("low"), d.numbers("high")) {}
-
-template <Scalar T>
 typename Sigmoid<T>::Elements Sigmoid<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
   const Var<T> y =
       sigmoid_between<T>(x, {low_row_.data(), high_row_.data(), width_.data(), first_.data(), last_.data()});
@@ -69,8 +66,15 @@ Space Sigmoid<T>::do_codomain() const {
 }
 
 template <Scalar T>
-Description Sigmoid<T>::do_describe() const {
-  return {.type = "sigmoid", .constants = {{"low", low_}, {"high", high_}}, .children = {}};
+void Sigmoid<T>::do_fields(Fields<T>& f) {
+  f.type("sigmoid");
+  f.constant("low", low_);
+  f.constant("high", high_);
+}
+
+template <Scalar T>
+void Sigmoid<T>::do_restored() {
+  *this = Sigmoid(VectorView<const double>(low_), VectorView<const double>(high_));
 }
 
 template class Sigmoid<float>;

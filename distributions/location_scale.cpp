@@ -97,8 +97,13 @@ double LocationScale<T>::do_quantile(double p, bool complement, Index column) co
 template <Scalar T>
 void LocationScale<T>::do_fields(Fields<T>& f) {
   this->dim_field(f);
-  f.parameter("loc", loc_, {this->dim()}, {.decay = false});
-  f.parameter("log_scale", log_scale_, {this->dim()}, {.decay = false});
+  tensor_fields(f, {.decay = false});
+}
+
+template <Scalar T>
+void LocationScale<T>::tensor_fields(Fields<T>& f, const Attributes<T>& attributes) {
+  f.parameter("loc", loc_, {this->dim()}, attributes);
+  f.parameter("log_scale", log_scale_, {this->dim()}, attributes);
 }
 
 template class LocationScale<float>;

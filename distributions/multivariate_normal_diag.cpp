@@ -21,22 +21,10 @@ MultivariateNormalDiag<T>::MultivariateNormalDiag(VectorView<const T> loc, Vecto
 }
 
 template <Scalar T>
-MultivariateNormalDiag<T>::MultivariateNormalDiag(const Description& d)
-    : MultivariateNormalDiag(d.integer("dim", 1, 1 << 20)) {
-  trainable_ = d.flag("trainable");
-}
-
-template <Scalar T>
 MultivariateNormalDiag<T> MultivariateNormalDiag<T>::standard(Index dim) {
   MultivariateNormalDiag result(dim);
   result.trainable_ = false;
   return result;
-}
-
-template <Scalar T>
-void MultivariateNormalDiag<T>::do_visit(Visitor<T>& v) const {
-  v.parameter("loc", normal_.loc(), {.decay = false, .trainable = trainable_});
-  v.parameter("log_scale", normal_.log_scale(), {.decay = false, .trainable = trainable_});
 }
 
 template <Scalar T>
@@ -45,10 +33,15 @@ std::optional<double> MultivariateNormalDiag<T>::do_kl_divergence(const Distribu
 }
 
 template <Scalar T>
-Description MultivariateNormalDiag<T>::do_describe() const {
-  return {.type = "multivariate_normal_diag",
-          .constants = {{"dim", this->dim()}, {"trainable", trainable_}},
-          .children = {}};
+void MultivariateNormalDiag<T>::do_fields(Fields<T>& f) {
+  f.type("multivariate_normal_diag");
+  this->dim_field(f);
+  f.constant("trainable", trainable_);
+  if (f.restoring()) {
+    f.expect("loc", {this->dim()});
+    normal_ = Normal<T>(this->dim());
+  }
+  normal_.tensor_fields(f, {.decay = false, .trainable = trainable_});
 }
 
 template class MultivariateNormalDiag<float>;

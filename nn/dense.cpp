@@ -13,7 +13,7 @@ namespace pushforward {
 
 namespace {
 
-constexpr std::array<std::pair<Activation, std::string_view>, 9> activation_names{{
+constexpr std::array<Choice<Activation>, 9> activation_names{{
     {Activation::identity, "identity"},
     {Activation::relu, "relu"},
     {Activation::leaky_relu, "leaky_relu"},
@@ -26,6 +26,8 @@ constexpr std::array<std::pair<Activation, std::string_view>, 9> activation_name
 }};
 
 }  // namespace
+
+std::span<const Choice<Activation>> activation_choices() { return activation_names; }
 
 std::string activation_name(Activation a) {
   for (const auto& [value, name] : activation_names)

@@ -28,6 +28,17 @@ std::vector<Index> sorted_by_degree(const std::vector<std::int64_t>& degrees) {
 template <Scalar T>
 MaskedDense<T>::MaskedDense(std::vector<std::int64_t> input_degrees, std::vector<std::int64_t> output_degrees,
                             bool strict, Initialisation start, std::uint64_t seed, std::string_view stream) {
+  arrange(std::move(input_degrees), output_degrees, strict);
+  // Drawn dense and in the original order, so that the start does not depend on how units are stored.
+  Tensor<T> dense(weight_form_.shape()), bias(bias_form_.shape());
+  initialise(dense, bias, dense.extent(1), dense.extent(0), start, seed, stream);
+  weight_form_.from_file(dense, weight_);
+  bias_form_.from_file(bias, bias_);
+}
+
+template <Scalar T>
+void MaskedDense<T>::arrange(std::vector<std::int64_t> input_degrees, const std::vector<std::int64_t>& output_degrees,
+                             bool strict) {
   const std::size_t outputs = output_degrees.size();
   weight_form_.cols = sorted_by_degree(input_degrees);
   // The outputs of a network keep their order: parameter by parameter, each group sorted on its own already.
@@ -50,15 +61,20 @@ MaskedDense<T>::MaskedDense(std::vector<std::int64_t> input_degrees, std::vector
   weight_form_.prefix = prefix_;
   weight_form_.offset = offset_;
   bias_form_.rows = weight_form_.rows;
-
-  // Drawn dense and in the original order, so that the start does not depend on how units are stored.
-  Tensor<T> dense({static_cast<Index>(outputs), static_cast<Index>(input_degrees.size())});
-  Tensor<T> bias({static_cast<Index>(outputs)});
-  initialise(dense, bias, dense.extent(1), dense.extent(0), start, seed, stream);
   weight_ = Tensor<T>({offset});
   bias_ = Tensor<T>({static_cast<Index>(outputs)});
-  weight_form_.from_file(dense, weight_);
-  bias_form_.from_file(bias, bias_);
+}
+
+template <Scalar T>
+void MaskedDense<T>::fields(Fields<T>& f, const std::vector<std::int64_t>& input_degrees,
+                            const std::vector<std::int64_t>& output_degrees, bool strict) {
+  const auto inputs = static_cast<Index>(input_degrees.size()), outputs = static_cast<Index>(output_degrees.size());
+  if (f.restoring()) {
+    f.expect("weight", {outputs, inputs});
+    arrange(input_degrees, output_degrees, strict);
+  }
+  f.parameter("weight", weight_, {outputs, inputs}, {.form = &weight_form_});
+  f.parameter("bias", bias_, {outputs}, {.decay = false, .form = &bias_form_});
 }
 
 template <Scalar T>
@@ -112,12 +128,6 @@ void MaskedDense<T>::into(Pass<T>& pass, Var<T> y, Var<T> x, const LinearLayout&
 }
 
 template <Scalar T>
-void MaskedDense<T>::visit(Visitor<T>& v) const {
-  v.parameter("weight", weight_, {.form = &weight_form_});
-  v.parameter("bias", bias_, {.decay = false, .form = &bias_form_});
-}
-
-template <Scalar T>
 void MaskedDense<T>::shrink(T factor) {
   scale_start(factor);
   for (T& b : bias_.values()) b = 0;
@@ -152,25 +162,16 @@ std::vector<std::int64_t> make_degrees(Index dim, const MadeOptions& options) {
   return degrees;
 }
 
-MadeOptions options_from(const Description& d) {
-  MadeOptions options;
-  options.hidden = static_cast<Index>(d.integers("hidden_degrees").size());
-  options.blocks = d.integer("blocks", 0, 10000);
-  options.residual = d.flag("residual");
-  options.activation = activation_from(d.text("activation"));
-  options.dropout = d.number("dropout");
-  options.context_dim = d.integer("context_dim", 0, 1 << 20);
-  return options;
+/// Of the inputs, and of the outputs: `multiplier` for each input.
+std::vector<std::int64_t> input_degrees(Index dim) {
+  std::vector<std::int64_t> degrees(static_cast<std::size_t>(dim));
+  std::iota(degrees.begin(), degrees.end(), std::int64_t{1});
+  return degrees;
 }
-
-std::vector<std::int64_t> checked_degrees(const Description& d) {
-  const std::int64_t dim = d.integer("dim", 1, 1 << 20);
-  const std::vector<std::int64_t>& degrees = d.integers("hidden_degrees");
-  if (degrees.empty()) throw IoError("made: hidden_degrees is empty");
-  for (const std::int64_t degree : degrees)
-    if (degree < 0 || degree > std::max<std::int64_t>(dim - 1, 0))
-      throw IoError("made: hidden degree " + std::to_string(degree) + " does not lie in [0, " +
-                    std::to_string(dim - 1) + "]");
+std::vector<std::int64_t> output_degrees(Index dim, Index multiplier) {
+  const std::vector<std::int64_t> inputs = input_degrees(dim);
+  std::vector<std::int64_t> degrees;
+  for (Index p = 0; p < multiplier; ++p) degrees.insert(degrees.end(), inputs.begin(), inputs.end());
   return degrees;
 }
 
@@ -181,24 +182,14 @@ Made<T>::Made(Index dim, Index multiplier, MadeOptions options)
     : Made(dim, multiplier, options, make_degrees(dim, options)) {}
 
 template <Scalar T>
-Made<T>::Made(const Description& d)
-    : Made(d.integer("dim", 1, 1 << 20), d.integer("multiplier", 1, 1 << 12), options_from(d), checked_degrees(d)) {}
-
-template <Scalar T>
 Made<T>::Made(Index dim, Index multiplier, MadeOptions options, std::vector<std::int64_t> hidden_degrees)
     : Network<T>("Made", dim, multiplier * dim, options.context_dim),
       options_(options),
       hidden_degrees_(std::move(hidden_degrees)) {
   check_dropout("Made", options.dropout);
   const auto hidden = static_cast<Index>(hidden_degrees_.size());
-  for (const Index unit : sorted_by_degree(hidden_degrees_)) {
-    sorted_units_.push_back(unit);
-    sorted_degrees_.push_back(hidden_degrees_[static_cast<std::size_t>(unit)]);
-  }
-  std::vector<std::int64_t> inputs(static_cast<std::size_t>(dim)), outputs;
-  std::iota(inputs.begin(), inputs.end(), std::int64_t{1});
-  for (Index p = 0; p < multiplier; ++p) outputs.insert(outputs.end(), inputs.begin(), inputs.end());
-
+  sort_units();
+  const std::vector<std::int64_t> inputs = input_degrees(dim), outputs = output_degrees(dim, multiplier);
   const auto masked = [&](const auto& in, const auto& out, bool strict, const std::string& name) {
     return MaskedDense<T>(in, out, strict, options.initialisation, options.seed, name);
   };
@@ -219,13 +210,7 @@ Made<T>::Made(Index dim, Index multiplier, MadeOptions options, std::vector<std:
     blocks_.push_back(std::move(block));
   }
   final_ = masked(hidden_degrees_, outputs, true, "final");
-  const LinearLayout layout = final_.layout();
-  for (Index d = 0; d < dim; ++d)
-    for (Index p = 0; p < multiplier; ++p) {
-      const auto o = static_cast<std::size_t>(p * dim + d);
-      together_.prefix.push_back(layout.prefix[o]);
-      together_.offset.push_back(layout.offset[o]);
-    }
+  put_together();
   if (options.final_scale != 1) final_.shrink(static_cast<T>(options.final_scale));
 }
 
@@ -352,34 +337,74 @@ void Made<T>::Sequence::extend(Index degree) {
 }
 
 template <Scalar T>
-void Made<T>::do_visit(Visitor<T>& v) const {
-  v.child("initial", initial_);
-  if (context_.outputs() > 0) v.child("context", context_);
+void Made<T>::do_fields(Fields<T>& f) {
+  f.type("made");
+  Index dim = this->inputs(), multiplier = dim == 0 ? 0 : this->multiplier(), context_dim = this->context_dim();
+  f.constant("dim", dim, 1, 1 << 20);
+  f.constant("multiplier", multiplier, 1, 1 << 12);
+  f.constant("hidden_degrees", hidden_degrees_);
+  f.constant("blocks", options_.blocks, 0, 10000);
+  f.constant("residual", options_.residual);
+  f.constant("activation", options_.activation, activation_choices());
+  f.constant("dropout", options_.dropout);
+  f.constant("context_dim", context_dim, 0, 1 << 20);
+  const auto hidden = static_cast<Index>(hidden_degrees_.size());
+  if (f.restoring()) {
+    if (hidden == 0) throw IoError("made: hidden_degrees is empty");
+    for (const std::int64_t degree : hidden_degrees_)
+      if (degree < 0 || degree > std::max<std::int64_t>(dim - 1, 0))
+        throw IoError("made: hidden degree " + std::to_string(degree) + " does not lie in [0, " +
+                      std::to_string(dim - 1) + "]");
+    this->set_sizes(dim, multiplier * dim, context_dim);
+    options_.hidden = hidden;
+    options_.context_dim = context_dim;
+    check_dropout("Made", options_.dropout);
+    // Before lists of its sizes are made.
+    f.expect("initial.weight", {hidden, dim});
+    f.expect("final.weight", {multiplier * dim, hidden});
+    sort_units();
+    blocks_.resize(static_cast<std::size_t>(options_.blocks));
+  }
+  const std::vector<std::int64_t> inputs = input_degrees(dim), outputs = output_degrees(dim, multiplier);
+  const auto layer = [&](const std::string& name, MaskedDense<T>& l) {
+    f.block(name, [&] { l.fields(f, hidden_degrees_, hidden_degrees_, false); });
+  };
+  const auto from_context = [&](const std::string& name, Dense<T>& l) {
+    if (context_dim > 0) f.block(name, [&] { l.fields(f, context_dim, hidden); });
+  };
+  f.block("initial", [&] { initial_.fields(f, inputs, hidden_degrees_, false); });
+  from_context("context", context_);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const std::string name = (options_.residual ? "block" : "layer") + std::to_string(i);
     if (!options_.residual) {
-      v.child(name, blocks_[i].linear0);
+      layer(name, blocks_[i].linear0);
       continue;
     }
-    v.child(name + ".linear0", blocks_[i].linear0);
-    v.child(name + ".linear1", blocks_[i].linear1);
-    if (blocks_[i].context.outputs() > 0) v.child(name + ".context", blocks_[i].context);
+    layer(name + ".linear0", blocks_[i].linear0);
+    layer(name + ".linear1", blocks_[i].linear1);
+    from_context(name + ".context", blocks_[i].context);
   }
-  v.child("final", final_);
+  f.block("final", [&] { final_.fields(f, hidden_degrees_, outputs, true); });
+  if (f.restoring()) put_together();
 }
 
 template <Scalar T>
-Description Made<T>::do_describe() const {
-  return {.type = "made",
-          .constants = {{"dim", dim()},
-                        {"multiplier", multiplier()},
-                        {"hidden_degrees", hidden_degrees_},
-                        {"blocks", options_.blocks},
-                        {"residual", options_.residual},
-                        {"activation", activation_name(options_.activation)},
-                        {"dropout", options_.dropout},
-                        {"context_dim", this->context_dim()}},
-          .children = {}};
+void Made<T>::sort_units() {
+  for (const Index unit : sorted_by_degree(hidden_degrees_)) {
+    sorted_units_.push_back(unit);
+    sorted_degrees_.push_back(hidden_degrees_[static_cast<std::size_t>(unit)]);
+  }
+}
+
+template <Scalar T>
+void Made<T>::put_together() {
+  const LinearLayout layout = final_.layout();
+  for (Index d = 0; d < dim(); ++d)
+    for (Index p = 0; p < multiplier(); ++p) {
+      const auto o = static_cast<std::size_t>(p * dim() + d);
+      together_.prefix.push_back(layout.prefix[o]);
+      together_.offset.push_back(layout.offset[o]);
+    }
 }
 
 template class MaskedDense<float>;

@@ -9,29 +9,12 @@ void check_dropout(const char* where, double rate) {
     throw DomainError(std::string(where) + ": dropout must lie in [0, 1), got " + std::to_string(rate));
 }
 
-namespace {
-
-MlpOptions options_from(const Description& d) {
-  MlpOptions options;
-  options.hidden.clear();
-  for (const std::int64_t units : d.integers("hidden")) options.hidden.push_back(static_cast<Index>(units));
-  options.activation = activation_from(d.text("activation"));
-  options.dropout = d.number("dropout");
-  options.context_dim = d.integer("context_dim", 0, 1 << 20);
-  options.batch_norm = d.has("batch_norm") && d.flag("batch_norm");
-  return options;
-}
-
-}  // namespace
-
 template <Scalar T>
 Mlp<T>::Mlp(Index inputs, Index outputs, MlpOptions options)
     : Network<T>("Mlp", inputs, outputs, options.context_dim), options_(std::move(options)) {
-  check_dropout("Mlp", options_.dropout);
+  check_options();
   Index width = inputs + options_.context_dim;
   for (const Index units : options_.hidden) {
-    if (units < 1 || units > (1 << 20))
-      throw ShapeError("Mlp: hidden layers need 1 to 2^20 units, got " + std::to_string(units));
     layers_.emplace_back(width, units, options_.initialisation, options_.seed, "layer" + std::to_string(layers_.size()));
     if (options_.batch_norm) norms_.push_back(hidden_batch_norm<T>(units));
     width = units;
@@ -40,10 +23,6 @@ Mlp<T>::Mlp(Index inputs, Index outputs, MlpOptions options)
                        "layer" + std::to_string(layers_.size()));
   if (options_.final_scale != 1) layers_.back().shrink(static_cast<T>(options_.final_scale));
 }
-
-template <Scalar T>
-Mlp<T>::Mlp(const Description& d)
-    : Mlp(d.integer("inputs", 0, 1 << 20), d.integer("outputs", 1, 1 << 24), options_from(d)) {}
 
 template <Scalar T>
 Var<T> Mlp<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
@@ -57,23 +36,37 @@ Var<T> Mlp<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
 }
 
 template <Scalar T>
-void Mlp<T>::do_visit(Visitor<T>& v) const {
-  for (std::size_t i = 0; i < layers_.size(); ++i) v.child("layer" + std::to_string(i), layers_[i]);
-  for (std::size_t i = 0; i < norms_.size(); ++i) v.child("norm" + std::to_string(i), norms_[i]);
+void Mlp<T>::do_fields(Fields<T>& f) {
+  f.type("mlp");
+  this->size_fields(f);
+  std::vector<std::int64_t> hidden(options_.hidden.begin(), options_.hidden.end());
+  f.constant("hidden", hidden);
+  f.constant("activation", options_.activation, activation_choices());
+  f.constant("dropout", options_.dropout);
+  f.optional("batch_norm", options_.batch_norm, false);
+  if (f.restoring()) {
+    options_.hidden.assign(hidden.begin(), hidden.end());
+    options_.context_dim = this->context_dim();
+    check_options();
+    layers_.assign(hidden.size() + 1, Dense<T>());
+  }
+  Index width = this->inputs() + this->context_dim();
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const Index units = i < options_.hidden.size() ? options_.hidden[i] : this->outputs();
+    f.block("layer" + std::to_string(i), [&] { layers_[i].fields(f, width, units); });
+    width = units;
+  }
+  if (f.restoring() && options_.batch_norm)
+    for (const Index units : options_.hidden) norms_.push_back(hidden_batch_norm<T>(units));
+  for (std::size_t i = 0; i < norms_.size(); ++i) f.tensors_of("norm" + std::to_string(i), norms_[i]);
 }
 
 template <Scalar T>
-Description Mlp<T>::do_describe() const {
-  Description d{.type = "mlp",
-          .constants = {{"inputs", this->inputs()},
-                        {"outputs", this->outputs()},
-                        {"hidden", std::vector<std::int64_t>(options_.hidden.begin(), options_.hidden.end())},
-                        {"activation", activation_name(options_.activation)},
-                        {"dropout", options_.dropout},
-                        {"context_dim", this->context_dim()}},
-          .children = {}};
-  if (options_.batch_norm) d.constants["batch_norm"] = true;
-  return d;
+void Mlp<T>::check_options() const {
+  check_dropout("Mlp", options_.dropout);
+  for (const Index units : options_.hidden)
+    if (units < 1 || units > (1 << 20))
+      throw ShapeError("Mlp: hidden layers need 1 to 2^20 units, got " + std::to_string(units));
 }
 
 template class Mlp<float>;

@@ -4,28 +4,10 @@
 
 namespace pushforward {
 
-namespace {
-
-ResidualNetworkOptions options_from(const Description& d) {
-  ResidualNetworkOptions options;
-  options.hidden = d.integer("hidden", 1, 1 << 20);
-  options.blocks = d.integer("blocks", 0, 10000);
-  options.activation = activation_from(d.text("activation"));
-  options.dropout = d.number("dropout");
-  options.context_dim = d.integer("context_dim", 0, 1 << 20);
-  options.batch_norm = d.has("batch_norm") && d.flag("batch_norm");
-  return options;
-}
-
-}  // namespace
-
 template <Scalar T>
 ResidualNetwork<T>::ResidualNetwork(Index inputs, Index outputs, ResidualNetworkOptions options)
     : Network<T>("ResidualNetwork", inputs, outputs, options.context_dim), options_(options) {
-  check_dropout("ResidualNetwork", options.dropout);
-  if (options.hidden < 1 || options.hidden > (1 << 20) || options.blocks < 0)
-    throw ShapeError("ResidualNetwork: expected 1 to 2^20 hidden units and at least 0 blocks, got " +
-                     std::to_string(options.hidden) + " and " + std::to_string(options.blocks));
+  check_options();
   const auto layer = [&](Index in, Index out, const std::string& name) {
     return Dense<T>(in, out, options.initialisation, options.seed, name);
   };
@@ -45,10 +27,6 @@ ResidualNetwork<T>::ResidualNetwork(Index inputs, Index outputs, ResidualNetwork
 }
 
 template <Scalar T>
-ResidualNetwork<T>::ResidualNetwork(const Description& d)
-    : ResidualNetwork(d.integer("inputs", 0, 1 << 20), d.integer("outputs", 1, 1 << 24), options_from(d)) {}
-
-template <Scalar T>
 Var<T> ResidualNetwork<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
   Var<T> h = initial_(pass, this->context_dim() == 0 ? x : concatenate<T>({x, pass.context()}));
   for (const Block& block : blocks_) {
@@ -65,33 +43,39 @@ Var<T> ResidualNetwork<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
 }
 
 template <Scalar T>
-void ResidualNetwork<T>::Block::visit(Visitor<T>& v) const {
-  v.child("linear0", linear0);
-  v.child("linear1", linear1);
-  if (context.outputs() > 0) v.child("context", context);
-  for (std::size_t k = 0; k < norms.size(); ++k) v.child("norm" + std::to_string(k), norms[k]);
+void ResidualNetwork<T>::do_fields(Fields<T>& f) {
+  f.type("residual_network");
+  this->size_fields(f);
+  f.constant("hidden", options_.hidden, 1, 1 << 20);
+  f.constant("blocks", options_.blocks, 0, 10000);
+  f.constant("activation", options_.activation, activation_choices());
+  f.constant("dropout", options_.dropout);
+  f.optional("batch_norm", options_.batch_norm, false);
+  const Index hidden = options_.hidden, context_dim = this->context_dim();
+  if (f.restoring()) {
+    options_.context_dim = context_dim;
+    check_options();
+    blocks_.resize(static_cast<std::size_t>(options_.blocks));
+  }
+  f.block("initial", [&] { initial_.fields(f, this->inputs() + context_dim, hidden); });
+  for (std::size_t i = 0; i < blocks_.size(); ++i)
+    f.block("block" + std::to_string(i), [&] {
+      Block& block = blocks_[i];
+      f.block("linear0", [&] { block.linear0.fields(f, hidden, hidden); });
+      f.block("linear1", [&] { block.linear1.fields(f, hidden, hidden); });
+      if (context_dim > 0) f.block("context", [&] { block.context.fields(f, context_dim, hidden); });
+      if (f.restoring() && options_.batch_norm) block.norms.assign(2, hidden_batch_norm<T>(hidden));
+      for (std::size_t k = 0; k < block.norms.size(); ++k) f.tensors_of("norm" + std::to_string(k), block.norms[k]);
+    });
+  f.block("final", [&] { final_.fields(f, hidden, this->outputs()); });
 }
 
 template <Scalar T>
-void ResidualNetwork<T>::do_visit(Visitor<T>& v) const {
-  v.child("initial", initial_);
-  for (std::size_t i = 0; i < blocks_.size(); ++i) v.child("block" + std::to_string(i), blocks_[i]);
-  v.child("final", final_);
-}
-
-template <Scalar T>
-Description ResidualNetwork<T>::do_describe() const {
-  Description d{.type = "residual_network",
-          .constants = {{"inputs", this->inputs()},
-                        {"outputs", this->outputs()},
-                        {"hidden", options_.hidden},
-                        {"blocks", options_.blocks},
-                        {"activation", activation_name(options_.activation)},
-                        {"dropout", options_.dropout},
-                        {"context_dim", this->context_dim()}},
-          .children = {}};
-  if (options_.batch_norm) d.constants["batch_norm"] = true;
-  return d;
+void ResidualNetwork<T>::check_options() const {
+  check_dropout("ResidualNetwork", options_.dropout);
+  if (options_.hidden < 1 || options_.hidden > (1 << 20) || options_.blocks < 0)
+    throw ShapeError("ResidualNetwork: expected 1 to 2^20 hidden units and at least 0 blocks, got " +
+                     std::to_string(options_.hidden) + " and " + std::to_string(options_.blocks));
 }
 
 template class ResidualNetwork<float>;

@@ -3,47 +3,8 @@
 // Every bijector and distribution, one line each: the contracts run on all of them. A line gives a name, an object, and
 // the paths of its tensors as files name them.
 
-#include <pushforward/bijectors/act_norm.hpp>
-#include <pushforward/bijectors/affine.hpp>
-#include <pushforward/bijectors/affine_transformer.hpp>
-#include <pushforward/bijectors/batch_normalization.hpp>
-#include <pushforward/bijectors/chain.hpp>
-#include <pushforward/bijectors/column_supports.hpp>
-#include <pushforward/bijectors/coupling.hpp>
-#include <pushforward/bijectors/exp.hpp>
-#include <pushforward/bijectors/identity.hpp>
-#include <pushforward/bijectors/invert.hpp>
-#include <pushforward/bijectors/log.hpp>
-#include <pushforward/bijectors/lu_linear.hpp>
-#include <pushforward/bijectors/masked_autoregressive.hpp>
-#include <pushforward/bijectors/permute.hpp>
-#include <pushforward/bijectors/rational_quadratic_spline.hpp>
-#include <pushforward/bijectors/rational_quadratic_transformer.hpp>
-#include <pushforward/bijectors/scale.hpp>
-#include <pushforward/bijectors/shift.hpp>
-#include <pushforward/bijectors/sigmoid.hpp>
-#include <pushforward/bijectors/softplus.hpp>
-#include <pushforward/bijectors/standardize.hpp>
-#include <pushforward/bijectors/tanh.hpp>
-#include <pushforward/distributions/beta.hpp>
-#include <pushforward/distributions/cauchy.hpp>
-#include <pushforward/distributions/gamma.hpp>
-#include <pushforward/distributions/laplace.hpp>
-#include <pushforward/distributions/logistic.hpp>
-#include <pushforward/distributions/mixture.hpp>
-#include <pushforward/distributions/multivariate_normal_diag.hpp>
-#include <pushforward/distributions/multivariate_normal_tril.hpp>
-#include <pushforward/distributions/multivariate_student_t.hpp>
-#include <pushforward/distributions/normal.hpp>
-#include <pushforward/distributions/standardized_context.hpp>
-#include <pushforward/distributions/student_t.hpp>
-#include <pushforward/distributions/uniform.hpp>
-#include <pushforward/nn/constant.hpp>
-#include <pushforward/nn/made.hpp>
-#include <pushforward/nn/mlp.hpp>
-#include <pushforward/nn/residual_network.hpp>
+#include <pushforward/classes.hpp>
 #include <pushforward/testing/gradient_check.hpp>
-#include <pushforward/distributions/transformed_distribution.hpp>
 #include <string>
 #include <vector>
 

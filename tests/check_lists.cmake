@@ -3,43 +3,36 @@
 #   cmake -D ROOT=<source directory> -P check_lists.cmake
 
 set(missing "")
-file(READ "${ROOT}/CMakeLists.txt" build)
-file(READ "${ROOT}/include/pushforward/pushforward.hpp" umbrella)
-file(READ "${ROOT}/flows/standard_registry.cpp" registry)
+file(READ "${ROOT}/classes.txt" classes)
 file(READ "${ROOT}/tests/catalogue.hpp" catalogue)
 
-function(demand text where line)
-  string(FIND "${text}" "${line}" at)
-  if(at EQUAL -1)
-    set(missing "${missing}\n  ${where}: ${line}" PARENT_SCOPE)
-  endif()
-endfunction()
-
-foreach(kind bijectors distributions)
+# Every class that can be made, a final one, stands in the list; others are bases of these.
+foreach(kind bijectors distributions nn)
   file(GLOB headers "${ROOT}/include/pushforward/${kind}/*.hpp")
   if(NOT headers)
     message(FATAL_ERROR "no headers in ${ROOT}/include/pushforward/${kind}")
   endif()
   foreach(header ${headers})
     get_filename_component(name ${header} NAME_WE)
-    if(NOT EXISTS "${ROOT}/${kind}/${name}.cpp")
-      set(missing "${missing}\n  ${kind}/${name}.cpp does not exist")
-    endif()
-    demand("${build}" CMakeLists.txt "  ${kind}/${name}.cpp")
-    demand("${umbrella}" include/pushforward/pushforward.hpp "#include <pushforward/${kind}/${name}.hpp>")
-
-    # Classes that can be made: those that are final. Others are bases of these.
     file(READ ${header} text)
-    string(REGEX MATCHALL "class [A-Za-z0-9]+ final : public" classes "${text}")
-    foreach(class ${classes})
-      string(REGEX REPLACE "class ([A-Za-z0-9]+) final.*" "\\1" class "${class}")
-      demand("${registry}" flows/standard_registry.cpp ".add<${class}>(")
-      demand("${catalogue}" tests/catalogue.hpp "${class}<T>")
+    string(REGEX MATCHALL "\nclass [A-Za-z0-9]+ final : public" found "${text}")
+    foreach(class ${found})
+      string(REGEX REPLACE ".*class ([A-Za-z0-9]+) final.*" "\\1" class "${class}")
+      if(NOT classes MATCHES "\n${kind}/${name} ${class} ")
+        set(missing "${missing}\n  classes.txt: ${kind}/${name} ${class} <name in files>")
+      endif()
     endforeach()
-    if(NOT classes STREQUAL "")
-      demand("${catalogue}" tests/catalogue.hpp "#include <pushforward/${kind}/${name}.hpp>")
-    endif()
   endforeach()
+endforeach()
+
+# And every class of the list is put to the contract.
+string(REGEX MATCHALL "\n[a-z_]+/[a-z_]+ [A-Za-z]+ " found "${classes}")
+foreach(line ${found})
+  string(REGEX REPLACE ".* ([A-Za-z]+) $" "\\1" class "${line}")
+  string(FIND "${catalogue}" "${class}<T>" at)
+  if(at EQUAL -1)
+    set(missing "${missing}\n  tests/catalogue.hpp: an object of ${class}<T>")
+  endif()
 endforeach()
 
 # Each test file is compiled, and short enough to be read at once.

@@ -68,6 +68,7 @@ class Fields {
   Fields& operator=(const Fields&) = delete;
 
   bool restoring() const { return restoring_; }
+  virtual bool describing() const { return false; }
 
   /// The name of the class in files.
   void type(std::string_view name) { do_type(name); }
@@ -107,6 +108,8 @@ class Fields {
     }
     refuse(name, "must be one of " + known + ", got '" + text + "'");
   }
+  /// All constants at once, for an object that writes and reads them by other means.
+  void constants(Description& d) { do_constants(d); }
   /// Left out where it is as usual: for constants that files of an earlier version do not have.
   template <class V, class... More>
   void optional(std::string_view name, V& value, const std::type_identity_t<V>& usual, const More&... more) {
@@ -125,7 +128,9 @@ class Fields {
   }
   /// Restoring: that a tensor of this shape is there, before something of its size is made.
   /// @throws IoError  otherwise.
-  void expect(std::string_view name, const std::vector<Index>& shape) { do_expect(name, shape); }
+  void expect(std::string_view name, const std::vector<Index>& shape) { do_expect(name, &shape, 0); }
+  /// The same where the shape is not known yet: one of `count` values.
+  void expect_values(std::string_view name, Index count) { do_expect(name, nullptr, count); }
 
   // ---- parts
   /// An object of any class that the registry knows.
@@ -156,16 +161,16 @@ class Fields {
   Index count(const std::vector<Poly<Base>>& list) const {
     return static_cast<Index>(restoring_ ? count_parts() : list.size());
   }
-  /// What stands under "name." in paths and is no object of its own in descriptions: the tensors of `block`, which has
-  /// `void fields(Fields<T>&)`.
-  template <class Block>
-  void block(std::string_view name, Block& block) {
+  /// What `names` names stands under "name." in paths; it is no object of its own in descriptions.
+  template <class Names>
+  void block(std::string_view name, Names names) {
     const std::size_t length = prefix_.size();
     prefix_.append(name).push_back('.');
-    block.fields(*this);
+    names();
     prefix_.resize(length);
   }
-  /// The same for the tensors of a component whose constants follow from its owner's.
+  /// The same for the tensors of a component whose constants follow from its owner's; without a name they stand among the
+  /// owner's.
   void tensors_of(std::string_view name, Component<T>& component) { do_tensors_of(name, component); }
 
  protected:
@@ -177,8 +182,9 @@ class Fields {
   virtual bool do_has(std::string_view) const { return false; }
   /// Takes the constant, or puts the one that is restored in its place; it keeps its kind.
   virtual void do_constant(std::string_view, Description::Value&) {}
+  virtual void do_constants(Description&) {}
   virtual void do_tensor(std::string_view, StateKind, Tensor<T>&, const std::vector<Index>&, Attributes<T>) {}
-  virtual void do_expect(std::string_view, const std::vector<Index>&) {}
+  virtual void do_expect(std::string_view, const std::vector<Index>*, Index) {}
   virtual void do_part(std::string_view, Component<T>&) {}
   virtual void do_tensors_of(std::string_view, Component<T>&) {}
   // Restoring alone.

@@ -35,6 +35,8 @@ class Transformer : public Component<T> {
 
  protected:
   Transformer(std::string name, Index multiplier) : Component<T>(std::move(name)), multiplier_(multiplier) {}
+  /// For `do_restored`, where it follows from constants.
+  void set_multiplier(Index multiplier) { multiplier_ = multiplier; }
 
  private:
   virtual Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const = 0;

@@ -1095,6 +1095,18 @@ std::vector<Index> shape_from(const Description& d) {
 }  // namespace
 
 template <Scalar T>
+Index BatchNormLayer<T>::channels_of(const Description& d) {
+  const std::vector<Index> shape = shape_from(d);
+  Index channels = 1;
+  for (const std::int64_t axis : d.integers("axis")) {
+    if (axis < 0 || axis >= static_cast<std::int64_t>(shape.size()))
+      throw IoError("batch normalisation: 'axis' names an axis that the input shape does not have");
+    channels *= std::max<Index>(shape[static_cast<std::size_t>(axis)], 1);
+  }
+  return channels;
+}
+
+template <Scalar T>
 BatchNormLayer<T>::BatchNormLayer(const Description& d) : BatchNormLayer(shape_from(d), options_from(d)) {}
 
 template <Scalar T>

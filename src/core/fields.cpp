@@ -44,6 +44,7 @@ class Lister final : public Fields<T> {
   }
   void do_part(std::string_view name, Component<T>& part) override { do_tensors_of(name, part); }
   void do_tensors_of(std::string_view name, Component<T>& component) override {
+    if (name.empty()) return component.visit(visitor_);
     visitor_.child(this->prefix() + std::string(name), component);
   }
 
@@ -54,8 +55,10 @@ template <Scalar T>
 class Describer final : public Fields<T> {
  public:
   explicit Describer(Description& description) : Fields<T>(false), description_(description) {}
+  bool describing() const override { return true; }
 
  private:
+  void do_constants(Description& d) override { description_.constants.merge(d.constants); }
   void do_type(std::string_view name) override { description_.type = name; }
   void do_constant(std::string_view name, Description::Value& value) override {
     description_.constants[this->prefix() + std::string(name)] = value;
@@ -106,13 +109,28 @@ class Restorer final : public Fields<T> {
     expect(std::string(name), attributes.form ? attributes.form->shape() : shape);
     if (!attributes.form) tensor = Tensor<T>(shape);
   }
-  void do_expect(std::string_view name, const std::vector<Index>& shape) override { expect(std::string(name), shape); }
+  void do_constants(Description& d) override {
+    d.constants = d_.constants;
+    for (const auto& [name, value] : d_.constants) read_.insert(name);
+  }
+  void do_expect(std::string_view name, const std::vector<Index>* shape, Index count) override {
+    if (shape) return expect(std::string(name), *shape);
+    const auto [path, found] = look_up(std::string(name));
+    if (!found) return;
+    double values = 1;
+    for (const Index extent : *found) values *= static_cast<double>(extent);
+    if (values != static_cast<double>(count))
+      throw IoError(fmt::format("tensor '{}': its constants need {} values, the file has {}", path, count, values));
+  }
+  std::pair<std::string, const std::vector<Index>*> look_up(const std::string& name) const {
+    std::string path = from_.prefix + this->prefix() + name;
+    const std::vector<Index>* found = from_.shapes ? from_.shapes->find(path) : nullptr;
+    if (from_.shapes && !found) throw IoError("tensors are missing: " + path);
+    return {std::move(path), found};
+  }
   void expect(const std::string& name, const std::vector<Index>& shape) const {
-    if (!from_.shapes) return;
-    const std::string path = from_.prefix + this->prefix() + name;
-    const std::vector<Index>* found = from_.shapes->find(path);
-    if (!found) throw IoError("tensors are missing: " + path);
-    if (*found != shape)
+    const auto [path, found] = look_up(name);
+    if (found && *found != shape)
       throw IoError(fmt::format("tensor '{}': its constants need shape ({}), the file has ({})", path,
                                 fmt::join(shape, ", "), fmt::join(*found, ", ")));
   }

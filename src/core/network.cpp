@@ -6,7 +6,24 @@ namespace pushforward {
 
 template <Scalar T>
 Network<T>::Network(std::string name, Index inputs, Index outputs, Index context_dim)
-    : Component<T>(std::move(name)), inputs_(inputs), outputs_(outputs), context_dim_(context_dim) {
+    : Component<T>(std::move(name)) {
+  set_sizes(inputs, outputs, context_dim);
+}
+
+template <Scalar T>
+void Network<T>::size_fields(Fields<T>& f, bool context) {
+  Index inputs = inputs_, outputs = outputs_, context_dim = context_dim_;
+  f.constant("inputs", inputs, 0, 1 << 20);
+  f.constant("outputs", outputs, 1, 1 << 24);
+  if (context) f.constant("context_dim", context_dim, 0, 1 << 20);
+  if (f.restoring()) set_sizes(inputs, outputs, context_dim);
+}
+
+template <Scalar T>
+void Network<T>::set_sizes(Index inputs, Index outputs, Index context_dim) {
+  inputs_ = inputs;
+  outputs_ = outputs;
+  context_dim_ = context_dim;
   if (inputs < 0 || outputs < 1 || context_dim < 0 || inputs + context_dim < 1)
     throw ShapeError(this->name() + ": expected at least one input or context column and one output, got " +
                      std::to_string(inputs) + ", " + std::to_string(context_dim) + " and " + std::to_string(outputs));

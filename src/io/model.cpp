@@ -152,95 +152,21 @@ Description from_json(const Json& j, const SafetensorsFile& file, std::set<std::
   return d;
 }
 
-// ----------------------------------------------------------------------------------------------------------- sizes
+// ---------------------------------------------------------------------------------------------------------- shapes
 
-/// At most as many values as the tensors of a component of the library hold in a file, by its constants alone; 0 for
-/// one without tensors, and for a user's class, whose constructor answers for its own constants.
-double least_values(const Description& d) {
-  const auto size = [&](std::string_view name) {
-    const auto found = d.constants.find(name);
-    const auto* value = found == d.constants.end() ? nullptr : std::get_if<std::int64_t>(&found->second);
-    return value ? std::max(0.0, static_cast<double>(*value)) : 0.0;
-  };
-  const auto list = [&](std::string_view name) {
-    const auto found = d.constants.find(name);
-    const auto* values = found == d.constants.end() ? nullptr : std::get_if<std::vector<std::int64_t>>(&found->second);
-    return values ? *values : std::vector<std::int64_t>();
-  };
-  const auto is_one_of = [&](auto... types) { return ((d.type == types) || ...); };
-  const auto dense = [](double inputs, double outputs) { return (inputs + 1) * outputs; };
-  const double context = size("context_dim"), blocks = size("blocks");
+/// What a description asks for must be there before anything is made from it, so that a few bytes of text cannot ask for
+/// more memory than the file takes.
+class FileShapes final : public TensorShapes {
+ public:
+  explicit FileShapes(const SafetensorsFile& file) : file_(file) {}
+  const std::vector<Index>* find(const std::string& path) const override {
+    const NamedTensor* tensor = file_.find(path);
+    return tensor ? &tensor->shape : nullptr;
+  }
 
-  if (d.type == "made") {
-    const auto residual = d.constants.find("residual");
-    const bool* flag = residual == d.constants.end() ? nullptr : std::get_if<bool>(&residual->second);
-    const double dim = size("dim"), hidden = static_cast<double>(list("hidden_degrees").size());
-    const double from_context = context > 0 ? dense(context, hidden) : 0;
-    return dense(dim, hidden) + from_context + dense(hidden, size("multiplier") * dim) +
-           blocks * (flag && *flag ? 2 * dense(hidden, hidden) + from_context : dense(hidden, hidden));
-  }
-  if (d.type == "residual_network") {
-    const double hidden = size("hidden");
-    return dense(size("inputs") + context, hidden) + dense(hidden, size("outputs")) +
-           blocks * (2 * dense(hidden, hidden) + (context > 0 ? dense(context, hidden) : 0));
-  }
-  if (d.type == "mlp") {
-    double sum = 0, width = size("inputs") + context;
-    for (const std::int64_t units : list("hidden")) {
-      const double next = std::max(0.0, static_cast<double>(units));
-      sum += dense(width, next);
-      width = next;
-    }
-    return sum + dense(width, size("outputs"));
-  }
-  if (is_one_of("lu_linear", "multivariate_normal_tril", "multivariate_student_t")) return size("dim") * size("dim");
-  if (d.type == "standardized_context") return context;
-  if (d.type == "constant") return size("outputs");
-  if (d.type == "rational_quadratic_spline" && d.has_child("spline") && d.child("spline").has("bins"))
-    return size("dim") * (3 * static_cast<double>(d.child("spline").integer("bins")) - 1);
-  if (d.type == "batch_normalization" && d.has("axis") && d.has("input_shape")) {
-    double channels = 1;
-    const std::vector<std::int64_t>& shape = d.integers("input_shape");
-    for (const std::int64_t axis : d.integers("axis"))
-      if (axis >= 0 && axis < static_cast<std::int64_t>(shape.size()))
-        channels *= static_cast<double>(shape[static_cast<std::size_t>(axis)]);
-    return channels;
-  }
-  if (is_one_of("act_norm", "affine", "scale", "shift", "standardize") ||
-      is_one_of("beta", "cauchy", "gamma", "laplace", "logistic", "multivariate_normal_diag", "normal", "student_t"))
-    return size("dim");
-  return 0;
-}
-
-/// The number of values of the tensors whose names begin with `path`; `tensors` is sorted by name.
-double count_values(const Tensors& tensors, const std::string& path) {
-  double count = 0;
-  auto tensor = std::lower_bound(tensors.begin(), tensors.end(), path,
-                                 [](const NamedTensor& t, const std::string& name) { return t.name < name; });
-  for (; tensor != tensors.end() && tensor->name.starts_with(path); ++tensor) {
-    double product = 1;
-    for (const Index extent : tensor->shape) product *= static_cast<double>(extent);
-    count += product;
-  }
-  return count;
-}
-
-/// Before anything is made from a description: the tensors that it asks for must be there, in size at least, so that
-/// a few bytes of text cannot ask for more memory than the file takes. Returns the first path that is too large.
-struct TooLarge {
-  std::string path;
-  double expected, found;
+ private:
+  const SafetensorsFile& file_;
 };
-std::optional<TooLarge> find_too_large(const Description& d, const Tensors& tensors, const std::string& path = "") {
-  const double expected = least_values(d);
-  if (expected > 0) {
-    const double found = count_values(tensors, path);
-    if (!(expected <= found)) return TooLarge{path + d.type, expected, found};
-  }
-  for (const auto& [name, child] : d.children)
-    if (auto wrong = find_too_large(child, tensors, path + name + ".")) return wrong;
-  return std::nullopt;
-}
 
 /// What the file's description says beyond what the object made from it says of itself; empty if nothing.
 std::string find_unknown(const Description& file, const Description& own, const std::string& where) {
@@ -519,9 +445,6 @@ void collect(const Distribution<T>& distribution, const ModelInfo& info, Content
   for (const auto& [name, tensor] : contents.lists.tensors) contents.tensors.push_back(named_tensor(name, tensor));
   std::sort(contents.tensors.begin(), contents.tensors.end(),
             [](const NamedTensor& a, const NamedTensor& b) { return a.name < b.name; });
-  // `load` would refuse it: a class that gives a part one name in `do_visit` and another in `do_describe`.
-  if (const auto wrong = find_too_large(description, contents.tensors))
-    throw DomainError("save: the tensors of '" + wrong->path + "' do not stand under its name in the description");
   j["columns"] = info.columns;
   j["context_columns"] = info.context_columns;
   j["data_range"] = ranges_to_json(info.data_range);
@@ -569,10 +492,9 @@ Poly<Distribution<T>> read_distribution(const Json& j, const SafetensorsFile& fi
   const std::string where = source + ": description";
   std::set<std::string> used;
   const Description description = from_json(field(j, "description", source), file, used, where);
-  if (const auto wrong = find_too_large(description, file.tensors()))
-    throw IoError(fmt::format("{}: {}: its constants need {} values, but the tensors of that path hold {}", where,
-                              wrong->path, wrong->expected, wrong->found));
-  Poly<Distribution<T>> distribution = blame_file(where, [&] { return registry.distribution<T>(description); });
+  const FileShapes shapes(file);
+  Poly<Distribution<T>> distribution =
+      blame_file(where, [&] { return registry.distribution<T>(description, &shapes); });
   if (const std::string unknown = find_unknown(description, distribution->describe(), where); !unknown.empty())
     throw IoError(unknown + ": unknown to this version of the class");
   fill_state<T>(*distribution, file, used, source);

@@ -26,6 +26,7 @@ compile() {
 export -f compile
 export compiler flags objects_folder
 
+cmake -D ROOT="$PWD" -D OUT="$build/include" -P cmake/classes.cmake
 readers="src/io/file.cpp src/io/csv.cpp src/io/npy.cpp src/io/safetensors.cpp"
 for target in $targets; do
   sources=$readers
@@ -39,7 +40,7 @@ for target in $targets; do
   objects_folder=$build/objects/$target
   mkdir -p "$objects_folder"
   flags="-std=c++20 -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-    -DFMT_HEADER_ONLY ${PUSHFORWARD_FUZZ_FLAGS:-} -Iinclude -I. -isystem /usr/include/eigen3 -ffp-contract=off"
+    -DFMT_HEADER_ONLY ${PUSHFORWARD_FUZZ_FLAGS:-} -Iinclude -I$build/include -I. -isystem /usr/include/eigen3 -ffp-contract=off"
   flags=$(echo "$flags" | tr '\n' ' ')
   # shellcheck disable=SC2086
   objects=$(printf '%s\n' $sources "tests/fuzz/fuzz_$target.cpp" | xargs -P "$jobs" -I{} bash -c 'compile {}')

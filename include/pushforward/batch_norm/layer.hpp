@@ -195,6 +195,8 @@ class BatchNormLayer final : public Component<T> {
   /// Built for inputs of this shape; unknown extents are -1, those along the kept axes must be known.
   BatchNormLayer(std::vector<Index> input_shape, Options options);
   explicit BatchNormLayer(const Description& d);
+  /// How many channels a layer with these constants has, before it is made.
+  static Index channels_of(const Description& d);
 
   /// Makes the variables. A layer is built once; a call of an unbuilt one throws.
   void build(std::vector<Index> input_shape);

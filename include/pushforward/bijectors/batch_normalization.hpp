@@ -65,7 +65,7 @@ class BatchNormalization final : public Bijector<T> {
   /// @throws DomainError  for a layer with renorm, virtual batches or an adjustment (Options has the first two for
   ///                      flows, with their log_det), and for kept axes that are not the trailing ones.
   BatchNormalization(std::vector<Index> event_shape, BatchNormLayer<T> layer);
-  explicit BatchNormalization(const Description& d);
+  explicit BatchNormalization(Blank) : Bijector<T>("BatchNormalization") {}
 
   /// The layer, by value: a copy of it is independent. Put a changed one back with `set_batchnorm`.
   const BatchNormLayer<T>& batchnorm() const { return layer_; }
@@ -102,8 +102,7 @@ class BatchNormalization final : public Bijector<T> {
   int do_min_event_ndims() const override { return static_cast<int>(layer_.kept_axes().size()); }
   std::vector<std::int64_t> do_triangular_order() const override { return {}; }
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override;
-  void do_visit(Visitor<T>& v) const override { layer_.visit(v); }
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   BatchNormLayer<T> layer_;
 };

@@ -35,7 +35,7 @@ template <Scalar T>
 class ColumnSupports final : public ElementwiseBijector<T> {
  public:
   explicit ColumnSupports(std::vector<Interval> supports);
-  explicit ColumnSupports(const Description& d);
+  explicit ColumnSupports(Blank) : ElementwiseBijector<T>("ColumnSupports") {}
 
   const std::vector<Interval>& supports() const { return supports_; }
 
@@ -60,7 +60,7 @@ class ColumnSupports final : public ElementwiseBijector<T> {
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override { return map(false, pass, y); }
   bool do_is_constant_jacobian() const override;
   Space do_codomain() const override { return Space::box(supports_); }
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   std::vector<Interval> supports_;
   std::vector<Range> ranges_;

@@ -26,7 +26,7 @@ class MaskedAutoregressive final : public Bijector<T> {
   /// empty: 0, 1, 2, ... The network must have transformer.multiplier() outputs for each input.
   explicit MaskedAutoregressive(Made<T> net, Poly<Transformer<T>> transformer = AffineTransformer<T>(),
                                 std::vector<std::int64_t> order = {});
-  MaskedAutoregressive(const Description& d, const class Registry& registry);
+  explicit MaskedAutoregressive(Blank) : Bijector<T>("MaskedAutoregressive"), net_(Blank()) {}
 
   const Made<T>& net() const { return net_; }
   const std::vector<std::int64_t>& order() const { return order_; }
@@ -45,8 +45,9 @@ class MaskedAutoregressive final : public Bijector<T> {
   double do_log_scale_bound() const override;
   Space do_domain() const override { return Space::box(this->dim(), transformer_->interval()); }
   Space do_codomain() const override { return do_domain(); }
-  void do_visit(Visitor<T>& v) const override { v.child("net", net_); }
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
+  void check_multiplier() const;
 
   Made<T> net_;
   Poly<Transformer<T>> transformer_;

@@ -21,7 +21,6 @@ template <Scalar T>
 class RationalQuadraticSpline final : public ElementwiseBijector<T> {
  public:
   explicit RationalQuadraticSpline(Index dim, RationalQuadraticOptions options = {});
-  explicit RationalQuadraticSpline(const Description& d);
 
   const Tensor<T>& raw() const { return raw_; }
   Tensor<T>& raw() { return raw_; }
@@ -35,8 +34,7 @@ class RationalQuadraticSpline final : public ElementwiseBijector<T> {
   Space do_domain() const override;
   Space do_codomain() const override { return do_domain(); }
   double do_log_scale_bound() const override;
-  void do_visit(Visitor<T>& v) const override { v.parameter("raw", raw_, {.decay = false}); }
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   RationalQuadraticTransformer<T> transformer_;
   Tensor<T> raw_;

@@ -56,7 +56,6 @@ template <Scalar T>
 class RationalQuadraticTransformer final : public Transformer<T> {
  public:
   explicit RationalQuadraticTransformer(RationalQuadraticOptions options = {});
-  explicit RationalQuadraticTransformer(const Description& d);
 
   const RationalQuadraticOptions& options() const { return options_; }
 
@@ -66,7 +65,8 @@ class RationalQuadraticTransformer final : public Transformer<T> {
   Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const override;
   double do_log_scale_bound() const override;
   Interval do_interval() const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
   Var<T> inside(Pass<T>& pass, Var<T> x) const;
 
   RationalQuadraticOptions options_;

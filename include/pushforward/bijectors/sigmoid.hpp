@@ -22,14 +22,14 @@ class Sigmoid final : public ElementwiseBijector<T> {
  public:
   explicit Sigmoid(Index dim, double low = 0, double high = 1);
   Sigmoid(VectorView<const double> low, VectorView<const double> high);
-  explicit Sigmoid(const Description& d);
 
  private:
   using Elements = typename ElementwiseBijector<T>::Elements;
   Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
   Space do_codomain() const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
 
   std::vector<double> low_;  // numbers of T
   std::vector<double> high_;

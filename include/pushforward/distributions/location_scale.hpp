@@ -16,6 +16,8 @@ class LocationScale : public Distribution<T> {
  public:
   const Tensor<T>& loc() const { return loc_; }
   const Tensor<T>& log_scale() const { return log_scale_; }
+  /// Names loc and log_scale, for who owns one of these.
+  void tensor_fields(Fields<T>& f, const Attributes<T>& attributes);
 
  protected:
   LocationScale(std::string name, Index dim);

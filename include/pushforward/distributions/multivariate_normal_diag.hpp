@@ -24,7 +24,6 @@ class MultivariateNormalDiag final : public Distribution<T> {
   /// @throws ShapeError   if the sizes differ or are 0.
   /// @throws DomainError  if a loc is not finite or a scale is not positive and finite, naming the index.
   MultivariateNormalDiag(VectorView<const T> loc, VectorView<const T> scale_diag);
-  explicit MultivariateNormalDiag(const Description& d);
 
   const Tensor<T>& loc() const { return normal_.loc(); }
   const Tensor<T>& log_scale() const { return normal_.log_scale(); }
@@ -41,8 +40,7 @@ class MultivariateNormalDiag final : public Distribution<T> {
   void do_mode(VectorView<double> mode) const override { normal_.mode_into(mode); }
   double do_entropy() const override { return normal_.entropy(); }
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
 
   Normal<T> normal_;
   bool trainable_ = true;

@@ -14,16 +14,11 @@ template <Scalar T>
 class Constant final : public Network<T> {
  public:
   Constant(Index inputs, Index outputs) : Network<T>("Constant", inputs, outputs, 0), value_({outputs}) {}
-  explicit Constant(const Description& d)
-      : Constant(d.integer("inputs", 0, 1 << 20), d.integer("outputs", 1, 1 << 24)) {}
+  explicit Constant(Blank) : Network<T>("Constant") {}
 
  private:
   Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
-  void do_visit(Visitor<T>& v) const override { v.parameter("value", value_, {.decay = false}); }
-  Description do_describe() const override {
-    return {
-        .type = "constant", .constants = {{"inputs", this->inputs()}, {"outputs", this->outputs()}}, .children = {}};
-  }
+  void do_fields(Fields<T>& f) override;
 
   Tensor<T> value_;
 };

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include <pushforward/component.hpp>
+#include <pushforward/fields.hpp>
 #include <pushforward/ops.hpp>
 #include <pushforward/pass.hpp>
 
@@ -14,6 +14,8 @@ namespace pushforward {
 std::string activation_name(Activation a);
 /// @throws DomainError  naming the known ones.
 Activation activation_from(std::string_view name);
+/// Every activation with its name.
+std::span<const Choice<Activation>> activation_choices();
 
 /// How weights start. `paper`: uniform in +-1/sqrt(inputs), weights and bias, as in the reference implementations of
 /// MAF, NSF and PyTorch's linear layers; `he`: normal with variance 2/inputs, bias 0; `glorot`: uniform in
@@ -31,9 +33,10 @@ class Dense {
   Var<T> operator()(Pass<T>& pass, Var<T> x) const {
     return linear(x, pass.parameter(weight_), pass.parameter(bias_));
   }
-  void visit(Visitor<T>& v) const {
-    v.parameter("weight", weight_, {.dense = true});
-    v.parameter("bias", bias_, {.decay = false});
+  /// Of a layer with these sizes.
+  void fields(Fields<T>& f, Index inputs, Index outputs) {
+    f.parameter("weight", weight_, {outputs, inputs}, {.dense = true});
+    f.parameter("bias", bias_, {outputs}, {.decay = false});
   }
   /// Scales the weight by `factor`, sets the bias to 0.
   void shrink(T factor);

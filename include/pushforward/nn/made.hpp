@@ -25,7 +25,9 @@ class MaskedDense {
   void into(Pass<T>& pass, Var<T> y, Var<T> x, Index begin) const;
   /// The same with the outputs in another order, while evaluating: `layout` and `bias` list them in it.
   void into(Pass<T>& pass, Var<T> y, Var<T> x, const LinearLayout& layout, Var<T> bias, Index begin) const;
-  void visit(Visitor<T>& v) const;
+  /// Of a layer between units of these degrees.
+  void fields(Fields<T>& f, const std::vector<std::int64_t>& input_degrees,
+              const std::vector<std::int64_t>& output_degrees, bool strict);
   /// Scales the weights by `factor`, and sets the bias to 0.
   void shrink(T factor);
   void scale_start(T factor);
@@ -37,6 +39,8 @@ class MaskedDense {
   const Tensor<T>& bias() const { return bias_; }
 
  private:
+  void arrange(std::vector<std::int64_t> input_degrees, const std::vector<std::int64_t>& output_degrees, bool strict);
+
   class WeightForm final : public StoredForm<T> {
    public:
     std::vector<Index> shape() const override;
@@ -92,7 +96,7 @@ template <Scalar T>
 class Made final : public Network<T> {
  public:
   Made(Index dim, Index multiplier, MadeOptions options = {});
-  explicit Made(const Description& d);
+  explicit Made(Blank) : Network<T>("Made") {}
 
   Index dim() const { return this->inputs(); }
   Index multiplier() const { return this->outputs() / this->inputs(); }
@@ -134,8 +138,10 @@ class Made final : public Network<T> {
   };
   Made(Index dim, Index multiplier, MadeOptions options, std::vector<std::int64_t> hidden_degrees);
   Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  /// What follows from the degrees.
+  void sort_units();
+  void put_together();
   /// Hidden units with the given degree: [first, second) in sorted order.
   std::pair<Index, Index> units(Index degree) const;
   Var<T> sorted_context(Pass<T>& pass, const Dense<T>& layer) const;

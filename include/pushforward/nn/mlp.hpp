@@ -34,12 +34,12 @@ class Mlp final : public Network<T> {
  public:
   /// @throws DomainError, ShapeError  if an option is out of its range.
   Mlp(Index inputs, Index outputs, MlpOptions options = {});
-  explicit Mlp(const Description& d);
+  explicit Mlp(Blank) : Network<T>("Mlp") {}
 
  private:
   Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void check_options() const;
 
   MlpOptions options_;
   std::vector<Dense<T>> layers_;

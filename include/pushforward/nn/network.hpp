@@ -23,13 +23,18 @@ class Network : public Component<T> {
 
  protected:
   Network(std::string name, Index inputs, Index outputs, Index context_dim);
+  /// Without sizes, to be restored.
+  explicit Network(std::string name) : Component<T>(std::move(name)) {}
+  /// The fields "inputs", "outputs" and, where there may be context, "context_dim".
+  void size_fields(Fields<T>& f, bool context = true);
+  void set_sizes(Index inputs, Index outputs, Index context_dim);
 
  private:
   virtual Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const = 0;
 
-  Index inputs_;
-  Index outputs_;
-  Index context_dim_;
+  Index inputs_ = 0;
+  Index outputs_ = 0;
+  Index context_dim_ = 0;
 };
 
 extern template class Network<float>;

@@ -38,7 +38,7 @@ template <Scalar T>
 class ResidualNetwork final : public Network<T> {
  public:
   ResidualNetwork(Index inputs, Index outputs, ResidualNetworkOptions options = {});
-  explicit ResidualNetwork(const Description& d);
+  explicit ResidualNetwork(Blank) : Network<T>("ResidualNetwork") {}
 
  private:
   struct Block {
@@ -46,11 +46,10 @@ class ResidualNetwork final : public Network<T> {
     Dense<T> linear1;
     Dense<T> context;
     std::vector<BatchNormLayer<T>> norms;  // of the two activations, or none
-    void visit(Visitor<T>& v) const;
   };
   Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
+  void check_options() const;
 
   ResidualNetworkOptions options_;
   Dense<T> initial_;
