@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <pushforward/dual.hpp>
 #include <pushforward/ops.hpp>
 #include <pushforward/random.hpp>
 #include <pushforward/tape.hpp>
@@ -127,7 +128,15 @@ class Pass {
   }
   /// x with each value set to zero with probability `rate` and scaled by 1/(1 - rate) otherwise; x itself if the pass
   /// has no dropout stream or the rate is 0.
-  Var<T> dropout(Var<T> x, double rate);
+  Var<T> dropout(Var<T> x, double rate) {
+    const Var<T> mask = dropout_mask(x.cols(), rate);
+    return mask ? x * mask : x;
+  }
+  /// One drawing for value and tangent.
+  Dual<T> dropout(Dual<T> x, double rate) {
+    const Var<T> mask = dropout_mask(x.value.cols(), rate);
+    return mask ? x * mask : x;
+  }
 
   // ---- rows outside the support
   /// y where low < y < high (with `closed`: <=); other values mark their row as outside, are replaced by
@@ -149,6 +158,8 @@ class Pass {
   Var<T> restrict_columns(Var<T> y, const double* low, const double* high, const T* replacement, Index stride,
                           bool closed);
   const RandomCall& noise() const;
+  /// The factor of each value, or a default-made Var.
+  Var<T> dropout_mask(Index cols, double rate);
   Index first_drawn_row() const { return settings_.first_row + tape_.begin(); }
   Index next_slot(Index count) {
     const Index slot = slot_;
