@@ -6,10 +6,25 @@
 #include <vector>
 
 #include <pushforward/description.hpp>
+#include <pushforward/poly.hpp>
 #include <pushforward/tape.hpp>
 #include <pushforward/tensor.hpp>
 
 namespace pushforward {
+
+template <Scalar T>
+class Component;
+
+namespace detail {
+template <Scalar T>
+T scalar_of_part(const Component<T>&);
+template <class Base>
+auto scalar_of_part(const Poly<Base>& owner) -> decltype(scalar_of_part(*owner));
+}  // namespace detail
+
+/// The scalar type of a bijector, distribution or network, or of a Poly of one.
+template <class C>
+using ScalarOf = decltype(detail::scalar_of_part(std::declval<const C&>()));
 
 /// How a parameter that is packed in memory looks in files: dense, in the original order of units.
 template <Scalar T>

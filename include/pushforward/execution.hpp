@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <variant>
@@ -70,5 +71,10 @@ class Run {
   Workspace* workspace_ = nullptr;
   std::variant<std::monostate, const PackedWeights<float>*, const PackedWeights<double>*> packed_;
 };
+
+/// What says where a call runs: Execution&, Workspace& or Run. Without a context it follows on the data directly:
+/// `log_prob(y, execution)` is `log_prob(y, {}, execution)`.
+template <class P>
+concept Place = std::convertible_to<P, Run>;
 
 }  // namespace pushforward

@@ -52,6 +52,10 @@ class TransformedDistribution final : public Distribution<T> {
   Poly<Bijector<T>> bijector_;
 };
 
+/// The scalar type follows from the base.
+template <class Base, class Map>
+TransformedDistribution(Base, Map) -> TransformedDistribution<ScalarOf<Base>>;
+
 extern template class TransformedDistribution<float>;
 extern template class TransformedDistribution<double>;
 
