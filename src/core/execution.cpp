@@ -206,3 +206,7 @@ void Execution::run_on_one(const std::function<void(int)>& work) {
 }
 
 }  // namespace pushforward
+
+#ifdef _GLIBCXX_DEBUG
+const char pushforward::detail::the_library_is_not_built_with_GLIBCXX_DEBUG = 0;
+#endif
