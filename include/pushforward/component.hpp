@@ -41,6 +41,9 @@ template <Scalar T>
 struct Attributes {
   bool decay = true;      ///< weight decay applies
   bool trainable = true;  ///< false: `fit` leaves it alone
+  /// Its first value is to come from data: before the first step `fit` runs a pass with statistics of a batch, in which
+  /// the component proposes it.
+  bool from_data = false;
   bool dense = false;     ///< (outputs, inputs) of a linear map as `linear` takes them; an Evaluator packs a copy
   /// Projects the value back after an update.
   std::function<void(Tensor<T>&)> constraint = {};

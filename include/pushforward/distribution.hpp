@@ -44,6 +44,9 @@ class Distribution : public Component<T> {
   /// Samples for the rows of the pass, differentiable in the parameters where is_reparameterized().
   Var<T> sample(Pass<T>& pass) const;
   Drawn<T> sample_and_log_prob(Pass<T>& pass) const;
+  /// Proposes first values of the parameters from the rows of the batch, row i counting weights[i] >= 0 times; true if
+  /// the class has some. Every thread of the group calls it; `weights` has all rows of the batch.
+  bool propose_start(Pass<T>& pass, Var<T> y, const double* weights) const { return do_propose_start(pass, y, weights); }
 
   // Functions that return Eigen objects are always inlined: the caller's code allocates and frees them, whatever flags
   // it was built with.
@@ -227,6 +230,8 @@ class Distribution : public Component<T> {
  private:
   virtual Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const = 0;
   virtual Var<T> do_sample(Pass<T>& pass) const = 0;
+  /// Default: none.
+  virtual bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const;
   /// Default: samples, then log_prob of the samples.
   virtual Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const;
   virtual std::vector<std::int64_t> do_triangular_order() const;

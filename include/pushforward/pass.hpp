@@ -149,6 +149,8 @@ class Pass {
   std::uint8_t* outside() const { return outside_ + tape_.begin(); }
 
   // ---- state
+  /// Somebody takes proposals.
+  bool takes_proposals() const { return settings_.proposals != nullptr; }
   /// `value` becomes the content of `state` if the caller commits.
   void propose(const Tensor<T>& state, std::span<const double> value);
   /// Hands the batch's statistics of the layer whose first statistic is `key` to the caller, if asked for.

@@ -20,8 +20,12 @@ namespace pushforward {
 ///                  (columns of a mixture are not independent); quantile inverts it by bisection. support gives for
 ///                  each column the smallest interval that holds those of all components. Samples are not
 ///                  differentiable: each row draws from every component and picks one.
+/// @par Start       Components that are all equal have equal gradients and would stay equal. So `fit` starts them from
+///                  its first rows (at least 1024 if there are as many): k-means with k-means++ centres, the best of
+///                  8 runs; each component gets location, scale and weight of its rows or, if its family has no such
+///                  start, a small random change of its parameters. The same rows give the same start.
 /// @par Cost        The sum of the components' costs, for samples too.
-/// @source McLachlan and Peel 2000, section 1.4.
+/// @source McLachlan and Peel 2000, section 1.4; the start: Arthur and Vassilvitskii 2007.
 template <Scalar T>
 class Mixture final : public Distribution<T> {
  public:
@@ -55,6 +59,8 @@ class Mixture final : public Distribution<T> {
  private:
   using Tail = typename Distribution<T>::Tail;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  bool components_are_equal() const;
+  void propose_clusters(Pass<T>& pass, Var<T> y) const;
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   std::vector<Interval> do_support() const override;

@@ -29,6 +29,8 @@ class TransformedDistribution final : public Distribution<T> {
 
  private:
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  /// That of the base, from the rows on its side.
+  bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
   std::vector<std::int64_t> do_triangular_order() const override;
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
   Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
