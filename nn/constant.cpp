@@ -7,6 +7,11 @@ Var<T> Constant<T>::do_evaluate(Pass<T>& pass, Var<T>) const {
   return spread(pass.tape(), pass.parameter(value_));
 }
 
+template <Scalar T>
+Dual<T> Constant<T>::do_tangent(Pass<T>& pass, Dual<T> x) const {
+  return {do_evaluate(pass, x.value), zeros(pass.tape(), this->outputs())};
+}
+
 template class Constant<float>;
 template class Constant<double>;
 

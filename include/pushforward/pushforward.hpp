@@ -48,6 +48,7 @@
 #include <pushforward/distributions/student_t.hpp>
 #include <pushforward/distributions/transformed_distribution.hpp>
 #include <pushforward/distributions/uniform.hpp>
+#include <pushforward/dual.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/evaluator.hpp>
 #include <pushforward/execution.hpp>

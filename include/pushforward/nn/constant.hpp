@@ -19,6 +19,7 @@ class Constant final : public Network<T> {
 
  private:
   Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
+  Dual<T> do_tangent(Pass<T>& pass, Dual<T> x) const override;
   void do_visit(Visitor<T>& v) const override { v.parameter("value", value_, {.decay = false}); }
   Description do_describe() const override {
     return {

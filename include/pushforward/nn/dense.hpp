@@ -31,6 +31,9 @@ class Dense {
   Var<T> operator()(Pass<T>& pass, Var<T> x) const {
     return linear(x, pass.parameter(weight_), pass.parameter(bias_));
   }
+  Dual<T> operator()(Pass<T>& pass, Dual<T> x) const {
+    return {(*this)(pass, x.value), linear(x.tangent, pass.parameter(weight_), Var<T>())};
+  }
   void visit(Visitor<T>& v) const {
     v.parameter("weight", weight_, {.dense = true});
     v.parameter("bias", bias_, {.decay = false});

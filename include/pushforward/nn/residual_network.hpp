@@ -48,7 +48,11 @@ class ResidualNetwork final : public Network<T> {
     std::vector<BatchNormLayer<T>> norms;  // of the two activations, or none
     void visit(Visitor<T>& v) const;
   };
-  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
+  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override { return compute(pass, x); }
+  Dual<T> do_tangent(Pass<T>& pass, Dual<T> x) const override { return compute(pass, x); }
+  /// V: Var<T> or Dual<T>.
+  template <class V>
+  V compute(Pass<T>& pass, V x) const;
   void do_visit(Visitor<T>& v) const override;
   Description do_describe() const override;
 
