@@ -5,7 +5,8 @@
 #include <limits>
 #include <string>
 
-#include "distributions/common.hpp"
+#include "src/numerics/constants.hpp"
+#include "src/ops/common.hpp"
 
 namespace pushforward::detail {
 
