@@ -1,6 +1,7 @@
 #include <pushforward/distributions/location_scale.hpp>
 
 #include "distributions/parameters.hpp"
+#include "distributions/start.hpp"
 #include "src/numerics/constants.hpp"
 
 namespace pushforward {
@@ -37,6 +38,25 @@ Column<T> LocationScale<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   const Var<T> log_scale = pass.parameter(log_scale_);
   const Var<T> z = (y - pass.parameter(loc_)) * exp(-log_scale);
   return do_standard_log_prob(pass, z) - row_sum(log_scale);
+}
+
+template <Scalar T>
+bool LocationScale<T>::do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
+  Tape<T>& tape = pass.tape();
+  tape.barrier();
+  if (tape.rank() == 0) {
+    const StartMoments m = start_moments(y, weights);
+    std::vector<double> log_scale;
+    for (Index c = 0; c < this->dim(); ++c) {
+      constexpr double normal_quartile = 0.67448975019608174;
+      log_scale.push_back(
+          std::log(m.deviation[static_cast<std::size_t>(c)] * normal_quartile / do_standard_quantile(0.75, c)));
+    }
+    pass.propose(loc_, m.mean);
+    pass.propose(log_scale_, log_scale);
+  }
+  tape.barrier();
+  return true;
 }
 
 template <Scalar T>

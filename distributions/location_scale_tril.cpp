@@ -1,6 +1,9 @@
 #include <pushforward/distributions/location_scale_tril.hpp>
 
+#include <Eigen/Cholesky>
+
 #include "distributions/parameters.hpp"
+#include "distributions/start.hpp"
 
 namespace pushforward {
 
@@ -74,6 +77,33 @@ void LocationScaleTriL<T>::do_covariance(MatrixView<double> covariance) const {
   const double variance = do_standard_variance();
   const Eigen::MatrixXd scale = scale_tril();
   as_eigen(covariance) = variance * (scale * scale.transpose());
+}
+
+template <Scalar T>
+bool LocationScaleTriL<T>::do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
+  Tape<T>& tape = pass.tape();
+  tape.barrier();
+  if (tape.rank() == 0) {
+    const Index dim = this->dim();
+    const StartMoments m = start_moments(y, weights);
+    const Eigen::MatrixXd covariance = Eigen::Map<const Eigen::MatrixXd>(m.covariance.data(), dim, dim);
+    // Fewer rows than columns: their correlations mean nothing.
+    const Eigen::LLT<Eigen::MatrixXd> factor(covariance);
+    Eigen::MatrixXd scale = covariance.diagonal().cwiseSqrt().asDiagonal();
+    if (factor.info() == Eigen::Success &&
+        (factor.matrixLLT().diagonal().array() > 1e-3 * scale.diagonal().array()).all())
+      scale = factor.matrixL();
+    std::vector<double> lower(static_cast<std::size_t>(dim * dim), 0.0), log_diagonal;
+    for (Index i = 0; i < dim; ++i) {
+      for (Index j = 0; j < i; ++j) lower[static_cast<std::size_t>(i * dim + j)] = scale(i, j);
+      log_diagonal.push_back(std::log(scale(i, i)));
+    }
+    pass.propose(loc_, m.mean);
+    pass.propose(lower_, lower);
+    pass.propose(log_diagonal_, log_diagonal);
+  }
+  tape.barrier();
+  return true;
 }
 
 template <Scalar T>

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "distributions/parameters.hpp"
+#include "distributions/start.hpp"
 #include "src/numerics/constants.hpp"
 #include "src/ops/density.hpp"
 
@@ -78,6 +79,8 @@ template <Scalar T>
 Column<T> Mixture<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   Tape<T>& tape = pass.tape();
   const Index n = tape.padded_rows(), count = components();
+  if (pass.statistics() == Statistics::minibatch && pass.takes_proposals() && components_are_equal())
+    propose_clusters(pass, y);
   // Each component marks rows on a clean sheet; what was marked before and what all of them mark stays.
   std::uint8_t* marks = pass.outside();
   auto* before = tape.template scratch<std::uint8_t>(n);
@@ -108,6 +111,55 @@ Column<T> Mixture<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
     term = replace_rows(tape, term, mask, -infinity) + log_weight;
   }
   return log_sum_exp(std::span<const Column<T>>(terms));
+}
+
+// -------------------------------------------------------------------------------------------------- start from data
+
+template <Scalar T>
+bool Mixture<T>::components_are_equal() const {
+  const std::vector<ConstSlot<T>> first = list_state(component(0));
+  for (Index k = 1; k < components(); ++k) {
+    const std::vector<ConstSlot<T>> other = list_state(component(k));
+    if (other.size() != first.size()) return false;
+    for (std::size_t i = 0; i < first.size(); ++i)
+      if (!(*other[i].tensor == *first[i].tensor)) return false;
+    if (!(component(k).describe() == component(0).describe())) return false;
+  }
+  return components() > 1 && !first.empty();
+}
+
+template <Scalar T>
+void Mixture<T>::propose_clusters(Pass<T>& pass, Var<T> y) const {
+  Tape<T>& tape = pass.tape();
+  const Index rows = tape.rows(), count = components(), n = tape.padded_rows();
+  std::uint8_t* marks = pass.outside();
+  auto* before = tape.template scratch<std::uint8_t>(n);
+  std::copy_n(marks, n, before);
+  // One array of weights for each component, seen by all threads.
+  double* weights = tape.template common<double>(count * rows);
+  tape.barrier();  // the rows of all threads are there
+  if (tape.rank() == 0) {
+    const std::vector<Index> cluster = cluster_rows(y, pass.row_weights(), count);
+    std::fill_n(weights, count * rows, 0.0);
+    for (Index i = 0; i < rows; ++i)
+      weights[cluster[static_cast<std::size_t>(i)] * rows + i] =
+          pass.row_weights() ? static_cast<double>(full_column(pass.row_weights(), 0)[i]) : 1.0;
+    double total = 0;
+    std::vector<double> share(static_cast<std::size_t>(count));
+    for (Index k = 0; k < count; ++k)
+      for (Index i = 0; i < rows; ++i) {
+        share[static_cast<std::size_t>(k)] += weights[k * rows + i];
+        total += weights[k * rows + i];
+      }
+    // As if each component had seen one row more.
+    for (double& s : share)
+      s = std::log((s + 1) / (total + static_cast<double>(count)) * static_cast<double>(count));
+    pass.propose(logits_, share);
+  }
+  tape.barrier();
+  for (Index k = 0; k < count; ++k)
+    if (!component(k).propose_start(pass, y, weights + k * rows)) propose_change(pass, component(k), k);
+  std::copy_n(before, n, marks);
 }
 
 template <Scalar T>
@@ -255,7 +307,7 @@ double Mixture<T>::do_quantile(double p, bool complement, Index column) const {
 template <Scalar T>
 void Mixture<T>::do_fields(Fields<T>& f) {
   f.type("mixture");
-  f.parameter("logits", logits_, {f.count(components_)}, {.decay = false});
+  f.parameter("logits", logits_, {f.count(components_)}, {.decay = false, .from_data = !f.restoring() && components_are_equal()});
   f.parts(components_);
 }
 

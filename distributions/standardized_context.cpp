@@ -41,6 +41,10 @@ Column<T> StandardizedContext<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   return standardized(pass, [&] { return inner_->log_prob(pass, y); });
 }
 template <Scalar T>
+bool StandardizedContext<T>::do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
+  return standardized(pass, [&] { return inner_->propose_start(pass, y, weights); });
+}
+template <Scalar T>
 Var<T> StandardizedContext<T>::do_sample(Pass<T>& pass) const {
   return standardized(pass, [&] { return inner_->sample(pass); });
 }

@@ -42,6 +42,11 @@ Column<T> TransformedDistribution<T>::do_log_prob(Pass<T>& pass, Var<T> y) const
 }
 
 template <Scalar T>
+bool TransformedDistribution<T>::do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
+  return base_->propose_start(pass, bijector_->inverse(pass, y).value, weights);
+}
+
+template <Scalar T>
 Var<T> TransformedDistribution<T>::do_sample(Pass<T>& pass) const {
   return bijector_->forward(pass, base_->sample(pass)).value;
 }

@@ -8,6 +8,11 @@ Var<T> Constant<T>::do_evaluate(Pass<T>& pass, Var<T>) const {
 }
 
 template <Scalar T>
+Dual<T> Constant<T>::do_tangent(Pass<T>& pass, Dual<T> x) const {
+  return {do_evaluate(pass, x.value), zeros(pass.tape(), this->outputs())};
+}
+
+template <Scalar T>
 void Constant<T>::do_fields(Fields<T>& f) {
   f.type("constant");
   this->size_fields(f, false);

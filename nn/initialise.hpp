@@ -22,6 +22,15 @@ BatchNormLayer<T> hidden_batch_norm(Index units) {
   return BatchNormLayer<T>({-1, units}, std::move(options));
 }
 
+template <Scalar T>
+Var<T> normalized(const BatchNormLayer<T>& layer, Pass<T>& pass, Var<T> x) {
+  return layer.normalize(pass, x).value;
+}
+template <Scalar T>
+Dual<T> normalized(const BatchNormLayer<T>& layer, Pass<T>& pass, Dual<T> x) {
+  return {layer.normalize(pass, x.value).value, layer.normalize_tangent(pass, x.tangent)};
+}
+
 /// @throws DomainError  if a dropout rate is not in [0, 1).
 void check_dropout(const char* where, double rate);
 

@@ -117,6 +117,11 @@ Var<T> MaskedDense<T>::operator()(Pass<T>& pass, Var<T> x) const {
 }
 
 template <Scalar T>
+Dual<T> MaskedDense<T>::operator()(Pass<T>& pass, Dual<T> x) const {
+  return {(*this)(pass, x.value), linear(x.tangent, pass.parameter(weight_), Var<T>(), layout())};
+}
+
+template <Scalar T>
 void MaskedDense<T>::into(Pass<T>& pass, Var<T> y, Var<T> x, Index begin) const {
   linear_into(y, x, pass.parameter(weight_), pass.parameter(bias_), layout(), begin);
 }
@@ -220,15 +225,16 @@ Var<T> Made<T>::sorted_context(Pass<T>& pass, const Dense<T>& layer) const {
 }
 
 template <Scalar T>
-Var<T> Made<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
+template <class V>
+V Made<T>::compute(Pass<T>& pass, V x) const {
   const Activation a = options_.activation;
   const bool with_context = this->context_dim() > 0;
-  Var<T> h = initial_(pass, x);
+  V h = initial_(pass, x);
   if (with_context) h = h + activation(a, sorted_context(pass, context_));
   if (!options_.residual) h = activation_in_place(a, h);
   for (const Block& block : blocks_) {
     if (options_.residual) {
-      Var<T> t = block.linear0(pass, activation(a, h));
+      V t = block.linear0(pass, activation(a, h));
       if (with_context) t = t + sorted_context(pass, block.context);
       h = h + block.linear1(pass, pass.dropout(activation_in_place(a, t), options_.dropout));
     } else {

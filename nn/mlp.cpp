@@ -25,11 +25,12 @@ Mlp<T>::Mlp(Index inputs, Index outputs, MlpOptions options)
 }
 
 template <Scalar T>
-Var<T> Mlp<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
-  Var<T> h = this->context_dim() == 0 ? x : concatenate<T>({x, pass.context()});
+template <class V>
+V Mlp<T>::compute(Pass<T>& pass, V x) const {
+  V h = this->context_dim() == 0 ? x : beside(x, pass.context());
   for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
     h = layers_[i](pass, h);
-    if (options_.batch_norm) h = norms_[i].normalize(pass, h).value;
+    if (options_.batch_norm) h = normalized(norms_[i], pass, h);
     h = pass.dropout(activation_in_place(options_.activation, h), options_.dropout);
   }
   return layers_.back()(pass, h);

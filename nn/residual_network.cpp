@@ -27,14 +27,15 @@ ResidualNetwork<T>::ResidualNetwork(Index inputs, Index outputs, ResidualNetwork
 }
 
 template <Scalar T>
-Var<T> ResidualNetwork<T>::do_evaluate(Pass<T>& pass, Var<T> x) const {
-  Var<T> h = initial_(pass, this->context_dim() == 0 ? x : concatenate<T>({x, pass.context()}));
+template <class V>
+V ResidualNetwork<T>::compute(Pass<T>& pass, V x) const {
+  V h = initial_(pass, this->context_dim() == 0 ? x : beside(x, pass.context()));
   for (const Block& block : blocks_) {
-    const auto normalized = [&](Var<T> in, std::size_t norm) {
-      return options_.batch_norm ? block.norms[norm].normalize(pass, in).value : in;
+    const auto norm = [&](V in, std::size_t k) {
+      return options_.batch_norm ? normalized(block.norms[k], pass, in) : in;
     };
-    Var<T> t = block.linear0(pass, activation(options_.activation, normalized(h, 0)));
-    t = activation_in_place(options_.activation, normalized(t, 1));
+    V t = block.linear0(pass, activation(options_.activation, norm(h, 0)));
+    t = activation_in_place(options_.activation, norm(t, 1));
     t = block.linear1(pass, pass.dropout(t, options_.dropout));
     if (this->context_dim() > 0) t = t * sigmoid(block.context(pass, pass.context()));
     h = h + t;

@@ -239,7 +239,7 @@ TEST_CASE("batch normalisation in a chain, and its errors") {
   CHECK_THROWS_AS(bn.set_population(two, three), ShapeError);
   CHECK_THROWS_WITH(bn.set_population(two, negative), ContainsSubstring("column 1"));
   CHECK(bn.moving_mean()[0] == 0);
-  CHECK_THROWS_AS(BatchNormalization<double>(2, {.epsilon = 0}), DomainError);
+  CHECK_THROWS_AS(BatchNormalization<double>(2, {.epsilon = -1}), DomainError);
   CHECK_THROWS_AS(BatchNormalization<double>(2, {.momentum = 1.5}), DomainError);
   CHECK_THROWS_AS(BatchNormalization<double>(0), ShapeError);
   CHECK_THROWS_AS(bn.inverse(Matrix<double>(2, 3), Statistics::minibatch), ShapeError);

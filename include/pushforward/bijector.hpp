@@ -51,11 +51,19 @@ class Bijector : public Component<T> {
     map_into(true, x, result.value, result.log_det, context, {}, run);
     return result;
   }
+  template <Place P>
+  [[gnu::always_inline]] MappedRows<T> forward(MatrixView<const T> x, P&& where) const {
+    return forward(x, {}, where);
+  }
   [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, MatrixView<const T> context = {},
                                                Run run = {}) const {
     MappedRows<T> result{Matrix<T>(y.rows(), base_dim()), Eigen::VectorXd(y.rows())};
     map_into(false, y, result.value, result.log_det, context, {}, run);
     return result;
+  }
+  template <Place P>
+  [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, P&& where) const {
+    return inverse(y, {}, where);
   }
   void forward_into(MatrixView<const T> x, MatrixView<T> y, VectorView<double> log_det,
                     MatrixView<const T> context = {}, Run run = {}) const {

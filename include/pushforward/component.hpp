@@ -6,10 +6,25 @@
 #include <vector>
 
 #include <pushforward/description.hpp>
+#include <pushforward/poly.hpp>
 #include <pushforward/tape.hpp>
 #include <pushforward/tensor.hpp>
 
 namespace pushforward {
+
+template <Scalar T>
+class Component;
+
+namespace detail {
+template <Scalar T>
+T scalar_of_part(const Component<T>&);
+template <class Base>
+auto scalar_of_part(const Poly<Base>& owner) -> decltype(scalar_of_part(*owner));
+}  // namespace detail
+
+/// The scalar type of a bijector, distribution or network, or of a Poly of one.
+template <class C>
+using ScalarOf = decltype(detail::scalar_of_part(std::declval<const C&>()));
 
 /// How a parameter that is packed in memory looks in files: dense, in the original order of units.
 template <Scalar T>
@@ -26,6 +41,9 @@ template <Scalar T>
 struct Attributes {
   bool decay = true;      ///< weight decay applies
   bool trainable = true;  ///< false: `fit` leaves it alone
+  /// Its first value is to come from data: before the first step `fit` runs a pass with statistics of a batch, in which
+  /// the component proposes it.
+  bool from_data = false;
   bool dense = false;     ///< (outputs, inputs) of a linear map as `linear` takes them; an Evaluator packs a copy
   /// Projects the value back after an update.
   std::function<void(Tensor<T>&)> constraint = {};

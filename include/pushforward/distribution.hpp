@@ -45,6 +45,9 @@ class Distribution : public Component<T> {
   /// Samples for the rows of the pass, differentiable in the parameters where is_reparameterized().
   Var<T> sample(Pass<T>& pass) const;
   Drawn<T> sample_and_log_prob(Pass<T>& pass) const;
+  /// Proposes first values of the parameters from the rows of the batch, row i counting weights[i] >= 0 times; true if
+  /// the class has some. Every thread of the group calls it; `weights` has all rows of the batch.
+  bool propose_start(Pass<T>& pass, Var<T> y, const double* weights) const { return do_propose_start(pass, y, weights); }
 
   // Functions that return Eigen objects are always inlined: the caller's code allocates and frees them, whatever flags
   // it was built with.
@@ -56,15 +59,24 @@ class Distribution : public Component<T> {
     log_prob_into(y, result, context, run);
     return result;
   }
-  [[gnu::always_inline]] Eigen::VectorXd log_prob(MatrixView<const T> y, Execution& execution) const {
-    return log_prob(y, {}, execution);
+  template <Place P>
+  [[gnu::always_inline]] Eigen::VectorXd log_prob(MatrixView<const T> y, P&& where) const {
+    return log_prob(y, {}, where);
   }
   [[gnu::always_inline]] Eigen::VectorXd prob(MatrixView<const T> y, MatrixView<const T> context = {},
                                               Run run = {}) const {
     return log_prob(y, context, run).array().exp();
   }
+  template <Place P>
+  [[gnu::always_inline]] Eigen::VectorXd prob(MatrixView<const T> y, P&& where) const {
+    return prob(y, {}, where);
+  }
   void log_prob_into(MatrixView<const T> y, VectorView<double> out, MatrixView<const T> context = {},
                      Run run = {}) const;
+  template <Place P>
+  void log_prob_into(MatrixView<const T> y, VectorView<double> out, P&& where) const {
+    log_prob_into(y, out, {}, where);
+  }
   [[gnu::always_inline]] LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y,
                                                                      MatrixView<const T> context = {},
                                                                      Run run = {}) const {
@@ -72,6 +84,10 @@ class Distribution : public Component<T> {
                             Matrix<T>(context_dim() ? y.rows() : 0, context_dim())};
     log_prob_and_gradient_into(y, r.log_prob, r.gradient, r.context_gradient, context, run);
     return r;
+  }
+  template <Place P>
+  [[gnu::always_inline]] LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y, P&& where) const {
+    return log_prob_and_gradient(y, {}, where);
   }
   void log_prob_and_gradient_into(MatrixView<const T> y, VectorView<double> log_prob, MatrixView<T> gradient,
                                   MatrixView<T> context_gradient, MatrixView<const T> context = {}, Run run = {}) const;
@@ -83,8 +99,9 @@ class Distribution : public Component<T> {
     draw_into(samples, {}, engine, context_row, false, run);
     return samples;
   }
-  [[gnu::always_inline]] Matrix<T> sample(Index n, Engine& engine, Execution& execution) const {
-    return sample(n, engine, {}, execution);
+  template <Place P>
+  [[gnu::always_inline]] Matrix<T> sample(Index n, Engine& engine, P&& where) const {
+    return sample(n, engine, {}, where);
   }
   /// One sample for each row of `contexts`.
   [[gnu::always_inline]] Matrix<T> sample_each(MatrixView<const T> contexts, Engine& engine, Run run = {}) const {
@@ -100,8 +117,16 @@ class Distribution : public Component<T> {
     draw_into(result.samples, result.log_prob, engine, context_row, false, run);
     return result;
   }
+  template <Place P>
+  [[gnu::always_inline]] SamplesAndLogProb<T> sample_and_log_prob(Index n, Engine& engine, P&& where) const {
+    return sample_and_log_prob(n, engine, {}, where);
+  }
   void sample_into(MatrixView<T> out, Engine& engine, MatrixView<const T> context_row = {}, Run run = {}) const {
     draw_into(out, {}, engine, context_row, false, run);
+  }
+  template <Place P>
+  void sample_into(MatrixView<T> out, Engine& engine, P&& where) const {
+    sample_into(out, engine, {}, where);
   }
 
   // ---- prefixes: the first columns of `triangular_order()`, the others integrated out exactly
@@ -115,6 +140,10 @@ class Distribution : public Component<T> {
     prefix_log_prob_into(prefix, result, context, run);
     return result;
   }
+  template <Place P>
+  [[gnu::always_inline]] Eigen::VectorXd prefix_log_prob(MatrixView<const T> prefix, P&& where) const {
+    return prefix_log_prob(prefix, {}, where);
+  }
   void prefix_log_prob_into(MatrixView<const T> prefix, VectorView<double> out, MatrixView<const T> context = {},
                             Run run = {}) const;
   /// A draw of all columns for each row of `prefix`, (N, k), given its values: exact, (N, dim). The prefix itself comes
@@ -124,6 +153,10 @@ class Distribution : public Component<T> {
     Matrix<T> result(prefix.rows(), dim());
     sample_given_prefix_into(prefix, result, engine, context, run);
     return result;
+  }
+  template <Place P>
+  [[gnu::always_inline]] Matrix<T> sample_given_prefix(MatrixView<const T> prefix, Engine& engine, P&& where) const {
+    return sample_given_prefix(prefix, engine, {}, where);
   }
   void sample_given_prefix_into(MatrixView<const T> prefix, MatrixView<T> out, Engine& engine,
                                 MatrixView<const T> context = {}, Run run = {}) const;
@@ -204,6 +237,8 @@ class Distribution : public Component<T> {
  private:
   virtual Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const = 0;
   virtual Var<T> do_sample(Pass<T>& pass) const = 0;
+  /// Default: none.
+  virtual bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const;
   /// Default: samples, then log_prob of the samples.
   virtual Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const;
   virtual std::vector<std::int64_t> do_triangular_order() const;

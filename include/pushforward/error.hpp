@@ -38,3 +38,12 @@ class IoError : public Error {
 };
 
 }  // namespace pushforward
+
+#ifdef _GLIBCXX_DEBUG
+namespace pushforward::detail {
+/// With this macro std::vector has another size, and what crosses the library would be read wrongly. A program that is
+/// built with it does not link to a library that is not: this is what the linker names then.
+extern const char the_library_is_not_built_with_GLIBCXX_DEBUG;
+[[gnu::used]] inline const char* const containers_match = &the_library_is_not_built_with_GLIBCXX_DEBUG;
+}  // namespace pushforward::detail
+#endif

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <variant>
@@ -15,7 +16,9 @@ struct ExecutionOptions {
 };
 
 /// A pool of threads and the memory they work in, kept warm between calls. Results never depend on it: any number of
-/// threads gives the same bits. One call at a time uses it; a second one waits.
+/// threads gives the same bits. One call at a time uses it; a second one waits. Calls from inside work that runs on it
+/// (in a loss of a `fit` on the same Execution) and calls in a child process after a fork throw Error: they would wait
+/// for ever.
 class Execution {
  public:
   /// @throws DomainError  if threads is not in 1..1024.
@@ -29,7 +32,9 @@ class Execution {
   /// Calls work(thread) once for each thread, at the same time; returns when all have returned. If calls throw, the
   /// others are released from barriers and the exception of the lowest thread is thrown on.
   void run(const std::function<void(int thread)>& work);
-  /// The group of all threads, for use within `run`.
+  /// The same with the calling thread alone: work(0), while `group` has one member. No other thread is woken.
+  void run_on_one(const std::function<void(int thread)>& work);
+  /// The group of the threads that are at work, for use within `run`.
   Group& group();
   /// Memory that all threads use with cursors of their own, and memory of one thread.
   Arena& common();
@@ -37,6 +42,8 @@ class Execution {
   Arena& local(int thread);
 
  private:
+  template <class Work>
+  void call(const Work& work);
   struct State;
   std::unique_ptr<State> state_;
 };
@@ -70,5 +77,10 @@ class Run {
   Workspace* workspace_ = nullptr;
   std::variant<std::monostate, const PackedWeights<float>*, const PackedWeights<double>*> packed_;
 };
+
+/// What says where a call runs: Execution&, Workspace& or Run. Without a context it follows on the data directly:
+/// `log_prob(y, execution)` is `log_prob(y, {}, execution)`.
+template <class P>
+concept Place = std::convertible_to<P, Run>;
 
 }  // namespace pushforward

@@ -36,7 +36,10 @@ template <Scalar T> Var<T> operator-(Var<T> x);
 enum class Activation { identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus };
 /// leaky_relu has slope 0.01, elu alpha 1, gelu is x Phi(x), silu x sigmoid(x); the derivative of relu at 0 is 0.
 template <Scalar T> Var<T> activation(Activation a, Var<T> x);
-/// The same, written over x where the derivative follows from the value (all but gelu, silu, softplus): for the result of
+/// a'(x), itself differentiable: its vector-Jacobian product has the exact second derivative, 0 where a' jumps (relu and
+/// leaky_relu at 0; elu's at 0 is that of its left side, 1). Accurate in both tails.
+template <Scalar T> Var<T> activation_derivative(Activation a, Var<T> x);
+/// a(x), written over x where the derivative follows from the value (all but gelu, silu, softplus): for the result of
 /// an operation that does not read its own values again, such as `linear`, of which x is the only use.
 template <Scalar T> Var<T> activation_in_place(Activation a, Var<T> x);
 /// bound * tanh(x / bound): the identity near 0, never beyond +-bound.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <pushforward/dual.hpp>
 #include <pushforward/ops.hpp>
 #include <pushforward/random.hpp>
 #include <pushforward/space.hpp>
@@ -136,7 +137,15 @@ class Pass {
   }
   /// x with each value set to zero with probability `rate` and scaled by 1/(1 - rate) otherwise; x itself if the pass
   /// has no dropout stream or the rate is 0.
-  Var<T> dropout(Var<T> x, double rate);
+  Var<T> dropout(Var<T> x, double rate) {
+    const Var<T> mask = dropout_mask(x.cols(), rate);
+    return mask ? x * mask : x;
+  }
+  /// One drawing for value and tangent.
+  Dual<T> dropout(Dual<T> x, double rate) {
+    const Var<T> mask = dropout_mask(x.value.cols(), rate);
+    return mask ? x * mask : x;
+  }
 
   // ---- rows outside the support
   /// y where low < y < high (with `closed`: <=); other values mark their row as outside, are replaced by
@@ -149,6 +158,8 @@ class Pass {
   std::uint8_t* outside() const { return outside_ + tape_.begin(); }
 
   // ---- state
+  /// Somebody takes proposals.
+  bool takes_proposals() const { return settings_.proposals != nullptr; }
   /// `value` becomes the content of `state` if the caller commits.
   void propose(const Tensor<T>& state, std::span<const double> value);
   /// Hands the batch's statistics of the layer whose first statistic is `key` to the caller, if asked for.
@@ -156,6 +167,8 @@ class Pass {
 
  private:
   const RandomCall& noise() const;
+  /// The factor of each value, or a default-made Var.
+  Var<T> dropout_mask(Index cols, double rate);
   Index first_drawn_row() const { return settings_.first_row + tape_.begin(); }
   Index next_slot(Index count) {
     const Index slot = slot_;

@@ -13,6 +13,7 @@
 #include <pushforward/distribution.hpp>
 #include <pushforward/distributions/location_scale.hpp>
 #include <pushforward/distributions/location_scale_tril.hpp>
+#include <pushforward/dual.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/evaluator.hpp>
 #include <pushforward/execution.hpp>

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -97,6 +98,11 @@ class VectorView {
   VectorView(const std::vector<std::remove_const_t<T>>& v)  // NOLINT: implicit by design
     requires std::is_const_v<T>
       : VectorView(v.data(), static_cast<Index>(v.size())) {}
+  /// For the time of a call: `Normal<double>({0, 1}, {1, 2})`. A list lives as long as the full expression that it
+  /// stands in, so no view of one is to be kept.
+  constexpr VectorView(std::initializer_list<std::remove_const_t<T>> list)  // NOLINT: implicit by design
+    requires std::is_const_v<T>
+      : VectorView(list.begin(), static_cast<Index>(list.size())) {}
   constexpr VectorView(std::span<T> s) : VectorView(s.data(), static_cast<Index>(s.size())) {}  // NOLINT
 
   template <class U>

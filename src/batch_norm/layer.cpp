@@ -910,6 +910,20 @@ auto BatchNormLayer<T>::normalize(Pass<T>& pass, Var<T> x) const -> Normalized {
 }
 
 template <Scalar T>
+Var<T> BatchNormLayer<T>::normalize_tangent(Pass<T>& pass, Var<T> v) const {
+  check_built("normalize_tangent");
+  const BatchStatistics::Moments* captured = pass.captured() ? pass.captured()->find(&moving_mean_) : nullptr;
+  if (!captured && (pass.statistics() == Statistics::population ||
+                    (pass.statistics() == Statistics::minibatch && !acts_as_inference())))
+    throw NotImplemented(
+        "BatchNormLayer::normalize_tangent: with statistics of the batch each row depends on the others, and the "
+        "derivative along one row's direction is not the whole one; use running or captured statistics");
+  const FrozenRows f = frozen_rows(pass, v.cols(), captured);
+  const Var<T> g = per_column(gamma_on(pass).first, channel_of_column_);
+  return g ? v * (g / f.deviation) : v / f.deviation;
+}
+
+template <Scalar T>
 auto BatchNormLayer<T>::denormalize(Pass<T>& pass, Var<T> x) const -> Normalized {
   check_built("denormalize");
   if (kept_.front() == 0)

@@ -73,6 +73,11 @@ Drawn<T> Distribution<T>::sample_and_log_prob(Pass<T>& pass) const {
 }
 
 template <Scalar T>
+bool Distribution<T>::do_propose_start(Pass<T>&, Var<T>, const double*) const {
+  return false;
+}
+
+template <Scalar T>
 Drawn<T> Distribution<T>::do_sample_and_log_prob(Pass<T>& pass) const {
   const Var<T> y = do_sample(pass);
   return {y, do_log_prob(pass, y)};

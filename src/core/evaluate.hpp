@@ -38,7 +38,10 @@ void for_each_tile(Index rows, Run run, Index rows_per_tile, const F& f) {
   const auto work = [&](int thread) {
     for (Index i = next++; i < tiles; i = next++) tile({execution.batch(thread), execution.local(thread)}, i);
   };
-  execution.run(std::ref(work));
+  if (tiles <= 1)
+    execution.run_on_one(std::ref(work));
+  else
+    execution.run(std::ref(work));
 }
 
 /// Copies rows into a batch matrix (column-major, padding zero). A single row is repeated where `repeat` says so.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <hwy/cache_control.h>
+#include <unistd.h>
 
 #include <pushforward/error.hpp>
 
@@ -33,6 +34,8 @@ class ThreadGroup final : public Group {
  public:
   explicit ThreadGroup(int size) : size_(size) {}
   int size() const override { return size_; }
+  /// While no work is done.
+  void resize(int size) { size_ = size; }
 
   void barrier() override {
     if (size_ == 1) return;
@@ -63,7 +66,7 @@ class ThreadGroup final : public Group {
   }
 
  private:
-  const int size_;
+  int size_;
   std::atomic<int> arrived_{0};
   std::atomic<unsigned> generation_{0};
   std::atomic<bool> broken_{false};
@@ -101,11 +104,22 @@ struct Execution::State {
     }
   }
 
+  /// The calling thread is at work on this, in a call that has not returned.
+  bool is_at_work() const {
+    const std::thread::id self = std::this_thread::get_id();
+    if (caller.load(std::memory_order_relaxed) == self) return true;
+    for (const std::thread& worker : workers)
+      if (worker.get_id() == self) return true;
+    return false;
+  }
+
+  const pid_t process = getpid();
   ThreadGroup group;
   Arena common;
   std::vector<ThreadMemory> memory;
   std::vector<std::exception_ptr> errors;
   std::mutex callers;  // one call at a time
+  std::atomic<std::thread::id> caller{};
   // Written while no worker is at work, and published by `round`.
   const std::function<void(int)>* current = nullptr;
   bool stop = false;
@@ -122,27 +136,42 @@ Execution::Execution(ExecutionOptions options) {
 }
 
 Execution::~Execution() {
+  if (state_->process != getpid()) {
+    // There is nothing to join after a fork, and a std::thread cannot be told so: what the parent's threads had stays.
+    static_cast<void>(state_.release());
+    return;
+  }
   state_->stop = true;
   state_->start();
   for (std::thread& worker : state_->workers) worker.join();
 }
 
-int Execution::threads() const { return state_->group.size(); }
+int Execution::threads() const { return static_cast<int>(state_->memory.size()); }
 Group& Execution::group() { return state_->group; }
 Arena& Execution::common() { return state_->common; }
 Arena& Execution::batch(int thread) { return state_->memory[static_cast<std::size_t>(thread)].batch; }
 Arena& Execution::local(int thread) { return state_->memory[static_cast<std::size_t>(thread)].local; }
 
-void Execution::run(const std::function<void(int)>& work) {
+template <class Work>
+void Execution::call(const Work& work) {
   State& s = *state_;
+  if (s.process != getpid())
+    throw Error(
+        "Execution: made before a fork, and its threads do not exist in the child process; make an Execution in the "
+        "child");
+  if (s.is_at_work())
+    throw Error(
+        "Execution: called from inside work that runs on it, which would wait for itself for ever; leave the Execution "
+        "out of the inner call, or give it another one");
   const std::lock_guard one_caller(s.callers);
+  struct Caller {
+    std::atomic<std::thread::id>& id;
+    explicit Caller(std::atomic<std::thread::id>& id) : id(id) { id = std::this_thread::get_id(); }
+    ~Caller() { id = std::thread::id(); }
+  } const caller(s.caller);
   for (std::exception_ptr& error : s.errors) error = nullptr;
   s.group.reset();
-  s.current = &work;
-  s.running.store(threads() - 1, std::memory_order_relaxed);
-  s.start();
-  s.call(work, 0);
-  for (int left; (left = s.running.load(std::memory_order_acquire)) != 0;) wait_while(s.running, left);
+  work(s);
   // The cause goes before its consequences.
   std::exception_ptr first;
   for (const std::exception_ptr& error : s.errors) {
@@ -158,4 +187,26 @@ void Execution::run(const std::function<void(int)>& work) {
   if (first) std::rethrow_exception(first);
 }
 
+void Execution::run(const std::function<void(int)>& work) {
+  call([&](State& s) {
+    s.current = &work;
+    s.running.store(threads() - 1, std::memory_order_relaxed);
+    s.start();
+    s.call(work, 0);
+    for (int left; (left = s.running.load(std::memory_order_acquire)) != 0;) wait_while(s.running, left);
+  });
+}
+
+void Execution::run_on_one(const std::function<void(int)>& work) {
+  call([&](State& s) {
+    s.group.resize(1);
+    s.call(work, 0);
+    s.group.resize(threads());
+  });
+}
+
 }  // namespace pushforward
+
+#ifdef _GLIBCXX_DEBUG
+const char pushforward::detail::the_library_is_not_built_with_GLIBCXX_DEBUG = 0;
+#endif

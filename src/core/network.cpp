@@ -30,14 +30,34 @@ void Network<T>::set_sizes(Index inputs, Index outputs, Index context_dim) {
 }
 
 template <Scalar T>
-Var<T> Network<T>::operator()(Pass<T>& pass, Var<T> x) const {
+void Network<T>::check_shapes(Pass<T>& pass, Var<T> x) const {
   if (x.cols() != inputs_)
     throw ShapeError(this->name() + ": expected " + std::to_string(inputs_) + " inputs, got " +
                      std::to_string(x.cols()));
   if (context_dim_ > 0 && (!pass.has_context() || pass.context().cols() != context_dim_))
     throw ShapeError(this->name() + ": expected a context of " + std::to_string(context_dim_) + " columns, got " +
                      std::to_string(pass.has_context() ? pass.context().cols() : 0));
+}
+
+template <Scalar T>
+Var<T> Network<T>::operator()(Pass<T>& pass, Var<T> x) const {
+  check_shapes(pass, x);
   return do_evaluate(pass, x);
+}
+
+template <Scalar T>
+Dual<T> Network<T>::tangent(Pass<T>& pass, Var<T> x, Var<T> v) const {
+  check_shapes(pass, x);
+  if (v.is_shared() || v.cols() != inputs_)
+    throw ShapeError(this->name() + "::tangent: expected a direction of " + std::to_string(inputs_) +
+                     " columns for each row, got " + std::to_string(v.cols()) +
+                     (v.is_shared() ? " shared by all rows (see spread)" : ""));
+  return do_tangent(pass, {x, v});
+}
+
+template <Scalar T>
+Dual<T> Network<T>::do_tangent(Pass<T>&, Dual<T>) const {
+  throw NotImplemented(this->name() + "::tangent: this network has no tangent; override do_tangent");
 }
 
 template class Network<float>;

@@ -73,16 +73,14 @@ Var<T> Pass<T>::exponential(Index cols) {
 }
 
 template <Scalar T>
-Var<T> Pass<T>::dropout(Var<T> x, double rate) {
-  if (!settings_.dropout || rate == 0) return x;
-  const Index cols = x.cols();
-  const Var<T> mask = filled(tape_, cols, [&](T* out, Index ld) {
+Var<T> Pass<T>::dropout_mask(Index cols, double rate) {
+  if (!settings_.dropout || rate == 0) return {};
+  return filled(tape_, cols, [&](T* out, Index ld) {
     settings_.dropout->uniform(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
     const T limit = static_cast<T>(rate), kept = static_cast<T>(1.0 / (1.0 - rate));
     for (Index c = 0; c < cols; ++c)
       for (Index i = 0; i < tape_.padded_rows(); ++i) out[c * ld + i] = out[c * ld + i] < limit ? T(0) : kept;
   });
-  return x * mask;
 }
 
 template <Scalar T>

@@ -100,6 +100,9 @@ struct Table {
   // y = a(x); gx += gy * a'(x), where the derivative may use x, y or both.
   void (*activation)(Activation a, const T* x, T* y, Index n);
   void (*activation_backward)(Activation a, const T* x, const T* y, const T* gy, T* gx, Index n);
+  /// d = a'(x), and gx += gd * a''(x); accurate in both tails.
+  void (*activation_derivative)(Activation a, const T* x, T* d, Index n);
+  void (*activation_second_backward)(Activation a, const T* x, const T* gd, T* gx, Index n);
   /// g *= a'(x), from y = a(x), for activations with `derivative_follows_from_value`.
   void (*activation_backward_in_place)(Activation a, const T* y, T* g, Index n);
 

@@ -139,6 +139,17 @@ Var<T> activation(Activation a, Var<T> x) {
 }
 
 template <Scalar T>
+Var<T> activation_derivative(Activation a, Var<T> x) {
+  const auto kind = static_cast<kernels::Activation>(a);
+  return unary(
+      x, [kind](const T* x, T* d, Index n) { kernel<T>().activation_derivative(kind, x, d, n); },
+      [kind](const T* x, const T*, const T* gd, T* gx, Index n) {
+        kernel<T>().activation_second_backward(kind, x, gd, gx, n);
+      },
+      false);
+}
+
+template <Scalar T>
 Var<T> activation_in_place(Activation a, Var<T> x) {
   const auto kind = static_cast<kernels::Activation>(a);
   if (a == Activation::identity) return x;
@@ -345,6 +356,7 @@ Var<T> operator/(Var<T> a, Var<T> b) {
   template Var<T> clamp(Var<T>, T, T);            \
   template Var<T> operator-(Var<T>);              \
   template Var<T> activation(Activation, Var<T>); \
+  template Var<T> activation_derivative(Activation, Var<T>); \
   template Var<T> activation_in_place(Activation, Var<T>); \
   template Var<T> soft_bound(Var<T>, T);          \
   template Var<T> scale_shift(Var<T>, T, T);      \

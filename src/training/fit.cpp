@@ -383,12 +383,12 @@ class DataTraining final : public Training<T> {
     return s;
   }
 
-  // Layers that take their first values from data.
+  // Parts that take their first values from data.
   void start_from_data() override {
     const std::vector<Slot<T>>& slots = this->stepper().slots();
     const bool needed = std::any_of(slots.begin(), slots.end(), [](const Slot<T>& slot) {
-      return slot.kind == StateKind::state && slot.path.ends_with("initialized") && slot.tensor->size() == 1 &&
-             (*slot.tensor)[0] == T(0);
+      return slot.attributes.from_data || (slot.kind == StateKind::state && slot.path.ends_with("initialized") &&
+                                           slot.tensor->size() == 1 && (*slot.tensor)[0] == T(0));
     });
     if (!needed) return;
     constexpr Index enough = 1024;

@@ -2,6 +2,7 @@
 
 // One training step by all threads of an Execution, each on its range of rows; the same bits for any number of them.
 
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -14,6 +15,7 @@
 #include <pushforward/execution.hpp>
 #include <pushforward/training/optimizer.hpp>
 
+#include "src/core/pace.hpp"
 #include "src/kernels/kernels.hpp"
 
 namespace pushforward::detail {
@@ -38,7 +40,7 @@ template <Scalar T>
 class Stepper {
  public:
   Stepper(Component<T>& tree, AdamOptions adam, Execution& execution)
-      : execution_(execution), slots_(list_state(tree)), adam_(trainable(slots_), adam) {
+      : execution_(execution), pace_(execution.threads()), slots_(list_state(tree)), adam_(trainable(slots_), adam) {
     std::vector<const Tensor<T>*> chosen;
     for (const Slot<T>& slot : adam_.parameters()) chosen.push_back(slot.tensor);
     gradients_ = Gradients<T>(chosen);
@@ -63,7 +65,7 @@ class Stepper {
     proposals_.clear();
     if (static_cast<Index>(seeds_.size()) != rows)
       seeds_.assign(static_cast<std::size_t>(rows), 1.0 / static_cast<double>(rows));
-    const int threads = execution_.threads();
+    const int threads = pace_.threads();
     Group& group = execution_.group();
     const auto work = [&](int rank) {
       gradients_.set_zero(rank, threads);  // before the barrier after which they are added to
@@ -110,7 +112,12 @@ class Stepper {
         outcome.applied = good;
       }
     };
-    execution_.run(std::ref(work));
+    const auto start = std::chrono::steady_clock::now();
+    if (threads == 1)
+      execution_.run_on_one(std::ref(work));
+    else
+      execution_.run(std::ref(work));
+    pace_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     if (!outcome.applied) {
       adam_.set_steps(adam_.steps() - 1);
       return outcome;
@@ -163,6 +170,7 @@ class Stepper {
   }
 
   Execution& execution_;
+  Pace pace_;
   std::vector<Slot<T>> slots_;
   std::vector<const Slot<T>*> regularized_;
   Adam<T> adam_;

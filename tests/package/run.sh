@@ -23,6 +23,15 @@ for kind in static shared; do
     echo "$kind library, client with $flags:"
     "$client/client"
   done
+  # Containers of another size would be read wrongly, so this program must not come about.
+  client=$work/client-$kind-debug-containers
+  cmake -S "$root/tests/package" -B "$client" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix-$kind" \
+    -DCMAKE_CXX_FLAGS="-D_GLIBCXX_DEBUG" >/dev/null
+  if cmake --build "$client" >"$work/log" 2>&1 || ! grep -q the_library_is_not_built_with_GLIBCXX_DEBUG "$work/log"; then
+    cat "$work/log"
+    echo "$kind library: a client with -D_GLIBCXX_DEBUG was not refused"
+    exit 1
+  fi
 done
 
 strip -o "$work/stripped.so" "$(find "$work/prefix-shared" -name 'libpushforward.so.*.*')"

@@ -262,6 +262,9 @@ class BatchNormLayer final : public Component<T> {
     Column<T> log_det;
   };
   Normalized normalize(Pass<T>& pass, Var<T> x) const;
+  /// The derivative of that map in the direction v, where it is a fixed one: running or captured statistics.
+  /// @throws NotImplemented  under statistics of the batch, where a row's value depends on the others.
+  Var<T> normalize_tangent(Pass<T>& pass, Var<T> v) const;
   /// The inverse for running or captured statistics.
   Normalized denormalize(Pass<T>& pass, Var<T> x) const;
 

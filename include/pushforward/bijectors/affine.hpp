@@ -23,6 +23,8 @@ class Affine final : public ElementwiseBijector<T> {
   /// With the given values of the parameters (log_scale before the bound is applied).
   /// @throws ShapeError  if the sizes differ.
   Affine(VectorView<const T> shift, VectorView<const T> log_scale, double bound = default_bound);
+  Affine(std::initializer_list<T> shift, std::initializer_list<T> log_scale, double bound = default_bound)
+      : Affine(VectorView<const T>(shift), VectorView<const T>(log_scale), bound) {}
 
   const Tensor<T>& shift() const { return shift_; }
   const Tensor<T>& log_scale() const { return log_scale_; }

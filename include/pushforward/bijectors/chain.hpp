@@ -57,8 +57,8 @@ class Chain final : public Bijector<T> {
 };
 
 /// The scalar type follows from the first part.
-template <template <Scalar> class First, Scalar T, class... Rest>
-Chain(First<T>, Rest...) -> Chain<T>;
+template <class First, class... Rest>
+Chain(First, Rest...) -> Chain<ScalarOf<First>>;
 
 extern template class Chain<float>;
 extern template class Chain<double>;

@@ -40,8 +40,8 @@ class Invert final : public Bijector<T> {
 };
 
 /// The scalar type follows from the bijector.
-template <template <Scalar> class B, Scalar T>
-Invert(B<T>) -> Invert<T>;
+template <class B>
+Invert(B) -> Invert<ScalarOf<B>>;
 
 extern template class Invert<float>;
 extern template class Invert<double>;

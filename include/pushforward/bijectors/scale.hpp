@@ -28,6 +28,9 @@ class Scale final : public ElementwiseBijector<T> {
   /// Starts from the given scales, which may be negative.
   /// @throws DomainError  if a value is 0, not finite, or beyond what `bound` allows.
   explicit Scale(VectorView<const T> values, double bound = default_bound);
+  /// Braces are values, as with std::vector: Scale<double>{2} doubles one column, Scale<double>(2) has two columns.
+  explicit Scale(std::initializer_list<T> values, double bound = default_bound)
+      : Scale(VectorView<const T>(values), bound) {}
 
   const Tensor<T>& log_scale() const { return log_scale_; }
   /// +1 or -1 for each column.

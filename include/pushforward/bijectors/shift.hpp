@@ -19,6 +19,8 @@ class Shift final : public ElementwiseBijector<T> {
   /// The identity.
   explicit Shift(Index dim);
   explicit Shift(VectorView<const T> values);
+  /// Braces are values, as with std::vector: Shift<double>{2} moves one column by 2, Shift<double>(2) has two columns.
+  explicit Shift(std::initializer_list<T> values) : Shift(VectorView<const T>(values)) {}
 
   const Tensor<T>& shift() const { return shift_; }
 

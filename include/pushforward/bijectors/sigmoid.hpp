@@ -22,6 +22,8 @@ class Sigmoid final : public ElementwiseBijector<T> {
  public:
   explicit Sigmoid(Index dim, double low = 0, double high = 1);
   Sigmoid(VectorView<const double> low, VectorView<const double> high);
+  Sigmoid(std::initializer_list<double> low, std::initializer_list<double> high)
+      : Sigmoid(VectorView<const double>(low), VectorView<const double>(high)) {}
 
  private:
   using Elements = typename ElementwiseBijector<T>::Elements;

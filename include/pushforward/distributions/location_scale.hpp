@@ -35,6 +35,8 @@ class LocationScale : public Distribution<T> {
  private:
   using Tail = typename Distribution<T>::Tail;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  /// The mean, and the scale whose quartiles are those of a normal with the rows' deviation: every family has quartiles.
+  bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
   std::vector<std::int64_t> do_triangular_order() const override { return {}; }
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
   Var<T> do_sample(Pass<T>& pass) const override;

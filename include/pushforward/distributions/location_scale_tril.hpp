@@ -35,6 +35,8 @@ class LocationScaleTriL : public Distribution<T> {
   Column<T> log_det_scale(Pass<T>& pass) const;
   double log_det_scale() const;
 
+  /// The mean, and the Cholesky factor of the covariance.
+  bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
   void do_fields(Fields<T>& f) override;
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;

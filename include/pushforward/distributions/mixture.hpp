@@ -20,13 +20,25 @@ namespace pushforward {
 ///                  (columns of a mixture are not independent); quantile inverts it by bisection. support gives for
 ///                  each column the smallest interval that holds those of all components. Samples are not
 ///                  differentiable: each row draws from every component and picks one.
+/// @par Start       Components that are all equal have equal gradients and would stay equal. So `fit` starts them from
+///                  its first rows (at least 1024 if there are as many): k-means with k-means++ centres, the best of
+///                  8 runs; each component gets location, scale and weight of its rows or, if its family has no such
+///                  start, a small random change of its parameters. The same rows give the same start.
 /// @par Cost        The sum of the components' costs, for samples too.
-/// @source McLachlan and Peel 2000, section 1.4.
+/// @source McLachlan and Peel 2000, section 1.4; the start: Arthur and Vassilvitskii 2007.
 template <Scalar T>
 class Mixture final : public Distribution<T> {
  public:
   /// With equal weights.
   explicit Mixture(std::vector<Poly<Distribution<T>>> components);
+  /// The same from the components one by one: Mixture(Normal<double>(2), StudentT<double>(2)).
+  template <class First, class Second, class... Rest>
+    requires(std::derived_from<std::remove_cvref_t<First>, Distribution<T>> &&
+             std::derived_from<std::remove_cvref_t<Second>, Distribution<T>> &&
+             (std::derived_from<std::remove_cvref_t<Rest>, Distribution<T>> && ...))
+  explicit Mixture(First&& first, Second&& second, Rest&&... rest)
+      : Mixture(std::vector<Poly<Distribution<T>>>{std::forward<First>(first), std::forward<Second>(second),
+                                                   std::forward<Rest>(rest)...}) {}
   /// @throws ShapeError   if there is no component, the components differ in dim or ask for different numbers of
   ///                      context columns, or the number of logits is not that of components.
   /// @throws DomainError  if a logit is not finite, naming the index.
@@ -47,6 +59,8 @@ class Mixture final : public Distribution<T> {
  private:
   using Tail = typename Distribution<T>::Tail;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  bool components_are_equal() const;
+  void propose_clusters(Pass<T>& pass, Var<T> y) const;
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   Space do_support() const override;
@@ -66,6 +80,11 @@ class Mixture final : public Distribution<T> {
   std::vector<Poly<Distribution<T>>> components_;
   Tensor<T> logits_;
 };
+
+/// The scalar type follows from the first component.
+template <class First, class Second, class... Rest>
+  requires std::derived_from<First, Distribution<ScalarOf<First>>>
+Mixture(First, Second, Rest...) -> Mixture<ScalarOf<First>>;
 
 extern template class Mixture<float>;
 extern template class Mixture<double>;

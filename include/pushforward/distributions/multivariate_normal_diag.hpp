@@ -30,6 +30,9 @@ class MultivariateNormalDiag final : public Distribution<T> {
 
  private:
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override { return normal_.log_prob(pass, y); }
+  bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override {
+    return trainable_ && normal_.propose_start(pass, y, weights);
+  }
   std::vector<std::int64_t> do_triangular_order() const override { return {}; }
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override {
     return normal_.marginal_log_prob(pass, y, columns);

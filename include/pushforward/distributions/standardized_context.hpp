@@ -25,6 +25,7 @@ class StandardizedContext final : public Distribution<T> {
   template <class F>
   auto standardized(Pass<T>& pass, F f) const;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
   Var<T> do_sample(Pass<T>& pass) const override;
   Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return inner_->is_reparameterized(); }

@@ -32,6 +32,8 @@ class TransformedDistribution final : public Distribution<T> {
   /// Takes the shape of its parts, which must fit. `parameters_known`: each has its values.
   void join(bool parameters_known);
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  /// That of the base, from the rows on its side.
+  bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
   std::vector<std::int64_t> do_triangular_order() const override;
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
   Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
@@ -54,6 +56,10 @@ class TransformedDistribution final : public Distribution<T> {
   Poly<Distribution<T>> base_;
   Poly<Bijector<T>> bijector_;
 };
+
+/// The scalar type follows from the base.
+template <class Base, class Map>
+TransformedDistribution(Base, Map) -> TransformedDistribution<ScalarOf<Base>>;
 
 extern template class TransformedDistribution<float>;
 extern template class TransformedDistribution<double>;

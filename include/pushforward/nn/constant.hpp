@@ -18,6 +18,7 @@ class Constant final : public Network<T> {
 
  private:
   Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
+  Dual<T> do_tangent(Pass<T>& pass, Dual<T> x) const override;
   void do_fields(Fields<T>& f) override;
 
   Tensor<T> value_;

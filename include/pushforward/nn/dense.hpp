@@ -33,6 +33,9 @@ class Dense {
   Var<T> operator()(Pass<T>& pass, Var<T> x) const {
     return linear(x, pass.parameter(weight_), pass.parameter(bias_));
   }
+  Dual<T> operator()(Pass<T>& pass, Dual<T> x) const {
+    return {(*this)(pass, x.value), linear(x.tangent, pass.parameter(weight_), Var<T>())};
+  }
   /// Of a layer with these sizes.
   void fields(Fields<T>& f, Index inputs, Index outputs) {
     f.parameter("weight", weight_, {outputs, inputs}, {.dense = true});

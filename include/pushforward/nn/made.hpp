@@ -21,6 +21,7 @@ class MaskedDense {
 
   /// All outputs, in sorted order; x in sorted order.
   Var<T> operator()(Pass<T>& pass, Var<T> x) const;
+  Dual<T> operator()(Pass<T>& pass, Dual<T> x) const;
   /// Outputs [begin, begin + y.cols()) in sorted order, into y; x holds at least the inputs that they read.
   void into(Pass<T>& pass, Var<T> y, Var<T> x, Index begin) const;
   /// The same with the outputs in another order, while evaluating: `layout` and `bias` list them in it.
@@ -137,7 +138,11 @@ class Made final : public Network<T> {
     Dense<T> context;
   };
   Made(Index dim, Index multiplier, MadeOptions options, std::vector<std::int64_t> hidden_degrees);
-  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
+  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override { return compute(pass, x); }
+  Dual<T> do_tangent(Pass<T>& pass, Dual<T> x) const override { return compute(pass, x); }
+  /// V: Var<T> or Dual<T>.
+  template <class V>
+  V compute(Pass<T>& pass, V x) const;
   void do_fields(Fields<T>& f) override;
   /// What follows from the degrees.
   void sort_units();

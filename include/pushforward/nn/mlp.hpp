@@ -37,7 +37,11 @@ class Mlp final : public Network<T> {
   explicit Mlp(Blank) : Network<T>("Mlp") {}
 
  private:
-  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
+  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override { return compute(pass, x); }
+  Dual<T> do_tangent(Pass<T>& pass, Dual<T> x) const override { return compute(pass, x); }
+  /// V: Var<T> or Dual<T>.
+  template <class V>
+  V compute(Pass<T>& pass, V x) const;
   void do_fields(Fields<T>& f) override;
   void check_options() const;
 

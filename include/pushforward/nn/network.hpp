@@ -3,6 +3,7 @@
 #include <string>
 
 #include <pushforward/component.hpp>
+#include <pushforward/dual.hpp>
 #include <pushforward/fields.hpp>
 #include <pushforward/ops.hpp>
 #include <pushforward/pass.hpp>
@@ -16,6 +17,15 @@ class Network : public Component<T> {
  public:
   /// @throws ShapeError  if x does not have inputs() columns or the pass's context not context_dim().
   Var<T> operator()(Pass<T>& pass, Var<T> x) const;
+
+  /// The value and J v, J = d value / d x of each row; parameters and context are held fixed. In operations: gradients
+  /// flow through both to parameters, x, v and context, second-order terms among them.
+  /// @par Numerics  the value has the bits of a call without a tangent.
+  /// @par Cost      two to three evaluations, and as much more backward.
+  /// @throws ShapeError      as above, and if v is not of the size of x.
+  /// @throws NotImplemented  if the class has no tangent, or under batch statistics with batch normalisation inside:
+  ///                         then each row sees the others.
+  Dual<T> tangent(Pass<T>& pass, Var<T> x, Var<T> v) const;
 
   Index inputs() const { return inputs_; }
   Index outputs() const { return outputs_; }
@@ -31,6 +41,9 @@ class Network : public Component<T> {
 
  private:
   virtual Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const = 0;
+  /// Value and J v; where both follow from one formula, see Dual. Without it `tangent` throws.
+  virtual Dual<T> do_tangent(Pass<T>& pass, Dual<T> x) const;
+  void check_shapes(Pass<T>& pass, Var<T> x) const;
 
   Index inputs_ = 0;
   Index outputs_ = 0;

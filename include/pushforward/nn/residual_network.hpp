@@ -47,7 +47,11 @@ class ResidualNetwork final : public Network<T> {
     Dense<T> context;
     std::vector<BatchNormLayer<T>> norms;  // of the two activations, or none
   };
-  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override;
+  Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override { return compute(pass, x); }
+  Dual<T> do_tangent(Pass<T>& pass, Dual<T> x) const override { return compute(pass, x); }
+  /// V: Var<T> or Dual<T>.
+  template <class V>
+  V compute(Pass<T>& pass, V x) const;
   void do_fields(Fields<T>& f) override;
   void check_options() const;
 

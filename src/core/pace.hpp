@@ -1,0 +1,84 @@
+#pragma once
+
+#include <algorithm>
+
+namespace pushforward::detail {
+
+/// How many threads work is worth that is repeated with about the same size, by the time that it took: all or one.
+/// Threads that meet at barriers gain nothing where other programs hold the processors, or where the work is smaller
+/// than the waits. Results have the same bits either way.
+///
+///     const int threads = pace.threads();
+///     ... the work on so many threads ...
+///     pace.took(seconds);
+///
+/// The other way is tried after some runs, and again when runs have become slower, or when the time spent since is a
+/// hundred times what the last trial cost; each time that it confirms the choice, twice as long.
+class Pace {
+ public:
+  explicit Pace(int threads) : all_(threads) {}
+
+  /// For the next run.
+  int threads() const { return on_one_ != trying_ ? 1 : all_; }
+
+  void took(double seconds) {
+    if (all_ == 1) return;
+    const bool first = runs_++ == 0;  // it makes its memory, and does not count unless it is far off
+    if (trying_ && seconds >= (first ? 10 : 3) * usual_) {
+      seconds_ += seconds;
+      return judge(first ? 1 : runs_ - 1);
+    }
+    if (first) return;
+    seconds_ += seconds;
+    if (trying_) {
+      // When its time is up it cannot be the better one.
+      if (runs_ == trial_runs || seconds_ >= std::min((trial_runs - 1) * usual_, std::max(longest_trial, usual_)))
+        judge(runs_ - 1);
+      return;
+    }
+    usual_ = runs_ == 2 ? seconds : usual_ + (seconds - usual_) / memory;
+    if (runs_ > trial_runs && (seconds_ >= wait_ || (usual_then_ > 0 && usual_ > slower * usual_then_))) {
+      trying_ = true;
+      start_counting();
+    }
+  }
+
+ private:
+  static constexpr int trial_runs = 5;          ///< the first included, which does not count
+  static constexpr double longest_trial = 0.05;  ///< seconds, if that is more than one run
+  static constexpr double memory = 8;            ///< runs that `usual_` remembers
+  static constexpr double better = 0.95, slower = 1.4;
+  static constexpr double first_share = 100, last_share = 800;
+
+  void judge(int counted) {
+    const double mean = seconds_ / counted;
+    const double cost = std::max(seconds_ - counted * usual_, 0.1 * seconds_);
+    if (mean < better * usual_) {
+      on_one_ = !on_one_;
+      usual_ = mean;
+      share_ = first_share;
+    } else {
+      share_ = std::min(2 * share_, last_share);
+    }
+    usual_then_ = usual_;
+    wait_ = share_ * cost;
+    trying_ = false;
+    start_counting();
+  }
+  void start_counting() {
+    runs_ = 0;
+    seconds_ = 0;
+  }
+
+  int all_;
+  bool on_one_ = false;  ///< what is thought best
+  bool trying_ = false;  ///< the other is on trial
+  int runs_ = 0;         ///< since the way changed or the last trial
+  double seconds_ = 0;   ///< that they took
+  double usual_ = 0;     ///< seconds of a run as it is thought best, and what that was when it was last judged
+  double usual_then_ = 0;
+  double wait_ = 0.04;  ///< seconds until the next trial
+  double share_ = first_share / 2;
+};
+
+}  // namespace pushforward::detail
