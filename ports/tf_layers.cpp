@@ -70,14 +70,9 @@ double VariableStore<T>::regularization_loss() const {
 }
 
 template <Scalar T>
-void VariableStore<T>::do_visit(Visitor<T>& v) const {
-  for (const auto& [name, layer] : layers_) v.child(name, layer);
-}
-template <Scalar T>
-Description VariableStore<T>::do_describe() const {
-  Description d{.type = "batch_norm_variable_store", .constants = {}, .children = {}};
-  for (const auto& [name, layer] : layers_) d.children.push_back({name, layer.describe()});
-  return d;
+void VariableStore<T>::do_fields(Fields<T>& f) {
+  f.type("batch_norm_variable_store");
+  for (auto& [name, layer] : layers_) f.part(name, layer);
 }
 
 template <Scalar T>

@@ -14,7 +14,6 @@ template <pf::Scalar T>
 class SinhArcsinh final : public pf::ElementwiseBijector<T> {
  public:
   explicit SinhArcsinh(pf::Index dim) : pf::ElementwiseBijector<T>("SinhArcsinh", dim), skew_({dim}), tail_({dim}) {}
-  explicit SinhArcsinh(const pf::Description& d) : SinhArcsinh(d.integer("dim", 1, 1 << 20)) {}
 
  private:
   using Elements = typename pf::ElementwiseBijector<T>::Elements;
@@ -36,12 +35,11 @@ class SinhArcsinh final : public pf::ElementwiseBijector<T> {
     const pf::Var<T> u = asinh(y) * exp(tail) - pass.parameter(skew_);
     return {sinh(u), log_cosh(u) + tail - T(0.5) * log1p(square(y))};
   }
-  void do_visit(pf::Visitor<T>& v) const override {
-    v.parameter("skew", skew_);
-    v.parameter("tail", tail_);
-  }
-  pf::Description do_describe() const override {
-    return {.type = "sinh_arcsinh", .constants = {{"dim", this->dim()}}, .children = {}};
+  void do_fields(pf::Fields<T>& f) override {
+    f.type("sinh_arcsinh");
+    this->dim_field(f);
+    f.parameter("skew", skew_, {this->dim()});
+    f.parameter("tail", tail_, {this->dim()});
   }
 
   pf::Tensor<T> skew_, tail_;

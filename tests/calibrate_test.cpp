@@ -55,8 +55,10 @@ TEST_CASE("calibrate in tiles agrees with all rows at once") {
     Wide() : ElementwiseBijector<double>("Wide", 2) {}
     Elements do_forward_elements(Pass<double>&, Var<double> x) const override { return {x, {}}; }
     Elements do_inverse_elements(Pass<double>&, Var<double> y) const override { return {y, {}}; }
-    void do_visit(Visitor<double>& v) const override { v.state("wide", wide); }
-    Description do_describe() const override { return {.type = "wide", .constants = {}, .children = {}}; }
+    void do_fields(Fields<double>& f) override {
+      f.type("wide");
+      f.state("wide", wide, {1, 1000});
+    }
     Tensor<double> wide{{1, 1000}};
   };
   const Matrix<double> y = make_data(10000, 2);

@@ -71,9 +71,7 @@ class Buggy final : public Bijector<T> {
     a_[1] = T(-0.9);
     b_[0] = b_[1] = T(0.3);
   }
-  explicit Buggy(const Description& d) : Buggy(static_cast<Bug>(d.integer("bug"))) {
-    a_[0] = a_[1] = b_[0] = b_[1] = 0;
-  }
+  explicit Buggy(Blank) : Buggy(Bug::none) { b_[0] = b_[1] = 0; }
 
  private:
   Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override {
@@ -113,13 +111,14 @@ class Buggy final : public Bijector<T> {
   Space do_domain() const override {
     return bug_ == Bug::domain_too_large ? Space::box(2, {0, 1}) : Space::real(2);
   }
-  void do_visit(Visitor<T>& v) const override {
-    v.parameter("a", a_);
-    if (bug_ != Bug::unlisted_parameter) v.parameter("b", b_);
-    if (bug_ == Bug::unused_parameter) v.parameter("unused", unused_);
-  }
-  Description do_describe() const override {
-    return {.type = "buggy", .constants = {{"bug", static_cast<std::int64_t>(bug_)}}, .children = {}};
+  void do_fields(Fields<T>& f) override {
+    f.type("buggy");
+    Index bug = static_cast<Index>(bug_);
+    f.constant("bug", bug, 0, 100);
+    bug_ = static_cast<Bug>(bug);
+    f.parameter("a", a_, {2});
+    if (bug_ != Bug::unlisted_parameter) f.parameter("b", b_, {2});
+    if (bug_ == Bug::unused_parameter) f.parameter("unused", unused_, {3});
   }
 
   Tensor<T> a_, b_, unused_;

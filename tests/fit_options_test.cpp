@@ -151,8 +151,10 @@ TEST_CASE("penalties, constraints and frozen parameters") {
     explicit Shift(Attributes<double> a) : ElementwiseBijector<double>("Shift", 1), attributes(std::move(a)) {}
     Elements do_forward_elements(Pass<double>& p, Var<double> x) const override { return {x + p.parameter(value), {}}; }
     Elements do_inverse_elements(Pass<double>& p, Var<double> y) const override { return {y - p.parameter(value), {}}; }
-    void do_visit(Visitor<double>& v) const override { v.parameter("value", value, attributes); }
-    Description do_describe() const override { return {.type = "shift_of_the_test", .constants = {}, .children = {}}; }
+    void do_fields(Fields<double>& f) override {
+      f.type("shift_of_the_test");
+      f.parameter("value", value, {1}, attributes);
+    }
     Tensor<double> value{{1}};
     Attributes<double> attributes;
   };

@@ -44,7 +44,7 @@ class NflowsTransformer final : public Transformer<double> {
     return {s * y + p[0], log(s)};
   }
   double do_log_scale_bound() const override { return std::numeric_limits<double>::infinity(); }
-  Description do_describe() const override { return {.type = "nflows", .constants = {}, .children = {}}; }
+  void do_fields(Fields<double>& f) override { f.type("nflows"); }
 
   Scale scale_;
 };

@@ -106,7 +106,7 @@ class Doubled final : public ElementwiseBijector<double> {
   Elements do_forward_elements(Pass<double>&, Var<double> x) const override { return {x * 2.0, constant(x, 1)}; }
   Elements do_inverse_elements(Pass<double>&, Var<double> y) const override { return {y * 0.5, constant(y, -1)}; }
   static Var<double> constant(Var<double> x, double sign) { return x * 0.0 + sign * std::log(2.0); }
-  Description do_describe() const override { return {.type = "doubled", .constants = {}, .children = {}}; }
+  void do_fields(Fields<double>& f) override { f.type("doubled"); }
 };
 
 }  // namespace

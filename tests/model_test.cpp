@@ -204,9 +204,7 @@ class MyMap final : public ElementwiseBijector<T> {
         steps_(std::move(steps)),
         knots_(std::move(knots)),
         words_(std::move(words)) {}
-  explicit MyMap(const Description& d)
-      : MyMap(d.integer("dim", 1, 100), 0, d.text("label"), d.integers("steps"), d.numbers("knots"),
-              d.texts("words")) {}
+  explicit MyMap(Blank) : ElementwiseBijector<T>("MyMap") {}
 
  private:
   using Elements = typename ElementwiseBijector<T>::Elements;
@@ -218,21 +216,20 @@ class MyMap final : public ElementwiseBijector<T> {
     const Var<T> s = soft_bound(pass.parameter(weight_), T(2));
     return {y * exp(-s), -s};
   }
-  void do_visit(Visitor<T>& v) const override { v.parameter("weight", weight_); }
-  Description do_describe() const override {
-    return {.type = "my_map",
-            .constants = {{"dim", this->dim()},
-                          {"label", label_},
-                          {"steps", steps_},
-                          {"knots", knots_},
-                          {"words", words_},
-                          {"large", std::int64_t{1} << 60},
-                          {"negative", std::int64_t{-5}},
-                          {"flag", true},
-                          {"tenth", 0.1},
-                          {"whole", 3.0},
-                          {"endless", -std::numeric_limits<double>::infinity()}},
-            .children = {}};
+  void do_fields(Fields<T>& f) override {
+    f.type("my_map");
+    this->dim_field(f, 100);
+    f.constant("label", label_);
+    f.constant("steps", steps_);
+    f.constant("knots", knots_);
+    f.constant("words", words_);
+    f.constant("large", large_, Index{1} << 60, Index{1} << 60);
+    f.constant("negative", negative_, -5, -5);
+    f.constant("flag", flag_);
+    f.constant("tenth", tenth_);
+    f.constant("whole", whole_);
+    f.constant("endless", endless_);
+    f.parameter("weight", weight_, {this->dim()});
   }
 
   Tensor<T> weight_;
@@ -240,6 +237,9 @@ class MyMap final : public ElementwiseBijector<T> {
   std::vector<std::int64_t> steps_;
   std::vector<double> knots_;
   std::vector<std::string> words_;
+  Index large_ = Index{1} << 60, negative_ = -5;
+  bool flag_ = true;
+  double tenth_ = 0.1, whole_ = 3, endless_ = -std::numeric_limits<double>::infinity();
 };
 
 /// A density without a sampler.
@@ -247,14 +247,14 @@ template <Scalar T>
 class Mute final : public Distribution<T> {
  public:
   explicit Mute(Index dim) : Distribution<T>("Mute", dim), weight_({dim}) {}
-  explicit Mute(const Description& d) : Mute(d.integer("dim", 1, 100)) {}
 
  private:
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override { return row_sum(y * pass.parameter(weight_)); }
   Var<T> do_sample(Pass<T>&) const override { throw NotImplemented("Mute::sample: there is none"); }
-  void do_visit(Visitor<T>& v) const override { v.parameter("weight", weight_); }
-  Description do_describe() const override {
-    return {.type = "mute", .constants = {{"dim", this->dim()}}, .children = {}};
+  void do_fields(Fields<T>& f) override {
+    f.type("mute");
+    this->dim_field(f);
+    f.parameter("weight", weight_, {this->dim()});
   }
 
   Tensor<T> weight_;

@@ -278,7 +278,6 @@ template <Scalar T>
 class MixtureCdf final : public Transformer<T> {
  public:
   explicit MixtureCdf(Index k) : Transformer<T>("MixtureCdf", 3 * k), k_(k) {}
-  explicit MixtureCdf(const Description& d) : MixtureCdf(d.integer("k", 1, 64)) {}
 
  private:
   using Elements = typename Transformer<T>::Elements;
@@ -325,9 +324,11 @@ class MixtureCdf final : public Transformer<T> {
     return {y, -map(y, p).log_derivative};
   }
   double do_log_scale_bound() const override { return std::numeric_limits<double>::infinity(); }
-  Description do_describe() const override {
-    return {.type = "mixture_cdf", .constants = {{"k", k_}}, .children = {}};
+  void do_fields(Fields<T>& f) override {
+    f.type("mixture_cdf");
+    f.constant("k", k_, 1, 64);
   }
+  void do_restored() override { this->set_multiplier(3 * k_); }
   Index k_;
 };
 

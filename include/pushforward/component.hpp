@@ -106,8 +106,8 @@ class Component {
 
   /// Class name for messages and printing: "MaskedAutoregressive".
   const std::string& name() const { return name_; }
-  Description describe() const { return do_describe(); }
-  void visit(Visitor<T>& visitor) const { do_visit(visitor); }
+  Description describe() const;
+  void visit(Visitor<T>& visitor) const;
   /// Walks through the fields of the object itself.
   void fields(Fields<T>& f) { do_fields(f); }
   /// "float32" or "float64".
@@ -125,11 +125,9 @@ class Component {
   template <Scalar U>
   friend void restore(Component<U>& blank, const struct Restoration& from);
   /// Names everything that the object consists of.
-  virtual void do_fields(Fields<T>&) {}
+  virtual void do_fields(Fields<T>& f) = 0;
   /// After all fields are read: checks them, and makes what follows from them.
   virtual void do_restored() {}
-  virtual void do_visit(Visitor<T>& visitor) const;
-  virtual Description do_describe() const;
 
   std::string name_;
 };

@@ -50,12 +50,10 @@ struct Choice {
 
 /// What a component consists of, each thing named once, in `do_fields`:
 ///
-///     void Coupling<T>::do_fields(Fields<T>& f) {
-///       f.type("coupling");
-///       f.constant("mask", mask_);
-///       f.part("net", net_);
-///       f.part("transformer", transformer_);
-///     }
+///     f.type("sinh_arcsinh");
+///     this->dim_field(f);
+///     f.parameter("skew", skew_, {this->dim()});
+///     f.parameter("tail", tail_, {this->dim()});
 ///
 /// The same walk lists tensors, describes the object, and restores one: then constants and parts are read into the members,
 /// tensors get their shapes (after the file has been asked whether it holds as much), and `do_restored` makes what follows

@@ -73,15 +73,9 @@ class Registry {
   void add_if(const std::string& type) {
     if constexpr (std::derived_from<C, Base>)
       std::get<Makers<Base>>(makers_)[type] = [](const Restoration& from) -> Poly<Base> {
-        if constexpr (std::constructible_from<C, const Description&, const Registry&>) {
-          return C(from.description, from.registry);
-        } else if constexpr (std::constructible_from<C, const Description&>) {
-          return C(from.description);
-        } else {
-          C object = blank<C>();
-          restore(object, from);
-          return object;
-        }
+        C object = blank<C>();
+        restore(object, from);
+        return object;
       };
   }
   template <class C>

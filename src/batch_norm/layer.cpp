@@ -960,7 +960,11 @@ void BatchNormLayer<T>::set_population(VectorView<const double> mean, VectorView
 // -------------------------------------------------------------------------------------------------- state and files
 
 template <Scalar T>
-void BatchNormLayer<T>::do_visit(Visitor<T>& v) const {
+void BatchNormLayer<T>::do_fields(Fields<T>& f) {
+  f.type("batch_norm_layer");
+  Description own;
+  if (f.describing()) describe_into(own);
+  f.constants(own);
   if (!is_built()) return;
   const auto attributes = [&](const Constraint& constraint, const Regularizer& regularizer) {
     Attributes<T> a{.decay = false, .trainable = options_.trainable};
@@ -969,12 +973,13 @@ void BatchNormLayer<T>::do_visit(Visitor<T>& v) const {
     return a;
   };
   for (const auto& [name, member] : variables()) {
+    Tensor<T>& tensor = this->*member;
     if (member == &BatchNormLayer::gamma_)
-      v.parameter(name, gamma_, attributes(options_.gamma_constraint, options_.gamma_regularizer));
+      f.parameter(name, tensor, tensor.shape(), attributes(options_.gamma_constraint, options_.gamma_regularizer));
     else if (member == &BatchNormLayer::beta_)
-      v.parameter(name, beta_, attributes(options_.beta_constraint, options_.beta_regularizer));
+      f.parameter(name, tensor, tensor.shape(), attributes(options_.beta_constraint, options_.beta_regularizer));
     else
-      v.state(name, this->*member);
+      f.state(name, tensor, tensor.shape());
   }
 }
 
@@ -1122,13 +1127,6 @@ Index BatchNormLayer<T>::channels_of(const Description& d) {
 
 template <Scalar T>
 BatchNormLayer<T>::BatchNormLayer(const Description& d) : BatchNormLayer(shape_from(d), options_from(d)) {}
-
-template <Scalar T>
-Description BatchNormLayer<T>::do_describe() const {
-  Description d{.type = "batch_norm_layer", .constants = {}, .children = {}};
-  describe_into(d);
-  return d;
-}
 
 template class BatchNormLayer<float>;
 template class BatchNormLayer<double>;

@@ -148,14 +148,14 @@ class Restorer final : public Fields<T> {
 }  // namespace
 
 template <Scalar T>
-void Component<T>::do_visit(Visitor<T>& visitor) const {
+void Component<T>::visit(Visitor<T>& visitor) const {
   Lister<T> lister(visitor);
   // Listing changes nothing; restoring is the one walk that does.
   const_cast<Component*>(this)->do_fields(lister);
 }
 
 template <Scalar T>
-Description Component<T>::do_describe() const {
+Description Component<T>::describe() const {
   Description description;
   Describer<T> describer(description);
   const_cast<Component*>(this)->do_fields(describer);

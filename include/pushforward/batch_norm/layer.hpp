@@ -4,7 +4,7 @@
 #include <functional>
 #include <optional>
 #include <pushforward/batch_norm/core.hpp>
-#include <pushforward/component.hpp>
+#include <pushforward/fields.hpp>
 #include <pushforward/pass.hpp>
 #include <span>
 #include <string>
@@ -271,8 +271,7 @@ class BatchNormLayer final : public Component<T> {
   /// Replaces the moving statistics by those of a population.
   void set_population(VectorView<const double> mean, VectorView<const double> variance);
 
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
   /// The options and the built shape as constants, for a component that owns the layer.
   void describe_into(Description& d) const;
 

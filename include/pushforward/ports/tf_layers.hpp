@@ -61,8 +61,7 @@ class VariableStore final : public Component<T> {
  private:
   friend typename BatchNormLayer<T>::Step batch_normalization<T>(const Input<T>&, VariableStore<T>&,
                                                                  BatchNormLayerOptions, bool, Reuse);
-  void do_visit(Visitor<T>& v) const override;
-  Description do_describe() const override;
+  void do_fields(Fields<T>& f) override;
   const BatchNormLayer<T>* find(std::string_view name) const;
 
   std::vector<std::pair<std::string, BatchNormLayer<T>>> layers_;
