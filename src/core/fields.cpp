@@ -1,7 +1,5 @@
 #include <pushforward/fields.hpp>
 
-#include <set>
-
 #include <fmt/format.h>
 
 #include <pushforward/error.hpp>
@@ -75,21 +73,12 @@ class Restorer final : public Fields<T> {
  public:
   explicit Restorer(const Restoration& from) : Fields<T>(true), from_(from), d_(from.description) {}
 
-  /// What the description has and the class did not name.
-  void check_all_read() const {
-    for (const auto& [name, value] : d_.constants)
-      if (!read_.contains(name)) throw IoError(d_.type + ": constant '" + name + "' is unknown to this version of the class");
-    for (const auto& [name, child] : d_.children)
-      if (!read_.contains(name)) throw IoError(d_.type + ": part '" + name + "' is unknown to this version of the class");
-  }
-
  private:
   void do_type(std::string_view name) override {
     if (d_.type != name) throw IoError("expected the description of a " + std::string(name) + ", got '" + d_.type + "'");
   }
   bool do_has(std::string_view name) const override { return d_.has(name); }
   void do_constant(std::string_view name, Description::Value& value) override {
-    read_.insert(std::string(name));
     std::visit(
         [&](auto& v) {
           using V = std::remove_cvref_t<decltype(v)>;
@@ -111,7 +100,6 @@ class Restorer final : public Fields<T> {
   }
   void do_constants(Description& d) override {
     d.constants = d_.constants;
-    for (const auto& [name, value] : d_.constants) read_.insert(name);
   }
   void do_expect(std::string_view name, const std::vector<Index>* shape, Index count) override {
     if (shape) return expect(std::string(name), *shape);
@@ -136,13 +124,11 @@ class Restorer final : public Fields<T> {
   }
   std::size_t count_parts() const override { return d_.children.size(); }
   Restoration do_source(std::string_view name) override {
-    read_.insert(std::string(name));
     return {d_.child(name), from_.registry, from_.shapes, from_.prefix + this->prefix() + std::string(name) + "."};
   }
 
   const Restoration& from_;
   const Description& d_;
-  std::set<std::string> read_;
 };
 
 }  // namespace
@@ -170,7 +156,6 @@ template <Scalar T>
 void restore(Component<T>& blank, const Restoration& from) {
   Restorer<T> restorer(from);
   blank.do_fields(restorer);
-  restorer.check_all_read();
   blank.do_restored();
 }
 template void restore(Component<float>&, const Restoration&);
