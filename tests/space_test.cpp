@@ -248,3 +248,13 @@ TEST_CASE("What fits with its parameters is made again from its description", "[
   CHECK(again->forward(one(0.3)).value == chain.forward(one(0.3)).value);
   CHECK(again->codomain() == chain.codomain());
 }
+
+TEST_CASE("A part of a chain comes out as a value", "[space]") {
+  Chain<double> chain(Exp<double>(1), Shift<double>(values(5)));
+  Poly<Bijector<double>> part = chain.copy_part(1);
+  CHECK(part->describe() == chain.part(1).describe());
+  CHECK(part->forward(one(1)).value(0, 0) == 6);
+  for (const Slot<double>& slot : list_state(*part)) (*slot.tensor)[0] = 7;
+  CHECK(part->forward(one(1)).value(0, 0) == 8);
+  CHECK(chain.part(1).forward(one(1)).value(0, 0) == 6);
+}

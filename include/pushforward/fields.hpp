@@ -69,7 +69,10 @@ class Fields {
   virtual bool describing() const { return false; }
 
   /// The name of the class in files.
-  void type(std::string_view name) { do_type(name); }
+  void type(std::string_view name) {
+    type_ = name;
+    do_type(name);
+  }
 
   // ---- constants. Restoring, each @throws IoError, naming type and constant, if it is missing, of another kind, or out of
   // range.
@@ -201,6 +204,7 @@ class Fields {
 
   bool restoring_;
   std::string prefix_;
+  std::string type_;  // for messages
 };
 
 extern template class Fields<float>;

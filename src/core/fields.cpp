@@ -18,7 +18,7 @@ void Fields<T>::restore(Component<T>& component, const Restoration& from) {
 
 template <Scalar T>
 void Fields<T>::refuse(std::string_view name, const std::string& what) const {
-  throw IoError("constant '" + std::string(name) + "' " + what);
+  throw IoError(type_ + ": constant '" + std::string(name) + "' " + what);
 }
 
 template class Fields<float>;

@@ -27,6 +27,8 @@ class Chain final : public Bijector<T> {
   Index size() const { return static_cast<Index>(parts_.size()); }
   const Bijector<T>& part(Index i) const { return *parts_.at(static_cast<std::size_t>(i)); }
   Bijector<T>& part(Index i) { return *parts_.at(static_cast<std::size_t>(i)); }
+  /// A part as a value, to build something else from it.
+  Poly<Bijector<T>> copy_part(Index i) const { return parts_.at(static_cast<std::size_t>(i)); }
 
  private:
   template <class... Parts>
