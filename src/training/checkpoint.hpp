@@ -38,11 +38,11 @@ struct RunState {
 using Fingerprint = std::map<std::string, std::string>;
 
 template <Scalar T>
-void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
-                     const RunState<T>& state, const Fingerprint& fingerprint);
+void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,
+                     Optimizer<T>& optimizer, const RunState<T>& state, const Fingerprint& fingerprint);
 /// @throws IoError  if the file is damaged or the fingerprint differs; then nothing has changed.
 template <Scalar T>
-void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
-                     RunState<T>& state, const Fingerprint& fingerprint);
+void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,
+                     Optimizer<T>& optimizer, RunState<T>& state, const Fingerprint& fingerprint);
 
 }  // namespace pushforward::detail

@@ -106,7 +106,7 @@ class Training {
  public:
   Training(std::string where, Distribution<T>& flow, const FitOptions<T>& options)
       : where_(std::move(where)), flow_(flow), options_(options), execution_(choose_execution()),
-        stepper_((check_options(where_, options), flow), options.adam, execution_),
+        stepper_((check_options(where_, options), flow), options.optimizer, execution_),
         dropout_(Engine(options.seed).stream("dropout")) {}
   virtual ~Training() = default;
   Training(const Training&) = delete;
@@ -115,11 +115,15 @@ class Training {
   FitReport run() {
     const auto start = std::chrono::steady_clock::now();
     const Index batches = batches_per_epoch();
+    if (batches > 1 && options_.optimizer->needs_full_batch())
+      throw DomainError(fmt::format("{}: the optimizer {} needs all rows in every step, got {} batches of about {} rows; "
+                                    "make batch_size at least the number of training rows",
+                                    where_, options_.optimizer->describe().type, batches, options_.batch_size));
     LearningRate rate(options_.schedule, options_.learning_rate, options_.epochs * batches, options_.warmup_steps);
     const Fingerprint own = fingerprint();
     state_.rate = rate.state();
     if (options_.resume && std::filesystem::exists(options_.checkpoint)) {
-      load_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.adam(), state_, own);
+      load_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.optimizer(), state_, own);
       rate.set_state(state_.rate);
     } else {
       start_from_data();
@@ -133,7 +137,7 @@ class Training {
       if (options_.checkpoint.empty()) return;
       state_.rate = rate.state();
       state_.seconds = earlier + seconds_now();
-      save_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.adam(), state_, own);
+      save_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.optimizer(), state_, own);
       saved_ = true;
     };
 
@@ -188,6 +192,8 @@ class Training {
       if (!going) break;
 
       // Everything up to here can be repeated from the same state, so a stop within changes nothing.
+      std::optional<typename Stepper<T>::Result> judged;
+      if (validates()) judged.emplace(stepper_.optimizer());
       double validation = nan;
       const bool due = (state_.epoch + 1) % options_.validate_every == 0 || state_.epoch + 1 == options_.epochs;
       if (validates() && due && !validate(validation)) {
@@ -218,6 +224,7 @@ class Training {
           }
         }
       }
+      judged.reset();
       ++state_.epoch;
       state_.batch = 0;
       state_.loss_sum = state_.loss_rows = 0;
@@ -244,7 +251,9 @@ class Training {
     report.steps = state_.step;
     report.skipped_steps = state_.skipped;
     report.best_epoch = state_.best_epoch;
-    if (!state_.best.empty())
+    if (state_.best.empty())
+      stepper_.optimizer().put_result();
+    else
       for (std::size_t i = 0; i < stepper_.slots().size(); ++i)
         std::copy(state_.best[i].values().begin(), state_.best[i].values().end(), stepper_.slots()[i].tensor->data());
     if (state_.skipped > 0 && reason != StopReason::non_finite)
@@ -271,8 +280,7 @@ class Training {
                   {"schedule", to_text(options_.schedule)},
                   {"warmup_steps", fmt::format("{}", options_.warmup_steps)},
                   {"weight_decay", fmt::format("{}", options_.weight_decay)},
-                  {"adam", fmt::format("{} {} {} {}", options_.adam.beta1, options_.adam.beta2, options_.adam.epsilon,
-                                       options_.adam.decoupled_decay)},
+                  {"optimizer", to_text(options_.optimizer->describe())},
                   {"clip_norm", fmt::format("{}", options_.clip_norm)},
                   {"seed", fmt::format("{}", options_.seed)}};
     // A longer run is the same run, unless the rates depend on its length.

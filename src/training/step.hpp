@@ -2,6 +2,7 @@
 
 // One training step by all threads of an Execution, each on its range of rows; the same bits for any number of them.
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -12,6 +13,7 @@
 
 #include <pushforward/distribution.hpp>
 #include <pushforward/execution.hpp>
+#include <pushforward/poly.hpp>
 #include <pushforward/training/optimizer.hpp>
 
 #include "src/kernels/kernels.hpp"
@@ -29,18 +31,19 @@ inline std::pair<Index, Index> thread_rows(Index rows, int rank, int threads) {
 struct StepOutcome {
   double loss = 0;           // mean over the rows, penalties included
   double gradient_norm = 0;  // before clipping
-  bool applied = false;      // false: loss or gradient was not finite, nothing has changed
+  bool applied = false;      // false: loss or gradient was not finite, or a row outside; nothing has changed
   Index outside = -1;        // the first row that was marked as outside the support
 };
 
-/// The parameters and state of a tree, with gradients and Adam's moments.
+/// The parameters and state of a tree, with gradients and the optimiser's state.
 template <Scalar T>
 class Stepper {
  public:
-  Stepper(Component<T>& tree, AdamOptions adam, Execution& execution)
-      : execution_(execution), slots_(list_state(tree)), adam_(trainable(slots_), adam) {
+  Stepper(Component<T>& tree, Poly<Optimizer<T>> optimizer, Execution& execution)
+      : execution_(execution), slots_(list_state(tree)), optimizer_(std::move(optimizer)) {
+    optimizer_->start(trainable(slots_));
     std::vector<const Tensor<T>*> chosen;
-    for (const Slot<T>& slot : adam_.parameters()) chosen.push_back(slot.tensor);
+    for (const Slot<T>& slot : optimizer_->parameters()) chosen.push_back(slot.tensor);
     gradients_ = Gradients<T>(chosen);
     partial_.resize(static_cast<std::size_t>((size() + norm_block - 1) / norm_block));
     for (const Slot<T>& slot : slots_)
@@ -59,6 +62,69 @@ class Stepper {
   /// each is called by every thread.
   template <class MakeSettings, class RowLoss>
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss) {
+    const bool searches = optimizer_->searches();
+    StepOutcome outcome = evaluate(rows, searches ? nullptr : &settings, pass_settings, loss);
+    if (!outcome.applied) return outcome;
+    if (searches) {
+      const auto again = [&] { return evaluate(rows, nullptr, pass_settings, loss); };
+      Elsewhere<decltype(again)> trials(gradients_, again);
+      optimizer_->search(trials, outcome.loss, {settings.rate, settings.weight_decay, 1.0});
+    }
+    for (const Slot<T>& slot : optimizer_->parameters())
+      if (slot.attributes.constraint) slot.attributes.constraint(*slot.tensor);
+    commit_proposals();
+    return outcome;
+  }
+
+  /// The first parameter whose gradient in the last step has a value that is not finite; empty if there is none.
+  std::string worst_parameter() const {
+    for (const Slot<T>& slot : optimizer_->parameters()) {
+      const T* g = gradients_.find(slot.tensor);
+      for (Index i = 0; i < slot.tensor->size(); ++i)
+        if (!std::isfinite(g[i])) return slot.path;
+    }
+    return {};
+  }
+
+  /// While it lives, the parameters have the values that the optimiser would keep; then those of its steps again.
+  class Result {
+   public:
+    explicit Result(Optimizer<T>& optimizer) : optimizer_(optimizer) {
+      if (!optimizer.has_result()) return;
+      for (const Slot<T>& slot : optimizer.parameters()) values_.push_back(*slot.tensor);
+      optimizer.put_result();
+    }
+    ~Result() {
+      for (std::size_t i = 0; i < values_.size(); ++i)
+        std::copy(values_[i].values().begin(), values_[i].values().end(), optimizer_.parameters()[i].tensor->data());
+    }
+    Result(const Result&) = delete;
+    Result& operator=(const Result&) = delete;
+
+   private:
+    Optimizer<T>& optimizer_;
+    std::vector<Tensor<T>> values_;
+  };
+
+  const std::vector<Slot<T>>& slots() const { return slots_; }
+  Optimizer<T>& optimizer() { return *optimizer_; }
+  Gradients<T>& gradients() { return gradients_; }
+
+ private:
+  static constexpr Index norm_block = 4096;
+
+  static std::vector<Slot<T>> trainable(const std::vector<Slot<T>>& slots) {
+    std::vector<Slot<T>> result;
+    for (const Slot<T>& slot : slots)
+      if (slot.kind == StateKind::parameter && slot.attributes.trainable && slot.tensor->size() > 0)
+        result.push_back(slot);
+    return result;
+  }
+  Index size() { return static_cast<Index>(gradients_.values().size()); }
+
+  /// Loss and gradient of a batch by all threads; with `update`, the optimiser's step where both are finite.
+  template <class MakeSettings, class RowLoss>
+  StepOutcome evaluate(Index rows, const Settings* update, const MakeSettings& pass_settings, const RowLoss& loss) {
     StepOutcome outcome;
     proposals_.clear();
     if (static_cast<Index>(seeds_.size()) != rows)
@@ -95,15 +161,16 @@ class Stepper {
         const Index count = std::min(norm_block, size() - first);
         partial_[static_cast<std::size_t>(b)] = kernels::table<T>().dot(g + first, g + first, count);
       }
-      if (rank == 0) adam_.advance();
+      if (rank == 0 && update) optimizer_->advance();
       group.barrier();
       double square = 0;
       for (const double part : partial_) square += part;
       const double norm = std::sqrt(square);
       const bool good = std::isfinite(norm) && std::isfinite(outcome.loss) && outcome.outside < 0;
-      if (good)
-        adam_.update(gradients_, {settings.rate, settings.weight_decay, clipping_scale(norm, settings.clip_norm)},
-                     rank, threads);
+      if (good && update)
+        optimizer_->update(gradients_,
+                           {update->rate, update->weight_decay, clipping_scale(norm, update->clip_norm)}, rank,
+                           threads);
       group.barrier();
       if (rank == 0) {
         outcome.gradient_norm = norm;
@@ -111,41 +178,25 @@ class Stepper {
       }
     };
     execution_.run(std::ref(work));
-    if (!outcome.applied) {
-      adam_.set_steps(adam_.steps() - 1);
-      return outcome;
-    }
-    for (const Slot<T>& slot : adam_.parameters())
-      if (slot.attributes.constraint) slot.attributes.constraint(*slot.tensor);
-    commit_proposals();
+    if (update && !outcome.applied) optimizer_->set_steps(optimizer_->steps() - 1);
     return outcome;
   }
 
-  /// The first parameter whose gradient in the last step has a value that is not finite; empty if there is none.
-  std::string worst_parameter() const {
-    for (const Slot<T>& slot : adam_.parameters()) {
-      const T* g = gradients_.find(slot.tensor);
-      for (Index i = 0; i < slot.tensor->size(); ++i)
-        if (!std::isfinite(g[i])) return slot.path;
+  /// The batch at other values of the parameters.
+  template <class Evaluate>
+  class Elsewhere final : public Trials<T> {
+   public:
+    Elsewhere(Gradients<T>& gradients, const Evaluate& evaluate) : gradients_(gradients), evaluate_(evaluate) {}
+    double evaluate() override {
+      const StepOutcome outcome = evaluate_();
+      return outcome.applied ? outcome.loss : std::numeric_limits<double>::infinity();
     }
-    return {};
-  }
+    Gradients<T>& gradients() override { return gradients_; }
 
-  const std::vector<Slot<T>>& slots() const { return slots_; }
-  Adam<T>& adam() { return adam_; }
-  Gradients<T>& gradients() { return gradients_; }
-
- private:
-  static constexpr Index norm_block = 4096;
-
-  static std::vector<Slot<T>> trainable(const std::vector<Slot<T>>& slots) {
-    std::vector<Slot<T>> result;
-    for (const Slot<T>& slot : slots)
-      if (slot.kind == StateKind::parameter && slot.attributes.trainable && slot.tensor->size() > 0)
-        result.push_back(slot);
-    return result;
-  }
-  Index size() { return static_cast<Index>(gradients_.values().size()); }
+   private:
+    Gradients<T>& gradients_;
+    const Evaluate& evaluate_;
+  };
 
   /// As `commit`, with the tree already listed.
   void commit_proposals() {
@@ -165,7 +216,7 @@ class Stepper {
   Execution& execution_;
   std::vector<Slot<T>> slots_;
   std::vector<const Slot<T>*> regularized_;
-  Adam<T> adam_;
+  Poly<Optimizer<T>> optimizer_;
   Gradients<T> gradients_;
   Proposals<T> proposals_;
   std::vector<double> partial_;

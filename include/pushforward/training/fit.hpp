@@ -12,8 +12,9 @@
 
 #include <pushforward/distribution.hpp>
 #include <pushforward/execution.hpp>
+#include <pushforward/poly.hpp>
+#include <pushforward/training/adam.hpp>
 #include <pushforward/training/losses.hpp>
-#include <pushforward/training/optimizer.hpp>
 #include <pushforward/training/schedule.hpp>
 
 namespace pushforward {
@@ -48,7 +49,8 @@ struct FitOptions {
   Schedule schedule = {};  ///< ConstantSchedule, CosineSchedule or PlateauSchedule
   Index warmup_steps = 0;  ///< the rate climbs linearly over the first steps
   double weight_decay = 0;
-  AdamOptions adam = {};
+  /// Adam, Sgd, Lion, LBfgs, Ema around any of them, or one of your own.
+  Poly<Optimizer<T>> optimizer = Adam<T>();
   /// Gradients with a larger Euclidean norm are scaled down to it. 0: never.
   double clip_norm = 5;
 
@@ -142,7 +144,7 @@ std::string to_text(const FitReport& report);
 /// Changes the parameters of `flow` so that it fits the rows of `data`, (N, dim); by maximum likelihood unless
 /// `options.loss` says otherwise.
 ///
-/// Each step is one of Adam on the mean loss of a batch. Row i counts by its weight over the mean weight of all
+/// Each step is one of the optimiser on the mean loss of a batch. Row i counts by its weight over the mean weight of all
 /// training rows. Normalisation layers use the statistics of the batch, in which weights have a part
 /// if `weighted_statistics` says so; layers that
 /// start from data (ActNorm) do so before the first step. Penalties that parameters carry are added to the loss.
