@@ -35,10 +35,10 @@ template <Scalar T>
 void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,
                      Optimizer<T>& optimizer, const RunState<T>& s, const Fingerprint& fingerprint) {
   const Tensor<std::int64_t> counters =
-      Tensor<std::int64_t>::of({s.epoch, s.batch, s.step, s.skipped, s.consecutive_skips, s.best_epoch, s.since_best,
+      Tensor<std::int64_t>::of({s.epoch, s.batch, s.step, s.skipped, s.consecutive_skips, s.stopping.best_epoch, s.stopping.since_best,
                                 optimizer.steps(), s.rate.bad, s.rate.cooldown});
   const Tensor<double> numbers =
-      Tensor<double>::of({s.loss_sum, s.loss_rows, s.best_loss, s.seconds, s.rate.rate, s.rate.best});
+      Tensor<double>::of({s.loss_sum, s.loss_rows, s.stopping.best_loss, s.seconds, s.rate.rate, s.rate.best});
   const Tensor<double> train = to_tensor(s.train_loss), validation = to_tensor(s.validation_loss),
                        rates = to_tensor(s.learning_rate);
   std::vector<NamedTensor> tensors{named_tensor("counters", counters),
@@ -85,13 +85,13 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
   s.step = counters[2];
   s.skipped = counters[3];
   s.consecutive_skips = counters[4];
-  s.best_epoch = counters[5];
-  s.since_best = counters[6];
+  s.stopping.best_epoch = counters[5];
+  s.stopping.since_best = counters[6];
   s.rate.bad = counters[8];
   s.rate.cooldown = counters[9];
   s.loss_sum = numbers[0];
   s.loss_rows = numbers[1];
-  s.best_loss = numbers[2];
+  s.stopping.best_loss = numbers[2];
   s.seconds = numbers[3];
   s.rate.rate = numbers[4];
   s.rate.best = numbers[5];
@@ -108,7 +108,7 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
   std::vector<Tensor<T>> values;
   for (const Slot<T>& slot : slots) {
     values.push_back(file.get<T>("flow." + slot.path, slot.tensor->shape()));
-    if (s.best_epoch >= 0) s.best.push_back(file.get<T>("best." + slot.path, slot.tensor->shape()));
+    if (s.stopping.best_epoch >= 0) s.best.push_back(file.get<T>("best." + slot.path, slot.tensor->shape()));
   }
   if (std::min({s.epoch, s.batch, s.step, s.skipped, counters[7]}) < 0)
     throw IoError(path.string() + ": tensor \"counters\" holds a negative count");

@@ -3,7 +3,6 @@
 // Everything that a run needs to continue as if it had not stopped.
 
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,6 +10,8 @@
 #include <pushforward/component.hpp>
 #include <pushforward/training/optimizer.hpp>
 #include <pushforward/training/schedule.hpp>
+
+#include "src/training/early_stopping.hpp"
 
 namespace pushforward::detail {
 
@@ -23,11 +24,9 @@ struct RunState {
   Index step = 0;
   Index skipped = 0;
   Index consecutive_skips = 0;
-  Index best_epoch = -1;
-  Index since_best = 0;  // epochs
   double loss_sum = 0;   // of this epoch's rows
   double loss_rows = 0;
-  double best_loss = std::numeric_limits<double>::infinity();
+  EarlyStopping stopping;
   double seconds = 0;
   LearningRate::State rate;
   std::vector<double> train_loss, validation_loss, learning_rate;

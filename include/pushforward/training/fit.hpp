@@ -75,8 +75,9 @@ struct FitOptions {
 
   /// Stop after this many steps in a row with a loss or gradient that is not finite. Such steps change nothing.
   Index max_consecutive_skips = 50;
-  /// Minus log_prob if empty.
+  /// A loss of each row, short for `.objective = {.rows = ...}`; minus log_prob if both are empty.
   Loss<T> loss = {};
+  Objective<T> objective = {};
   /// Adds uniform noise in [0, smallest step) to the columns that have repeated values, anew in each epoch.
   bool dequantize = false;
   /// Of the order of rows, the split, dropout and noise. The same seed gives the same bits for any number of threads.
