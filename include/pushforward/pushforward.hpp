@@ -70,6 +70,7 @@
 #include <pushforward/tape.hpp>
 #include <pushforward/tensor.hpp>
 #include <pushforward/training/adam.hpp>
+#include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/calibrate.hpp>
 #include <pushforward/training/ema.hpp>
 #include <pushforward/training/fit.hpp>

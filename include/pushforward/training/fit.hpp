@@ -14,6 +14,7 @@
 #include <pushforward/execution.hpp>
 #include <pushforward/poly.hpp>
 #include <pushforward/training/adam.hpp>
+#include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/losses.hpp>
 #include <pushforward/training/schedule.hpp>
 
@@ -39,7 +40,8 @@ struct Progress {
 /// "epoch 12/200  loss 3.2145  validation 3.3021  rate 0.001  14.2 s, about 220 s left"
 std::string to_text(const Progress& progress);
 
-/// How to fit; an aggregate: `fit(flow, data, {.epochs = 200, .batch_size = 256})`.
+/// How to fit; an aggregate: `fit(flow, data, {.epochs = 200, .batch_size = 256})`. Matrices and weights are views of the
+/// caller's; those of temporaries do not compile.
 template <Scalar T>
 struct FitOptions {
   Index epochs = 200;
@@ -55,16 +57,16 @@ struct FitOptions {
   double clip_norm = 5;
 
   /// (N, C), or one row for all, if the flow takes context.
-  MatrixView<const T> context = {};
+  BorrowedMatrix<const T> context = {};
   /// One for each row, not negative. Only ratios matter; rows of weight 0 are left out.
-  VectorView<const double> weights = {};
+  BorrowedVector<const double> weights = {};
   bool allow_negative_weights = false;
 
   /// Share of the rows that is set aside, at random, to choose the best parameters by. Unused with `validation`.
   double validation_fraction = 0.1;
-  MatrixView<const T> validation = {};
-  MatrixView<const T> validation_context = {};
-  VectorView<const double> validation_weights = {};
+  BorrowedMatrix<const T> validation = {};
+  BorrowedMatrix<const T> validation_context = {};
+  BorrowedVector<const double> validation_weights = {};
   Index validate_every = 1;  ///< epochs
   /// Stop after this many epochs without a better validation loss; 0: never.
   Index patience = 30;
