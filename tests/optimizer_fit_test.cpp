@@ -333,5 +333,7 @@ TEST_CASE("LBfgs wants all rows in one batch") {
   const Matrix<double> y = make_data(100, 2);
   Flow flow(Normal<double>(2), Affine<double>(2));
   CHECK_THROWS_WITH(fit(flow, y, {.batch_size = 20, .optimizer = LBfgs<double>()}),
-                    ContainsSubstring("lbfgs") && ContainsSubstring("batch_size"));
+                    ContainsSubstring("lbfgs") && ContainsSubstring("training rows, 90, got 20"));
+  const Target<double> target = [](Pass<double>&, Var<double> v) { return row_sum(square(v)) * -0.5; };
+  CHECK_THROWS_WITH(fit_reverse_kl(flow, target, {.optimizer = LBfgs<double>()}), ContainsSubstring("lbfgs"));
 }

@@ -55,6 +55,11 @@ class DataTraining final : public Training<T> {
         noise_(rows_.train_noise(0)) {
     if (options.loss) objective_.rows = options.loss;
     if (!objective_.rows && !objective_.batch) objective_.rows = negative_log_likelihood<T>();
+    if (batches_per_epoch() > 1 && options.optimizer->needs_full_batch())
+      throw DomainError(fmt::format("{}: the optimizer {} needs all rows in every step: batch_size must be at least the "
+                                    "number of training rows, {}, got {} (with shards it goes in parts)",
+                                    this->where(), options.optimizer->describe().type, rows_.train().size(),
+                                    options.batch_size));
     order_.resize(rows_.train().size());
     check_support(data, "data", options.weights);
     check_support(options.validation, "validation", options.validation_weights);
@@ -141,21 +146,21 @@ class DataTraining final : public Training<T> {
     const RandomCall noise = Engine(loss_noise_.seed(), static_cast<std::uint64_t>(this->steps()) + 1).next_call();
     const StepOutcome outcome = this->stepper().step(
         rows_of(batch), settings,
-        [&](Tape<T>& tape) {
+        [&](Tape<T>& tape, Index of_batch) {
           typename Pass<T>::Settings s;
           s.statistics = Statistics::minibatch;
           s.noise = &noise;
           s.dropout = &dropout;
-          s.context = rows.load_context(tape, first);
-          s.row_weights = rows.load_row_weights(tape, first);
+          s.context = rows.load_context(tape, first + of_batch);
+          s.row_weights = rows.load_row_weights(tape, first + of_batch);
           return s;
         },
-        [&](Pass<T>& pass) {
-          const Var<T> y = rows.load_data(pass.tape(), first);
+        [&](Pass<T>& pass, Index of_batch) {
+          const Var<T> y = rows.load_data(pass.tape(), first + of_batch);
           Column<T> loss;
           if (objective_.rows) {
             loss = objective_.rows(pass, this->flow(), y);
-            if (rows_.weighted()) loss = multiply(loss, rows.load_weights(pass.tape(), first));
+            if (rows_.weighted()) loss = multiply(loss, rows.load_weights(pass.tape(), first + of_batch));
           }
           return objective_.batch ? loss + objective_.batch(pass, this->flow(), y) : loss;
         });

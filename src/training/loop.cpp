@@ -18,7 +18,7 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 template <Scalar T>
 Training<T>::Training(std::string where, Distribution<T>& flow, const FitOptions<T>& options)
     : where_(std::move(where)), flow_(flow), options_(options), execution_(choose_execution()),
-      stepper_((check_options(where_, options), flow), options.optimizer, execution_),
+      stepper_((check_options(where_, options), flow), options.optimizer, execution_, options.shards),
       dropout_(Engine(options.seed).stream("dropout")),
       cadence_(options.checkpoint_every, options.checkpoint_every_steps) {}
 
@@ -41,10 +41,6 @@ template <Scalar T>
 void Training<T>::start() {
   begin_ = std::chrono::steady_clock::now();
   batches_ = batches_per_epoch();
-  if (batches_ > 1 && options_.optimizer->needs_full_batch())
-    throw DomainError(fmt::format("{}: the optimizer {} needs all rows in every step, got {} batches of about {} rows; "
-                                  "make batch_size at least the number of training rows",
-                                  where_, options_.optimizer->describe().type, batches_, options_.batch_size));
   rate_.emplace(options_.schedule, options_.learning_rate, options_.epochs * batches_, options_.warmup_steps);
   fingerprint_ = fingerprint_of(flow_, options_);
   fingerprint_.merge(fingerprint());

@@ -55,6 +55,7 @@ void check_options(const std::string& where, const FitOptions<T>& o) {
   };
   at_least(o.epochs, 0, "epochs");
   at_least(o.batch_size, 1, "batch_size");
+  at_least(o.shards, 1, "shards");
   at_least(o.validate_every, 1, "validate_every");
   at_least(o.patience, 0, "patience");
   at_least(o.max_consecutive_skips, 1, "max_consecutive_skips");
@@ -67,6 +68,9 @@ void check_options(const std::string& where, const FitOptions<T>& o) {
   if (o.resume && o.checkpoint.empty()) throw DomainError(where + ": resume needs the path of a checkpoint");
   if (o.loss && (o.objective.rows || o.objective.batch))
     throw DomainError(where + ": loss is short for objective.rows; give one of loss and objective");
+  if (o.shards > 1 && o.objective.batch)
+    throw DomainError(fmt::format("{}: objective.batch sees all rows of a batch together, so shards must be 1, got {}",
+                                  where, o.shards));
 }
 
 template <Scalar T>
@@ -81,6 +85,7 @@ Fingerprint fingerprint_of(const Distribution<T>& flow, const FitOptions<T>& o) 
                 {"optimizer", to_text(o.optimizer->describe())},
                 {"clip_norm", fmt::format("{}", o.clip_norm)},
                 {"seed", fmt::format("{}", o.seed)}};
+  if (o.shards != 1) f["shards"] = fmt::format("{}", o.shards);
   // A longer run is the same run, unless the rates depend on its length.
   if (std::holds_alternative<CosineSchedule>(o.schedule)) f["epochs"] = fmt::format("{}", o.epochs);
   return f;

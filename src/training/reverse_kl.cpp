@@ -22,6 +22,9 @@ class ReverseKlTraining final : public Training<T> {
         noise_(Engine(options.seed).stream("noise")) {
     if (!flow.is_reparameterized())
       throw NotImplemented(this->where() + ": the samples of this distribution have no gradient");
+    if (options.optimizer->needs_full_batch())
+      throw DomainError(this->where() + ": the optimizer " + options.optimizer->describe().type +
+                        " compares gradients of one batch, and here every step has samples of its own; use another one");
     if (options.context.rows() > 1)
       throw ShapeError(this->where() + ": expected one context row, got " + std::to_string(options.context.rows()));
     check_context(this->where(), "context", options.context, 1, flow.context_dim());
@@ -39,14 +42,14 @@ class ReverseKlTraining final : public Training<T> {
     const RandomCall noise = Engine(noise_.seed(), number).next_call();
     return this->stepper().step(
         rows_of(batch), settings,
-        [&](Tape<T>& tape) {
+        [&](Tape<T>& tape, Index) {
           typename Pass<T>::Settings s;
           s.noise = &noise;
           s.dropout = &dropout;
           if (this->options().context.cols() > 0) s.context = load(tape, this->options().context, false, true);
           return s;
         },
-        [&](Pass<T>& pass) { return loss_(pass, this->flow()); });
+        [&](Pass<T>& pass, Index) { return loss_(pass, this->flow()); });
   }
   void finish(FitReport&, bool) override {}
 

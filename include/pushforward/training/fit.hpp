@@ -47,6 +47,11 @@ struct FitOptions {
   Index epochs = 200;
   /// Rows of a step. A last batch below half this size joins the one before.
   Index batch_size = 256;
+  /// A batch is passed in this many parts of equal size, one after another, whose losses and gradients are added in one
+  /// binary tree: the bits depend on the number of shards, not on that of threads, and activations need the memory of one
+  /// shard. Normalisation layers see a shard where they would see the batch; the running statistics take the mean of the
+  /// shards' updates.
+  Index shards = 1;
   double learning_rate = 1e-3;
   Schedule schedule = {};  ///< ConstantSchedule, CosineSchedule or PlateauSchedule
   Index warmup_steps = 0;  ///< the rate climbs linearly over the first steps
@@ -170,6 +175,7 @@ FitReport fit(Distribution<T>& flow, std::type_identity_t<MatrixView<const T>> d
 /// Of the options, those about data, validation and weights have no effect. A loss is an estimate of the divergence up
 /// to the target's constant.
 /// @throws NotImplemented  if the flow's samples have no gradient.
+/// @throws DomainError     if the optimiser needs the full batch (LBfgs), for every step has samples of its own.
 template <Scalar T>
 FitReport fit_reverse_kl(Distribution<T>& flow, std::type_identity_t<Target<T>> target,
                          const std::type_identity_t<FitOptions<T>>& options = {});
