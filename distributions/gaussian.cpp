@@ -1,8 +1,12 @@
 #include "distributions/gaussian.hpp"
 
+#include <cmath>
+#include <limits>
+
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/error.hpp>
 
 namespace pushforward::detail {
 
@@ -64,6 +68,73 @@ std::optional<double> gaussian_kl(const Distribution<T>& p, const Distribution<T
   for (Index i = 0; i < ratio.rows(); ++i) sum += std::expm1(log_ratio[i]) - log_ratio[i];
   for (Index i = 0; i < ratio.rows(); ++i) sum += ratio.row(i).head(i).squaredNorm();
   return 0.5 * sum;
+}
+
+// ------------------------------------------------------------------------------------------------------------- fit
+
+namespace {
+
+// In place, the lower triangle of a correlation matrix becomes its Cholesky factor. Returns the first row whose pivot
+// is lost in rounding errors, or -1.
+Index factor_correlation(Eigen::MatrixXd& m) {
+  const Index dim = m.rows();
+  const double smallest = 16 * static_cast<double>(dim) * std::numeric_limits<double>::epsilon();
+  for (Index i = 0; i < dim; ++i) {
+    for (Index j = 0; j < i; ++j) m(i, j) = (m(i, j) - m.row(i).head(j).dot(m.row(j).head(j))) / m(j, j);
+    const double pivot = m(i, i) - m.row(i).head(i).squaredNorm();
+    if (!(pivot > smallest)) return i;
+    m(i, i) = std::sqrt(pivot);
+  }
+  return -1;
+}
+
+}  // namespace
+
+GaussianMoments fit_gaussian(const std::string& where, Index dim, const ForEachRow& rows, double ridge) {
+  double total = 0;
+  Index seen = 0, used = 0;
+  Eigen::VectorXd first = Eigen::VectorXd::Zero(dim);
+  rows([&](const double* row, double weight) {
+    if (seen++ == 0) first = Eigen::Map<const Eigen::VectorXd>(row, dim);
+    total += weight;
+    used += weight != 0;
+  });
+  if (used == 0) throw DomainError(where + ": expected at least one row with a positive weight, got none");
+  if (ridge == 0 && used <= dim)
+    throw DomainError(where + ": the covariance is not positive definite: " + std::to_string(used) +
+                      " rows cannot span " + std::to_string(dim) + " columns around their mean; pass a ridge");
+
+  // In two passes, shifted by the first row: values far from 0 keep their digits.
+  Eigen::VectorXd mean = Eigen::VectorXd::Zero(dim), centred(dim);
+  rows([&](const double* row, double weight) {
+    mean += weight / total * (Eigen::Map<const Eigen::VectorXd>(row, dim) - first);
+  });
+  Eigen::MatrixXd covariance = Eigen::MatrixXd::Zero(dim, dim);
+  rows([&](const double* row, double weight) {
+    centred = Eigen::Map<const Eigen::VectorXd>(row, dim) - first;
+    centred -= mean;
+    covariance.selfadjointView<Eigen::Lower>().rankUpdate(centred, weight / total);
+  });
+  for (Index c = 0; c < dim; ++c) {
+    // Deviations from the first row are exact zeros in a constant column.
+    if (ridge == 0 && !(covariance(c, c) > 0))
+      throw DomainError(where + ": the covariance is not positive definite: column " + std::to_string(c) +
+                        " is constant; drop it or pass a ridge");
+    mean[c] += first[c];
+    covariance(c, c) += ridge;
+  }
+
+  // Factored as a correlation, so that the units of the columns do not matter.
+  const Eigen::VectorXd deviation = covariance.diagonal().cwiseSqrt();
+  for (Index i = 0; i < dim; ++i)
+    for (Index j = 0; j <= i; ++j) covariance(i, j) = i == j ? 1.0 : covariance(i, j) / deviation[i] / deviation[j];
+  if (const Index bad = factor_correlation(covariance); bad >= 0)
+    throw DomainError(where + ": the covariance is not positive definite: column " + std::to_string(bad) +
+                      " depends linearly on the columns before it; drop it or pass a ridge");
+  GaussianMoments moments{mean, Eigen::MatrixXd::Zero(dim, dim)};
+  for (Index i = 0; i < dim; ++i)
+    for (Index j = 0; j <= i; ++j) moments.scale_tril(i, j) = deviation[i] * covariance(i, j);
+  return moments;
 }
 
 template std::optional<double> gaussian_kl(const Distribution<float>&, const Distribution<float>&);

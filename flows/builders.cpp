@@ -19,6 +19,53 @@
 
 namespace pushforward {
 
+// ------------------------------------------------------------------------------------------------------------ presets
+
+namespace {
+
+const FlowPreset presets[] = {
+    // The paper's 5 layers with reversed order between, and two hidden layers. Its 512 units are for sets of 10^6 rows;
+    // 64 are what the scores on magic and htru2 were made with (benchmarks/SCORES.md).
+    {"maf", 5, 64, 1, false, Activation::relu, Mixing::reverse, false, &maf<float>, &maf<double>},
+    // As maf, which it is turned round.
+    {"iaf", 5, 64, 1, false, Activation::relu, Mixing::reverse, false, &iaf<float>, &iaf<double>},
+    // A coupling changes half of the columns, so twice the layers of maf, and alternating masks need no mixing. Tanh keeps
+    // shifts and scales bounded far from the data: with relu, points in heavy tails are thrown out further by every layer.
+    {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, false, &real_nvp<float>, &real_nvp<double>},
+    // The paper's 4 couplings of 5 hidden layers; relu is safe, for the map is additive.
+    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, false, &nice<float>, &nice<double>},
+    // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
+    // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
+    {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, true, &nsf<float>, &nsf<double>},
+    {"nsf_ar", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, true, &nsf_ar<float>, &nsf_ar<double>},
+};
+
+}  // namespace
+
+FlowOptions FlowPreset::complete(FlowOptions o) const {
+  o.layers = o.layers.value_or(layers);
+  o.hidden = o.hidden.value_or(hidden);
+  o.residual = o.residual.value_or(residual);
+  // Blocks of two layers are counted otherwise than layers: a preset's number is for its own kind.
+  o.blocks = o.blocks.value_or(*o.residual == residual ? blocks : *o.residual ? 2 : 1);
+  o.activation = o.activation.value_or(activation);
+  o.mixing = o.mixing.value_or(mixing);
+  return o;
+}
+
+std::span<const FlowPreset> flow_presets() { return presets; }
+
+const FlowPreset& flow_preset(std::string_view name) {
+  std::string names;
+  for (const FlowPreset& preset : presets) {
+    if (preset.name == name) return preset;
+    names += (names.empty() ? "" : ", ") + std::string(preset.name);
+  }
+  throw DomainError("flow_preset: no flow is called '" + std::string(name) + "'; there are " + names);
+}
+
+// ------------------------------------------------------------------------------------------------------------ parts
+
 namespace {
 
 /// Each part gets a seed of its own, so that no two networks of a flow start alike.
@@ -32,10 +79,10 @@ Poly<Bijector<T>> autoregressive(Index dim, Poly<Transformer<T>> transformer, co
     throw NotImplemented(
         "autoregressive flows: batch norm inside a MADE is not there; conditioner_batch_norm is for coupling flows");
   Made<T> net(dim, transformer->multiplier(),
-              {.hidden = options.hidden,
-               .blocks = options.blocks,
-               .residual = options.residual,
-               .activation = options.activation,
+              {.hidden = *options.hidden,
+               .blocks = *options.blocks,
+               .residual = *options.residual,
+               .activation = *options.activation,
                .dropout = options.dropout,
                .context_dim = options.context_dim,
                .seed = part_seed(options, layer)});
@@ -44,18 +91,18 @@ Poly<Bijector<T>> autoregressive(Index dim, Poly<Transformer<T>> transformer, co
 
 template <Scalar T>
 Poly<Network<T>> conditioner(Index inputs, Index outputs, const FlowOptions& options, Index layer) {
-  if (options.residual)
+  if (*options.residual)
     return ResidualNetwork<T>(inputs, outputs,
-                              {.hidden = options.hidden,
-                               .blocks = options.blocks,
-                               .activation = options.activation,
+                              {.hidden = *options.hidden,
+                               .blocks = *options.blocks,
+                               .activation = *options.activation,
                                .dropout = options.dropout,
                                .context_dim = options.context_dim,
                                .batch_norm = options.conditioner_batch_norm,
                                .seed = part_seed(options, layer)});
   return Mlp<T>(inputs, outputs,
-                {.hidden = std::vector<Index>(static_cast<std::size_t>(options.blocks) + 1, options.hidden),
-                 .activation = options.activation,
+                {.hidden = std::vector<Index>(static_cast<std::size_t>(*options.blocks) + 1, *options.hidden),
+                 .activation = *options.activation,
                  .dropout = options.dropout,
                  .context_dim = options.context_dim,
                  .batch_norm = options.conditioner_batch_norm,
@@ -77,14 +124,14 @@ Poly<Bijector<T>> coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> 
 template <Scalar T>
 RationalQuadraticTransformer<T> spline(const FlowOptions& options) {
   RationalQuadraticOptions o = options.spline;
-  if (o.parameters == SplineParameters::nflows) o.raw_scale /= std::sqrt(static_cast<double>(options.hidden));
+  if (o.parameters == SplineParameters::nflows) o.raw_scale /= std::sqrt(static_cast<double>(*options.hidden));
   return RationalQuadraticTransformer<T>(o);
 }
 
 /// Appends what stands between layers, seen from the data side.
 template <Scalar T>
 void mix(std::vector<Poly<Bijector<T>>>& parts, Index dim, const FlowOptions& options, Index number) {
-  switch (options.mixing) {
+  switch (*options.mixing) {
     case Mixing::none:
       break;
     case Mixing::reverse:
@@ -108,18 +155,18 @@ TransformedDistribution<T> assemble(const char* name, Index dim, const FlowOptio
                                     const std::function<Poly<Bijector<T>>(Index layer)>& make_layer,
                                     std::vector<Poly<Bijector<T>>> base_side = {}, bool mixed_ends = false) {
   if (dim < 1) throw ShapeError(std::string(name) + ": dim must be at least 1, got " + std::to_string(dim));
-  if (options.layers < 1)
-    throw ShapeError(std::string(name) + ": expected at least one layer, got " + std::to_string(options.layers));
+  if (*options.layers < 1)
+    throw ShapeError(std::string(name) + ": expected at least one layer, got " + std::to_string(*options.layers));
   std::vector<Poly<Bijector<T>>> parts;  // data side first
   if (mixed_ends) mix<T>(parts, dim, options, -1);
-  for (Index i = 0; i < options.layers; ++i) {
+  for (Index i = 0; i < *options.layers; ++i) {
     if (options.act_norm) parts.push_back(ActNorm<T>(dim));
     parts.push_back(make_layer(i));
-    if (i + 1 == options.layers) break;
+    if (i + 1 == *options.layers) break;
     if (options.batch_norm) parts.push_back(BatchNormalization<T>(dim, options.batch_norm_options));
     mix<T>(parts, dim, options, i);
   }
-  if (mixed_ends) mix<T>(parts, dim, options, options.layers);
+  if (mixed_ends) mix<T>(parts, dim, options, *options.layers);
   for (Poly<Bijector<T>>& part : base_side) parts.push_back(std::move(part));
   std::vector<Poly<Bijector<T>>> base_first;
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) base_first.push_back(std::move(*part));
@@ -130,6 +177,7 @@ TransformedDistribution<T> assemble(const char* name, Index dim, const FlowOptio
 
 template <Scalar T>
 TransformedDistribution<T> maf(Index dim, FlowOptions options) {
+  options = flow_preset("maf").complete(options);
   return assemble<T>("maf", dim, options, [&](Index i) {
     return autoregressive<T>(dim, AffineTransformer<T>(options.scale_bound), options, i);
   });
@@ -137,6 +185,7 @@ TransformedDistribution<T> maf(Index dim, FlowOptions options) {
 
 template <Scalar T>
 TransformedDistribution<T> iaf(Index dim, FlowOptions options) {
+  options = flow_preset("iaf").complete(options);
   return assemble<T>("iaf", dim, options, [&](Index i) -> Poly<Bijector<T>> {
     return Invert<T>(autoregressive<T>(dim, AffineTransformer<T>(options.scale_bound), options, i));
   });
@@ -144,6 +193,7 @@ TransformedDistribution<T> iaf(Index dim, FlowOptions options) {
 
 template <Scalar T>
 TransformedDistribution<T> real_nvp(Index dim, FlowOptions options) {
+  options = flow_preset("real_nvp").complete(options);
   return assemble<T>("real_nvp", dim, options, [&](Index i) {
     return coupling<T>(Coupling<T>::alternating_mask(dim, i % 2 == 1), AffineTransformer<T>(options.scale_bound),
                        options, i);
@@ -152,6 +202,7 @@ TransformedDistribution<T> real_nvp(Index dim, FlowOptions options) {
 
 template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options) {
+  options = flow_preset("nice").complete(options);
   std::vector<Poly<Bijector<T>>> scaling;
   scaling.push_back(Affine<T>(dim));
   return assemble<T>(
@@ -164,6 +215,7 @@ TransformedDistribution<T> nice(Index dim, FlowOptions options) {
 
 template <Scalar T>
 TransformedDistribution<T> nsf(Index dim, FlowOptions options) {
+  options = flow_preset("nsf").complete(options);
   return assemble<T>(
       "nsf", dim, options,
       [&](Index i) -> Poly<Bijector<T>> {
@@ -184,6 +236,7 @@ TransformedDistribution<T> nsf(Index dim, FlowOptions options) {
 
 template <Scalar T>
 TransformedDistribution<T> nsf_ar(Index dim, FlowOptions options) {
+  options = flow_preset("nsf_ar").complete(options);
   return assemble<T>(
       "nsf_ar", dim, options, [&](Index i) { return autoregressive<T>(dim, spline<T>(options), options, i); }, {},
       true);

@@ -28,8 +28,7 @@ int main(int argc, char** argv) {
   const auto layers = pf::maf<double>(1, {.layers = 2, .hidden = 64, .residual = true, .context_dim = 4});
   pf::TransformedDistribution<double> flow(pf::StudentT<double>(1), layers.copy_bijector());
   // Both the output and the context are standardised inside the model: log_prob is that of the megawatts.
-  auto model = pf::prepare(std::move(flow), power, {}, options);
-  const pf::FitReport report = pf::fit(model, power, options);
+  const auto [model, report] = pf::prepare_and_fit(std::move(flow), power, {}, options);
   const Eigen::VectorXd score = model.log_prob(test.col(5), test.middleCols(1, 4), threads);
   const double n = static_cast<double>(score.size());
   const double error = std::sqrt((score.array() - score.mean()).square().sum() / (n - 1) / n);

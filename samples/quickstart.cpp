@@ -10,9 +10,9 @@ int main(int argc, char** argv) {
   const Eigen::MatrixXd& y = table.values;  // a row is one event, a column one feature
 
   pf::Execution threads({.threads = 2});
-  const pf::FitOptions<double> options{.epochs = 5, .batch_size = 256, .execution = threads};
-  auto flow = pf::prepare(pf::maf<double>(y.cols(), {.layers = 3, .batch_norm = true}), y, {}, options);
-  std::cout << pf::to_text(pf::fit(flow, y, options)) << '\n';
+  const auto [flow, report] = pf::prepare_and_fit(pf::maf<double>(y.cols(), {.layers = 3, .batch_norm = true}), y, {},
+                                                  {.epochs = 5, .batch_size = 256, .execution = threads});
+  std::cout << pf::to_text(report) << '\n';
 
   pf::save("quickstart.safetensors", flow, {.columns = table.names});
   const auto model = pf::load<double>("quickstart.safetensors");

@@ -94,10 +94,10 @@ FullBatch full_batch(Flow flow, const Matrix<double>& y, const std::vector<doubl
   const FitOptions<double> options{.weights = weights, .validation_fraction = 0};
   const detail::FitRows<double> rows("test", flow.dim(), 0, y, options);
   const detail::RowSource<double> source = rows.train_source(rows.train().data());
-  detail::Stepper<double> stepper(flow, {}, execution);
+  detail::Stepper<double> stepper(flow, Adam<double>(), execution);
   const detail::StepOutcome outcome = stepper.step(
-      static_cast<Index>(rows.train().size()), {1e-3, 0, 0}, [](Tape<double>&) { return Pass<double>::Settings{}; },
-      [&](Pass<double>& pass) {
+      static_cast<Index>(rows.train().size()), {1e-3, 0, 0}, [](Tape<double>&, Index) { return Pass<double>::Settings{}; },
+      [&](Pass<double>& pass, Index) {
         const Column<double> loss = -flow.log_prob(pass, source.load_data(pass.tape(), 0));
         return rows.weighted() ? multiply(loss, source.load_weights(pass.tape(), 0)) : loss;
       });

@@ -5,9 +5,11 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <pushforward/training/prepare.hpp>
 #include <stop_token>
 #include <thread>
+#include <utility>
 
 #include "tools/tool.hpp"
 
@@ -27,7 +29,7 @@ struct Settings {
   std::string hidden;
   Index blocks = 0;
   bool residual = false, batch_norm = false, act_norm = false;
-  std::string activation = "relu", mixing;
+  std::string activation, mixing;
   double dropout = 0;
   std::string precision = "double", standardize = "mean_std";
   // training
@@ -61,44 +63,60 @@ std::vector<Index> parse_hidden(const std::string& text) {
   return widths;
 }
 
+constexpr std::pair<const char*, pf::Mixing> mixings[] = {{"none", pf::Mixing::none},
+                                                          {"reverse", pf::Mixing::reverse},
+                                                          {"permutation", pf::Mixing::random_permutation},
+                                                          {"lu", pf::Mixing::lu_linear}};
+const char* mixing_name(pf::Mixing mixing) {
+  for (const auto& [name, own] : mixings)
+    if (own == mixing) return name;
+  return "";
+}
+
+/// "maf, iaf 5; real_nvp 10": a default of each flow, for the help.
+std::string by_preset(const std::function<std::string(const pf::FlowPreset&)>& value) {
+  std::vector<std::pair<std::string, std::string>> groups;  // value, names
+  for (const pf::FlowPreset& preset : pf::flow_presets()) {
+    const std::string own = value(preset), name(preset.name);
+    const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == own; });
+    if (group == groups.end()) groups.emplace_back(own, name);
+    else group->second += ", " + name;
+  }
+  std::vector<std::string> texts;
+  for (const auto& [own, flows] : groups) texts.push_back(flows + " " + own);
+  return joined(texts, "; ");
+}
+
+/// The options that the command line names; the library's table has the others.
 pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
+  const pf::FlowPreset& preset = pf::flow_preset(s.model);
   pf::FlowOptions o;
-  const bool spline = s.model == "nsf" || s.model == "nsf_ar";
-  if (spline)
-    o = {.layers = 5, .mixing = pf::Mixing::lu_linear};
-  else if (s.model == "real_nvp")
-    o = {.layers = 10, .blocks = 1, .mixing = pf::Mixing::none};
-  else if (s.model == "nice")
-    o = {.layers = 4, .blocks = 4, .mixing = pf::Mixing::none};
-  else
-    o = {.layers = 5, .blocks = 1};
   if (s.layers > 0) o.layers = s.layers;
   const std::vector<Index> hidden = parse_hidden(s.hidden);
   if (!hidden.empty()) o.hidden = hidden.front();
-  o.residual = s.residual || spline;
-  if (!spline && (s.bins > 0 || s.bound > 0)) throw UsageError("--bins and --bound: go with --model nsf and nsf_ar");
+  if (s.residual) o.residual = true;
+  if (!preset.splines && (s.bins > 0 || s.bound > 0))
+    throw UsageError("--bins and --bound: go with --model nsf and nsf_ar");
   if (s.bins > 0) o.spline.bins = s.bins;
   if (s.bound > 0) o.spline.low = -(o.spline.high = s.bound);
-  if (o.residual) {
+  if (o.residual.value_or(preset.residual)) {
     if (hidden.size() > 1)
       throw UsageError(
           "--hidden: with --residual and spline flows give one width; --blocks is the number of blocks of two layers");
-    o.blocks = s.blocks > 0 ? s.blocks : 2;
+    if (s.blocks > 0) o.blocks = s.blocks;
   } else {
     if (s.blocks > 0) throw UsageError("--blocks: goes with --residual; otherwise --hidden 128,128 gives the layers");
     if (!hidden.empty()) o.blocks = static_cast<Index>(hidden.size()) - 1;
   }
-  o.activation = pf::activation_from(s.activation);
+  if (!s.activation.empty()) o.activation = pf::activation_from(s.activation);
   o.dropout = s.dropout;
   o.context_dim = context_dim;
-  if (s.mixing == "none") o.mixing = pf::Mixing::none;
-  if (s.mixing == "reverse") o.mixing = pf::Mixing::reverse;
-  if (s.mixing == "permutation") o.mixing = pf::Mixing::random_permutation;
-  if (s.mixing == "lu") o.mixing = pf::Mixing::lu_linear;
+  for (const auto& [name, mixing] : mixings)
+    if (s.mixing == name) o.mixing = mixing;
   o.batch_norm = s.batch_norm;
   o.act_norm = s.act_norm;
   o.seed = s.seed;
-  return o;
+  return preset.complete(o);
 }
 
 pf::Interval parse_interval(const std::string& item, std::string_view range) {
@@ -145,7 +163,7 @@ void check(const Settings& s) {
   const std::string folder = std::filesystem::path(s.out).parent_path().string();
   if (access(folder.empty() ? "." : folder.c_str(), W_OK) != 0)
     throw pf::IoError(fmt::format("{}: cannot write to the folder '{}': {}", s.out, folder, std::strerror(errno)));
-  flow_options(s, 0);
+  if (s.model != "gaussian") flow_options(s, 0);
   for (const std::string& item : s.bounds) {
     const std::size_t equals = item.rfind('=');
     parse_interval(item, equals == item.npos ? std::string_view() : std::string_view(item).substr(equals + 1));
@@ -418,16 +436,6 @@ pf::Poly<pf::Distribution<T>> fit_gaussian(const Input& in) {
   }
 }
 
-template <pf::Scalar T>
-pf::TransformedDistribution<T> make_flow(const Settings& s, Index dim, const pf::FlowOptions& options) {
-  if (s.model == "iaf") return pf::iaf<T>(dim, options);
-  if (s.model == "real_nvp") return pf::real_nvp<T>(dim, options);
-  if (s.model == "nice") return pf::nice<T>(dim, options);
-  if (s.model == "nsf") return pf::nsf<T>(dim, options);
-  if (s.model == "nsf_ar") return pf::nsf_ar<T>(dim, options);
-  return pf::maf<T>(dim, options);
-}
-
 /// Fits and returns the model.
 template <pf::Scalar T>
 pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const std::string& checkpoint,
@@ -470,7 +478,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   if (in.bounded) around.supports = in.supports;
 
   pf::TransformedDistribution<T> model =
-      pf::prepare(make_flow<T>(s, y.cols(), flow_options(s, context.cols())), y, around, options);
+      pf::prepare(pf::flow_preset(s.model).build<T>(y.cols(), flow_options(s, context.cols())), y, around, options);
   result.report = pf::fit(model, y, options);
   line.clear();
   const Index epochs = static_cast<Index>(result.report.train_loss.size());
@@ -488,10 +496,9 @@ std::string settings_text(const Settings& s) {
   const auto add = [&](std::string_view item) { text.append(" ").append(item); };
   if (s.model != "gaussian") {
     const pf::FlowOptions o = flow_options(s, 0);
-    constexpr const char* mixing[] = {"none", "reverse", "permutation", "lu"};
-    add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", o.layers, o.hidden, o.blocks, s.activation,
-                    mixing[static_cast<int>(o.mixing)]));
-    if (o.residual) add("residual");
+    add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", *o.layers, *o.hidden, *o.blocks,
+                    pf::activation_name(*o.activation), mixing_name(*o.mixing)));
+    if (*o.residual) add("residual");
     if (o.batch_norm) add("batch-norm");
     if (o.act_norm) add("act-norm");
     if (o.dropout > 0) add(fmt::format("dropout={}", o.dropout));
@@ -656,16 +663,26 @@ void add_fit(CLI::App& app) {
   sub->add_option("--array", s->array, "Array of a .npz file")->group(columns)->option_text("NAME");
 
   const std::string model = "Model";
-  sub->add_option("--model", s->model, "maf, iaf, real_nvp, nice, nsf, nsf_ar, or gaussian (full covariance)")
-      ->check(CLI::IsMember({"maf", "iaf", "real_nvp", "nice", "nsf", "nsf_ar", "gaussian"}))
+  std::vector<std::string> names;
+  for (const pf::FlowPreset& preset : pf::flow_presets()) names.emplace_back(preset.name);
+  const std::string flows = joined(names);
+  names.push_back("gaussian");
+  sub->add_option("--model", s->model, flows + ", or gaussian (full covariance)")
+      ->check(CLI::IsMember(names))
       ->group(model)
       ->option_text("NAME (maf)");
-  sub->add_option("--layers", s->layers, "Layers (default: maf, iaf, nsf, nsf_ar 5; real_nvp 10; nice 4)")
+  sub->add_option("--layers", s->layers,
+                  "Layers (default: " +
+                      by_preset([](const pf::FlowPreset& p) { return std::to_string(p.layers); }) + ")")
       ->check(CLI::Range(1, 1000))
       ->group(model)
       ->option_text("N");
   sub->add_option("--hidden", s->hidden,
-                  "Equal widths of the hidden layers of a conditioner (default: 64,64; nice: 5 times 64)")
+                  "Equal widths of the hidden layers of a conditioner (default: " + by_preset([](const pf::FlowPreset& p) {
+                    return p.residual      ? std::to_string(p.hidden)
+                           : p.blocks == 1 ? fmt::format("{0},{0}", p.hidden)
+                                           : fmt::format("{} times {}", p.blocks + 1, p.hidden);
+                  }) + ")")
       ->group(model)
       ->option_text("N,N,...");
   sub->add_flag("--residual", s->residual, "Residual conditioners (nsf, nsf_ar: always)")->group(model);
@@ -681,13 +698,15 @@ void add_fit(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->group(model)
       ->option_text("B (3)");
-  sub->add_option("--activation", s->activation, "relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus")
+  sub->add_option("--activation", s->activation, "relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus (default: " +
+                      by_preset([](const pf::FlowPreset& p) { return pf::activation_name(p.activation); }) + ")")
       ->check(CLI::IsMember({"relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "identity"}))
       ->group(model)
-      ->option_text("NAME (relu)");
+      ->option_text("NAME");
   sub->add_option(
          "--mixing", s->mixing,
-         "Between layers: none, reverse, permutation, lu (default: maf, iaf reverse; nsf, nsf_ar lu; others none)")
+         "Between layers: none, reverse, permutation, lu (default: " +
+             by_preset([](const pf::FlowPreset& p) { return std::string(mixing_name(p.mixing)); }) + ")")
       ->check(CLI::IsMember({"none", "reverse", "permutation", "lu"}))
       ->group(model)
       ->option_text("NAME");

@@ -33,11 +33,17 @@
 #include <pushforward/space.hpp>
 #include <pushforward/tape.hpp>
 #include <pushforward/tensor.hpp>
+#include <pushforward/training/adam.hpp>
+#include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/calibrate.hpp>
+#include <pushforward/training/ema.hpp>
 #include <pushforward/training/fit.hpp>
+#include <pushforward/training/lbfgs.hpp>
+#include <pushforward/training/lion.hpp>
 #include <pushforward/training/losses.hpp>
 #include <pushforward/training/optimizer.hpp>
 #include <pushforward/training/prepare.hpp>
 #include <pushforward/training/schedule.hpp>
+#include <pushforward/training/sgd.hpp>
 #include <pushforward/transformer.hpp>
 #include <pushforward/views.hpp>

@@ -1,6 +1,8 @@
 #include <pushforward/training/calibrate.hpp>
 
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,6 +10,7 @@
 
 #include "src/kernels/moments.hpp"
 #include "src/training/population.hpp"
+#include "src/training/step.hpp"
 
 namespace pushforward {
 
@@ -15,13 +18,15 @@ namespace detail {
 
 template <Scalar T>
 bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
-                   std::vector<double>& out, Execution& execution, const std::stop_token& stop) {
+                   std::vector<double>& out, Execution& execution, const std::stop_token& stop,
+                   const RandomCall* noise) {
   for_each_tile<T>(static_cast<Index>(out.size()), execution, tile_rows,
                    [&](typename Tape<T>::Memory memory, Index begin, Index count) {
     if (stop.stop_requested()) return;
     Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
     typename Pass<T>::Settings settings;
     settings.first_row = begin;
+    settings.noise = noise;
     settings.context = rows.load_context(tape, begin);
     Pass<T> pass(tape, settings);
     const Column<T> result = loss(pass, flow, rows.load_data(tape, begin));
@@ -31,6 +36,40 @@ bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSo
                                                                     : result.values()[i];
   });
   return !stop.stop_requested();
+}
+
+template <Scalar T>
+std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
+                                          const std::vector<Index>& bounds, Execution& execution,
+                                          const std::stop_token& stop, const RandomCall& noise) {
+  double sum = 0;
+  for (std::size_t b = 0; b + 1 < bounds.size(); ++b) {
+    if (stop.stop_requested()) return std::nullopt;
+    const Index first = bounds[b], count = bounds[b + 1] - first;
+    double value = 0;
+    const auto work = [&](int rank) {
+      const auto [begin, end] = thread_rows(count, rank, execution.threads());
+      Tape<T> tape(Tape<T>::Mode::evaluate, {execution.common(), execution.local(rank)}, count, begin, end,
+                   &execution.group(), rank);
+      typename Pass<T>::Settings settings;
+      settings.first_row = first;
+      settings.noise = &noise;
+      settings.context = rows.load_context(tape, first);
+      Pass<T> pass(tape, settings);
+      const Column<T> result = loss(pass, flow, rows.load_data(tape, first));
+      tape.barrier();
+      if (rank == 0) {
+        // The first thread's rows start at 0, and the value is the same in every row.
+        value = result.is_zero() ? 0.0 : result.values()[0];
+        for (Index i = 0; i < count; ++i)
+          if (pass.outside()[i]) value = std::numeric_limits<double>::infinity();
+      }
+      tape.barrier();
+    };
+    execution.run(std::ref(work));
+    sum += value * static_cast<double>(count);
+  }
+  return sum / static_cast<double>(bounds.back());
 }
 
 namespace {
@@ -155,7 +194,10 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
 
 #define PUSHFORWARD_INSTANTIATE(T)                                                                          \
   template bool evaluate_loss(const Distribution<T>&, const Loss<T>&, const RowSource<T>&, std::vector<double>&, \
-                              Execution&, const std::stop_token&);                                          \
+                              Execution&, const std::stop_token&, const RandomCall*);                       \
+  template std::optional<double> evaluate_batch_loss(const Distribution<T>&, const Loss<T>&, const RowSource<T>&, \
+                                                     const std::vector<Index>&, Execution&, const std::stop_token&, \
+                                                     const RandomCall&);                                    \
   template bool calibrate_rows(Distribution<T>&, const RowSource<T>&, Index, Execution&, const std::stop_token&);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)

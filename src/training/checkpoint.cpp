@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <sstream>
+#include <variant>
 
 #include <fmt/format.h>
 #include <pushforward/error.hpp>
@@ -11,32 +13,42 @@ namespace pushforward::detail {
 
 namespace {
 
-constexpr const char* format_name = "pushforward checkpoint 1";
+constexpr const char* format_name = "pushforward checkpoint 2";
+constexpr const char* adam_format_name = "pushforward checkpoint 1";  // of 0.1, which had Adam alone
 
 Tensor<double> to_tensor(const std::vector<double>& values) { return Tensor<double>::of(values); }
 std::vector<double> to_vector(const Tensor<double>& tensor) {
   return {tensor.values().begin(), tensor.values().end()};
 }
 
+/// What Adam's settings are called, from the four words of a checkpoint of 0.1.
+std::string adam_text(const std::string& words) {
+  std::istringstream in(words);
+  std::string beta1, beta2, epsilon, decoupled;
+  in >> beta1 >> beta2 >> epsilon >> decoupled;
+  return fmt::format("adam(beta1={},beta2={},decoupled_decay={},epsilon={},)", beta1, beta2, decoupled, epsilon);
+}
+
 }  // namespace
 
 template <Scalar T>
-void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
-                     const RunState<T>& s, const Fingerprint& fingerprint) {
+void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,
+                     Optimizer<T>& optimizer, const RunState<T>& s, const Fingerprint& fingerprint) {
   const Tensor<std::int64_t> counters =
-      Tensor<std::int64_t>::of({s.epoch, s.batch, s.step, s.skipped, s.consecutive_skips, s.best_epoch, s.since_best,
-                                adam.steps(), s.rate.bad, s.rate.cooldown});
+      Tensor<std::int64_t>::of({s.epoch, s.batch, s.step, s.skipped, s.consecutive_skips, s.stopping.best_epoch, s.stopping.since_best,
+                                optimizer.steps(), s.rate.bad, s.rate.cooldown});
   const Tensor<double> numbers =
-      Tensor<double>::of({s.loss_sum, s.loss_rows, s.best_loss, s.seconds, s.rate.rate, s.rate.best});
+      Tensor<double>::of({s.loss_sum, s.loss_rows, s.stopping.best_loss, s.seconds, s.rate.rate, s.rate.best});
   const Tensor<double> train = to_tensor(s.train_loss), validation = to_tensor(s.validation_loss),
                        rates = to_tensor(s.learning_rate);
   std::vector<NamedTensor> tensors{named_tensor("counters", counters),
                                    named_tensor("numbers", numbers),
                                    named_tensor("train_loss", train),
                                    named_tensor("validation_loss", validation),
-                                   named_tensor("learning_rate", rates),
-                                   named_tensor("adam.m", adam.first_moment()),
-                                   named_tensor("adam.v", adam.second_moment())};
+                                   named_tensor("learning_rate", rates)};
+  for (const typename Optimizer<T>::State& state : optimizer.state())
+    tensors.push_back(
+        std::visit([&](const auto* tensor) { return named_tensor("optimizer." + state.name, *tensor); }, state.tensor));
   for (std::size_t i = 0; i < slots.size(); ++i) {
     tensors.push_back(named_tensor("flow." + slots[i].path, *slots[i].tensor));
     if (!s.best.empty()) tensors.push_back(named_tensor("best." + slots[i].path, s.best[i]));
@@ -47,17 +59,22 @@ void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
 }
 
 template <Scalar T>
-void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
-                     RunState<T>& state, const Fingerprint& fingerprint) {
+void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,
+                     Optimizer<T>& optimizer, RunState<T>& state, const Fingerprint& fingerprint) {
   const SafetensorsFile file = SafetensorsFile::read(path);
   const auto text = [&](const std::string& name) {
     const auto found = file.metadata().find(name);
     return found == file.metadata().end() ? std::string("missing") : found->second;
   };
-  if (text("format") != format_name)
+  const bool of_adam = text("format") == adam_format_name;
+  if (!of_adam && text("format") != format_name)
     throw IoError(fmt::format("{}: expected \"{}\", got \"{}\"", path.string(), format_name, text("format")));
   for (const auto& [name, value] : fingerprint)
-    if (text(name) != value)
+    if (of_adam && name == "optimizer") {
+      if (adam_text(text("adam")) != value)
+        throw IoError(fmt::format("{}: the checkpoint belongs to another run: the optimizer was {} there and is {} here",
+                                  path.string(), adam_text(text("adam")), value));
+    } else if (text(name) != value)
       throw IoError(fmt::format("{}: the checkpoint belongs to another run: {} was {} there and is {} here",
                                 path.string(), name, text(name), value));
   const auto counters = file.get<std::int64_t>("counters", {10});
@@ -68,41 +85,48 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
   s.step = counters[2];
   s.skipped = counters[3];
   s.consecutive_skips = counters[4];
-  s.best_epoch = counters[5];
-  s.since_best = counters[6];
+  s.stopping.best_epoch = counters[5];
+  s.stopping.since_best = counters[6];
   s.rate.bad = counters[8];
   s.rate.cooldown = counters[9];
   s.loss_sum = numbers[0];
   s.loss_rows = numbers[1];
-  s.best_loss = numbers[2];
+  s.stopping.best_loss = numbers[2];
   s.seconds = numbers[3];
   s.rate.rate = numbers[4];
   s.rate.best = numbers[5];
   s.train_loss = to_vector(file.get<double>("train_loss", {s.epoch}));
   s.validation_loss = to_vector(file.get<double>("validation_loss", {s.epoch}));
   s.learning_rate = to_vector(file.get<double>("learning_rate", {s.epoch}));
-  Tensor<T> m = file.get<T>("adam.m", adam.first_moment().shape());
-  Tensor<T> v = file.get<T>("adam.v", adam.second_moment().shape());
+  std::vector<std::variant<Tensor<float>, Tensor<double>>> moments;
+  for (const typename Optimizer<T>::State& part : optimizer.state())
+    std::visit(
+        [&]<class V>(const Tensor<V>* tensor) {
+          moments.push_back(file.get<V>((of_adam ? "adam." : "optimizer.") + part.name, tensor->shape()));
+        },
+        part.tensor);
   std::vector<Tensor<T>> values;
   for (const Slot<T>& slot : slots) {
     values.push_back(file.get<T>("flow." + slot.path, slot.tensor->shape()));
-    if (s.best_epoch >= 0) s.best.push_back(file.get<T>("best." + slot.path, slot.tensor->shape()));
+    if (s.stopping.best_epoch >= 0) s.best.push_back(file.get<T>("best." + slot.path, slot.tensor->shape()));
   }
   if (std::min({s.epoch, s.batch, s.step, s.skipped, counters[7]}) < 0)
     throw IoError(path.string() + ": tensor \"counters\" holds a negative count");
   // Nothing can fail from here on. Values are copied, for the tensors must stay where they are.
   for (std::size_t i = 0; i < slots.size(); ++i)
     std::copy(values[i].values().begin(), values[i].values().end(), slots[i].tensor->data());
-  adam.first_moment().swap(m);
-  adam.second_moment().swap(v);
-  adam.set_steps(counters[7]);
+  std::size_t next = 0;
+  for (const typename Optimizer<T>::State& part : optimizer.state())
+    std::visit([&]<class V>(Tensor<V>* tensor) { tensor->swap(std::get<Tensor<V>>(moments[next])); ++next; },
+               part.tensor);
+  optimizer.set_steps(counters[7]);
   state = std::move(s);
 }
 
 #define PUSHFORWARD_INSTANTIATE(T)                                                                              \
-  template void save_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Adam<T>&,            \
+  template void save_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Optimizer<T>&,            \
                                 const RunState<T>&, const Fingerprint&);                                       \
-  template void load_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Adam<T>&, RunState<T>&, \
+  template void load_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Optimizer<T>&, RunState<T>&, \
                                 const Fingerprint&);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)

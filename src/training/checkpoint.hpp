@@ -3,7 +3,6 @@
 // Everything that a run needs to continue as if it had not stopped.
 
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,6 +10,8 @@
 #include <pushforward/component.hpp>
 #include <pushforward/training/optimizer.hpp>
 #include <pushforward/training/schedule.hpp>
+
+#include "src/training/early_stopping.hpp"
 
 namespace pushforward::detail {
 
@@ -23,11 +24,9 @@ struct RunState {
   Index step = 0;
   Index skipped = 0;
   Index consecutive_skips = 0;
-  Index best_epoch = -1;
-  Index since_best = 0;  // epochs
   double loss_sum = 0;   // of this epoch's rows
   double loss_rows = 0;
-  double best_loss = std::numeric_limits<double>::infinity();
+  EarlyStopping stopping;
   double seconds = 0;
   LearningRate::State rate;
   std::vector<double> train_loss, validation_loss, learning_rate;
@@ -38,11 +37,11 @@ struct RunState {
 using Fingerprint = std::map<std::string, std::string>;
 
 template <Scalar T>
-void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
-                     const RunState<T>& state, const Fingerprint& fingerprint);
+void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,
+                     Optimizer<T>& optimizer, const RunState<T>& state, const Fingerprint& fingerprint);
 /// @throws IoError  if the file is damaged or the fingerprint differs; then nothing has changed.
 template <Scalar T>
-void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots, Adam<T>& adam,
-                     RunState<T>& state, const Fingerprint& fingerprint);
+void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,
+                     Optimizer<T>& optimizer, RunState<T>& state, const Fingerprint& fingerprint);
 
 }  // namespace pushforward::detail

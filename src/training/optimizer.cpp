@@ -1,63 +1,59 @@
 #include <pushforward/training/optimizer.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <string>
-#include <utility>
 
 #include <pushforward/error.hpp>
-
-#include "src/kernels/kernels.hpp"
 
 namespace pushforward {
 
 template <Scalar T>
-Adam<T>::Adam(std::vector<Slot<T>> parameters, AdamOptions options)
-    : parameters_(std::move(parameters)), options_(options) {
-  if (!(options.beta1 >= 0 && options.beta1 < 1) || !(options.beta2 >= 0 && options.beta2 < 1))
-    throw DomainError("Adam: beta1 and beta2 must lie in [0, 1), got " + std::to_string(options.beta1) + " and " +
-                      std::to_string(options.beta2));
-  if (!(options.epsilon > 0))
-    throw DomainError("Adam: epsilon must be positive, got " + std::to_string(options.epsilon));
-  Index offset = 0;
+void Optimizer<T>::start(std::vector<Slot<T>> parameters) {
+  constexpr Index block = Tape<T>::row_block;
+  parameters_ = std::move(parameters);
+  offsets_.clear();
+  size_ = 0;
   for (const Slot<T>& slot : parameters_) {
-    offsets_.push_back(offset);
-    offset += (slot.tensor->size() + 15) / 16 * 16;
+    offsets_.push_back(size_);
+    size_ += (slot.tensor->size() + block - 1) / block * block;
   }
-  m_ = Tensor<T>({offset});
-  v_ = Tensor<T>({offset});
+  steps_ = 0;
+  do_start();
 }
 
 template <Scalar T>
-void Adam<T>::update(Gradients<T>& gradients, Step step, int part, int parts) {
-  const double t = static_cast<double>(steps_);
-  const T c1 = static_cast<T>(1 - std::pow(options_.beta1, t)), c2 = static_cast<T>(1 - std::pow(options_.beta2, t));
+void Optimizer<T>::update(Gradients<T>& gradients, const Step& step, int part, int parts) {
   for (std::size_t k = 0; k < parameters_.size(); ++k) {
     const Slot<T>& slot = parameters_[k];
     const Index size = slot.tensor->size();
     const Index share = ((size + parts - 1) / parts + 63) / 64 * 64;
     const Index begin = std::min(size, part * share), count = std::min(size, begin + share) - begin;
     if (count == 0) continue;
-    T* p = slot.tensor->data() + begin;
-    T* g = gradients.find(slot.tensor) + begin;
-    const double decay = slot.attributes.decay ? step.weight_decay : 0.0;
-    T scale = static_cast<T>(step.gradient_scale);
-    if (decay != 0 && !options_.decoupled_decay) {
-      for (Index i = 0; i < count; ++i) g[i] = g[i] * scale + static_cast<T>(decay) * p[i];
-      scale = T(1);
-    }
-    kernels::table<T>().adam(p, m_.data() + offsets_[k] + begin, v_.data() + offsets_[k] + begin, g, count, scale,
-                             static_cast<T>(step.rate), static_cast<T>(options_.beta1),
-                             static_cast<T>(options_.beta2), c1, c2, static_cast<T>(options_.epsilon),
-                             options_.decoupled_decay ? static_cast<T>(decay) : T(0));
+    do_update({.value = slot.tensor->data() + begin,
+               .gradient = gradients.find(slot.tensor) + begin,
+               .offset = offsets_[k] + begin,
+               .count = count,
+               .steps = steps_,
+               .rate = step.rate,
+               .decay = slot.attributes.decay ? step.weight_decay : 0.0,
+               .scale = step.gradient_scale});
   }
+}
+
+template <Scalar T>
+void Optimizer<T>::do_update(const Block&) {
+  throw NotImplemented(describe().type + ": a step needs losses at several points; call `search`");
+}
+
+template <Scalar T>
+void Optimizer<T>::do_search(Trials<T>&, double, const Step&) {
+  throw NotImplemented(describe().type + ": a step needs one gradient only; call `step`, or `advance` and `update`");
 }
 
 double clipping_scale(double norm, double largest) {
   return largest > 0 ? std::min(1.0, largest / (norm + 1e-6)) : 1.0;
 }
 
-template class Adam<float>;
-template class Adam<double>;
+template class Optimizer<float>;
+template class Optimizer<double>;
 
 }  // namespace pushforward

@@ -2,6 +2,7 @@
 
 // Evaluations of many rows for `fit`: losses, and the population statistics of normalisation layers.
 
+#include <optional>
 #include <stop_token>
 #include <vector>
 
@@ -13,7 +14,15 @@ namespace pushforward::detail {
 /// False if a stop was asked for; then `out` is unfinished.
 template <Scalar T>
 bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
-                   std::vector<double>& out, Execution& execution, const std::stop_token& stop);
+                   std::vector<double>& out, Execution& execution, const std::stop_token& stop,
+                   const RandomCall* noise = nullptr);
+
+/// A loss over batches, the mean of those with the given bounds of rows, each counted by its rows, with running
+/// statistics. Nothing if a stop was asked for.
+template <Scalar T>
+std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
+                                          const std::vector<Index>& bounds, Execution& execution,
+                                          const std::stop_token& stop, const RandomCall& noise);
 
 /// What `calibrate` does, for rows of a source. False if a stop was asked for; then nothing has changed.
 template <Scalar T>

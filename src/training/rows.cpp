@@ -4,10 +4,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <numbers>
+#include <utility>
 
-#include <Eigen/Cholesky>
 #include <fmt/format.h>
+
+#include <pushforward/distributions/multivariate_normal_tril.hpp>
+
+#include "distributions/gaussian.hpp"
 
 namespace pushforward::detail {
 
@@ -213,65 +216,47 @@ void FitRows<T>::find_repeated_values(const FitOptions<T>& options) {
 template <Scalar T>
 double FitRows<T>::gaussian_baseline() const {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  if (dim_ > 1000 || static_cast<Index>(train_.size()) <= dim_) return nan;
-  const auto dim = static_cast<Eigen::Index>(dim_);
-  const auto weight = [](const RowSource<T>& s, Index i) { return s.weights ? s.weights[s.row(i)] : 1.0; };
+  if (dim_ > 1000) return nan;
+  using RowsOfDoubles = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   // Rows as `fit` sees them, in blocks.
   const auto for_blocks = [&](const RowSource<T>& source, Index count, const auto& f) {
     constexpr Index block = 512;
-    Eigen::MatrixXd rows;
+    RowsOfDoubles rows;
     Arena batch, local;
     for (Index begin = 0; begin < count; begin += block) {
       Tape<T> tape(Tape<T>::Mode::evaluate, {batch, local}, std::min(block, count - begin));
       const Var<T> y = source.load_data(tape, begin);
-      rows.resize(tape.rows(), dim);
+      rows.resize(tape.rows(), dim_);
       for (Index c = 0; c < dim_; ++c)
         for (Index i = 0; i < tape.rows(); ++i) rows(i, c) = static_cast<double>(tape.value(y, c)[i]);
-      f(begin, rows);
+      f(begin, std::as_const(rows));
     }
   };
+  const auto weight = [](const RowSource<T>& s, Index i) { return s.weights ? s.weights[s.row(i)] : 1.0; };
   const RandomCall noise = train_noise(0);
   RowSource<T> train = train_source(train_.data());
   if (dequantized_) train.noise = &noise;
   const auto count = static_cast<Index>(train_.size());
-  Eigen::VectorXd mean = Eigen::VectorXd::Zero(dim);
-  double total = 0;
-  for_blocks(train, count, [&](Index begin, const Eigen::MatrixXd& rows) {
-    for (Eigen::Index i = 0; i < rows.rows(); ++i) {
-      const double w = weight(train, begin + i);
-      total += w;
-      mean += w * rows.row(i).transpose();
-    }
-  });
-  mean /= total;
-  Eigen::MatrixXd covariance = Eigen::MatrixXd::Zero(dim, dim);
-  for_blocks(train, count, [&](Index begin, Eigen::MatrixXd& rows) {
-    rows.rowwise() -= mean.transpose();
-    Eigen::MatrixXd weighted = rows;
-    for (Eigen::Index i = 0; i < rows.rows(); ++i) weighted.row(i) *= weight(train, begin + i);
-    covariance.noalias() += rows.transpose() * weighted;
-  });
-  covariance /= total;
-  const Eigen::LLT<Eigen::MatrixXd> factor(covariance);
-  if (factor.info() != Eigen::Success) return nan;
-  const Eigen::MatrixXd lower = factor.matrixL();
-  // Columns that depend on others leave a pivot of rounding size.
-  for (Eigen::Index c = 0; c < dim; ++c)
-    if (lower(c, c) * lower(c, c) <= 1e-13 * covariance(c, c)) return nan;
-  const double constant =
-      -lower.diagonal().array().log().sum() - 0.5 * static_cast<double>(dim) * std::log(2 * std::numbers::pi);
-  double sum = 0, weights = 0;
-  const RowSource<T> judged = validation_count_ > 0 ? validation_source() : train;
-  for_blocks(judged, validation_count_ > 0 ? validation_count_ : count, [&](Index begin, Eigen::MatrixXd& rows) {
-    rows.rowwise() -= mean.transpose();
-    const Eigen::MatrixXd z = factor.matrixL().solve(rows.transpose());
-    for (Eigen::Index i = 0; i < rows.rows(); ++i) {
-      const double w = weight(judged, begin + i);
-      sum += w * (constant - 0.5 * z.col(i).squaredNorm());
-      weights += w;
-    }
-  });
-  return sum / weights;
+  try {
+    const GaussianMoments moments = fit_gaussian("baseline", dim_, [&](const auto& f) {
+      for_blocks(train, count, [&](Index begin, const RowsOfDoubles& rows) {
+        for (Index i = 0; i < rows.rows(); ++i) f(rows.row(i).data(), weight(train, begin + i));
+      });
+    });
+    const MultivariateNormalTriL<double> gaussian(moments.mean, moments.scale_tril);
+    double sum = 0, weights = 0;
+    const RowSource<T> judged = validation_count_ > 0 ? validation_source() : train;
+    for_blocks(judged, validation_count_ > 0 ? validation_count_ : count, [&](Index begin, const RowsOfDoubles& rows) {
+      const Eigen::VectorXd log_prob = gaussian.log_prob(rows);
+      for (Index i = 0; i < rows.rows(); ++i) {
+        sum += weight(judged, begin + i) * log_prob[i];
+        weights += weight(judged, begin + i);
+      }
+    });
+    return sum / weights;
+  } catch (const DomainError&) {
+    return nan;
+  }
 }
 
 template <Scalar T>

@@ -1,7 +1,11 @@
 #pragma once
 
 // One training step by all threads of an Execution, each on its range of rows; the same bits for any number of them.
+//
+// A batch may be split into shards of rows, which are passed one after another and whose sums are added in one binary
+// tree, fixed by their number: ((0 + 1) + (2 + 3)) + 4 for five.
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <functional>
@@ -13,6 +17,7 @@
 
 #include <pushforward/distribution.hpp>
 #include <pushforward/execution.hpp>
+#include <pushforward/poly.hpp>
 #include <pushforward/training/optimizer.hpp>
 
 #include "src/core/pace.hpp"
@@ -31,19 +36,25 @@ inline std::pair<Index, Index> thread_rows(Index rows, int rank, int threads) {
 struct StepOutcome {
   double loss = 0;           // mean over the rows, penalties included
   double gradient_norm = 0;  // before clipping
-  bool applied = false;      // false: loss or gradient was not finite, nothing has changed
+  bool applied = false;      // false: loss or gradient was not finite, or a row outside; nothing has changed
   Index outside = -1;        // the first row that was marked as outside the support
 };
 
-/// The parameters and state of a tree, with gradients and Adam's moments.
+/// The parameters and state of a tree, with gradients and the optimiser's state.
 template <Scalar T>
 class Stepper {
  public:
-  Stepper(Component<T>& tree, AdamOptions adam, Execution& execution)
-      : execution_(execution), pace_(execution.threads()), slots_(list_state(tree)), adam_(trainable(slots_), adam) {
+  Stepper(Component<T>& tree, Poly<Optimizer<T>> optimizer, Execution& execution, Index shards = 1)
+      : execution_(execution),
+        pace_(execution.threads()),
+        slots_(list_state(tree)),
+        optimizer_(std::move(optimizer)),
+        shards_(shards) {
+    optimizer_->start(trainable(slots_));
     std::vector<const Tensor<T>*> chosen;
-    for (const Slot<T>& slot : adam_.parameters()) chosen.push_back(slot.tensor);
+    for (const Slot<T>& slot : optimizer_->parameters()) chosen.push_back(slot.tensor);
     gradients_ = Gradients<T>(chosen);
+    for (Index digits = shards_ - 1; digits > 0; digits /= 2) waiting_.emplace_back(std::vector<Index>{size()});
     partial_.resize(static_cast<std::size_t>((size() + norm_block - 1) / norm_block));
     for (const Slot<T>& slot : slots_)
       if (slot.kind == StateKind::parameter && slot.attributes.regularizer) regularized_.push_back(&slot);
@@ -57,72 +68,19 @@ class Stepper {
     double clip_norm;
   };
 
-  /// One step over a batch of `rows`. `pass_settings(tape)` gives what the pass needs, `loss(pass)` one loss per row;
-  /// each is called by every thread.
+  /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one loss
+  /// per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
   template <class MakeSettings, class RowLoss>
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss) {
-    StepOutcome outcome;
-    proposals_.clear();
-    if (static_cast<Index>(seeds_.size()) != rows)
-      seeds_.assign(static_cast<std::size_t>(rows), 1.0 / static_cast<double>(rows));
-    const int threads = pace_.threads();
-    Group& group = execution_.group();
-    const auto work = [&](int rank) {
-      gradients_.set_zero(rank, threads);  // before the barrier after which they are added to
-      const auto [begin, end] = thread_rows(rows, rank, threads);
-      Tape<T> tape(Tape<T>::Mode::record, {execution_.common(), execution_.local(rank)}, rows, begin, end, &group,
-                   rank);
-      tape.set_gradients(&gradients_);
-      typename Pass<T>::Settings own = pass_settings(tape);
-      own.proposals = &proposals_;
-      Pass<T> pass(tape, own);
-      Column<T> row_loss = loss(pass);
-      for (const Slot<T>* slot : regularized_)
-        row_loss = row_loss + slot->attributes.regularizer(pass.parameter(*slot->tensor));
-      if (row_loss.is_zero()) row_loss = constant_column(tape, 0.0);
-      group.barrier();
-      if (rank == 0) {
-        // The first thread's rows start at 0, so it sees the whole batch.
-        const std::uint8_t* outside = pass.outside();
-        for (Index i = 0; i < rows && outcome.outside < 0; ++i)
-          if (outside[i]) outcome.outside = i;
-        outcome.loss = kernels::table<double>().sum(row_loss.values(), rows) / static_cast<double>(rows);
-      }
-      tape.backward(row_loss, seeds_.data());
-
-      // The norm from blocks of fixed size, added in order.
-      const T* g = gradients_.values().data();
-      for (Index b = rank; b < static_cast<Index>(partial_.size()); b += threads) {
-        const Index first = b * norm_block;
-        const Index count = std::min(norm_block, size() - first);
-        partial_[static_cast<std::size_t>(b)] = kernels::table<T>().dot(g + first, g + first, count);
-      }
-      if (rank == 0) adam_.advance();
-      group.barrier();
-      double square = 0;
-      for (const double part : partial_) square += part;
-      const double norm = std::sqrt(square);
-      const bool good = std::isfinite(norm) && std::isfinite(outcome.loss) && outcome.outside < 0;
-      if (good)
-        adam_.update(gradients_, {settings.rate, settings.weight_decay, clipping_scale(norm, settings.clip_norm)},
-                     rank, threads);
-      group.barrier();
-      if (rank == 0) {
-        outcome.gradient_norm = norm;
-        outcome.applied = good;
-      }
-    };
-    const auto start = std::chrono::steady_clock::now();
-    if (threads == 1)
-      execution_.run_on_one(std::ref(work));
-    else
-      execution_.run(std::ref(work));
-    pace_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    if (!outcome.applied) {
-      adam_.set_steps(adam_.steps() - 1);
-      return outcome;
+    const bool searches = optimizer_->searches();
+    StepOutcome outcome = evaluate(rows, searches ? nullptr : &settings, pass_settings, loss);
+    if (!outcome.applied) return outcome;
+    if (searches) {
+      const auto again = [&] { return evaluate(rows, nullptr, pass_settings, loss); };
+      Elsewhere<decltype(again)> trials(gradients_, again);
+      optimizer_->search(trials, outcome.loss, {settings.rate, settings.weight_decay, 1.0});
     }
-    for (const Slot<T>& slot : adam_.parameters())
+    for (const Slot<T>& slot : optimizer_->parameters())
       if (slot.attributes.constraint) slot.attributes.constraint(*slot.tensor);
     commit_proposals();
     return outcome;
@@ -130,7 +88,7 @@ class Stepper {
 
   /// The first parameter whose gradient in the last step has a value that is not finite; empty if there is none.
   std::string worst_parameter() const {
-    for (const Slot<T>& slot : adam_.parameters()) {
+    for (const Slot<T>& slot : optimizer_->parameters()) {
       const T* g = gradients_.find(slot.tensor);
       for (Index i = 0; i < slot.tensor->size(); ++i)
         if (!std::isfinite(g[i])) return slot.path;
@@ -138,8 +96,28 @@ class Stepper {
     return {};
   }
 
+  /// While it lives, the parameters have the values that the optimiser would keep; then those of its steps again.
+  class Result {
+   public:
+    explicit Result(Optimizer<T>& optimizer) : optimizer_(optimizer) {
+      if (!optimizer.has_result()) return;
+      for (const Slot<T>& slot : optimizer.parameters()) values_.push_back(*slot.tensor);
+      optimizer.put_result();
+    }
+    ~Result() {
+      for (std::size_t i = 0; i < values_.size(); ++i)
+        std::copy(values_[i].values().begin(), values_[i].values().end(), optimizer_.parameters()[i].tensor->data());
+    }
+    Result(const Result&) = delete;
+    Result& operator=(const Result&) = delete;
+
+   private:
+    Optimizer<T>& optimizer_;
+    std::vector<Tensor<T>> values_;
+  };
+
   const std::vector<Slot<T>>& slots() const { return slots_; }
-  Adam<T>& adam() { return adam_; }
+  Optimizer<T>& optimizer() { return *optimizer_; }
   Gradients<T>& gradients() { return gradients_; }
 
  private:
@@ -154,18 +132,146 @@ class Stepper {
   }
   Index size() { return static_cast<Index>(gradients_.values().size()); }
 
-  /// As `commit`, with the tree already listed.
+  /// Loss and gradient of a batch by all threads; with `update`, the optimiser's step where both are finite.
+  template <class MakeSettings, class RowLoss>
+  StepOutcome evaluate(Index rows, const Settings* update, const MakeSettings& pass_settings, const RowLoss& loss) {
+    StepOutcome outcome;
+    const Index shards = std::clamp<Index>(rows, 1, shards_);
+    proposals_.resize(static_cast<std::size_t>(shards));
+    for (Proposals<T>& proposals : proposals_) proposals.clear();
+    if (static_cast<Index>(seeds_.size()) != rows)
+      seeds_.assign(static_cast<std::size_t>(rows), 1.0 / static_cast<double>(rows));
+    const int threads = pace_.threads();
+    Group& group = execution_.group();
+    sums_.assign(static_cast<std::size_t>(shards), 0.0);
+    const auto work = [&](int rank) {
+      for (Index shard = 0; shard < shards; ++shard) {
+        const Index first = rows * shard / shards, count = rows * (shard + 1) / shards - first;
+        gradients_.set_zero(rank, threads);  // before the barrier after which they are added to
+        const auto [begin, end] = thread_rows(count, rank, threads);
+        Tape<T> tape(Tape<T>::Mode::record, {execution_.common(), execution_.local(rank)}, count, begin, end, &group,
+                     rank);
+        tape.set_gradients(&gradients_);
+        typename Pass<T>::Settings own = pass_settings(tape, first);
+        own.first_row = first;
+        own.proposals = &proposals_[static_cast<std::size_t>(shard)];
+        Pass<T> pass(tape, own);
+        Column<T> row_loss = loss(pass, first);
+        for (const Slot<T>* slot : regularized_)
+          row_loss = row_loss + slot->attributes.regularizer(pass.parameter(*slot->tensor));
+        if (row_loss.is_zero()) row_loss = constant_column(tape, 0.0);
+        group.barrier();
+        if (rank == 0) {
+          // The first thread's rows start at 0, so it sees the whole shard.
+          const std::uint8_t* outside = pass.outside();
+          for (Index i = 0; i < count && outcome.outside < 0; ++i)
+            if (outside[i]) outcome.outside = first + i;
+          sums_[static_cast<std::size_t>(shard)] = kernels::table<double>().sum(row_loss.values(), count);
+        }
+        tape.backward(row_loss, seeds_.data());
+        if (shards > 1) {
+          add_to_tree(shard, shard + 1 == shards, rank, threads);
+          group.barrier();
+        }
+      }
+      if (rank == 0) {
+        outcome.loss = tree_sum(sums_) / static_cast<double>(rows);
+        if (update) optimizer_->advance();
+      }
+
+      // The norm from blocks of fixed size, added in order.
+      const T* g = gradients_.values().data();
+      for (Index b = rank; b < static_cast<Index>(partial_.size()); b += threads) {
+        const Index first = b * norm_block;
+        const Index count = std::min(norm_block, size() - first);
+        partial_[static_cast<std::size_t>(b)] = kernels::table<T>().dot(g + first, g + first, count);
+      }
+      group.barrier();
+      double square = 0;
+      for (const double part : partial_) square += part;
+      const double norm = std::sqrt(square);
+      const bool good = std::isfinite(norm) && std::isfinite(outcome.loss) && outcome.outside < 0;
+      if (good && update)
+        optimizer_->update(gradients_,
+                           {update->rate, update->weight_decay, clipping_scale(norm, update->clip_norm)}, rank,
+                           threads);
+      group.barrier();
+      if (rank == 0) {
+        outcome.gradient_norm = norm;
+        outcome.applied = good;
+      }
+    };
+    const auto start = std::chrono::steady_clock::now();
+    if (threads == 1)
+      execution_.run_on_one(std::ref(work));
+    else
+      execution_.run(std::ref(work));
+    pace_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (update && !outcome.applied) optimizer_->set_steps(optimizer_->steps() - 1);
+    return outcome;
+  }
+
+  static double tree_sum(std::vector<double>& values) {
+    for (std::size_t step = 1; step < values.size(); step *= 2)
+      for (std::size_t i = 0; i + step < values.size(); i += 2 * step) values[i] += values[i + step];
+    return values[0];
+  }
+
+  /// Adds the gradients of shard number `shard` to those before. The sums that wait for a partner stand in `waiting_`,
+  /// one for each binary digit of the number of shards done; in the end all is in `gradients_`. Each thread does its part
+  /// of the values.
+  void add_to_tree(Index shard, bool last, int rank, int threads) {
+    const auto count = static_cast<std::size_t>(size());
+    const std::size_t begin = count * static_cast<std::size_t>(rank) / static_cast<std::size_t>(threads);
+    const std::size_t end = count * (static_cast<std::size_t>(rank) + 1) / static_cast<std::size_t>(threads);
+    T* own = gradients_.values().data();
+    std::size_t level = 0;
+    for (Index digits = shard; digits > 0 && (last || digits % 2 == 1); digits /= 2, ++level)
+      if (digits % 2 == 1) {
+        const T* earlier = waiting_[level].data();
+        for (std::size_t i = begin; i < end; ++i) own[i] = earlier[i] + own[i];
+      }
+    if (!last) std::copy(own + begin, own + end, waiting_[level].data() + begin);
+  }
+
+  /// The batch at other values of the parameters.
+  template <class Evaluate>
+  class Elsewhere final : public Trials<T> {
+   public:
+    Elsewhere(Gradients<T>& gradients, const Evaluate& evaluate) : gradients_(gradients), evaluate_(evaluate) {}
+    double evaluate() override {
+      const StepOutcome outcome = evaluate_();
+      return outcome.applied ? outcome.loss : std::numeric_limits<double>::infinity();
+    }
+    Gradients<T>& gradients() override { return gradients_; }
+
+   private:
+    Gradients<T>& gradients_;
+    const Evaluate& evaluate_;
+  };
+
+  /// As `commit`, with the tree already listed. Of shards, the mean, where they do not agree.
   void commit_proposals() {
     const auto slot_of = [&](const Tensor<T>* tensor, std::size_t values) -> const Slot<T>* {
       for (const Slot<T>& slot : slots_)
         if (slot.tensor == tensor && static_cast<std::size_t>(tensor->size()) == values) return &slot;
       return nullptr;
     };
-    for (const auto& [tensor, value] : proposals_.values)
+    const auto& first = proposals_[0].values;
+    for (const auto& [tensor, value] : first)
       if (!slot_of(tensor, value.size())) throw Error("fit: a proposal does not belong to a tensor of the flow");
-    for (const auto& [tensor, value] : proposals_.values) {
+    std::vector<double> of_shards(proposals_.size());
+    for (std::size_t k = 0; k < first.size(); ++k) {
+      const auto& [tensor, value] = first[k];
       T* out = slot_of(tensor, value.size())->tensor->data();
-      for (std::size_t i = 0; i < value.size(); ++i) out[i] = static_cast<T>(value[i]);
+      for (std::size_t i = 0; i < value.size(); ++i) {
+        bool agreed = true;
+        for (std::size_t s = 0; s < proposals_.size(); ++s) {
+          of_shards[s] = proposals_[s].values.at(k).second.at(i);
+          agreed &= of_shards[s] == value[i];
+        }
+        out[i] = static_cast<T>(agreed ? value[i] : tree_sum(of_shards) / static_cast<double>(of_shards.size()));
+      }
     }
   }
 
@@ -173,11 +279,14 @@ class Stepper {
   Pace pace_;
   std::vector<Slot<T>> slots_;
   std::vector<const Slot<T>*> regularized_;
-  Adam<T> adam_;
+  Poly<Optimizer<T>> optimizer_;
+  Index shards_;
   Gradients<T> gradients_;
-  Proposals<T> proposals_;
+  std::vector<Tensor<T>> waiting_;
+  std::vector<Proposals<T>> proposals_;  // of each shard
   std::vector<double> partial_;
   std::vector<double> seeds_;
+  std::vector<double> sums_;  // of the losses of each shard
 };
 
 }  // namespace pushforward::detail

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <type_traits>
 
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
@@ -14,16 +17,19 @@ namespace pushforward {
 /// columns: the flow has a `triangular_order()`, so prefix densities and exact draws given a prefix.
 enum class Mixing { none, reverse, random_permutation, lu_linear };
 
-/// Options that all builders share; each builder's own defaults are those of its paper.
+/// Options that all builders share. What is not given is the builder's own, from the table `flow_presets()`; naming one
+/// option leaves the others alone: `nsf<double>(4, {.layers = 10})` is `nsf<double>(4)` with ten layers.
 struct FlowOptions {
-  Index layers = 5;
-  Index hidden = 64;  ///< units of every hidden layer of a conditioner
-  Index blocks = 2;   ///< residual: blocks of two layers; plain: hidden layers after the first one
-  bool residual = false;
-  Activation activation = Activation::relu;
+  std::optional<Index> layers = {};
+  std::optional<Index> hidden = {};  ///< units of every hidden layer of a conditioner
+  /// With `residual`, blocks of two layers; without, hidden layers after the first one. Where `residual` is named and is
+  /// not the builder's own: 2 blocks, or 1 layer.
+  std::optional<Index> blocks = {};
+  std::optional<bool> residual = {};
+  std::optional<Activation> activation = {};
   double dropout = 0;      ///< in the conditioners, in training passes only
   Index context_dim = 0;   ///< columns of context, 0: unconditional
-  Mixing mixing = Mixing::reverse;
+  std::optional<Mixing> mixing = {};
   bool batch_norm = false;  ///< a BatchNormalization after each layer but the last (data side)
   BatchNormalizationOptions batch_norm_options = {};  ///< of those: ghost batches, renormalisation, map of gamma
   bool conditioner_batch_norm = false;  ///< batch norm of the hidden units of coupling networks; not inside a MADE
@@ -35,48 +41,65 @@ struct FlowOptions {
   std::uint64_t seed = 0;   ///< of initial weights and random permutations
 };
 
+/// What a builder takes where its options say nothing.
+struct FlowPreset {
+  std::string_view name;  ///< of the builder: "nsf"
+  Index layers;
+  Index hidden;
+  Index blocks;
+  bool residual;
+  Activation activation;
+  Mixing mixing;
+  bool splines;  ///< `FlowOptions::spline` matters
+  TransformedDistribution<float> (*build_float)(Index dim, FlowOptions options);
+  TransformedDistribution<double> (*build_double)(Index dim, FlowOptions options);
+
+  /// The options with everything given.
+  FlowOptions complete(FlowOptions options) const;
+  template <Scalar T>
+  TransformedDistribution<T> build(Index dim, const FlowOptions& options = {}) const {
+    if constexpr (std::is_same_v<T, float>) return build_float(dim, options);
+    else return build_double(dim, options);
+  }
+};
+/// The one table of builders, which the command line tool reads too. flows/builders.cpp says the reason of each line.
+std::span<const FlowPreset> flow_presets();
+/// The line of that name.
+/// @throws DomainError  if there is none, naming all.
+const FlowPreset& flow_preset(std::string_view name);
+
 /// Masked autoregressive flow: `layers` of MaskedAutoregressive with affine transformers, `mixing` between them,
 /// standard normal base. Fast density; sampling costs about as much.
 /// @source Papamakarios et al. 2017: 5 or 10 layers, 1 or 2 hidden layers, reversed order and batch norm between.
 template <Scalar T>
-TransformedDistribution<T> maf(Index dim, FlowOptions options = {.layers = 5, .blocks = 1});
+TransformedDistribution<T> maf(Index dim, FlowOptions options = {});
 
 /// Inverse autoregressive flow: the same layers turned round. Sampling and the density of samples in one network pass
 /// per layer, the density of other points element by element.
 /// @source Kingma et al. 2016.
 template <Scalar T>
-TransformedDistribution<T> iaf(Index dim, FlowOptions options = {.layers = 5, .blocks = 1});
+TransformedDistribution<T> iaf(Index dim, FlowOptions options = {});
 
-/// Affine coupling flow with alternating masks; both directions fast. The conditioners' tanh units keep shifts and
-/// scales bounded far from the data: with relu units, points in heavy tails are thrown out further by every layer.
+/// Affine coupling flow with alternating masks; both directions fast.
 /// @source Dinh et al. 2017 (RealNVP).
 template <Scalar T>
-TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {.layers = 10,
-                                                                      .blocks = 1,
-                                                                      .activation = Activation::tanh,
-                                                                      .mixing = Mixing::none});
+TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {});
 
 /// Additive coupling flow with half masks and a learned diagonal scaling at the end.
 /// @source Dinh et al. 2015 (NICE): 4 couplings, 5 hidden layers.
 template <Scalar T>
-TransformedDistribution<T> nice(Index dim, FlowOptions options = {.layers = 4, .blocks = 4, .mixing = Mixing::none});
+TransformedDistribution<T> nice(Index dim, FlowOptions options = {});
 
 /// Neural spline flow of couplings: `mixing` at both ends and between the layers; a coupling is a rational-quadratic
 /// spline of every other column by a residual network of the rest, which goes through splines of its own then.
 /// @source Durkan et al. 2019, RQ-NSF (C), and the authors' code.
 template <Scalar T>
-TransformedDistribution<T> nsf(Index dim, FlowOptions options = {.layers = 10,
-                                                                 .hidden = 256,
-                                                                 .residual = true,
-                                                                 .mixing = Mixing::lu_linear});
+TransformedDistribution<T> nsf(Index dim, FlowOptions options = {});
 
 /// Neural spline flow of autoregressive layers (residual MADE), `mixing` at both ends and between. Fast density;
 /// sampling costs about as much.
 /// @source Durkan et al. 2019, RQ-NSF (AR), and the authors' code.
 template <Scalar T>
-TransformedDistribution<T> nsf_ar(Index dim, FlowOptions options = {.layers = 10,
-                                                                    .hidden = 256,
-                                                                    .residual = true,
-                                                                    .mixing = Mixing::lu_linear});
+TransformedDistribution<T> nsf_ar(Index dim, FlowOptions options = {});
 
 }  // namespace pushforward

@@ -12,8 +12,10 @@
 
 #include <pushforward/distribution.hpp>
 #include <pushforward/execution.hpp>
+#include <pushforward/poly.hpp>
+#include <pushforward/training/adam.hpp>
+#include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/losses.hpp>
-#include <pushforward/training/optimizer.hpp>
 #include <pushforward/training/schedule.hpp>
 
 namespace pushforward {
@@ -38,31 +40,38 @@ struct Progress {
 /// "epoch 12/200  loss 3.2145  validation 3.3021  rate 0.001  14.2 s, about 220 s left"
 std::string to_text(const Progress& progress);
 
-/// How to fit; an aggregate: `fit(flow, data, {.epochs = 200, .batch_size = 256})`.
+/// How to fit; an aggregate: `fit(flow, data, {.epochs = 200, .batch_size = 256})`. Matrices and weights are views of the
+/// caller's; those of temporaries do not compile.
 template <Scalar T>
 struct FitOptions {
   Index epochs = 200;
   /// Rows of a step. A last batch below half this size joins the one before.
   Index batch_size = 256;
+  /// A batch is passed in this many parts of equal size, one after another, whose losses and gradients are added in one
+  /// binary tree: the bits depend on the number of shards, not on that of threads, and activations need the memory of one
+  /// shard. Normalisation layers see a shard where they would see the batch; the running statistics take the mean of the
+  /// shards' updates.
+  Index shards = 1;
   double learning_rate = 1e-3;
   Schedule schedule = {};  ///< ConstantSchedule, CosineSchedule or PlateauSchedule
   Index warmup_steps = 0;  ///< the rate climbs linearly over the first steps
   double weight_decay = 0;
-  AdamOptions adam = {};
+  /// Adam, Sgd, Lion, LBfgs, Ema around any of them, or one of your own.
+  Poly<Optimizer<T>> optimizer = Adam<T>();
   /// Gradients with a larger Euclidean norm are scaled down to it. 0: never.
   double clip_norm = 5;
 
   /// (N, C), or one row for all, if the flow takes context.
-  MatrixView<const T> context = {};
+  BorrowedMatrix<const T> context = {};
   /// One for each row, not negative. Only ratios matter; rows of weight 0 are left out.
-  VectorView<const double> weights = {};
+  BorrowedVector<const double> weights = {};
   bool allow_negative_weights = false;
 
   /// Share of the rows that is set aside, at random, to choose the best parameters by. Unused with `validation`.
   double validation_fraction = 0.1;
-  MatrixView<const T> validation = {};
-  MatrixView<const T> validation_context = {};
-  VectorView<const double> validation_weights = {};
+  BorrowedMatrix<const T> validation = {};
+  BorrowedMatrix<const T> validation_context = {};
+  BorrowedVector<const double> validation_weights = {};
   Index validate_every = 1;  ///< epochs
   /// Stop after this many epochs without a better validation loss; 0: never.
   Index patience = 30;
@@ -76,8 +85,9 @@ struct FitOptions {
   /// Keep in memory only what passes between the parts of a flow, and compute the rest again in the backward pass (gradient
   /// checkpointing): deep flows on large batches take a fifth of the memory and up to 1.3 times the time; the same bits.
   bool gradient_checkpointing = false;
-  /// Minus log_prob if empty.
+  /// A loss of each row, short for `.objective = {.rows = ...}`; minus log_prob if both are empty.
   Loss<T> loss = {};
+  Objective<T> objective = {};
   /// Adds uniform noise in [0, smallest step) to the columns that have repeated values, anew in each epoch.
   bool dequantize = false;
   /// Of the order of rows, the split, dropout and noise. The same seed gives the same bits for any number of threads.
@@ -145,7 +155,7 @@ std::string to_text(const FitReport& report);
 /// Changes the parameters of `flow` so that it fits the rows of `data`, (N, dim); by maximum likelihood unless
 /// `options.loss` says otherwise.
 ///
-/// Each step is one of Adam on the mean loss of a batch. Row i counts by its weight over the mean weight of all
+/// Each step is one of the optimiser on the mean loss of a batch. Row i counts by its weight over the mean weight of all
 /// training rows. Normalisation layers use the statistics of the batch, in which weights have a part
 /// if `weighted_statistics` says so; layers that
 /// start from data (ActNorm) do so before the first step. Penalties that parameters carry are added to the loss.
@@ -168,6 +178,7 @@ FitReport fit(Distribution<T>& flow, std::type_identity_t<MatrixView<const T>> d
 /// Of the options, those about data, validation and weights have no effect. A loss is an estimate of the divergence up
 /// to the target's constant.
 /// @throws NotImplemented  if the flow's samples have no gradient.
+/// @throws DomainError     if the optimiser needs the full batch (LBfgs), for every step has samples of its own.
 template <Scalar T>
 FitReport fit_reverse_kl(Distribution<T>& flow, std::type_identity_t<Target<T>> target,
                          const std::type_identity_t<FitOptions<T>>& options = {});

@@ -11,6 +11,21 @@ namespace pushforward {
 template <Scalar T>
 using Loss = std::function<Column<T>(Pass<T>& pass, const Distribution<T>& flow, Var<T> y)>;
 
+/// What a step minimises: the sum of a term for each row and one for the whole batch. Both see the pass (with random
+/// numbers: `pass.normal(...)`, the same for any number of threads), the model, and the rows.
+///
+///     fit(flow, data, {.objective = {.rows = negative_log_likelihood<double>(), .batch = my_penalty}});
+template <Scalar T>
+struct Objective {
+  /// Its weighted mean over the batch. Empty: none.
+  Loss<T> rows = {};
+  /// A loss that couples rows (contrastive, alpha divergences, MMD): one number for the batch, the same in every row of
+  /// the column that is returned. Made of row values by reductions over the batch, which all threads enter together. It
+  /// is added without weights, and without the number of rows: a sum over rows grows with the batch. Validation takes
+  /// the mean over batches of the same size, in the order of the rows. Empty: none.
+  Loss<T> batch = {};
+};
+
 /// -log_prob(y), in nats: its mean over data is minimal at maximum likelihood.
 template <Scalar T>
 Loss<T> negative_log_likelihood() {

@@ -29,7 +29,7 @@ struct PrepareOptions {
 ///     const FitReport report = fit(model, data, options);
 ///
 /// Locations and scales are computed from the rows that `fit` will train on with the same options (split, weights,
-/// dequantisation), so nothing of the validation rows leaks into the model.
+/// dequantisation), so nothing of the validation rows leaks into the model. `prepare_and_fit` takes the options once.
 /// @throws ShapeError, DomainError  as `fit`; also if a value lies outside the support of its column.
 template <Scalar T>
 TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, std::type_identity_t<MatrixView<const T>> data,
@@ -46,6 +46,27 @@ TransformedDistribution<T> prepare(Flow flow, std::type_identity_t<MatrixView<co
                                    const PrepareOptions& prepare_options = {},
                                    const std::type_identity_t<FitOptions<T>>& options = {}) {
   return prepare(Poly<Distribution<T>>(std::move(flow)), data, prepare_options, options);
+}
+
+/// A model of raw data, and what came of fitting it.
+template <Scalar T>
+struct Fitted {
+  TransformedDistribution<T> model;
+  FitReport report;
+};
+
+/// `prepare`, and `fit` with the same options: both see the same training rows.
+///
+///     auto [model, report] = prepare_and_fit(maf<double>(4), data, {.supports = {...}}, {.epochs = 100});
+///
+/// @throws ShapeError, DomainError, IoError  as `prepare` and `fit`.
+template <class Flow, Scalar T = decltype(detail::scalar_of(std::declval<const Flow&>()))>
+Fitted<T> prepare_and_fit(Flow flow, std::type_identity_t<MatrixView<const T>> data,
+                          const PrepareOptions& prepare_options = {},
+                          const std::type_identity_t<FitOptions<T>>& options = {}) {
+  Fitted<T> fitted{prepare(Poly<Distribution<T>>(std::move(flow)), data, prepare_options, options), {}};
+  fitted.report = fit(fitted.model, data, options);
+  return fitted;
 }
 
 }  // namespace pushforward

@@ -1,0 +1,180 @@
+#include "src/training/loop.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <ostream>
+
+#include <fmt/format.h>
+
+#include "src/training/options.hpp"
+
+namespace pushforward::detail {
+
+namespace {
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+}
+
+template <Scalar T>
+Training<T>::Training(std::string where, Distribution<T>& flow, const FitOptions<T>& options)
+    : where_(std::move(where)), flow_(flow), options_(options), execution_(choose_execution()),
+      stepper_((check_options(where_, options), flow), options.optimizer, execution_, options.shards),
+      dropout_(Engine(options.seed).stream("dropout")),
+      cadence_(options.checkpoint_every, options.checkpoint_every_steps) {}
+
+template <Scalar T>
+FitReport Training<T>::run() {
+  start();
+  std::optional<Ending> ending;
+  while (!ending && state_.epoch < options_.epochs)
+    if (validates() && state_.stopping.exhausted(options_.patience))
+      ending = {StopReason::early_stopping,
+                fmt::format("no better validation loss in {} epochs", state_.stopping.since_best)};
+    else
+      ending = run_epoch();
+  if (!ending) ending = {StopReason::completed, fmt::format("all {} epochs done", options_.epochs)};
+  if (ending->reason != StopReason::non_finite && cadence_.at_end()) save();
+  return report(*ending);
+}
+
+template <Scalar T>
+void Training<T>::start() {
+  begin_ = std::chrono::steady_clock::now();
+  batches_ = batches_per_epoch();
+  rate_.emplace(options_.schedule, options_.learning_rate, options_.epochs * batches_, options_.warmup_steps);
+  fingerprint_ = fingerprint_of(flow_, options_);
+  fingerprint_.merge(fingerprint());
+  state_.rate = rate_->state();
+  if (options_.resume && std::filesystem::exists(options_.checkpoint)) {
+    load_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.optimizer(), state_, fingerprint_);
+    rate_->set_state(state_.rate);
+  } else {
+    start_from_data();
+  }
+  earlier_seconds_ = state_.seconds;
+  first_step_ = state_.step;
+}
+
+template <Scalar T>
+std::optional<typename Training<T>::Ending> Training<T>::run_epoch() {
+  begin_epoch(state_.epoch);
+  while (state_.batch < batches_) {
+    if (options_.cancel.stop_requested()) return cancelled();
+    if (std::optional<Ending> ending = run_step()) return ending;
+  }
+  return close_epoch();
+}
+
+template <Scalar T>
+std::optional<typename Training<T>::Ending> Training<T>::run_step() {
+  const RandomCall dropout = Engine(dropout_.seed(), static_cast<std::uint64_t>(state_.step)).next_call();
+  const StepOutcome outcome =
+      step(state_.batch, dropout, {rate_->at(state_.step), options_.weight_decay, options_.clip_norm});
+  if (outcome.applied) {
+    const double rows = static_cast<double>(rows_of(state_.batch));
+    state_.loss_sum += outcome.loss * rows;
+    state_.loss_rows += rows;
+    state_.consecutive_skips = 0;
+  } else {
+    ++state_.skipped;
+    ++state_.consecutive_skips;
+  }
+  ++state_.batch;
+  ++state_.step;
+  const bool due = cadence_.after_step(state_.step);
+  if (state_.consecutive_skips >= options_.max_consecutive_skips) {
+    const std::string worst = stepper_.worst_parameter();
+    return Ending{StopReason::non_finite,
+                  fmt::format("{} steps in a row had a loss or gradient that is not finite (last loss {}{}); a smaller "
+                              "learning rate may help",
+                              state_.consecutive_skips, outcome.loss,
+                              worst.empty() ? "" : ", gradient of '" + worst + "'")};
+  }
+  if (due) save();
+  return std::nullopt;
+}
+
+/// Everything up to here can be repeated from the same state, so a stop within the validation changes nothing.
+template <Scalar T>
+std::optional<typename Training<T>::Ending> Training<T>::close_epoch() {
+  Progress progress{.epoch = state_.epoch + 1,
+                    .epochs = options_.epochs,
+                    .step = state_.step,
+                    .train_loss = state_.loss_rows > 0 ? state_.loss_sum / state_.loss_rows : nan,
+                    .validation_loss = nan,
+                    .learning_rate = rate_->at(std::max<Index>(state_.step - 1, 0))};
+  if (!validates()) {
+    rate_->report(progress.train_loss);
+  } else if (progress.epoch % options_.validate_every != 0 && progress.epoch != options_.epochs) {
+    state_.stopping.wait();
+  } else {
+    const typename Stepper<T>::Result judged(stepper_.optimizer());
+    const std::optional<double> loss = validate();
+    if (!loss) return cancelled();
+    progress.validation_loss = *loss;
+    rate_->report(*loss);
+    if (state_.stopping.report(state_.epoch, *loss, options_.min_delta)) keep_best();
+  }
+  state_.train_loss.push_back(progress.train_loss);
+  state_.validation_loss.push_back(progress.validation_loss);
+  state_.learning_rate.push_back(progress.learning_rate);
+  ++state_.epoch;
+  state_.batch = 0;
+  state_.loss_sum = state_.loss_rows = 0;
+  if (cadence_.after_epoch(state_.epoch)) save();
+
+  progress.seconds = earlier_seconds_ + seconds();
+  progress.seconds_left = seconds() / static_cast<double>(std::max<Index>(state_.step - first_step_, 1)) *
+                          static_cast<double>((options_.epochs - state_.epoch) * batches_);
+  if (options_.progress) *options_.progress << to_text(progress) << std::endl;
+  if (options_.callback && !options_.callback(progress)) return cancelled();
+  return std::nullopt;
+}
+
+template <Scalar T>
+void Training<T>::keep_best() {
+  const std::vector<Slot<T>>& slots = stepper_.slots();
+  if (state_.best.empty())
+    for (const Slot<T>& slot : slots) state_.best.push_back(*slot.tensor);
+  else
+    for (std::size_t i = 0; i < slots.size(); ++i)
+      std::copy(slots[i].tensor->values().begin(), slots[i].tensor->values().end(), state_.best[i].data());
+}
+
+template <Scalar T>
+void Training<T>::save() {
+  if (options_.checkpoint.empty()) return;
+  state_.rate = rate_->state();
+  state_.seconds = earlier_seconds_ + seconds();
+  save_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.optimizer(), state_, fingerprint_);
+  cadence_.saved();
+}
+
+template <Scalar T>
+FitReport Training<T>::report(const Ending& ending) {
+  if (state_.best.empty())
+    stepper_.optimizer().put_result();
+  else
+    for (std::size_t i = 0; i < stepper_.slots().size(); ++i)
+      std::copy(state_.best[i].values().begin(), state_.best[i].values().end(), stepper_.slots()[i].tensor->data());
+  FitReport report;
+  report.train_loss = state_.train_loss;
+  report.validation_loss = state_.validation_loss;
+  report.learning_rate = state_.learning_rate;
+  report.stop_reason = ending.reason;
+  report.stop_text = ending.text;
+  report.steps = state_.step;
+  report.skipped_steps = state_.skipped;
+  report.best_epoch = state_.stopping.best_epoch;
+  if (state_.skipped > 0 && ending.reason != StopReason::non_finite)
+    report.warnings.push_back(fmt::format(
+        "{} of {} steps had a loss or gradient that is not finite and were skipped", state_.skipped, state_.step));
+  finish(report, ending.reason == StopReason::cancelled);
+  report.seconds = earlier_seconds_ + seconds();
+  return report;
+}
+
+template class Training<float>;
+template class Training<double>;
+
+}  // namespace pushforward::detail

@@ -1,0 +1,111 @@
+#pragma once
+
+// The loop of all kinds of runs: epochs, steps, schedules, early stopping, checkpoints.
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include <pushforward/training/fit.hpp>
+
+#include "src/training/checkpoint.hpp"
+#include "src/training/step.hpp"
+
+namespace pushforward::detail {
+
+/// When a checkpoint is due, and whether the last one holds all that was done.
+class CheckpointCadence {
+ public:
+  CheckpointCadence(Index every_epochs, Index every_steps) : every_epochs_(every_epochs), every_steps_(every_steps) {}
+  bool after_step(Index step) {
+    saved_ = false;
+    return every_steps_ > 0 && step % every_steps_ == 0;
+  }
+  bool after_epoch(Index epoch) {
+    saved_ = false;
+    return every_epochs_ > 0 && epoch % every_epochs_ == 0;
+  }
+  bool at_end() const { return !saved_; }
+  void saved() { saved_ = true; }
+
+ private:
+  Index every_epochs_, every_steps_;
+  bool saved_ = false;
+};
+
+/// What a step does, what an epoch is and how the flow is judged are said by the derived class.
+template <Scalar T>
+class Training {
+ public:
+  Training(std::string where, Distribution<T>& flow, const FitOptions<T>& options);
+  virtual ~Training() = default;
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
+
+  FitReport run();
+
+ protected:
+  Distribution<T>& flow() { return flow_; }
+  const std::string& where() const { return where_; }
+  const FitOptions<T>& options() const { return options_; }
+  Execution& execution() { return execution_; }
+  Stepper<T>& stepper() { return stepper_; }
+  Index epoch() const { return state_.epoch; }
+  Index steps() const { return state_.step; }
+  bool has_best() const { return !state_.best.empty(); }
+
+ private:
+  struct Ending {
+    StopReason reason;
+    std::string text;
+  };
+
+  /// What makes a run this one, besides what `fingerprint_of` says.
+  virtual Fingerprint fingerprint() const = 0;
+  virtual Index batches_per_epoch() const = 0;
+  virtual Index rows_of(Index batch) const = 0;
+  virtual void start_from_data() {}
+  virtual void begin_epoch(Index epoch) = 0;
+  virtual StepOutcome step(Index batch, const RandomCall& dropout, const typename Stepper<T>::Settings& settings) = 0;
+  virtual bool validates() const { return false; }
+  /// The loss; nothing if cancelled.
+  virtual std::optional<double> validate() { return std::numeric_limits<double>::quiet_NaN(); }
+  virtual void finish(FitReport& report, bool cancelled) = 0;
+
+  void start();
+  std::optional<Ending> run_epoch();
+  std::optional<Ending> run_step();
+  std::optional<Ending> close_epoch();
+  void keep_best();
+  void save();
+  FitReport report(const Ending& ending);
+  static Ending cancelled() { return {StopReason::cancelled, "cancelled"}; }
+  /// Of this part of the run.
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+  Execution& choose_execution() {
+    return options_.execution.execution() ? *options_.execution.execution() : own_execution_.emplace();
+  }
+
+  std::string where_;
+  Distribution<T>& flow_;
+  const FitOptions<T>& options_;
+  std::optional<Execution> own_execution_;
+  Execution& execution_;
+  Stepper<T> stepper_;
+  Engine dropout_;
+  CheckpointCadence cadence_;
+  std::optional<LearningRate> rate_;
+  Fingerprint fingerprint_;
+  RunState<T> state_;
+  Index batches_ = 0;
+  std::chrono::steady_clock::time_point begin_;
+  double earlier_seconds_ = 0;  // of the parts before an interruption
+  Index first_step_ = 0;        // of this part
+};
+
+extern template class Training<float>;
+extern template class Training<double>;
+
+}  // namespace pushforward::detail

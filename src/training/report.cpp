@@ -1,0 +1,33 @@
+// Progress and report as text.
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include <pushforward/training/fit.hpp>
+
+namespace pushforward {
+
+std::string to_text(const Progress& p) {
+  std::string text = fmt::format("epoch {}/{}  loss {:.5g}", p.epoch, p.epochs, p.train_loss);
+  if (!std::isnan(p.validation_loss)) text += fmt::format("  validation {:.5g}", p.validation_loss);
+  return text + fmt::format("  rate {:.3g}  {:.1f} s, about {:.0f} s left", p.learning_rate, p.seconds, p.seconds_left);
+}
+
+std::string to_text(const FitReport& r) {
+  std::string text = fmt::format("{}; {} steps ({} skipped) in {:.1f} s on {} rows\n", r.stop_text, r.steps,
+                                 r.skipped_steps, r.seconds, r.train_rows);
+  if (r.best_epoch >= 0)
+    text += fmt::format("best epoch {}, validation loss {:.5g}\n", r.best_epoch + 1,
+                        r.validation_loss[static_cast<std::size_t>(r.best_epoch)]);
+  const auto line = [&](const char* name, const MeanLogLikelihood& m) {
+    if (!std::isnan(m.mean)) text += fmt::format("{}: {:.4f} +- {:.4f} nats per row\n", name, m.mean, m.standard_error);
+  };
+  line("training log-likelihood", r.train);
+  line("validation log-likelihood", r.validation);
+  if (!std::isnan(r.gaussian_baseline)) text += fmt::format("Gaussian for comparison: {:.4f}\n", r.gaussian_baseline);
+  for (const std::string& warning : r.warnings) text += "warning: " + warning + "\n";
+  return text;
+}
+
+}  // namespace pushforward
