@@ -136,3 +136,21 @@ TEST_CASE("the example of tape.hpp", "[examples]") {
   CHECK(kept.values()[0] == Approx(std::exp(2.0) - 2));
   CHECK_FALSE(kept.wants_gradient());
 }
+
+TEST_CASE("the examples of training/optimizer.hpp, losses.hpp and prepare_and_fit", "[examples]") {
+  const Eigen::MatrixXd data = Eigen::MatrixXd::Random(60, 4);
+  const Loss<double> my_penalty = [](Pass<double>& pass, const Distribution<double>& flow, Var<double> y) {
+    return batch_log_sum_exp(flow.log_prob(pass, y)) * 0.01;
+  };
+  TransformedDistribution<double> flow = maf<double>(4);
+  const double before = flow.log_prob(data).mean();
+
+  fit(flow, data, {.objective = {.rows = negative_log_likelihood<double>(), .batch = my_penalty}});
+  fit(flow, data, {.learning_rate = 1e-4, .optimizer = Lion<double>()});
+  fit(flow, data, {.optimizer = Ema<double>(Adam<double>({.beta2 = 0.99}), {.decay = 0.999})});
+  CHECK(flow.log_prob(data).mean() > before);
+
+  auto [model, report] = prepare_and_fit(maf<double>(4), data, {}, {.epochs = 100});
+  CHECK(model.log_prob(data).mean() > before);
+  CHECK(report.steps > 0);
+}

@@ -57,7 +57,7 @@ struct Fitted {
 
 /// `prepare`, and `fit` with the same options: both see the same training rows.
 ///
-///     auto [model, report] = prepare_and_fit(maf<double>(4), data, {.supports = {...}}, {.epochs = 100});
+///     auto [model, report] = prepare_and_fit(maf<double>(4), data, {}, {.epochs = 100});
 ///
 /// @throws ShapeError, DomainError, IoError  as `prepare` and `fit`.
 template <class Flow, Scalar T = decltype(detail::scalar_of(std::declval<const Flow&>()))>
