@@ -132,10 +132,20 @@ TEST_CASE("The scalar type follows from the parts", "[lists]") {
   STATIC_REQUIRE(std::same_as<decltype(inverse), Invert<double>>);
   Invert of_owner(flow.copy_bijector());
   STATIC_REQUIRE(std::same_as<decltype(of_owner), Invert<double>>);
-  Mixture mixture(Normal<double>(2), StudentT<double>(2), flow);
+  Mixture mixture({Normal<double>({0}, {1}), Normal<double>({1}, {2}), Normal<double>({2}, {3})});
   STATIC_REQUIRE(std::same_as<decltype(mixture), Mixture<double>>);
   CHECK(mixture.components() == 3);
-  CHECK(mixture.component(1).name() == "StudentT");
+  CHECK(mixture.component(1).mean()[0] == 1);
+  Mixture weighted({StudentT<float>(2), StudentT<float>(2)}, {0, 1});
+  STATIC_REQUIRE(std::same_as<decltype(weighted), Mixture<float>>);
+  CHECK(weighted.weights()[1] == Approx(1 / (1 + std::exp(-1.0))));
+  Mixture from_eigen({Normal<double>(2), Normal<double>(2)}, vector<double>({0, 1}));
+  STATIC_REQUIRE(std::same_as<decltype(from_eigen), Mixture<double>>);
+  Mixture of_owners(std::vector<Poly<Distribution<float>>>{Normal<float>(2), StudentT<float>(2)});
+  STATIC_REQUIRE(std::same_as<decltype(of_owners), Mixture<float>>);
+  // Components of several classes, of the class that is named.
+  const Mixture<double> several({Normal<double>(2), StudentT<double>(2), flow});
+  CHECK(several.component(1).name() == "StudentT");
   STATIC_REQUIRE(std::same_as<ScalarOf<Poly<Bijector<float>>>, float>);
 
   // log p(y) = log N(log y) - log y

@@ -46,7 +46,7 @@ std::vector<Index> by_location(const Mixture<double>& m) {
 
 TEST_CASE("Equal normals start on the clusters of the data", "[mixture_start]") {
   const Matrix<double> y = clusters(1000);
-  const auto m = started(Mixture(Normal<double>(2), Normal<double>(2), Normal<double>(2)), y);
+  const auto m = started(Mixture({Normal<double>(2), Normal<double>(2), Normal<double>(2)}), y);
   const std::vector<Index> order = by_location(m);
   const double locations[3] = {-6, 0, 5}, second[3] = {0, -50, 40}, spread[3] = {0.5, 2, 1}, share[3] = {0.5, 0.2, 0.3};
   for (Index k = 0; k < 3; ++k) {
@@ -62,14 +62,14 @@ TEST_CASE("Equal normals start on the clusters of the data", "[mixture_start]") 
 
 TEST_CASE("The start has the same bits for any number of threads, and every time", "[mixture_start]") {
   const Matrix<double> y = clusters(700);
-  const Mixture model(Normal<double>(2), Normal<double>(2), Normal<double>(2));
+  const Mixture model({Normal<double>(2), Normal<double>(2), Normal<double>(2)});
   const Eigen::VectorXd one = started(model, y).log_prob(y);
   for (const int threads : {1, 2, 3}) CHECK(started(model, y, threads).log_prob(y) == one);
 }
 
 TEST_CASE("A trained mixture finds what its start shows", "[mixture_start]") {
   const Matrix<double> y = clusters(1000);
-  Mixture mixture(Normal<double>(2), Normal<double>(2), Normal<double>(2));
+  Mixture mixture({Normal<double>(2), Normal<double>(2), Normal<double>(2)});
   Normal<double> alone(2);
   const FitOptions<double> options{.epochs = 40, .learning_rate = 0.01, .validation_fraction = 0};
   const double many = fit(mixture, y, options).train.mean, single = fit(alone, y, options).train.mean;
@@ -85,26 +85,26 @@ TEST_CASE("A trained mixture finds what its start shows", "[mixture_start]") {
 TEST_CASE("Full covariances, heavy tails, diagonals and standardised mixtures start too", "[mixture_start]") {
   const Matrix<double> y = clusters(1000);
   const double reference =
-      started(Mixture(Normal<double>(2), Normal<double>(2), Normal<double>(2)), y).log_prob(y).mean();
+      started(Mixture({Normal<double>(2), Normal<double>(2), Normal<double>(2)}), y).log_prob(y).mean();
   const auto close = [&](const Distribution<double>& d) { CHECK(d.log_prob(y).mean() > reference - 1); };
-  close(started(Mixture(MultivariateNormalTriL<double>(2), MultivariateNormalTriL<double>(2),
-                        MultivariateNormalTriL<double>(2)),
+  close(started(Mixture({MultivariateNormalTriL<double>(2), MultivariateNormalTriL<double>(2),
+                        MultivariateNormalTriL<double>(2)}),
                 y));
   const MultivariateStudentT<double> heavy(2);
-  close(started(Mixture(heavy, heavy, heavy), y));
-  close(started(Mixture(MultivariateNormalDiag<double>(2), MultivariateNormalDiag<double>(2),
-                        MultivariateNormalDiag<double>(2)),
+  close(started(Mixture({heavy, heavy, heavy}), y));
+  close(started(Mixture({MultivariateNormalDiag<double>(2), MultivariateNormalDiag<double>(2),
+                        MultivariateNormalDiag<double>(2)}),
                 y));
-  close(started(Mixture(Cauchy<double>(2), Cauchy<double>(2), Cauchy<double>(2)), y));
-  close(started(Mixture(Logistic<double>(2), Logistic<double>(2), Logistic<double>(2)), y));
+  close(started(Mixture({Cauchy<double>(2), Cauchy<double>(2), Cauchy<double>(2)}), y));
+  close(started(Mixture({Logistic<double>(2), Logistic<double>(2), Logistic<double>(2)}), y));
   // Below two degrees of freedom there is no variance.
   const MultivariateStudentT<double> heavier(2, 1.5);
-  close(started(Mixture(heavier, heavier, heavier), y));
+  close(started(Mixture({heavier, heavier, heavier}), y));
   // The mixture sees rows on its own side of the standardiser.
-  close(started(prepare(Mixture(Normal<double>(2), Normal<double>(2), Normal<double>(2)), y), y));
+  close(started(prepare(Mixture({Normal<double>(2), Normal<double>(2), Normal<double>(2)}), y), y));
   // Each component behind a map of its own.
   const TransformedDistribution behind(Normal<double>(2), Affine<double>({1, 2}, {0.5, -0.5}));
-  close(started(Mixture(behind, behind, behind), y));
+  close(started(Mixture({behind, behind, behind}), y));
 }
 
 TEST_CASE("Correlated clusters give their components the whole covariance", "[mixture_start]") {
@@ -114,7 +114,7 @@ TEST_CASE("Correlated clusters give their components the whole covariance", "[mi
     y(i, 1) = 0.9 * y(i, 0) + 0.2 * y(i, 1);
     if (i % 2) y.row(i).array() += 30;
   }
-  const auto m = started(Mixture(MultivariateNormalTriL<double>(2), MultivariateNormalTriL<double>(2)), y);
+  const auto m = started(Mixture({MultivariateNormalTriL<double>(2), MultivariateNormalTriL<double>(2)}), y);
   for (Index k = 0; k < 2; ++k) {
     const Eigen::MatrixXd c = m.component(k).covariance();
     CHECK(c(0, 1) == Approx(0.9).epsilon(0.2));
@@ -125,7 +125,7 @@ TEST_CASE("Correlated clusters give their components the whole covariance", "[mi
 TEST_CASE("Families without a start are changed a little, so that gradients part them", "[mixture_start]") {
   Engine engine(7);
   const Matrix<double> y = Gamma<double>({2, 3}, {1, 1}).sample(400, engine);
-  auto m = started(Mixture(Gamma<double>(2), Gamma<double>(2)), y);
+  auto m = started(Mixture({Gamma<double>(2), Gamma<double>(2)}), y);
   const auto tensors = [](const Distribution<double>& d) {
     std::vector<double> all;
     for (const auto& slot : list_state(d))
@@ -136,24 +136,24 @@ TEST_CASE("Families without a start are changed a little, so that gradients part
   for (const double v : tensors(m.component(0))) CHECK(std::abs(v) < 0.2);
   // Whole flows over a fixed base.
   const auto flow = maf<double>(2, {.layers = 1, .hidden = 8});
-  auto flows = started(Mixture(flow, flow), y);
+  auto flows = started(Mixture({flow, flow}), y);
   CHECK(tensors(flows.component(0)) != tensors(flows.component(1)));
 }
 
 TEST_CASE("Components that differ stay where they were put", "[mixture_start]") {
   const Matrix<double> y = clusters(300);
-  const Mixture given(Normal<double>({0, 0}, {1, 1}), Normal<double>({1, 0}, {1, 1}));
+  const Mixture given({Normal<double>({0, 0}, {1, 1}), Normal<double>({1, 0}, {1, 1})});
   CHECK(started(given, y).log_prob(y) == given.log_prob(y));
-  const Mixture families(Normal<double>(2), Laplace<double>(2));
+  const Mixture<double> families({Normal<double>(2), Laplace<double>(2)});
   CHECK(started(families, y).log_prob(y) == families.log_prob(y));
   // Equal numbers behind different maps are not equal.
-  const Mixture maps(TransformedDistribution(Normal<double>(2), Sigmoid<double>(2, -100, 100)),
-                     TransformedDistribution(Normal<double>(2), Sigmoid<double>(2, -200, 100)));
+  const Mixture maps({TransformedDistribution(Normal<double>(2), Sigmoid<double>(2, -100, 100)),
+                     TransformedDistribution(Normal<double>(2), Sigmoid<double>(2, -200, 100))});
   CHECK(started(maps, y).log_prob(y) == maps.log_prob(y));
   // One component has nothing to be parted from, and evaluation starts nothing.
   const Mixture<double> single({Normal<double>(2)});
   CHECK(started(single, y).log_prob(y) == single.log_prob(y));
-  const Mixture equal(Normal<double>(2), Normal<double>(2));
+  const Mixture equal({Normal<double>(2), Normal<double>(2)});
   const Eigen::VectorXd before = equal.log_prob(y);
   CHECK(equal.log_prob(y) == before);
 }
@@ -162,12 +162,12 @@ TEST_CASE("Rows that say nothing of scale leave a usable start", "[mixture_start
   // Two values only: each cluster is a point.
   Matrix<double> y(60, 1);
   for (Index i = 0; i < 60; ++i) y(i, 0) = i % 3 == 0 ? 4 : -2;
-  const auto m = started(Mixture(Normal<double>(1), Normal<double>(1)), y);
+  const auto m = started(Mixture({Normal<double>(1), Normal<double>(1)}), y);
   CHECK(m.log_prob(y).allFinite());
   for (Index k = 0; k < 2; ++k) CHECK(m.component(k).stddev()[0] == Approx(1e-3 * std::sqrt(8.0)).epsilon(1e-6));
   // One value, and more components than rows.
   const Matrix<double> same = Matrix<double>::Constant(3, 1, 2.0);
-  const auto few = started(Mixture(Normal<double>(1), Normal<double>(1), Normal<double>(1), Normal<double>(1)), same);
+  const auto few = started(Mixture({Normal<double>(1), Normal<double>(1), Normal<double>(1), Normal<double>(1)}), same);
   CHECK(few.log_prob(same).allFinite());
 }
 
@@ -178,7 +178,7 @@ TEST_CASE("Weights of rows count in the start where they count in statistics", "
     if ((i * 7) % 10 < 5) weights[static_cast<std::size_t>(i)] = 3;
   FitOptions<double> options{.epochs = 0, .weights = weights, .validation_fraction = 0};
   options.weighted_statistics = true;
-  Mixture m(Normal<double>(2), Normal<double>(2), Normal<double>(2));
+  Mixture m({Normal<double>(2), Normal<double>(2), Normal<double>(2)});
   fit(m, y, options);
   // The first cluster has 1500 of 2000.
   CHECK(m.weights()[by_location(m)[0]] == Approx(0.75).margin(0.01));

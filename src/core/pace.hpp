@@ -12,8 +12,8 @@ namespace pushforward::detail {
 ///     ... the work on so many threads ...
 ///     pace.took(seconds);
 ///
-/// The other way is tried after some runs, and again when runs have become slower, or when the time spent since is a
-/// hundred times what the last trial cost; each time that it confirms the choice, twice as long.
+/// The other way is tried after the first runs, and again when runs have become slower, or when the time spent since is
+/// a hundred times what the last trial cost; each time that it confirms the choice, twice as long.
 class Pace {
  public:
   explicit Pace(int threads) : all_(threads) {}
@@ -37,13 +37,17 @@ class Pace {
       return;
     }
     usual_ = runs_ == 2 ? seconds : usual_ + (seconds - usual_) / memory;
-    if (runs_ > trial_runs && (seconds_ >= wait_ || (usual_then_ > 0 && usual_ > slower * usual_then_))) {
+    const bool judged = usual_then_ > 0;
+    if (runs_ > (judged ? trial_runs : first_runs) &&
+        (seconds_ >= wait_ || (judged && usual_ > slower * usual_then_))) {
       trying_ = true;
       start_counting();
     }
   }
 
  private:
+  /// Runs before the first trial; on a busy machine each may cost a time slice.
+  static constexpr int first_runs = 2;
   static constexpr int trial_runs = 5;          ///< the first included, which does not count
   static constexpr double longest_trial = 0.05;  ///< seconds, if that is more than one run
   static constexpr double memory = 8;            ///< runs that `usual_` remembers
@@ -77,7 +81,7 @@ class Pace {
   double seconds_ = 0;   ///< that they took
   double usual_ = 0;     ///< seconds of a run as it is thought best, and what that was when it was last judged
   double usual_then_ = 0;
-  double wait_ = 0.04;  ///< seconds until the next trial
+  double wait_ = 0;  ///< seconds until the next trial
   double share_ = first_share / 2;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <vector>
 
 #include <pushforward/distribution.hpp>
@@ -31,14 +32,6 @@ class Mixture final : public Distribution<T> {
  public:
   /// With equal weights.
   explicit Mixture(std::vector<Poly<Distribution<T>>> components);
-  /// The same from the components one by one: Mixture(Normal<double>(2), StudentT<double>(2)).
-  template <class First, class Second, class... Rest>
-    requires(std::derived_from<std::remove_cvref_t<First>, Distribution<T>> &&
-             std::derived_from<std::remove_cvref_t<Second>, Distribution<T>> &&
-             (std::derived_from<std::remove_cvref_t<Rest>, Distribution<T>> && ...))
-  explicit Mixture(First&& first, Second&& second, Rest&&... rest)
-      : Mixture(std::vector<Poly<Distribution<T>>>{std::forward<First>(first), std::forward<Second>(second),
-                                                   std::forward<Rest>(rest)...}) {}
   /// @throws ShapeError   if there is no component, the components differ in dim or ask for different numbers of
   ///                      context columns, or the number of logits is not that of components.
   /// @throws DomainError  if a logit is not finite, naming the index.
@@ -81,10 +74,13 @@ class Mixture final : public Distribution<T> {
   Tensor<T> logits_;
 };
 
-/// The scalar type follows from the first component.
-template <class First, class Second, class... Rest>
-  requires std::derived_from<First, Distribution<ScalarOf<First>>>
-Mixture(First, Second, Rest...) -> Mixture<ScalarOf<First>>;
+/// The scalar type follows from components of one class: Mixture({Normal<double>(2), Normal<double>(2)}).
+template <class D>
+Mixture(std::initializer_list<D>) -> Mixture<ScalarOf<D>>;
+template <class D>
+Mixture(std::initializer_list<D>, std::initializer_list<double>) -> Mixture<ScalarOf<D>>;
+template <class D, class Logits>
+Mixture(std::initializer_list<D>, Logits) -> Mixture<ScalarOf<D>>;
 
 extern template class Mixture<float>;
 extern template class Mixture<double>;
