@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "tests/catch.hpp"
+#include "tests/again.hpp"
 #include "tests/bijectors.hpp"
 
 using namespace pushforward;
@@ -68,7 +69,7 @@ TEST_CASE("scale keeps the sign of each column") {
   check_gradients(scale, true, x, Statistics::running);
   check_gradients(scale, false, x, Statistics::running);
 
-  Scale<double> copy(scale.describe());
+  const Scale<double> copy = made_again<Scale<double>>(scale.describe());
   CHECK(copy.describe() == scale.describe());
   CHECK(copy.sign() == scale.sign());
   CHECK_THROWS_WITH(Scale<double>(std::vector<double>{1, 0}), ContainsSubstring("column 1"));
@@ -77,15 +78,15 @@ TEST_CASE("scale keeps the sign of each column") {
   CHECK_THROWS_AS(Scale<double>(2, 0.0), DomainError);
   Description bad = scale.describe();
   bad.constants["sign"] = std::vector<std::int64_t>{1, 0, 1};
-  CHECK_THROWS_WITH(Scale<double>(bad), ContainsSubstring("sign"));
+  CHECK_THROWS_WITH(made_again<Scale<double>>(bad), ContainsSubstring("sign"));
   bad.constants["sign"] = std::vector<std::int64_t>{1, 1};
-  CHECK_THROWS_AS(Scale<double>(bad), IoError);
+  CHECK_THROWS_AS(made_again<Scale<double>>(bad), IoError);
 }
 
 TEST_CASE("descriptions make the same object again") {
   const auto same = [](const auto& b) {
     using B = std::remove_cvref_t<decltype(b)>;
-    CHECK(B(b.describe()).describe() == b.describe());
+    CHECK(made_again<B>(b.describe()).describe() == b.describe());
     return b.describe().type;
   };
   CHECK(same(Identity<float>(2)) == "identity");

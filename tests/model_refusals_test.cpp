@@ -103,13 +103,11 @@ TEST_CASE("tensors that are missing, or that nobody uses, are named") {
   Parts missing(bytes);
   missing.remove("base.loc");
   missing.remove("bijector.0.net.final.bias");
-  // Sizes are checked first: a made without its bias is smaller than its constants say.
-  CHECK_THAT(why(missing.bytes()), ContainsSubstring("base.multivariate_normal_diag") ||
-                                       ContainsSubstring("bijector.0.net.made"));
+  CHECK_THAT(why(missing.bytes()), ContainsSubstring("model: description: tensors are missing: base.loc"));
   Parts renamed(bytes);
   renamed.tensor("base.loc").name = "base.log";
   renamed.data["base.log"] = renamed.data["base.loc"];
-  CHECK_THAT(why(renamed.bytes()), ContainsSubstring("model: tensors are missing: base.loc"));
+  CHECK_THAT(why(renamed.bytes()), ContainsSubstring("model: description: tensors are missing: base.loc"));
   Parts unused(bytes);
   unused.add("extra", "F64", {2}, 16);
   unused.add("more", "I64", {1}, 8);

@@ -11,6 +11,7 @@
 #include <pushforward/training/prepare.hpp>
 #include <vector>
 
+#include "tests/again.hpp"
 #include "tests/catch.hpp"
 #include "tests/training.hpp"
 #include "src/training/rows.hpp"
@@ -95,7 +96,7 @@ TEMPLATE_TEST_CASE("column supports: round trip, log_det, bounds", "", float, do
   Matrix<T> edge = y.topRows(1);
   edge(0, 1) = 2;
   CHECK_THROWS_AS(map.inverse(edge), DomainError);
-  const ColumnSupports<T> again(map.describe());
+  const ColumnSupports<T> again = made_again<ColumnSupports<T>>(map.describe());
   CHECK(again.supports() == map.supports());
   CHECK((again.forward(x).value - y).norm() == T(0));
   CHECK_THROWS_AS(ColumnSupports<T>({Interval{1, 1}}), DomainError);

@@ -108,7 +108,7 @@ class Restorer final : public Fields<T> {
     double values = 1;
     for (const Index extent : *found) values *= static_cast<double>(extent);
     if (values != static_cast<double>(count))
-      throw IoError(fmt::format("tensor '{}': its constants need {} values, the file has {}", path, count, values));
+      throw IoError(fmt::format("tensor \"{}\": expected {} values, got {}", path, count, values));
   }
   std::pair<std::string, const std::vector<Index>*> look_up(const std::string& name) const {
     std::string path = from_.prefix + this->prefix() + name;
@@ -119,8 +119,8 @@ class Restorer final : public Fields<T> {
   void expect(const std::string& name, const std::vector<Index>& shape) const {
     const auto [path, found] = look_up(name);
     if (found && *found != shape)
-      throw IoError(fmt::format("tensor '{}': its constants need shape ({}), the file has ({})", path,
-                                fmt::join(shape, ", "), fmt::join(*found, ", ")));
+      throw IoError(fmt::format("tensor \"{}\": expected shape ({}{}), got ({}{})", path, fmt::join(shape, ", "),
+                                shape.size() == 1 ? "," : "", fmt::join(*found, ", "), found->size() == 1 ? "," : ""));
   }
   std::size_t count_parts() const override { return d_.children.size(); }
   Restoration do_source(std::string_view name) override {

@@ -260,17 +260,17 @@ class Stepper {
     const auto& first = proposals_[0].values;
     for (const auto& [tensor, value] : first)
       if (!slot_of(tensor, value.size())) throw Error("fit: a proposal does not belong to a tensor of the flow");
-    std::vector<double> of_shards(proposals_.size());
+    of_shards_.resize(proposals_.size());
     for (std::size_t k = 0; k < first.size(); ++k) {
       const auto& [tensor, value] = first[k];
       T* out = slot_of(tensor, value.size())->tensor->data();
       for (std::size_t i = 0; i < value.size(); ++i) {
         bool agreed = true;
         for (std::size_t s = 0; s < proposals_.size(); ++s) {
-          of_shards[s] = proposals_[s].values.at(k).second.at(i);
-          agreed &= of_shards[s] == value[i];
+          of_shards_[s] = proposals_[s].values.at(k).second.at(i);
+          agreed &= of_shards_[s] == value[i];
         }
-        out[i] = static_cast<T>(agreed ? value[i] : tree_sum(of_shards) / static_cast<double>(of_shards.size()));
+        out[i] = static_cast<T>(agreed ? value[i] : tree_sum(of_shards_) / static_cast<double>(of_shards_.size()));
       }
     }
   }
@@ -287,6 +287,7 @@ class Stepper {
   std::vector<double> partial_;
   std::vector<double> seeds_;
   std::vector<double> sums_;  // of the losses of each shard
+  std::vector<double> of_shards_;  // a value that each proposes
 };
 
 }  // namespace pushforward::detail
