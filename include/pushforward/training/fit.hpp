@@ -16,6 +16,7 @@
 #include <pushforward/training/adam.hpp>
 #include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/losses.hpp>
+#include <pushforward/training/reducer.hpp>
 #include <pushforward/training/schedule.hpp>
 
 namespace pushforward {
@@ -52,6 +53,10 @@ struct FitOptions {
   /// shard. Normalisation layers see a shard where they would see the batch; the running statistics take the mean of the
   /// shards' updates.
   Index shards = 1;
+  /// Other processes that run the same `fit`; null: none. `shards` is their number times a power of two. Parameters start
+  /// from those of rank 0, which alone writes checkpoints; one that wishes to stop stops all. An exception in one leaves
+  /// the others waiting, so end all of them then.
+  Reducer* reducer = nullptr;
   double learning_rate = 1e-3;
   Schedule schedule = {};  ///< ConstantSchedule, CosineSchedule or PlateauSchedule
   Index warmup_steps = 0;  ///< the rate climbs linearly over the first steps
