@@ -56,8 +56,8 @@ class DataTraining final : public Training<T> {
     if (options.loss) objective_.rows = options.loss;
     if (!objective_.rows && !objective_.batch) objective_.rows = negative_log_likelihood<T>();
     if (batches_per_epoch() > 1 && options.optimizer->needs_full_batch())
-      throw DomainError(fmt::format("{}: the optimizer {} needs all rows in every step: batch_size must be at least the "
-                                    "number of training rows, {}, got {} (with shards it goes in parts)",
+      throw DomainError(fmt::format("{}: the optimizer {} needs all rows in every step: batch_size must be at least "
+                                    "the number of training rows, {}, got {} (with shards it goes in parts)",
                                     this->where(), options.optimizer->describe().type, rows_.train().size(),
                                     options.batch_size));
     if (options.reducer)
@@ -81,7 +81,8 @@ class DataTraining final : public Training<T> {
                   {"min_delta", fmt::format("{}", o.min_delta)},
                   {"statistics", o.statistics == EvaluationStatistics::population ? "population" : "running"},
                   {"dequantize", rows_.dequantized() ? "yes" : "no"},
-                  {"loss", o.loss || o.objective.rows || o.objective.batch ? "of the caller" : "negative log-likelihood"}};
+                  {"loss", o.loss || o.objective.rows || o.objective.batch ? "of the caller"
+                                                                           : "negative log-likelihood"}};
     if (o.weighted_statistics) f["weighted_statistics"] = "yes";
     if (o.objective.batch) f["batch loss"] = "of the caller";
     return f;

@@ -65,8 +65,8 @@ class Stepper {
     double clip_norm;
   };
 
-  /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one loss
-  /// per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
+  /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one
+  /// loss per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
   template <class MakeSettings, class RowLoss>
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss) {
     const bool searches = optimizer_->searches();
@@ -227,8 +227,8 @@ class Stepper {
   }
 
   /// Adds the gradients of shard number `shard` to those before. The sums that wait for a partner stand in `waiting_`,
-  /// one for each binary digit of the number of shards done; in the end all is in `gradients_`. Each thread does its part
-  /// of the values.
+  /// one for each binary digit of the number of shards done; in the end all is in `gradients_`. Each thread does its
+  /// part of the values.
   void add_to_tree(Index shard, bool last, int rank, int threads) {
     const auto count = static_cast<std::size_t>(size());
     const std::size_t begin = count * static_cast<std::size_t>(rank) / static_cast<std::size_t>(threads);
