@@ -29,8 +29,9 @@ const FlowPreset presets[] = {
     {"maf", 5, 64, 1, false, Activation::relu, Mixing::reverse, false, &maf<float>, &maf<double>},
     // As maf, which it is turned round.
     {"iaf", 5, 64, 1, false, Activation::relu, Mixing::reverse, false, &iaf<float>, &iaf<double>},
-    // A coupling changes half of the columns, so twice the layers of maf, and alternating masks need no mixing. Tanh keeps
-    // shifts and scales bounded far from the data: with relu, points in heavy tails are thrown out further by every layer.
+    // A coupling changes half of the columns, so twice the layers of maf, and alternating masks need no mixing. Tanh
+    // keeps shifts and scales bounded far from the data: with relu, points in heavy tails are thrown out further by
+    // every layer.
     {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, false, &real_nvp<float>, &real_nvp<double>},
     // The paper's 4 couplings of 5 hidden layers; relu is safe, for the map is additive.
     {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, false, &nice<float>, &nice<double>},

@@ -369,7 +369,6 @@ void Made<T>::do_fields(Fields<T>& f) {
     f.expect("initial.weight", {hidden, dim});
     f.expect("final.weight", {multiplier * dim, hidden});
     sort_units();
-    blocks_.resize(static_cast<std::size_t>(options_.blocks));
   }
   const std::vector<std::int64_t> inputs = input_degrees(dim), outputs = output_degrees(dim, multiplier);
   const auto layer = [&](const std::string& name, MaskedDense<T>& l) {
@@ -380,7 +379,8 @@ void Made<T>::do_fields(Fields<T>& f) {
   };
   f.block("initial", [&] { initial_.fields(f, inputs, hidden_degrees_, false); });
   from_context("context", context_);
-  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(options_.blocks); ++i) {
+    if (f.restoring()) blocks_.emplace_back();  // one after another, as the file has them
     const std::string name = (options_.residual ? "block" : "layer") + std::to_string(i);
     if (!options_.residual) {
       layer(name, blocks_[i].linear0);

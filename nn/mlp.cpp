@@ -49,10 +49,10 @@ void Mlp<T>::do_fields(Fields<T>& f) {
     options_.hidden.assign(hidden.begin(), hidden.end());
     options_.context_dim = this->context_dim();
     check_options();
-    layers_.assign(hidden.size() + 1, Dense<T>());
   }
   Index width = this->inputs() + this->context_dim();
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
+  for (std::size_t i = 0; i <= options_.hidden.size(); ++i) {
+    if (f.restoring()) layers_.emplace_back();  // one after another, as the file has them
     const Index units = i < options_.hidden.size() ? options_.hidden[i] : this->outputs();
     f.block("layer" + std::to_string(i), [&] { layers_[i].fields(f, width, units); });
     width = units;

@@ -56,10 +56,10 @@ void ResidualNetwork<T>::do_fields(Fields<T>& f) {
   if (f.restoring()) {
     options_.context_dim = context_dim;
     check_options();
-    blocks_.resize(static_cast<std::size_t>(options_.blocks));
   }
   f.block("initial", [&] { initial_.fields(f, this->inputs() + context_dim, hidden); });
-  for (std::size_t i = 0; i < blocks_.size(); ++i)
+  for (std::size_t i = 0; i < static_cast<std::size_t>(options_.blocks); ++i) {
+    if (f.restoring()) blocks_.emplace_back();  // one after another, as the file has them
     f.block("block" + std::to_string(i), [&] {
       Block& block = blocks_[i];
       f.block("linear0", [&] { block.linear0.fields(f, hidden, hidden); });
@@ -68,6 +68,7 @@ void ResidualNetwork<T>::do_fields(Fields<T>& f) {
       if (f.restoring() && options_.batch_norm) block.norms.assign(2, hidden_batch_norm<T>(hidden));
       for (std::size_t k = 0; k < block.norms.size(); ++k) f.tensors_of("norm" + std::to_string(k), block.norms[k]);
     });
+  }
   f.block("final", [&] { final_.fields(f, hidden, this->outputs()); });
 }
 

@@ -130,7 +130,8 @@ TEST_CASE("both terms add up; weights count for rows alone; validation goes by b
     report = fit(after, y, options);
     l = -after.log_prob(validation);
     const double a = l.head(20).mean(), b = l.segment(20, 20).mean(), c = l.tail(10).mean();
-    CHECK(report.validation_loss[0] == Approx(weighted(l) + (20 * a * a + 20 * b * b + 10 * c * c) / 50).epsilon(1e-12));
+    const double terms = (20 * a * a + 20 * b * b + 10 * c * c) / 50;
+    CHECK(report.validation_loss[0] == Approx(weighted(l) + terms).epsilon(1e-12));
     if (first.empty()) first = values(after);
     CHECK(values(after) == first);
   }
@@ -142,7 +143,8 @@ TEST_CASE("a loss draws random numbers: others in every step, the same in every 
   const Loss<double> noisy = [&](Pass<double>& pass, const Distribution<double>& flow, Var<double> v) {
     const Var<double> noise = pass.normal(2);
     const Tape<double>& tape = pass.tape();  // of a small batch the first thread may have no row
-    if (pass.recording() && tape.begin() == 0 && tape.local_rows() > 0) drawn.push_back({noise.values(0)[0], noise.values(0)[1]});
+    if (pass.recording() && tape.begin() == 0 && tape.local_rows() > 0)
+      drawn.push_back({noise.values(0)[0], noise.values(0)[1]});
     return -flow.log_prob(pass, v + noise * 0.1);
   };
   std::vector<double> first;

@@ -1,4 +1,5 @@
-// Options hold views: what would be gone before `fit` reads it does not convert to one. One set of options for prepare and fit.
+// Options hold views: what would be gone before `fit` reads it does not convert to one. One set of options for prepare
+// and fit.
 
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/training/fit.hpp>

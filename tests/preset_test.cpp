@@ -13,8 +13,8 @@ TEST_CASE("presets: sizes") {
   const auto count = [](std::string_view name, const FlowOptions& options = {}) {
     return count_parameters(flow_preset(name).build<double>(4, options));
   };
-  // By hand: a MADE of 4 columns with hidden layers 64, 64 and two outputs a column has 4 64 + 64, 64 64 + 64,
-  // 64 8 + 8 weights where nothing is masked away; a coupling from 2 columns to 2 pairs 2 64 + 64, 64 64 + 64, 64 4 + 4.
+  // By hand: a MADE of 4 columns with hidden layers 64, 64 and two outputs a column has 4 64 + 64, 64 64 + 64, 64 8 + 8
+  // weights where nothing is masked away; a coupling from 2 columns to 2 pairs 2 64 + 64, 64 64 + 64, 64 4 + 4.
   CHECK(count("maf") <= 5 * (4 * 64 + 64 + 64 * 64 + 64 + 64 * 8 + 8));
   CHECK(count("iaf") == count("maf"));
   CHECK(count("real_nvp") == 10 * (2 * 64 + 64 + 64 * 64 + 64 + 64 * 4 + 4));

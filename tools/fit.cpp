@@ -678,11 +678,12 @@ void add_fit(CLI::App& app) {
       ->group(model)
       ->option_text("N");
   sub->add_option("--hidden", s->hidden,
-                  "Equal widths of the hidden layers of a conditioner (default: " + by_preset([](const pf::FlowPreset& p) {
-                    return p.residual      ? std::to_string(p.hidden)
-                           : p.blocks == 1 ? fmt::format("{0},{0}", p.hidden)
-                                           : fmt::format("{} times {}", p.blocks + 1, p.hidden);
-                  }) + ")")
+                  "Equal widths of the hidden layers of a conditioner (default: " +
+                      by_preset([](const pf::FlowPreset& p) {
+                        return p.residual      ? std::to_string(p.hidden)
+                               : p.blocks == 1 ? fmt::format("{0},{0}", p.hidden)
+                                               : fmt::format("{} times {}", p.blocks + 1, p.hidden);
+                      }) + ")")
       ->group(model)
       ->option_text("N,N,...");
   sub->add_flag("--residual", s->residual, "Residual conditioners (nsf, nsf_ar: always)")->group(model);
@@ -698,7 +699,8 @@ void add_fit(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->group(model)
       ->option_text("B (3)");
-  sub->add_option("--activation", s->activation, "relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus (default: " +
+  sub->add_option("--activation", s->activation,
+                  "relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus (default: " +
                       by_preset([](const pf::FlowPreset& p) { return pf::activation_name(p.activation); }) + ")")
       ->check(CLI::IsMember({"relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "identity"}))
       ->group(model)

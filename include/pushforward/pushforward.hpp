@@ -43,6 +43,7 @@
 #include <pushforward/training/losses.hpp>
 #include <pushforward/training/optimizer.hpp>
 #include <pushforward/training/prepare.hpp>
+#include <pushforward/training/reducer.hpp>
 #include <pushforward/training/schedule.hpp>
 #include <pushforward/training/sgd.hpp>
 #include <pushforward/transformer.hpp>

@@ -34,9 +34,9 @@ std::string adam_text(const std::string& words) {
 template <Scalar T>
 void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,
                      Optimizer<T>& optimizer, const RunState<T>& s, const Fingerprint& fingerprint) {
-  const Tensor<std::int64_t> counters =
-      Tensor<std::int64_t>::of({s.epoch, s.batch, s.step, s.skipped, s.consecutive_skips, s.stopping.best_epoch, s.stopping.since_best,
-                                optimizer.steps(), s.rate.bad, s.rate.cooldown});
+  const Tensor<std::int64_t> counters = Tensor<std::int64_t>::of(
+      {s.epoch, s.batch, s.step, s.skipped, s.consecutive_skips, s.stopping.best_epoch, s.stopping.since_best,
+       optimizer.steps(), s.rate.bad, s.rate.cooldown});
   const Tensor<double> numbers =
       Tensor<double>::of({s.loss_sum, s.loss_rows, s.stopping.best_loss, s.seconds, s.rate.rate, s.rate.best});
   const Tensor<double> train = to_tensor(s.train_loss), validation = to_tensor(s.validation_loss),
@@ -72,8 +72,9 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
   for (const auto& [name, value] : fingerprint)
     if (of_adam && name == "optimizer") {
       if (adam_text(text("adam")) != value)
-        throw IoError(fmt::format("{}: the checkpoint belongs to another run: the optimizer was {} there and is {} here",
-                                  path.string(), adam_text(text("adam")), value));
+        throw IoError(
+            fmt::format("{}: the checkpoint belongs to another run: the optimizer was {} there and is {} here",
+                        path.string(), adam_text(text("adam")), value));
     } else if (text(name) != value)
       throw IoError(fmt::format("{}: the checkpoint belongs to another run: {} was {} there and is {} here",
                                 path.string(), name, text(name), value));
@@ -123,11 +124,11 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
   state = std::move(s);
 }
 
-#define PUSHFORWARD_INSTANTIATE(T)                                                                              \
-  template void save_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Optimizer<T>&,            \
-                                const RunState<T>&, const Fingerprint&);                                       \
-  template void load_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Optimizer<T>&, RunState<T>&, \
-                                const Fingerprint&);
+#define PUSHFORWARD_INSTANTIATE(T)                                                                               \
+  template void save_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Optimizer<T>&,        \
+                                const RunState<T>&, const Fingerprint&);                                         \
+  template void load_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Optimizer<T>&,        \
+                                RunState<T>&, const Fingerprint&);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)
 #undef PUSHFORWARD_INSTANTIATE

@@ -56,10 +56,15 @@ class DataTraining final : public Training<T> {
     if (options.loss) objective_.rows = options.loss;
     if (!objective_.rows && !objective_.batch) objective_.rows = negative_log_likelihood<T>();
     if (batches_per_epoch() > 1 && options.optimizer->needs_full_batch())
-      throw DomainError(fmt::format("{}: the optimizer {} needs all rows in every step: batch_size must be at least the "
-                                    "number of training rows, {}, got {} (with shards it goes in parts)",
+      throw DomainError(fmt::format("{}: the optimizer {} needs all rows in every step: batch_size must be at least "
+                                    "the number of training rows, {}, got {} (with shards it goes in parts)",
                                     this->where(), options.optimizer->describe().type, rows_.train().size(),
                                     options.batch_size));
+    if (options.reducer)
+      for (Index batch = 0; batch < batches_per_epoch(); ++batch)
+        if (rows_of(batch) < options.shards)
+          throw DomainError(fmt::format("{}: a batch of {} rows cannot be dealt to {} shards", this->where(),
+                                        rows_of(batch), options.shards));
     order_.resize(rows_.train().size());
     check_support(data, "data", options.weights);
     check_support(options.validation, "validation", options.validation_weights);
@@ -76,7 +81,8 @@ class DataTraining final : public Training<T> {
                   {"min_delta", fmt::format("{}", o.min_delta)},
                   {"statistics", o.statistics == EvaluationStatistics::population ? "population" : "running"},
                   {"dequantize", rows_.dequantized() ? "yes" : "no"},
-                  {"loss", o.loss || o.objective.rows || o.objective.batch ? "of the caller" : "negative log-likelihood"}};
+                  {"loss", o.loss || o.objective.rows || o.objective.batch ? "of the caller"
+                                                                           : "negative log-likelihood"}};
     if (o.weighted_statistics) f["weighted_statistics"] = "yes";
     if (o.objective.batch) f["batch loss"] = "of the caller";
     return f;
@@ -178,7 +184,7 @@ class DataTraining final : public Training<T> {
     if (this->options().statistics != EvaluationStatistics::population) return true;
     noise_ = rows_.train_noise(0);
     return calibrate_rows(this->flow(), source(rows_.train().data()), static_cast<Index>(rows_.train().size()),
-                          this->execution(), this->options().cancel);
+                          this->execution(), this->cancel());
   }
 
   std::optional<double> validate() override {
@@ -188,7 +194,7 @@ class DataTraining final : public Training<T> {
     if (!calibrated) return std::nullopt;
     const RowSource<T> rows = rows_.validation_source();
     const RandomCall loss_noise = Engine(loss_noise_.seed()).next_call();  // the same in every epoch
-    const std::stop_token& cancel = this->options().cancel;
+    const std::stop_token cancel = this->cancel();
     double loss = 0;
     if (objective_.rows) {
       losses_.resize(static_cast<std::size_t>(rows_.validation_count()));
@@ -218,7 +224,7 @@ class DataTraining final : public Training<T> {
     noise_ = rows_.train_noise(0);
     const auto judge = [&](const RowSource<T>& rows, Index count, MeanLogLikelihood& result) {
       losses_.resize(static_cast<std::size_t>(count));
-      if (evaluate_loss(this->flow(), nll, rows, losses_, this->execution(), this->options().cancel))
+      if (evaluate_loss(this->flow(), nll, rows, losses_, this->execution(), this->cancel()))
         result = mean_log_likelihood(losses_, rows.weights, rows.index);
       else
         losses_.clear();

@@ -18,7 +18,7 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 template <Scalar T>
 Training<T>::Training(std::string where, Distribution<T>& flow, const FitOptions<T>& options)
     : where_(std::move(where)), flow_(flow), options_(options), execution_(choose_execution()),
-      stepper_((check_options(where_, options), flow), options.optimizer, execution_, options.shards),
+      stepper_((check_options(where_, options), flow), options.optimizer, execution_, options.shards, options.reducer),
       dropout_(Engine(options.seed).stream("dropout")),
       cadence_(options.checkpoint_every, options.checkpoint_every_steps) {}
 
@@ -51,6 +51,8 @@ void Training<T>::start() {
   } else {
     start_from_data();
   }
+  if (options_.reducer)
+    for (const Slot<T>& slot : stepper_.slots()) options_.reducer->broadcast(slot.tensor->values());
   earlier_seconds_ = state_.seconds;
   first_step_ = state_.step;
 }
@@ -59,7 +61,7 @@ template <Scalar T>
 std::optional<typename Training<T>::Ending> Training<T>::run_epoch() {
   begin_epoch(state_.epoch);
   while (state_.batch < batches_) {
-    if (options_.cancel.stop_requested()) return cancelled();
+    if (any_process(options_.cancel.stop_requested())) return cancelled();
     if (std::optional<Ending> ending = run_step()) return ending;
   }
   return close_epoch();
@@ -127,8 +129,16 @@ std::optional<typename Training<T>::Ending> Training<T>::close_epoch() {
   progress.seconds_left = seconds() / static_cast<double>(std::max<Index>(state_.step - first_step_, 1)) *
                           static_cast<double>((options_.epochs - state_.epoch) * batches_);
   if (options_.progress) *options_.progress << to_text(progress) << std::endl;
-  if (options_.callback && !options_.callback(progress)) return cancelled();
+  if (any_process(options_.callback && !options_.callback(progress))) return cancelled();
   return std::nullopt;
+}
+
+template <Scalar T>
+bool Training<T>::any_process(bool wish) const {
+  if (!options_.reducer) return wish;
+  double wishes = wish ? 1 : 0;
+  options_.reducer->sum(std::span(&wishes, 1));
+  return wishes > 0;
 }
 
 template <Scalar T>
@@ -143,7 +153,7 @@ void Training<T>::keep_best() {
 
 template <Scalar T>
 void Training<T>::save() {
-  if (options_.checkpoint.empty()) return;
+  if (options_.checkpoint.empty() || (options_.reducer && options_.reducer->rank() > 0)) return;
   state_.rate = rate_->state();
   state_.seconds = earlier_seconds_ + seconds();
   save_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.optimizer(), state_, fingerprint_);

@@ -50,6 +50,8 @@ class Training {
   const FitOptions<T>& options() const { return options_; }
   Execution& execution() { return execution_; }
   Stepper<T>& stepper() { return stepper_; }
+  /// Looked at within evaluations, which several processes must not leave alone.
+  std::stop_token cancel() const { return options_.reducer ? std::stop_token() : options_.cancel; }
   Index epoch() const { return state_.epoch; }
   Index steps() const { return state_.step; }
   bool has_best() const { return !state_.best.empty(); }
@@ -76,6 +78,8 @@ class Training {
   std::optional<Ending> run_epoch();
   std::optional<Ending> run_step();
   std::optional<Ending> close_epoch();
+  /// True if it is true in one of the processes.
+  bool any_process(bool wish) const;
   void keep_best();
   void save();
   FitReport report(const Ending& ending);

@@ -1,5 +1,6 @@
 #include "src/training/options.hpp"
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -68,6 +69,13 @@ void check_options(const std::string& where, const FitOptions<T>& o) {
   if (o.resume && o.checkpoint.empty()) throw DomainError(where + ": resume needs the path of a checkpoint");
   if (o.loss && (o.objective.rows || o.objective.batch))
     throw DomainError(where + ": loss is short for objective.rows; give one of loss and objective");
+  if (o.reducer && (o.shards % o.reducer->size() != 0 ||
+                    !std::has_single_bit(static_cast<std::uint64_t>(o.shards / o.reducer->size()))))
+    throw DomainError(fmt::format("{}: with {} processes shards must be {} times a power of two, got {}", where,
+                                  o.reducer->size(), o.reducer->size(), o.shards));
+  if (o.reducer && o.batch_size < o.shards)
+    throw DomainError(
+        fmt::format("{}: a batch of {} rows cannot be dealt to {} shards", where, o.batch_size, o.shards));
   if (o.shards > 1 && o.objective.batch)
     throw DomainError(fmt::format("{}: objective.batch sees all rows of a batch together, so shards must be 1, got {}",
                                   where, o.shards));

@@ -24,7 +24,7 @@ class ReverseKlTraining final : public Training<T> {
       throw NotImplemented(this->where() + ": the samples of this distribution have no gradient");
     if (options.optimizer->needs_full_batch())
       throw DomainError(this->where() + ": the optimizer " + options.optimizer->describe().type +
-                        " compares gradients of one batch, and here every step has samples of its own; use another one");
+                        " compares gradients of one batch, and here every step has its own samples; use another one");
     if (options.context.rows() > 1)
       throw ShapeError(this->where() + ": expected one context row, got " + std::to_string(options.context.rows()));
     check_context(this->where(), "context", options.context, 1, flow.context_dim());

@@ -19,6 +19,7 @@
 #include <pushforward/execution.hpp>
 #include <pushforward/poly.hpp>
 #include <pushforward/training/optimizer.hpp>
+#include <pushforward/training/reducer.hpp>
 
 #include "src/core/pace.hpp"
 #include "src/kernels/kernels.hpp"
@@ -44,12 +45,14 @@ struct StepOutcome {
 template <Scalar T>
 class Stepper {
  public:
-  Stepper(Component<T>& tree, Poly<Optimizer<T>> optimizer, Execution& execution, Index shards = 1)
+  Stepper(Component<T>& tree, Poly<Optimizer<T>> optimizer, Execution& execution, Index shards = 1,
+          Reducer* reducer = nullptr)
       : execution_(execution),
         pace_(execution.threads()),
         slots_(list_state(tree)),
         optimizer_(std::move(optimizer)),
-        shards_(shards) {
+        shards_(shards),
+        reducer_(reducer) {
     optimizer_->start(trainable(slots_));
     std::vector<const Tensor<T>*> chosen;
     for (const Slot<T>& slot : optimizer_->parameters()) chosen.push_back(slot.tensor);
@@ -68,8 +71,8 @@ class Stepper {
     double clip_norm;
   };
 
-  /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one loss
-  /// per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
+  /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one
+  /// loss per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
   template <class MakeSettings, class RowLoss>
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss) {
     const bool searches = optimizer_->searches();
@@ -136,17 +139,19 @@ class Stepper {
   template <class MakeSettings, class RowLoss>
   StepOutcome evaluate(Index rows, const Settings* update, const MakeSettings& pass_settings, const RowLoss& loss) {
     StepOutcome outcome;
-    const Index shards = std::clamp<Index>(rows, 1, shards_);
-    proposals_.resize(static_cast<std::size_t>(shards));
+    const Index shards = std::clamp<Index>(rows, 1, shards_), own_shards = shards / processes();
+    const Index first_shard = reducer_ ? reducer_->rank() * own_shards : 0;
+    proposals_.resize(static_cast<std::size_t>(own_shards));
     for (Proposals<T>& proposals : proposals_) proposals.clear();
     if (static_cast<Index>(seeds_.size()) != rows)
       seeds_.assign(static_cast<std::size_t>(rows), 1.0 / static_cast<double>(rows));
     const int threads = pace_.threads();
     Group& group = execution_.group();
-    sums_.assign(static_cast<std::size_t>(shards), 0.0);
+    sums_.assign(static_cast<std::size_t>(own_shards), 0.0);
     const auto work = [&](int rank) {
-      for (Index shard = 0; shard < shards; ++shard) {
-        const Index first = rows * shard / shards, count = rows * (shard + 1) / shards - first;
+      for (Index shard = 0; shard < own_shards; ++shard) {
+        const Index first = rows * (first_shard + shard) / shards;
+        const Index count = rows * (first_shard + shard + 1) / shards - first;
         gradients_.set_zero(rank, threads);  // before the barrier after which they are added to
         const auto [begin, end] = thread_rows(count, rank, threads);
         Tape<T> tape(Tape<T>::Mode::record, {execution_.common(), execution_.local(rank)}, count, begin, end, &group,
@@ -169,15 +174,17 @@ class Stepper {
           sums_[static_cast<std::size_t>(shard)] = kernels::table<double>().sum(row_loss.values(), count);
         }
         tape.backward(row_loss, seeds_.data());
-        if (shards > 1) {
-          add_to_tree(shard, shard + 1 == shards, rank, threads);
+        if (own_shards > 1) {
+          add_to_tree(shard, shard + 1 == own_shards, rank, threads);
           group.barrier();
         }
       }
       if (rank == 0) {
-        outcome.loss = tree_sum(sums_) / static_cast<double>(rows);
+        const double sum = tree_sum(sums_);
+        outcome.loss = (reducer_ ? reduce(sum, outcome.outside) : sum) / static_cast<double>(rows);
         if (update) optimizer_->advance();
       }
+      if (reducer_) group.barrier();
 
       // The norm from blocks of fixed size, added in order.
       const T* g = gradients_.values().data();
@@ -211,6 +218,19 @@ class Stepper {
     return outcome;
   }
 
+  /// Adds the gradients of all processes. Returns the sum of the losses; the first row outside is that of any.
+  double reduce(double loss, Index& outside) {
+    reducer_->sum(gradients_.values());
+    packet_.assign(1 + static_cast<std::size_t>(processes()), 0.0);
+    packet_[0] = loss;
+    packet_[1 + static_cast<std::size_t>(reducer_->rank())] = static_cast<double>(outside + 1);
+    reducer_->sum(std::span<double>(packet_));
+    const auto found = std::find_if(packet_.begin() + 1, packet_.end(), [](double row) { return row > 0; });
+    outside = found == packet_.end() ? -1 : static_cast<Index>(*found) - 1;
+    return packet_[0];
+  }
+  int processes() const { return reducer_ ? reducer_->size() : 1; }
+
   static double tree_sum(std::vector<double>& values) {
     for (std::size_t step = 1; step < values.size(); step *= 2)
       for (std::size_t i = 0; i + step < values.size(); i += 2 * step) values[i] += values[i + step];
@@ -218,8 +238,8 @@ class Stepper {
   }
 
   /// Adds the gradients of shard number `shard` to those before. The sums that wait for a partner stand in `waiting_`,
-  /// one for each binary digit of the number of shards done; in the end all is in `gradients_`. Each thread does its part
-  /// of the values.
+  /// one for each binary digit of the number of shards done; in the end all is in `gradients_`. Each thread does its
+  /// part of the values.
   void add_to_tree(Index shard, bool last, int rank, int threads) {
     const auto count = static_cast<std::size_t>(size());
     const std::size_t begin = count * static_cast<std::size_t>(rank) / static_cast<std::size_t>(threads);
@@ -250,7 +270,7 @@ class Stepper {
     const Evaluate& evaluate_;
   };
 
-  /// As `commit`, with the tree already listed. Of shards, the mean, where they do not agree.
+  /// As `commit`, with the tree already listed; of shards, the mean.
   void commit_proposals() {
     const auto slot_of = [&](const Tensor<T>* tensor, std::size_t values) -> const Slot<T>* {
       for (const Slot<T>& slot : slots_)
@@ -258,20 +278,22 @@ class Stepper {
       return nullptr;
     };
     const auto& first = proposals_[0].values;
-    for (const auto& [tensor, value] : first)
-      if (!slot_of(tensor, value.size())) throw Error("fit: a proposal does not belong to a tensor of the flow");
-    of_shards_.resize(proposals_.size());
+    packet_.clear();
     for (std::size_t k = 0; k < first.size(); ++k) {
-      const auto& [tensor, value] = first[k];
-      T* out = slot_of(tensor, value.size())->tensor->data();
-      for (std::size_t i = 0; i < value.size(); ++i) {
-        bool agreed = true;
-        for (std::size_t s = 0; s < proposals_.size(); ++s) {
-          of_shards_[s] = proposals_[s].values.at(k).second.at(i);
-          agreed &= of_shards_[s] == value[i];
-        }
-        out[i] = static_cast<T>(agreed ? value[i] : tree_sum(of_shards_) / static_cast<double>(of_shards_.size()));
+      if (!slot_of(first[k].first, first[k].second.size()))
+        throw Error("fit: a proposal does not belong to a tensor of the flow");
+      for (std::size_t i = 0; i < first[k].second.size(); ++i) {
+        sums_.clear();
+        for (const Proposals<T>& of_shard : proposals_) sums_.push_back(of_shard.values.at(k).second.at(i));
+        packet_.push_back(tree_sum(sums_));
       }
+    }
+    if (reducer_ && !packet_.empty()) reducer_->sum(std::span<double>(packet_));
+    const double shards = static_cast<double>(static_cast<Index>(proposals_.size()) * processes());
+    const double* sum = packet_.data();
+    for (const auto& [tensor, value] : first) {
+      T* out = slot_of(tensor, value.size())->tensor->data();
+      for (std::size_t i = 0; i < value.size(); ++i) out[i] = static_cast<T>(*sum++ / shards);
     }
   }
 
@@ -281,13 +303,14 @@ class Stepper {
   std::vector<const Slot<T>*> regularized_;
   Poly<Optimizer<T>> optimizer_;
   Index shards_;
+  Reducer* reducer_;
   Gradients<T> gradients_;
   std::vector<Tensor<T>> waiting_;
   std::vector<Proposals<T>> proposals_;  // of each shard
   std::vector<double> partial_;
   std::vector<double> seeds_;
-  std::vector<double> sums_;  // of the losses of each shard
-  std::vector<double> of_shards_;  // a value that each proposes
+  std::vector<double> sums_;    // of each shard
+  std::vector<double> packet_;  // what processes add up besides gradients
 };
 
 }  // namespace pushforward::detail

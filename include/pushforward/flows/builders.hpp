@@ -22,8 +22,8 @@ enum class Mixing { none, reverse, random_permutation, lu_linear };
 struct FlowOptions {
   std::optional<Index> layers = {};
   std::optional<Index> hidden = {};  ///< units of every hidden layer of a conditioner
-  /// With `residual`, blocks of two layers; without, hidden layers after the first one. Where `residual` is named and is
-  /// not the builder's own: 2 blocks, or 1 layer.
+  /// With `residual`, blocks of two layers; without, hidden layers after the first one. Where `residual` is named and
+  /// is not the builder's own: 2 blocks, or 1 layer.
   std::optional<Index> blocks = {};
   std::optional<bool> residual = {};
   std::optional<Activation> activation = {};

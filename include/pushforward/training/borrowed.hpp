@@ -15,8 +15,8 @@ template <class D>
 concept DyingStorage = !std::is_lvalue_reference_v<D> && std::derived_from<D, Eigen::PlainObjectBase<D>>;
 }  // namespace detail
 
-/// A MatrixView for options, which outlive the expression that makes them: `{.context = a.topRows(9)}` is a view of `a`,
-/// while `{.context = Eigen::MatrixXd(2 * a)}` does not compile, for that matrix would be gone before it is read.
+/// A MatrixView for options, which outlive the expression that makes them: `{.context = a.topRows(9)}` is a view of
+/// `a`, while `{.context = Eigen::MatrixXd(2 * a)}` does not compile, for that matrix would be gone before it is read.
 template <class T>
 class BorrowedMatrix : public MatrixView<T> {
  public:

@@ -15,8 +15,8 @@ struct EmaOptions {
 ///
 ///     a_t = sum_i decay^(t - i) p_i / sum_i decay^(t - i),   so   a_t += (1 - decay) / (1 - decay^t) * (p_t - a_t)
 ///
-/// It has no memory of the initial weights. Kept in double, for at slow rates its increments lie below the resolution of
-/// float. Running statistics of normalisation layers are those of the steps' own weights: with the default,
+/// It has no memory of the initial weights. Kept in double, for at slow rates its increments lie below the resolution
+/// of float. Running statistics of normalisation layers are those of the steps' own weights: with the default,
 /// `EvaluationStatistics::population`, they are computed for the averaged ones.
 /// @source Polyak and Juditsky 1992 for averaging; Kingma and Ba 2015, section 7.2, for this form.
 template <Scalar T>

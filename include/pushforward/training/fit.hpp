@@ -16,6 +16,7 @@
 #include <pushforward/training/adam.hpp>
 #include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/losses.hpp>
+#include <pushforward/training/reducer.hpp>
 #include <pushforward/training/schedule.hpp>
 
 namespace pushforward {
@@ -40,18 +41,22 @@ struct Progress {
 /// "epoch 12/200  loss 3.2145  validation 3.3021  rate 0.001  14.2 s, about 220 s left"
 std::string to_text(const Progress& progress);
 
-/// How to fit; an aggregate: `fit(flow, data, {.epochs = 200, .batch_size = 256})`. Matrices and weights are views of the
-/// caller's; those of temporaries do not compile.
+/// How to fit; an aggregate: `fit(flow, data, {.epochs = 200, .batch_size = 256})`. Matrices and weights are views of
+/// the caller's; those of temporaries do not compile.
 template <Scalar T>
 struct FitOptions {
   Index epochs = 200;
   /// Rows of a step. A last batch below half this size joins the one before.
   Index batch_size = 256;
   /// A batch is passed in this many parts of equal size, one after another, whose losses and gradients are added in one
-  /// binary tree: the bits depend on the number of shards, not on that of threads, and activations need the memory of one
-  /// shard. Normalisation layers see a shard where they would see the batch; the running statistics take the mean of the
-  /// shards' updates.
+  /// binary tree: the bits depend on the number of shards, not on that of threads, and activations need the memory of
+  /// one shard. Normalisation layers see a shard where they would see the batch; the running statistics take the mean
+  /// of the shards' updates.
   Index shards = 1;
+  /// Other processes that run the same `fit`; null: none. `shards` is their number times a power of two. Parameters
+  /// start from those of rank 0, which alone writes checkpoints; one that wishes to stop stops all. An exception in one
+  /// leaves the others waiting, so end all of them then.
+  Reducer* reducer = nullptr;
   double learning_rate = 1e-3;
   Schedule schedule = {};  ///< ConstantSchedule, CosineSchedule or PlateauSchedule
   Index warmup_steps = 0;  ///< the rate climbs linearly over the first steps
@@ -155,11 +160,11 @@ std::string to_text(const FitReport& report);
 /// Changes the parameters of `flow` so that it fits the rows of `data`, (N, dim); by maximum likelihood unless
 /// `options.loss` says otherwise.
 ///
-/// Each step is one of the optimiser on the mean loss of a batch. Row i counts by its weight over the mean weight of all
-/// training rows. Normalisation layers use the statistics of the batch, in which weights have a part
-/// if `weighted_statistics` says so; layers that
-/// start from data (ActNorm) do so before the first step. Penalties that parameters carry are added to the loss.
-/// At the end the flow has the parameters of the best validation, or of the last step where there is no validation.
+/// Each step is one of the optimiser on the mean loss of a batch. Row i counts by its weight over the mean weight of
+/// all training rows. Normalisation layers use the statistics of the batch, in which weights have a part if
+/// `weighted_statistics` says so; layers that start from data (ActNorm) do so before the first step. Penalties that
+/// parameters carry are added to the loss. At the end the flow has the parameters of the best validation, or of the
+/// last step where there is no validation.
 ///
 /// The flow must not be used by others meanwhile. Rows are copied once if the data is stored by columns.
 ///
