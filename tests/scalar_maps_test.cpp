@@ -169,7 +169,8 @@ TEST_CASE("Gradients through a solved direction are those of the implicit functi
     const Mapped<double> y = map.forward(pass, x);
     return random_projection(pass, y.value, 5) + random_projection(pass, y.log_det, 6);
   };
-  const std::vector<Failure> failures = check_gradient(f, Matrix<double>::Random(17, 3) * 2, {}, tensors, {.tolerance = 1e-6});
+  const Matrix<double> x = Matrix<double>::Random(17, 3) * 2;
+  const std::vector<Failure> failures = check_gradient(f, x, {}, tensors, {.tolerance = 1e-6});
   INFO(report(failures));
   CHECK(failures.empty());
 }
@@ -223,7 +224,7 @@ TEST_CASE("Couplings and autoregressive maps size their own networks", "[scalar]
   const MaskedAutoregressive<double> maf(4, AffineTransformer<double>(), small_made);
   CHECK(maf.net().multiplier() == 2);
   CHECK_THROWS_AS(Coupling<double>({1, 1}, AffineTransformer<double>(), small_net), ShapeError);
-  CHECK_THROWS_AS(ComposedTransformer<double>({}), ShapeError);
+  CHECK_THROWS_AS(ComposedTransformer<double>(std::vector<Poly<Transformer<double>>>()), ShapeError);
   CHECK_THROWS_AS(ComposedTransformer<double>({AffineTransformer<double>(), RationalQuadraticTransformer<double>(
                                                    {.low = 0, .high = 1, .tails = SplineTails::bounded})}),
                   DomainError);
