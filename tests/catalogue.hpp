@@ -180,6 +180,7 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Shift", Shift<T>(shift), {"shift"}},
       {"Sigmoid", Sigmoid<T>(low, high), {}},
       {"Softplus", Softplus<T>(3), {}},
+      {"Softsign", Softsign<T>(3), {}},
       {"Standardize", Standardize<T>(loc, width), {"shift", "scale"}},
       {"Tanh", Tanh<T>(3), {}},
   };

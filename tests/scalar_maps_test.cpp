@@ -9,6 +9,7 @@
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/numerical_inverse.hpp>
 #include <pushforward/bijectors/rational_quadratic_spline.hpp>
+#include <pushforward/bijectors/softsign.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/transformed_distribution.hpp>
 #include <pushforward/io/model.hpp>
@@ -228,4 +229,20 @@ TEST_CASE("Couplings and autoregressive maps size their own networks", "[scalar]
   CHECK_THROWS_AS(ComposedTransformer<double>({AffineTransformer<double>(), RationalQuadraticTransformer<double>(
                                                    {.low = 0, .high = 1, .tails = SplineTails::bounded})}),
                   DomainError);
+}
+
+TEST_CASE("Softsign takes 3 to 3/4 and back", "[scalar]") {
+  const Softsign<double> map(1);
+  Matrix<double> x(5, 1), y(5, 1);
+  x << 3, -1, 0, 1e-300, -1e12;
+  y << 0.75, -0.5, 0, 1e-300, -(1 - 1e-12);
+  const MappedRows<double> forward = map.forward(x), inverse = map.inverse(y);
+  for (Index i = 0; i < 5; ++i) {
+    CHECK(forward.value(i, 0) == Approx(y(i, 0)).epsilon(1e-15).margin(0));
+    CHECK(forward.log_det[i] == Approx(-2 * std::log1p(std::abs(x(i, 0)))).epsilon(1e-15).margin(0));
+  }
+  CHECK(inverse.value(0, 0) == 3);
+  CHECK(inverse.log_det[0] == Approx(2 * std::log(4.0)).epsilon(1e-15));
+  CHECK(inverse.value(1, 0) == -1);
+  CHECK(map.forward(Matrix<double>(Matrix<double>::Constant(1, 1, 1e300))).value(0, 0) < 1);
 }
