@@ -1,5 +1,7 @@
 #include <pushforward/bijectors/coupling.hpp>
 
+#include <algorithm>
+
 namespace pushforward {
 
 template <Scalar T>
@@ -10,6 +12,30 @@ Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Network<T>> net, Poly
       transformer_(std::move(transformer)) {
   arrange();
 }
+
+namespace {
+
+Index count_unchanged(const std::vector<std::int64_t>& mask) {
+  return static_cast<Index>(mask.size()) - static_cast<Index>(std::count(mask.begin(), mask.end(), 0));
+}
+
+template <Scalar T>
+Index parameters(const std::vector<std::int64_t>& mask, const Transformer<T>& transformer) {
+  const Index changed = static_cast<Index>(mask.size()) - count_unchanged(mask);
+  if (changed == 0) throw ShapeError("Coupling: the mask leaves every column unchanged");
+  return changed * transformer.multiplier();
+}
+
+}  // namespace
+
+template <Scalar T>
+Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const MlpOptions& net)
+    : Coupling(mask, Mlp<T>(count_unchanged(mask), parameters(mask, *transformer), net), transformer) {}
+
+template <Scalar T>
+Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer,
+                      const ResidualNetworkOptions& net)
+    : Coupling(mask, ResidualNetwork<T>(count_unchanged(mask), parameters(mask, *transformer), net), transformer) {}
 
 template <Scalar T>
 Coupling<T>::Coupling(Blank) : Bijector<T>("Coupling") {}

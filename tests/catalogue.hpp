@@ -126,6 +126,19 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Coupling, a spline of its own",
        Coupling<T>(last_only, Constant<T>(1, 16), RationalQuadraticTransformer<T>({.bins = 3})),
        {"net.value"}},
+      {"Coupling, composed and solved",
+       Coupling<T>(middle,
+                   NumericalInverse<T>(ComposedTransformer<T>({AffineTransformer<T>(2), InvertedTransformer<T>(
+                       RationalQuadraticTransformer<T>({.bins = 3}))})),
+                   mlp()),
+       under("net.", layers({"layer0", "layer1", "layer2"}))},
+      {"Elementwise",
+       Elementwise<T>(ComposedTransformer<T>({RationalQuadraticTransformer<T>({.bins = 4}), AffineTransformer<T>(2)}), 3),
+       {"raw"}},
+      {"Elementwise, bounded and solved",
+       Elementwise<T>(NumericalInverse<T>(RationalQuadraticTransformer<T>(
+                          {.bins = 4, .low = 0, .high = 2, .tails = SplineTails::bounded}), Solved::inverse), 2),
+       {"raw"}},
       {"Exp", Exp<T>(3), {}},
       {"Identity", Identity<T>(3), {}},
       {"Invert", Invert<T>(Affine<T>(shift, log_scale)), under("bijector.", affine)},
@@ -167,6 +180,7 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Shift", Shift<T>(shift), {"shift"}},
       {"Sigmoid", Sigmoid<T>(low, high), {}},
       {"Softplus", Softplus<T>(3), {}},
+      {"Softsign", Softsign<T>(3), {}},
       {"Standardize", Standardize<T>(loc, width), {"shift", "scale"}},
       {"Tanh", Tanh<T>(3), {}},
   };

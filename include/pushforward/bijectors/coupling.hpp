@@ -5,7 +5,9 @@
 
 #include <pushforward/bijector.hpp>
 #include <pushforward/bijectors/affine_transformer.hpp>
+#include <pushforward/nn/mlp.hpp>
 #include <pushforward/nn/network.hpp>
+#include <pushforward/nn/residual_network.hpp>
 
 namespace pushforward {
 
@@ -15,7 +17,7 @@ namespace pushforward {
 ///
 /// @par Shapes      x, y: (N, dim); network: (number of unchanged columns) to multiplier * (number of others),
 ///                  parameter by parameter: output p of transformed column j stands at p * others + j.
-/// @par Parameters  those of the network, under "net".
+/// @par Parameters  those of the network, under "net", and the transformer's own, under "transformer".
 /// @source Dinh et al. 2017 (RealNVP), eq. 7-8; Papamakarios et al. 2021, section 3.1.
 template <Scalar T>
 class Coupling final : public Bijector<T> {
@@ -24,6 +26,9 @@ class Coupling final : public Bijector<T> {
   /// @throws ShapeError  if mask, network and transformer do not fit.
   Coupling(std::vector<std::int64_t> mask, Poly<Network<T>> net,
            Poly<Transformer<T>> transformer = AffineTransformer<T>());
+  /// With a network of the size that mask and transformer ask for.
+  Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const MlpOptions& net);
+  Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const ResidualNetworkOptions& net);
   explicit Coupling(Blank);
 
   /// 1, 0, 1, 0, ... (or 0, 1, 0, 1, ... where `swap`).
@@ -33,6 +38,7 @@ class Coupling final : public Bijector<T> {
 
   const std::vector<std::int64_t>& mask() const { return mask_; }
   const Network<T>& net() const { return *net_; }
+  const Transformer<T>& transformer() const { return *transformer_; }
 
  private:
   using Elements = typename Transformer<T>::Elements;

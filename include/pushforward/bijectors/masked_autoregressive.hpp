@@ -15,7 +15,7 @@ namespace pushforward {
 /// unit once, about one pass in all. log_det = sum_i log |d tau_i|. `Invert` of it is the inverse autoregressive flow.
 ///
 /// @par Shapes      x, y: (N, dim); context: (N, context_dim of the network).
-/// @par Parameters  those of the network, under "net".
+/// @par Parameters  those of the network, under "net", and the transformer's own, under "transformer".
 /// @par Numerics    with AffineTransformer scales lie in [exp(-bound), exp(bound)].
 /// @par Cost        both directions O(N H (dim + H / 2)) per layer of the network.
 /// @source Papamakarios et al. 2017, eq. 3-4; inverse autoregressive flow: Kingma et al. 2016.
@@ -26,9 +26,14 @@ class MaskedAutoregressive final : public Bijector<T> {
   /// empty: 0, 1, 2, ... The network must have transformer.multiplier() outputs for each input.
   explicit MaskedAutoregressive(Made<T> net, Poly<Transformer<T>> transformer = AffineTransformer<T>(),
                                 std::vector<std::int64_t> order = {});
+  /// With a network of the size that the transformer asks for.
+  MaskedAutoregressive(Index dim, Poly<Transformer<T>> transformer, const MadeOptions& net,
+                       std::vector<std::int64_t> order = {})
+      : MaskedAutoregressive(Made<T>(dim, transformer->multiplier(), net), transformer, std::move(order)) {}
   explicit MaskedAutoregressive(Blank) : Bijector<T>("MaskedAutoregressive"), net_(Blank()) {}
 
   const Made<T>& net() const { return net_; }
+  const Transformer<T>& transformer() const { return *transformer_; }
   const std::vector<std::int64_t>& order() const { return order_; }
 
  private:

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <pushforward/bijector.hpp>
+#include <pushforward/transformer.hpp>
+
+namespace pushforward {
+
+/// Any transformer as a map of each column by itself, with parameters of its own for each: y_d = tau(x_d; raw_d).
+///
+/// log_det = sum_d log |tau'(x_d)|
+///
+/// @par Shapes      x, y: (N, dim).
+/// @par Parameters  raw: (multiplier * dim), parameter p of column d at p * dim + d; initially 0. No weight decay. The
+///                  transformer's own, under "transformer".
+/// @par Cost        that of the transformer for N dim values.
+/// @throws ShapeError  if dim < 1.
+template <Scalar T>
+class Elementwise final : public ElementwiseBijector<T> {
+ public:
+  Elementwise(Poly<Transformer<T>> transformer, Index dim);
+  explicit Elementwise(Blank) : ElementwiseBijector<T>("Elementwise") {}
+
+  const Transformer<T>& transformer() const { return *transformer_; }
+  const Tensor<T>& raw() const { return raw_; }
+  Tensor<T>& raw() { return raw_; }
+
+ private:
+  using Elements = typename ElementwiseBijector<T>::Elements;
+  Elements map(Pass<T>& pass, Var<T> in, bool forward) const;
+  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override { return map(pass, x, true); }
+  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override { return map(pass, y, false); }
+  Space do_domain() const override { return Space::box(this->dim(), transformer_->interval()); }
+  Space do_codomain() const override { return do_domain(); }
+  double do_log_scale_bound() const override {
+    return transformer_->log_scale_bound() * static_cast<double>(this->dim());
+  }
+  void do_fields(Fields<T>& f) override;
+
+  Poly<Transformer<T>> transformer_;
+  Tensor<T> raw_;
+};
+
+/// The scalar type follows from the transformer.
+template <template <Scalar> class C, Scalar T>
+Elementwise(C<T>, Index) -> Elementwise<T>;
+
+extern template class Elementwise<float>;
+extern template class Elementwise<double>;
+
+}  // namespace pushforward
