@@ -38,6 +38,8 @@ class Bracket {
   }
   /// A point that any map of the interval takes without trouble.
   T inside() const { return at(0.5); }
+  /// x, or the last number before the bound that it stepped over.
+  Var<T> keep(Var<T> x) const { return clamp(x, first_, last_); }
 
  private:
   // Its square is a number of T still.
@@ -55,7 +57,9 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
   constexpr T tolerance = sizeof(T) == 8 ? T(1e-7) : T(1e-2);
   Tape<T>& tape = pass.tape();
   const Index cols = y.cols(), n = tape.padded_rows();
-  const Bracket<T> bracket(this->interval());
+  const Interval interval = this->interval();
+  const Bracket<T> bracket(interval);
+  y = pass.restrict_to(y, interval.low, interval.high, bracket.inside());
   const Var<T> root = tape.matrix(cols, false), inverse_slope = tape.matrix(cols, false);
   auto* low = tape.template scratch<double>(cols * n);
   auto* high = tape.template scratch<double>(cols * n);
@@ -99,7 +103,7 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
     }
   }
   // The step carries the gradient of the implicit function: root and slope are constants in it.
-  const Var<T> x = root - (closed(pass, root, params).value - y) * inverse_slope;
+  const Var<T> x = bracket.keep(root - (closed(pass, root, params).value - y) * inverse_slope);
   const Var<T> log_slope = closed(pass, x, params).log_derivative;
   return {x, log_slope ? -log_slope : Var<T>()};
 }

@@ -10,13 +10,16 @@
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/chain.hpp>
 #include <pushforward/bijectors/column_supports.hpp>
+#include <pushforward/bijectors/composed_transformer.hpp>
 #include <pushforward/bijectors/coupling.hpp>
+#include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/identity.hpp>
 #include <pushforward/bijectors/invert.hpp>
 #include <pushforward/bijectors/log.hpp>
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
+#include <pushforward/bijectors/numerical_inverse.hpp>
 #include <pushforward/bijectors/permute.hpp>
 #include <pushforward/bijectors/rational_quadratic_spline.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
@@ -24,6 +27,7 @@
 #include <pushforward/bijectors/shift.hpp>
 #include <pushforward/bijectors/sigmoid.hpp>
 #include <pushforward/bijectors/softplus.hpp>
+#include <pushforward/bijectors/softsign.hpp>
 #include <pushforward/bijectors/standardize.hpp>
 #include <pushforward/bijectors/tanh.hpp>
 #include <pushforward/flows/builders.hpp>
@@ -121,6 +125,13 @@ std::vector<Named<T>> all() {
   map("standardize", Standardize<T>(low, high));
   map("tanh", Tanh<T>(dim));
   map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, infinity}, Interval{-2, 3}}));
+  map("softsign", Softsign<T>(dim));
+  map("elementwise_composed",
+      Elementwise<T>(
+          ComposedTransformer<T>({RationalQuadraticTransformer<T>({.bins = 4}), AffineTransformer<T>(2)}), dim));
+  map("coupling_inverted", Coupling<T>({1, 0, 1}, InvertedTransformer<T>(AffineTransformer<T>(2)),
+                                       MlpOptions{.hidden = {5}}));
+  map("elementwise_solved", Elementwise<T>(NumericalInverse<T>(RationalQuadraticTransformer<T>({.bins = 4})), dim));
   on_gamma("log", Log<T>(dim));
   on_gamma("invert_softplus", Invert<T>(Softplus<T>(dim)));
 

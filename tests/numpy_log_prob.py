@@ -219,7 +219,27 @@ def transformer(node, v, params, forward):
         return (v * np.exp(s) + params[0], s) if forward else ((v - params[0]) * np.exp(-s), -s)
     if node.type == "rational_quadratic_transformer":
         return spline(node, v, np.stack(params, axis=-1), forward)
+    if node.type == "inverted_transformer":
+        return transformer(node.part("transformer"), v, params, not forward)
+    if node.type == "numerical_inverse":  # of maps that have a closed form here
+        return transformer(node.part("transformer"), v, params, forward)
+    if node.type == "composed_transformer":
+        pieces, start, total = [], 0, np.zeros_like(v)
+        for _, part in node.parts:
+            pieces.append((part, params[start : start + multiplier(part)]))
+            start += multiplier(part)
+        for part, own in pieces if forward else reversed(pieces):
+            v, log_derivative = transformer(part, v, own, forward)
+            total = total + log_derivative
+        return v, total
     raise SystemExit(f"unknown transformer {node.type}")
+
+
+def multiplier(node):
+    """Raw parameters for an element."""
+    if node.type == "rational_quadratic_transformer":
+        return 3 * int(node["bins"]) + {"identity": -1, "circular": 0, "bounded": 1}[node["tails"]]
+    return {"additive_transformer": 1, "affine_transformer": 2}.get(node.type) or sum(multiplier(p) for _, p in node.parts)
 
 
 def spline(node, v, raw, solve):
@@ -326,6 +346,14 @@ def elementwise(node, v, forward):
         v, outside = restrict(v, low, high)
         above, below = np.log(v - low), np.log(high - v)
         return above - below, np.log(high - low) - above - below, outside
+    if t == "softsign":
+        if forward:
+            return v / (1 + np.abs(v)), -2 * np.log1p(np.abs(v)), nowhere
+        v, outside = restrict(v, -1.0, 1.0)
+        return v / (1 - np.abs(v)), -2 * np.log1p(-np.abs(v)), outside
+    if t == "elementwise":
+        params = [np.broadcast_to(r, v.shape) for r in node.tensor("raw").reshape(-1, dim)]
+        return *transformer(node.part("transformer"), v, params, forward), nowhere
     if t == "rational_quadratic_spline":
         part = node.part("spline")
         raw = np.broadcast_to(node.tensor("raw").reshape(-1, dim).T, (len(v), dim, node.tensor("raw").size // dim))
