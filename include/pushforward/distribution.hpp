@@ -197,18 +197,33 @@ class Distribution : public Component<T> {
   double entropy() const { return do_entropy(); }
 
   // ---- elementwise families: one value per element, (N, dim), accurate in both tails
-  [[gnu::always_inline]] Matrix<double> cdf(MatrixView<const T> y) const { return elementwise(Tail::cdf, y); }
-  [[gnu::always_inline]] Matrix<double> survival(MatrixView<const T> y) const { return elementwise(Tail::survival, y); }
-  [[gnu::always_inline]] Matrix<double> log_cdf(MatrixView<const T> y) const { return elementwise(Tail::log_cdf, y); }
+  enum class Tail { cdf, survival, log_cdf, log_survival };
+  [[gnu::always_inline]] Matrix<double> tail(Tail tail, MatrixView<const T> y) const {
+    Matrix<double> out(y.rows(), y.cols());
+    tail_into(tail, y, out);
+    return out;
+  }
+  [[gnu::always_inline]] Matrix<double> cdf(MatrixView<const T> y) const { return tail(Tail::cdf, y); }
+  [[gnu::always_inline]] Matrix<double> survival(MatrixView<const T> y) const { return tail(Tail::survival, y); }
+  [[gnu::always_inline]] Matrix<double> log_cdf(MatrixView<const T> y) const { return tail(Tail::log_cdf, y); }
   [[gnu::always_inline]] Matrix<double> log_survival(MatrixView<const T> y) const {
-    return elementwise(Tail::log_survival, y);
+    return tail(Tail::log_survival, y);
   }
   /// @throws DomainError  for a probability outside [0, 1].
-  [[gnu::always_inline]] Matrix<double> quantile(MatrixView<const double> p) const { return quantiles(false, p); }
+  [[gnu::always_inline]] Matrix<double> quantile(MatrixView<const double> p) const {
+    Matrix<double> out(p.rows(), p.cols());
+    quantile_into(p, out);
+    return out;
+  }
   /// The point whose survival function is q: accurate for q near 0.
   [[gnu::always_inline]] Matrix<double> quantile_complement(MatrixView<const double> q) const {
-    return quantiles(true, q);
+    Matrix<double> out(q.rows(), q.cols());
+    quantile_into(q, out, true);
+    return out;
   }
+  void tail_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
+  /// With `complement` of survival functions.
+  void quantile_into(MatrixView<const double> p, MatrixView<double> out, bool complement = false) const;
 
   // ---- properties
   Index dim() const { return dim_; }
@@ -230,7 +245,6 @@ class Distribution : public Component<T> {
   /// For `do_restored`, where the shape follows from constants or parts.
   void set_shape(std::vector<Index> event_shape, Index context_dim = 0);
 
-  enum class Tail { cdf, survival, log_cdf, log_survival };
   /// To be thrown: says which call of which class, and why.
   NotImplemented not_implemented(std::string_view what, std::string_view reason) const;
 
@@ -255,25 +269,13 @@ class Distribution : public Component<T> {
   virtual double do_entropy() const;
   /// KL(this || other) in nats where a closed form is known to this class.
   virtual std::optional<double> do_kl_divergence(const Distribution& other) const;
-  /// One column of an elementwise family; y is finite or infinite, p in [0, 1].
-  virtual double do_tail(Tail tail, double y, Index column) const;
-  virtual double do_quantile(double p, bool complement, Index column) const;
+  /// Elementwise families, (N, dim) at once; y is finite or infinite, p in [0, 1].
+  virtual void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
+  virtual void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const;
 
   std::vector<std::int64_t> prefix_columns(const char* call, Index count) const;
   void draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine, MatrixView<const T> context,
                  bool each, Run run) const;
-  [[gnu::always_inline]] Matrix<double> elementwise(Tail tail, MatrixView<const T> y) const {
-    Matrix<double> out(y.rows(), y.cols());
-    elementwise_into(tail, y, out);
-    return out;
-  }
-  [[gnu::always_inline]] Matrix<double> quantiles(bool complement, MatrixView<const double> p) const {
-    Matrix<double> out(p.rows(), p.cols());
-    quantiles_into(complement, p, out);
-    return out;
-  }
-  void elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
-  void quantiles_into(bool complement, MatrixView<const double> p, MatrixView<double> out) const;
 
   template <class U>
   friend struct KlAccess;

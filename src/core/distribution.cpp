@@ -284,11 +284,11 @@ std::optional<double> Distribution<T>::do_kl_divergence(const Distribution&) con
   return std::nullopt;
 }
 template <Scalar T>
-double Distribution<T>::do_tail(Tail, double, Index) const {
+void Distribution<T>::do_tails(Tail, MatrixView<const T>, MatrixView<double>) const {
   throw not_implemented("cdf", "only elementwise families have one per column");
 }
 template <Scalar T>
-double Distribution<T>::do_quantile(double, bool, Index) const {
+void Distribution<T>::do_quantiles(bool, MatrixView<const double>, MatrixView<double>) const {
   throw not_implemented("quantile", "only elementwise families have one per column");
 }
 
@@ -327,28 +327,57 @@ void Distribution<T>::covariance_into(MatrixView<double> out) const {
   do_covariance(out);
 }
 
-template <Scalar T>
-void Distribution<T>::elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
-  check_columns(this->name(), "cdf", y, dim_);
-  for (Index c = 0; c < dim_; ++c)
-    for (Index i = 0; i < y.rows(); ++i) {
-      const double v = static_cast<double>(y(i, c));
-      out(i, c) = std::isnan(v) ? v : do_tail(tail, v, c);
+namespace {
+
+void check_elements(const std::string& name, const char* call, Index rows, Index cols, MatrixView<double> out) {
+  if (out.rows() != rows || out.cols() != cols)
+    throw ShapeError(name + "::" + call + ": expected an output of shape " + shape_text(rows, cols) + ", got " +
+                     shape_text(out.rows(), out.cols()));
+}
+
+/// f(in), which sees `instead` in the place of NaN, and NaN in its places in the result.
+template <class T, class F>
+void without_nan(MatrixView<const T> in, T instead, MatrixView<double> out, F f) {
+  const auto each_nan = [&](auto found) {
+    for (Index c = 0; c < in.cols(); ++c)
+      for (Index i = 0; i < in.rows(); ++i)
+        if (std::isnan(in(i, c))) found(i, c);
+  };
+  Matrix<T> copy;
+  each_nan([&](Index i, Index c) {
+    if (copy.size() == 0) {
+      copy.resize(in.rows(), in.cols());
+      for (Index k = 0; k < in.cols(); ++k)
+        for (Index j = 0; j < in.rows(); ++j) copy(j, k) = in(j, k);
     }
+    copy(i, c) = instead;
+  });
+  f(copy.size() == 0 ? in : MatrixView<const T>(copy));
+  each_nan([&](Index i, Index c) { out(i, c) = std::numeric_limits<double>::quiet_NaN(); });
+}
+
+}  // namespace
+
+template <Scalar T>
+void Distribution<T>::tail_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
+  check_columns(this->name(), "cdf", y, dim_);
+  check_elements(this->name(), "cdf", y.rows(), dim_, out);
+  if (y.rows() == 0) return;
+  without_nan(y, T(0), out, [&](MatrixView<const T> all) { do_tails(tail, all, out); });
 }
 
 template <Scalar T>
-void Distribution<T>::quantiles_into(bool complement, MatrixView<const double> p, MatrixView<double> out) const {
+void Distribution<T>::quantile_into(MatrixView<const double> p, MatrixView<double> out, bool complement) const {
   const char* call = complement ? "quantile_complement" : "quantile";
   check_columns(this->name(), call, p, dim_);
+  check_elements(this->name(), call, p.rows(), dim_, out);
   for (Index c = 0; c < dim_; ++c)
-    for (Index i = 0; i < p.rows(); ++i) {
-      const double v = p(i, c);
-      if (v < 0 || v > 1)
+    for (Index i = 0; i < p.rows(); ++i)
+      if (p(i, c) < 0 || p(i, c) > 1)
         throw DomainError(this->name() + "::" + call + ": row " + std::to_string(i) + ", column " + std::to_string(c) +
-                          ": a probability lies in [0, 1], got " + std::to_string(v));
-      out(i, c) = std::isnan(v) ? v : do_quantile(v, complement, c);
-    }
+                          ": a probability lies in [0, 1], got " + std::to_string(p(i, c)));
+  if (p.rows() == 0) return;
+  without_nan(p, 0.5, out, [&](MatrixView<const double> all) { do_quantiles(complement, all, out); });
 }
 
 // --------------------------------------------------------------------------------------------------- divergences

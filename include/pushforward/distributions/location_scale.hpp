@@ -41,8 +41,8 @@ class LocationScale : public Distribution<T> {
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
   Var<T> do_sample(Pass<T>& pass) const override;
   double do_entropy() const override;
-  double do_tail(Tail tail, double y, Index column) const override;
-  double do_quantile(double p, bool complement, Index column) const override;
+  void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const override;
+  void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const override;
 
   // The standard member (loc 0, scale 1).
   virtual Column<T> do_standard_log_prob(Pass<T>& pass, Var<T> z) const = 0;

@@ -29,6 +29,7 @@ class TransformedDistribution final : public Distribution<T> {
   Poly<Bijector<T>> copy_bijector() const { return bijector_; }
 
  private:
+  using Tail = typename Distribution<T>::Tail;
   /// Takes the shape of its parts, which must fit. `parameters_known`: each has its values.
   void join(bool parameters_known);
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
@@ -48,8 +49,8 @@ class TransformedDistribution final : public Distribution<T> {
   void do_covariance(MatrixView<double> covariance) const override;
   void do_mode(VectorView<double> mode) const override;
   double do_entropy() const override;
-  double do_tail(typename Distribution<T>::Tail tail, double y, Index column) const override;
-  double do_quantile(double p, bool complement, Index column) const override;
+  void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const override;
+  void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const override;
   void do_fields(Fields<T>& f) override;
   void do_restored() override { join(false); }
 
