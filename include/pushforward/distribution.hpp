@@ -12,6 +12,9 @@
 
 namespace pushforward {
 
+template <Scalar T>
+class Distribution;
+
 /// Samples on a tape with their log-probabilities.
 template <Scalar T>
 struct Drawn {
@@ -23,6 +26,30 @@ template <Scalar T>
 struct SamplesAndLogProb {
   Matrix<T> samples;         ///< (n, dim)
   Eigen::VectorXd log_prob;  ///< (n), nats
+};
+
+/// What a distribution offers whose columns follow on each other: it derives from this too and returns itself from
+/// `do_prefixes`. The order is that of `Distribution::triangular_order`; hooks get the first columns of it.
+template <Scalar T>
+class Prefixes {
+ public:
+  virtual ~Prefixes() = default;
+
+ protected:
+  Prefixes() = default;
+  Prefixes(const Prefixes&) = default;
+  Prefixes(Prefixes&&) = default;
+  Prefixes& operator=(const Prefixes&) = default;
+  Prefixes& operator=(Prefixes&&) = default;
+
+ private:
+  friend class Distribution<T>;
+  /// Default: independent columns, in any order.
+  virtual std::vector<std::int64_t> do_triangular_order() const { return {}; }
+  /// log density of those columns; `y` has them alone.
+  virtual Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const = 0;
+  /// A draw of all columns, given those.
+  virtual Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const = 0;
 };
 
 template <Scalar T>
@@ -47,7 +74,7 @@ class Distribution : public Component<T> {
   Drawn<T> sample_and_log_prob(Pass<T>& pass) const;
   /// Proposes first values of the parameters from the rows of the batch, row i counting weights[i] >= 0 times; true if
   /// the class has some. Every thread of the group calls it; `weights` has all rows of the batch.
-  bool propose_start(Pass<T>& pass, Var<T> y, const double* weights) const { return do_propose_start(pass, y, weights); }
+  bool propose_start(Pass<T>& pass, Var<T> y, const double* weights) const;
 
   // Functions that return Eigen objects are always inlined: the caller's code allocates and frees them, whatever flags
   // it was built with.
@@ -132,7 +159,7 @@ class Distribution : public Component<T> {
   // ---- prefixes: the first columns of `triangular_order()`, the others integrated out exactly
   /// The columns in an order in which each is drawn given those before it; empty: independent columns, any order.
   /// @throws NotImplemented  naming the part that has no such order.
-  std::vector<std::int64_t> triangular_order() const { return do_triangular_order(); }
+  std::vector<std::int64_t> triangular_order() const { return prefixes().do_triangular_order(); }
   /// log p(y_1, ..., y_k) of the first k columns of the order, for prefixes of shape (N, k), 1 <= k <= dim().
   [[gnu::always_inline]] Eigen::VectorXd prefix_log_prob(MatrixView<const T> prefix, MatrixView<const T> context = {},
                                                          Run run = {}) const {
@@ -161,12 +188,8 @@ class Distribution : public Component<T> {
   void sample_given_prefix_into(MatrixView<const T> prefix, MatrixView<T> out, Engine& engine,
                                 MatrixView<const T> context = {}, Run run = {}) const;
   /// The same on a tape; `columns` are the first of triangular_order(), `y` those columns alone.
-  Column<T> marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
-    return do_marginal_log_prob(pass, y, columns);
-  }
-  Var<T> sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
-    return do_sample_given(pass, y, columns);
-  }
+  Column<T> marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
+  Var<T> sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
 
   // ---- moments; (dim) each. What a class cannot give throws NotImplemented with the reason.
   [[gnu::always_inline]] Eigen::VectorXd mean() const {
@@ -195,6 +218,9 @@ class Distribution : public Component<T> {
   void mode_into(VectorView<double> out) const;
   void covariance_into(MatrixView<double> out) const;
   double entropy() const { return do_entropy(); }
+  /// KL(this || other) in nats where a closed form is known for the pair.
+  /// @throws ShapeError  if the dimensions differ.
+  std::optional<double> exact_kl_divergence(const Distribution& other) const;
 
   // ---- elementwise families: one value per element, (N, dim), accurate in both tails
   enum class Tail { cdf, survival, log_cdf, log_survival };
@@ -255,10 +281,8 @@ class Distribution : public Component<T> {
   virtual bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const;
   /// Default: samples, then log_prob of the samples.
   virtual Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const;
-  virtual std::vector<std::int64_t> do_triangular_order() const;
-  virtual Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
-  /// Default: for independent columns.
-  virtual Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
+  /// Null: none.
+  virtual const Prefixes<T>* do_prefixes() const { return nullptr; }
   virtual bool do_is_reparameterized() const { return true; }
   virtual Space do_support() const { return Space::real(dim_); }
   // Moments: outputs have the right size. The default covariance is diagonal.
@@ -273,12 +297,11 @@ class Distribution : public Component<T> {
   virtual void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
   virtual void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const;
 
+  /// @throws NotImplemented  if there are none.
+  const Prefixes<T>& prefixes() const;
   std::vector<std::int64_t> prefix_columns(const char* call, Index count) const;
   void draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine, MatrixView<const T> context,
                  bool each, Run run) const;
-
-  template <class U>
-  friend struct KlAccess;
 
   Index dim_ = 0;
   Index context_dim_ = 0;

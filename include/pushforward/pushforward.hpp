@@ -41,3 +41,4 @@
 #include <pushforward/training/schedule.hpp>
 #include <pushforward/transformer.hpp>
 #include <pushforward/views.hpp>
+#include <pushforward/wrapper.hpp>

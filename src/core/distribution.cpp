@@ -73,6 +73,12 @@ Drawn<T> Distribution<T>::sample_and_log_prob(Pass<T>& pass) const {
 }
 
 template <Scalar T>
+bool Distribution<T>::propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
+  check_pass_context(*this, "propose_start", pass);
+  return do_propose_start(pass, y, weights);
+}
+
+template <Scalar T>
 bool Distribution<T>::do_propose_start(Pass<T>&, Var<T>, const double*) const {
   return false;
 }
@@ -204,16 +210,21 @@ void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_pr
 // ------------------------------------------------------------------------------------------------------ prefixes
 
 template <Scalar T>
-std::vector<std::int64_t> Distribution<T>::do_triangular_order() const {
+const Prefixes<T>& Distribution<T>::prefixes() const {
+  if (const Prefixes<T>* prefixes = do_prefixes()) return *prefixes;
   throw not_implemented("triangular_order", "its columns have no order in which prefixes have a density of their own");
 }
+
 template <Scalar T>
-Column<T> Distribution<T>::do_marginal_log_prob(Pass<T>&, Var<T>, std::span<const std::int64_t>) const {
-  throw not_implemented("prefix_log_prob", "no closed form for some of its columns");
+Column<T> Distribution<T>::marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+  check_pass_context(*this, "marginal_log_prob", pass);
+  return prefixes().do_marginal_log_prob(pass, y, columns);
 }
+
 template <Scalar T>
-Var<T> Distribution<T>::do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
-  return replace_columns(do_sample(pass), y, columns);
+Var<T> Distribution<T>::sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+  check_pass_context(*this, "sample_given", pass);
+  return prefixes().do_sample_given(pass, y, columns);
 }
 
 template <Scalar T>
@@ -221,7 +232,7 @@ std::vector<std::int64_t> Distribution<T>::prefix_columns(const char* call, Inde
   if (count < 1 || count > dim_)
     throw ShapeError(this->name() + "::" + call + ": expected (N, k) with k from 1 to " + std::to_string(dim_) +
                      ", got k = " + std::to_string(count));
-  std::vector<std::int64_t> order = do_triangular_order();
+  std::vector<std::int64_t> order = triangular_order();
   if (order.empty()) {
     order.resize(static_cast<std::size_t>(dim_));
     std::iota(order.begin(), order.end(), std::int64_t{0});
@@ -235,7 +246,7 @@ void Distribution<T>::prefix_log_prob_into(MatrixView<const T> prefix, VectorVie
                                            MatrixView<const T> context, Run run) const {
   const std::vector<std::int64_t> columns = prefix_columns("prefix_log_prob", prefix.cols());
   score(*this, "prefix_log_prob", prefix, out, context, run,
-        [&](Pass<T>& pass, Var<T> rows) { return do_marginal_log_prob(pass, rows, columns); });
+        [&](Pass<T>& pass, Var<T> rows) { return marginal_log_prob(pass, rows, columns); });
 }
 
 template <Scalar T>
@@ -251,7 +262,7 @@ void Distribution<T>::sample_given_prefix_into(MatrixView<const T> prefix, Matri
                    [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
                      const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
                      mark_non_finite(tape, rows, pass.outside());
-                     store_draws(tape, pass, do_sample_given(pass, rows, columns), begin, count, out);
+                     store_draws(tape, pass, sample_given(pass, rows, columns), begin, count, out);
                    });
 }
 
@@ -382,26 +393,24 @@ void Distribution<T>::quantile_into(MatrixView<const double> p, MatrixView<doubl
 
 // --------------------------------------------------------------------------------------------------- divergences
 
-template <class T>
-struct KlAccess {
-  static std::optional<double> exact(const Distribution<T>& p, const Distribution<T>& q) {
-    if (p.dim() != q.dim())
-      throw ShapeError("kl_divergence: " + p.name() + " has dim " + std::to_string(p.dim()) + " but " + q.name() +
-                       " has dim " + std::to_string(q.dim()));
-    return p.do_kl_divergence(q);
-  }
-};
+template <Scalar T>
+std::optional<double> Distribution<T>::exact_kl_divergence(const Distribution& other) const {
+  if (dim_ != other.dim())
+    throw ShapeError("kl_divergence: " + this->name() + " has dim " + std::to_string(dim_) + " but " + other.name() +
+                     " has dim " + std::to_string(other.dim()));
+  return do_kl_divergence(other);
+}
 
 template <Scalar T>
 double kl_divergence(const Distribution<T>& p, const Distribution<T>& q) {
-  if (const std::optional<double> exact = KlAccess<T>::exact(p, q)) return *exact;
+  if (const std::optional<double> exact = p.exact_kl_divergence(q)) return *exact;
   throw NotImplemented("kl_divergence(" + p.name() + ", " + q.name() +
                        "): no closed form; pass an engine for a Monte Carlo estimate with its standard error");
 }
 
 template <Scalar T>
 KlDivergence kl_divergence(const Distribution<T>& p, const Distribution<T>& q, Engine& engine, Index n) {
-  if (const std::optional<double> exact = KlAccess<T>::exact(p, q)) return {*exact, 0.0, true};
+  if (const std::optional<double> exact = p.exact_kl_divergence(q)) return {*exact, 0.0, true};
   if (n < 2) throw DomainError("kl_divergence: expected at least 2 samples, got " + std::to_string(n));
   const SamplesAndLogProb<T> drawn = p.sample_and_log_prob(n, engine);
   const Eigen::VectorXd difference = drawn.log_prob - q.log_prob(drawn.samples);

@@ -13,7 +13,7 @@ namespace pushforward {
 /// @par Cost    log_prob: one inverse; sample and sample_and_log_prob: one forward, no inverse.
 /// @source Papamakarios et al. 2021, eq. 2.
 template <Scalar T>
-class TransformedDistribution final : public Distribution<T> {
+class TransformedDistribution final : public Distribution<T>, private Prefixes<T> {
  public:
   /// @throws ShapeError   if the parts differ in dim or ask for different numbers of context columns.
   /// @throws DomainError  if the base has points that the bijector does not take.
@@ -35,6 +35,7 @@ class TransformedDistribution final : public Distribution<T> {
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   /// That of the base, from the rows on its side.
   bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
+  const Prefixes<T>* do_prefixes() const override { return this; }
   std::vector<std::int64_t> do_triangular_order() const override;
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
   Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
