@@ -196,6 +196,16 @@ Var<T> Mixture<T>::do_sample(Pass<T>& pass) const {
   return y;
 }
 
+// The log of a sum is no sum of logs, so draws of log densities say nothing without bias about a mixture.
+template <Scalar T>
+Estimate Mixture<T>::do_estimates() const {
+  Estimate estimate = Estimate::exact;
+  for (Index k = 0; k < components(); ++k) estimate = common_estimate(this->name(), estimate, component(k).estimates());
+  if (estimate == Estimate::log_density && components() > 1)
+    throw this->not_implemented("estimates", "draws of its components' log densities have no unbiased mean");
+  return estimate;
+}
+
 template <Scalar T>
 Space Mixture<T>::do_support() const {
   std::vector<Space> supports;

@@ -102,6 +102,10 @@ class Recorder final : public Distribution<double>, private Prefixes<double> {
     called("do_is_reparameterized");
     return false;
   }
+  Estimate do_estimates() const override {
+    called("do_estimates");
+    return Estimate::log_density;
+  }
   Space do_support() const override {
     called("do_support");
     return Space::box(2, {-1000, 2000});
@@ -171,6 +175,9 @@ Results walk(const Distribution<double>& d) {
   r["log_prob_and_gradient"] = numbers(g.log_prob);
   r["gradient"] = numbers(g.gradient);
   r["context_gradient"] = numbers(g.context_gradient);
+  const LogProbEstimate estimate = d.log_prob(y, engine, 2, context);
+  r["log_prob with an engine"] = numbers(estimate.value);
+  r["its error"] = numbers(estimate.standard_error);
   r["sample"] = numbers(d.sample(3, engine, first));
   r["sample_each"] = numbers(d.sample_each(context, engine));
   const SamplesAndLogProb<double> drawn = d.sample_and_log_prob(3, engine, first);
@@ -192,6 +199,7 @@ Results walk(const Distribution<double>& d) {
   r["quantile"] = numbers(d.quantile(p));
   r["quantile_complement"] = numbers(d.quantile_complement(p));
   r["is_reparameterized"] = {static_cast<double>(d.is_reparameterized())};
+  r["estimates"] = {static_cast<double>(d.estimates())};
   r["support"] = numbers(d.support());
   r["event_shape"] = listed(d.event_shape());
   r["context_dim"] = {static_cast<double>(d.context_dim())};
@@ -263,6 +271,10 @@ class BijectorRecorder final : public Bijector<double> {
     called("do_log_scale_bound");
     return 123;
   }
+  Estimate do_estimates() const override {
+    called("do_estimates");
+    return Estimate::log_density;
+  }
   std::vector<std::int64_t> do_triangular_order() const override {
     called("do_triangular_order");
     return {2, 0, 1};
@@ -310,6 +322,7 @@ Results walk(const Bijector<double>& b, bool swapped = false) {
   r["is_increasing"] = listed(b.is_increasing());
   r["triangular_order"] = listed(b.triangular_order());
   r["log_scale_bound"] = {b.log_scale_bound()};
+  r["estimates"] = {static_cast<double>(b.estimates())};
   r["context_dim"] = {static_cast<double>(b.context_dim())};
   return r;
 }
@@ -338,7 +351,7 @@ TEST_CASE("distributions around another one forward every hook", "[wrapper]") {
   const Recorder inner(&calls);
   const Results expected = walk(inner);
   const Calls hooks = hooks_of("distribution.hpp");
-  CHECK(hooks.size() >= 18);
+  CHECK(hooks.size() >= 19);
   CHECK(calls == hooks);
   const std::vector<double> shift{0}, scale{1};
   const std::vector<Poly<Distribution<double>>> wrappers{Around(inner),
@@ -357,7 +370,7 @@ TEST_CASE("bijectors around another one forward every hook", "[wrapper]") {
   const BijectorRecorder inner(&calls);
   const Calls hooks = hooks_of("bijector.hpp", "class ElementwiseBijector");
   const Results expected = walk(inner), swapped = walk(inner, true);
-  CHECK(hooks.size() >= 15);
+  CHECK(hooks.size() >= 16);
   CHECK(calls == hooks);
   calls.clear();
   check_same(walk(BijectorAround(inner)), expected);

@@ -28,6 +28,12 @@ struct SamplesAndLogProb {
   Eigen::VectorXd log_prob;  ///< (n), nats
 };
 
+/// Of a stochastic density, from some draws for each row.
+struct LogProbEstimate {
+  Eigen::VectorXd value;
+  Eigen::VectorXd standard_error;  ///< 0 where nothing is drawn
+};
+
 /// What a distribution offers whose columns follow on each other: it derives from this too and returns itself from
 /// `do_prefixes`. The order is that of `Distribution::triangular_order`; hooks get the first columns of it.
 template <Scalar T>
@@ -104,6 +110,25 @@ class Distribution : public Component<T> {
   void log_prob_into(MatrixView<const T> y, VectorView<double> out, P&& where) const {
     log_prob_into(y, out, {}, where);
   }
+  /// Stochastic densities, whose hooks draw: what `draws` draws for each row say, with a standard error.
+  /// By `estimates()` the value is the mean of log_prob over draws, or the log of the mean density (on average below
+  /// log p by half the squared standard error), whose standard error is that of the mean density divided by it. -inf,
+  /// with standard error 0, where every draw is outside the support; the standard error of a mean of log_prob is NaN
+  /// where some are. Row i depends on the engine's seed, its call number and i alone. Advances the engine by one call.
+  /// Densities that draw nothing have the values of log_prob(y) and standard errors of 0.
+  /// @throws DomainError  for fewer than 2 draws.
+  /// @throws Error        naming the part that draws, where no part says what its draws estimate; so does every call
+  ///                      without an engine.
+  [[gnu::always_inline]] LogProbEstimate log_prob(MatrixView<const T> y, Engine& engine, Index draws = 64,
+                                                  MatrixView<const T> context = {}, Run run = {}) const {
+    LogProbEstimate result{Eigen::VectorXd(y.rows()), Eigen::VectorXd(y.rows())};
+    estimate_into(y, engine, draws, result.value, result.standard_error, context, run);
+    return result;
+  }
+  template <Place P>
+  [[gnu::always_inline]] LogProbEstimate log_prob(MatrixView<const T> y, Engine& engine, Index draws, P&& where) const {
+    return log_prob(y, engine, draws, {}, where);
+  }
   [[gnu::always_inline]] LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y,
                                                                      MatrixView<const T> context = {},
                                                                      Run run = {}) const {
@@ -136,7 +161,7 @@ class Distribution : public Component<T> {
     draw_into(samples, {}, engine, contexts, true, run);
     return samples;
   }
-  /// Samples and their log-probabilities from one pass; needs no inverse.
+  /// Samples and their log-probabilities from one pass; needs no inverse. NotImplemented where a density is drawn.
   [[gnu::always_inline]] SamplesAndLogProb<T> sample_and_log_prob(Index n, Engine& engine,
                                                                   MatrixView<const T> context_row = {},
                                                                   Run run = {}) const {
@@ -259,6 +284,8 @@ class Distribution : public Component<T> {
   bool is_reparameterized() const { return do_is_reparameterized(); }
   /// The set where the density is positive; densities are with respect to the measure that it names.
   Space support() const { return do_support(); }
+  /// What the draws of a stochastic density say about it.
+  Estimate estimates() const { return do_estimates(); }
 
  protected:
   Distribution(std::string name, Index dim, Index context_dim = 0)
@@ -283,6 +310,8 @@ class Distribution : public Component<T> {
   virtual Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const;
   /// Null: none.
   virtual const Prefixes<T>* do_prefixes() const { return nullptr; }
+  /// Of a density that draws inside log_prob.
+  virtual Estimate do_estimates() const { return Estimate::exact; }
   virtual bool do_is_reparameterized() const { return true; }
   virtual Space do_support() const { return Space::real(dim_); }
   // Moments: outputs have the right size. The default covariance is diagonal.
@@ -299,6 +328,8 @@ class Distribution : public Component<T> {
 
   /// @throws NotImplemented  if there are none.
   const Prefixes<T>& prefixes() const;
+  void estimate_into(MatrixView<const T> y, Engine& engine, Index draws, VectorView<double> value,
+                     VectorView<double> standard_error, MatrixView<const T> context, Run run) const;
   std::vector<std::int64_t> prefix_columns(const char* call, Index count) const;
   void draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine, MatrixView<const T> context,
                  bool each, Run run) const;

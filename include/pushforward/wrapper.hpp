@@ -84,6 +84,7 @@ class Wrapper<Distribution<T>> : public Distribution<T>, private Prefixes<T> {
     return within(pass, [&](const auto& inner) { return inner.sample_given(pass, y, columns); });
   }
   bool do_is_reparameterized() const override { return inner_->is_reparameterized(); }
+  Estimate do_estimates() const override { return inner_->estimates(); }
   Space do_support() const override { return inner_->support(); }
   void do_mean(VectorView<double> mean) const override { inner_->mean_into(mean); }
   void do_variance(VectorView<double> variance) const override { inner_->variance_into(variance); }
@@ -143,6 +144,7 @@ class Wrapper<Bijector<T>> : public Bijector<T> {
     return forward ? inner_->image(from) : inner_->preimage(from);
   }
   double do_log_scale_bound() const override { return inner_->log_scale_bound(); }
+  Estimate do_estimates() const override { return inner_->estimates(); }
   std::vector<std::int64_t> do_triangular_order() const override { return inner_->triangular_order(); }
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override {
     return inner_->log_derivative(forward, pass, in);

@@ -1,5 +1,9 @@
+#include <algorithm>
 #include <numeric>
 #include <pushforward/distribution.hpp>
+#include <span>
+#include <tuple>
+#include <utility>
 
 #include "src/core/evaluate.hpp"
 
@@ -42,6 +46,15 @@ void check_pass_context(const Distribution<T>& d, const char* call, const Pass<T
                      " columns, got " + std::to_string(context));
 }
 
+/// Where draws are integrated out, those that made a sample do not say its density, and new ones do not follow from a
+/// prefix.
+template <Scalar T>
+void check_density_is_not_drawn(const Distribution<T>& d, const char* call) {
+  if (d.estimates() == Estimate::density)
+    throw NotImplemented(d.name() + "::" + call +
+                         ": its density is the mean over draws; sample, then log_prob(y, engine)");
+}
+
 /// log_prob of a row from what the hooks computed and what the row held.
 inline double marked(double value, std::uint8_t mark) {
   if (mark & row_nan) return std::numeric_limits<double>::quiet_NaN();
@@ -57,24 +70,29 @@ Column<T> Distribution<T>::log_prob(Pass<T>& pass, Var<T> y) const {
     throw ShapeError(this->name() + "::log_prob: expected (N, " + std::to_string(dim_) + "), got " +
                      shape_text(pass.rows(), y.cols()));
   check_pass_context(*this, "log_prob", pass);
+  const typename Pass<T>::Part part(pass, this->name());
   return do_log_prob(pass, y);
 }
 
 template <Scalar T>
 Var<T> Distribution<T>::sample(Pass<T>& pass) const {
   check_pass_context(*this, "sample", pass);
+  const typename Pass<T>::Part part(pass, this->name());
   return do_sample(pass);
 }
 
 template <Scalar T>
 Drawn<T> Distribution<T>::sample_and_log_prob(Pass<T>& pass) const {
   check_pass_context(*this, "sample_and_log_prob", pass);
+  check_density_is_not_drawn(*this, "sample_and_log_prob");
+  const typename Pass<T>::Part part(pass, this->name());
   return do_sample_and_log_prob(pass);
 }
 
 template <Scalar T>
 bool Distribution<T>::propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
   check_pass_context(*this, "propose_start", pass);
+  const typename Pass<T>::Part part(pass, this->name());
   return do_propose_start(pass, y, weights);
 }
 
@@ -150,6 +168,61 @@ void Distribution<T>::log_prob_into(MatrixView<const T> y, VectorView<double> ou
   score(*this, "log_prob", y, out, context, run, [&](Pass<T>& pass, Var<T> rows) { return log_prob(pass, rows); });
 }
 
+namespace {
+
+/// Value and standard error of what the draws of one row estimate without bias.
+std::pair<double, double> estimated(Estimate kind, std::span<const double> log_draws) {
+  const double n = static_cast<double>(log_draws.size());
+  const double top = *std::max_element(log_draws.begin(), log_draws.end());
+  if (std::isinf(top) && top < 0) return {top, 0.0};
+  // A density is averaged in units of its largest draw.
+  const auto term = [&](double l) { return kind == Estimate::density ? std::exp(l - top) : l; };
+  double mean = 0, square = 0;
+  for (const double l : log_draws) mean += term(l) / n;
+  for (const double l : log_draws) square += (term(l) - mean) * (term(l) - mean);
+  const double error = std::sqrt(square / (n - 1) / n);
+  return kind == Estimate::density ? std::pair{top + std::log(mean), error / mean} : std::pair{mean, error};
+}
+
+}  // namespace
+
+template <Scalar T>
+void Distribution<T>::estimate_into(MatrixView<const T> y, Engine& engine, Index draws, VectorView<double> value,
+                                    VectorView<double> standard_error, MatrixView<const T> context, Run run) const {
+  check_columns(this->name(), "log_prob", y, dim_);
+  check_context(this->name(), "log_prob", context, y.rows(), context_dim_);
+  if (draws < 2)
+    throw DomainError(this->name() + "::log_prob: a standard error takes at least 2 draws, got " +
+                      std::to_string(draws));
+  const RandomCall noise = engine.next_call();
+  const Estimate kind = estimates();
+  if (kind == Estimate::exact) {
+    log_prob_into(y, value, context, run);
+    for (Index i = 0; i < y.rows(); ++i) standard_error[i] = std::isnan(value[i]) ? value[i] : 0.0;
+    return;
+  }
+  for_each_pass<T>(Tape<T>::Mode::evaluate, y.rows(), context, &noise, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     const Var<T> rows = load(tape, y.middle_rows(begin, count), false);
+                     mark_non_finite(tape, rows, pass.outside());
+                     // Each draw marks rows by itself.
+                     const std::vector<std::uint8_t> marks(pass.outside(), pass.outside() + tape.padded_rows());
+                     const auto n = static_cast<std::size_t>(draws);
+                     std::vector<double> drawn(static_cast<std::size_t>(count) * n);  // those of a row side by side
+                     for (std::size_t d = 0; d < n; ++d) {
+                       const typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);
+                       std::copy(marks.begin(), marks.end(), pass.outside());
+                       const Column<T> result = log_prob(pass, rows);
+                       for (Index i = 0; i < count; ++i)
+                         drawn[static_cast<std::size_t>(i) * n + d] =
+                             marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
+                     }
+                     for (Index i = 0; i < count; ++i)
+                       std::tie(value[begin + i], standard_error[begin + i]) =
+                           estimated(kind, std::span(drawn).subspan(static_cast<std::size_t>(i) * n, n));
+                   });
+}
+
 template <Scalar T>
 void Distribution<T>::log_prob_and_gradient_into(MatrixView<const T> y, VectorView<double> log_prob,
                                                  MatrixView<T> gradient, MatrixView<T> context_gradient,
@@ -218,12 +291,15 @@ const Prefixes<T>& Distribution<T>::prefixes() const {
 template <Scalar T>
 Column<T> Distribution<T>::marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
   check_pass_context(*this, "marginal_log_prob", pass);
+  const typename Pass<T>::Part part(pass, this->name());
   return prefixes().do_marginal_log_prob(pass, y, columns);
 }
 
 template <Scalar T>
 Var<T> Distribution<T>::sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
   check_pass_context(*this, "sample_given", pass);
+  check_density_is_not_drawn(*this, "sample_given_prefix");
+  const typename Pass<T>::Part part(pass, this->name());
   return prefixes().do_sample_given(pass, y, columns);
 }
 

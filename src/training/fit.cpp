@@ -328,7 +328,8 @@ class DataTraining final : public Training<T> {
         bounds_(batch_bounds(static_cast<Index>(rows_.train().size()), options.batch_size)),
         shuffle_(Engine(options.seed).stream("shuffle")),
         loss_(options.loss ? options.loss : negative_log_likelihood<T>()),
-        noise_(rows_.train_noise(0)) {
+        noise_(rows_.train_noise(0)),
+        draws_(Engine(options.seed).stream("draws")) {
     order_.resize(rows_.train().size());
     check_support(data, "data", options.weights);
     check_support(options.validation, "validation", options.validation_weights);
@@ -399,9 +400,11 @@ class DataTraining final : public Training<T> {
     Arena batch, local;
     Tape<T> tape(Tape<T>::Mode::evaluate, {batch, local}, count);
     Proposals<T> proposals;
+    const RandomCall draws = draws_.stream("start").next_call();
     typename Pass<T>::Settings settings;
     settings.statistics = Statistics::minibatch;
     settings.proposals = &proposals;
+    settings.noise = &draws;
     settings.context = rows.load_context(tape, 0);
     settings.row_weights = rows.load_row_weights(tape, 0);
     Pass<T> pass(tape, settings);
@@ -412,11 +415,14 @@ class DataTraining final : public Training<T> {
   StepOutcome step(Index batch, const RandomCall& dropout, const typename Stepper<T>::Settings& settings) override {
     const Index first = bounds_[static_cast<std::size_t>(batch)];
     const RowSource<T> rows = source(order_.data());
+    const auto number = static_cast<std::uint64_t>(this->epoch() * batches_per_epoch() + batch);
+    const RandomCall draws = Engine(draws_.seed(), number).next_call();
     const StepOutcome outcome = this->stepper().step(
         rows_of(batch), settings,
         [&](Tape<T>& tape) {
           typename Pass<T>::Settings s;
           s.statistics = Statistics::minibatch;
+          s.noise = &draws;
           s.dropout = &dropout;
           s.context = rows.load_context(tape, first);
           s.row_weights = rows.load_row_weights(tape, first);
@@ -497,6 +503,7 @@ class DataTraining final : public Training<T> {
   Engine shuffle_;
   Loss<T> loss_;
   RandomCall noise_;
+  Engine draws_;  // of stochastic densities, a call for each step
   std::vector<std::int64_t> order_;
   std::vector<double> losses_;
 };

@@ -64,6 +64,7 @@ class Mixture final : public Distribution<T> {
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   Space do_support() const override;
+  Estimate do_estimates() const override;
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   void do_covariance(MatrixView<double> covariance) const override;

@@ -45,6 +45,9 @@ class TransformedDistribution final : public Distribution<T>, private Prefixes<T
   Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return base_->is_reparameterized(); }
   Space do_support() const override;
+  Estimate do_estimates() const override {
+    return common_estimate(this->name(), base_->estimates(), bijector_->estimates());
+  }
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   void do_covariance(MatrixView<double> covariance) const override;
