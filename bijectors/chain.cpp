@@ -193,6 +193,13 @@ double Chain<T>::do_log_scale_bound() const {
 }
 
 template <Scalar T>
+Estimate Chain<T>::do_estimates() const {
+  Estimate estimate = Estimate::exact;
+  for (const Poly<Bijector<T>>& part : parts_) estimate = common_estimate(this->name(), estimate, part->estimates());
+  return estimate;
+}
+
+template <Scalar T>
 Var<T> Chain<T>::do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const {
   Var<T> sum;
   const Index count = size();

@@ -3,20 +3,25 @@
 namespace pushforward {
 
 template <Scalar T>
-Invert<T>::Invert(Poly<Bijector<T>> bijector)
-    : Bijector<T>("Invert(" + bijector->name() + ")", bijector->dim(), bijector->base_event_shape(), bijector->context_dim()),
-      bijector_(std::move(bijector)) {}
+Invert<T>::Invert(Poly<Bijector<T>> bijector) : Wrapper<Bijector<T>>("Invert", std::move(bijector)) {
+  swap_sides();
+}
 
 template <Scalar T>
 void Invert<T>::do_fields(Fields<T>& f) {
   f.type("invert");
-  f.part("bijector", bijector_);
+  this->inner_field(f, "bijector");
 }
 
 template <Scalar T>
 void Invert<T>::do_restored() {
-  this->set_name("Invert(" + bijector_->name() + ")");
-  this->set_shape(bijector_->dim(), bijector_->base_event_shape(), bijector_->context_dim());
+  Wrapper<Bijector<T>>::do_restored();
+  swap_sides();
+}
+
+template <Scalar T>
+void Invert<T>::swap_sides() {
+  this->set_shape(bijector().dim(), bijector().base_event_shape(), bijector().context_dim());
 }
 
 template class Invert<float>;

@@ -118,24 +118,28 @@ std::optional<double> Beta<T>::do_kl_divergence(const Distribution<T>& other) co
 }
 
 template <Scalar T>
-double Beta<T>::do_tail(Tail tail, double y, Index column) const {
-  const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
-  const bool below = y <= 0, beyond = y >= 1;
-  const double p = below ? 0 : beyond ? 1 : ibeta(a, b, y);
-  const double q = below ? 1 : beyond ? 0 : ibetac(a, b, y);
-  switch (tail) {
-    case Tail::cdf:
-      return p;
-    case Tail::survival:
-      return q;
-    case Tail::log_cdf:
-      if (p >= tiny_probability || below) return log_probability(p, q);
-      return log_tiny_ibeta(a, b, y, 1 - y, std::log(y), std::log1p(-y), log_beta(a, b));
-    case Tail::log_survival:
-      if (q >= tiny_probability || beyond) return log_probability(q, p);
-      return log_tiny_ibeta(b, a, 1 - y, y, std::log1p(-y), std::log(y), log_beta(a, b));
-  }
-  return std::numeric_limits<double>::quiet_NaN();
+void Beta<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
+  by_columns(y, out, [&](Index column) {
+    const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
+    return [=](double y) -> double {
+      const bool below = y <= 0, beyond = y >= 1;
+      const double p = below ? 0 : beyond ? 1 : ibeta(a, b, y);
+      const double q = below ? 1 : beyond ? 0 : ibetac(a, b, y);
+      switch (tail) {
+        case Tail::cdf:
+          return p;
+        case Tail::survival:
+          return q;
+        case Tail::log_cdf:
+          if (p >= tiny_probability || below) return log_probability(p, q);
+          return log_tiny_ibeta(a, b, y, 1 - y, std::log(y), std::log1p(-y), log_beta(a, b));
+        case Tail::log_survival:
+          if (q >= tiny_probability || beyond) return log_probability(q, p);
+          return log_tiny_ibeta(b, a, 1 - y, y, std::log1p(-y), std::log(y), log_beta(a, b));
+      }
+      return std::numeric_limits<double>::quiet_NaN();
+    };
+  });
 }
 
 namespace {
@@ -151,12 +155,16 @@ double lower_end_quantile(double a, double b, double p) {
 }  // namespace
 
 template <Scalar T>
-double Beta<T>::do_quantile(double p, bool complement, Index column) const {
-  if (p == 0 || p == 1) return (p == 0) == complement ? 1 : 0;
-  const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
-  const double end = complement ? lower_end_quantile(b, a, p) : lower_end_quantile(a, b, p);
-  if (!std::isnan(end)) return complement ? 1 - end : end;
-  return complement ? ibetac_inv(a, b, p) : ibeta_inv(a, b, p);
+void Beta<T>::do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const {
+  by_columns(p, out, [&](Index column) {
+    const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
+    return [=](double p) -> double {
+      if (p == 0 || p == 1) return (p == 0) == complement ? 1 : 0;
+      const double end = complement ? lower_end_quantile(b, a, p) : lower_end_quantile(a, b, p);
+      if (!std::isnan(end)) return complement ? 1 - end : end;
+      return complement ? ibetac_inv(a, b, p) : ibeta_inv(a, b, p);
+    };
+  });
 }
 
 template <Scalar T>

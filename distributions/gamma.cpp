@@ -105,30 +105,38 @@ std::optional<double> Gamma<T>::do_kl_divergence(const Distribution<T>& other) c
 }
 
 template <Scalar T>
-double Gamma<T>::do_tail(Tail tail, double y, Index column) const {
-  const double a = exp_at(log_concentration_, column), x = y * exp_at(log_rate_, column);
-  const bool below = x <= 0, beyond = std::isinf(x) && x > 0;
-  const double p = below ? 0 : beyond ? 1 : gamma_p(a, x);
-  const double q = below ? 1 : beyond ? 0 : gamma_q(a, x);
-  switch (tail) {
-    case Tail::cdf:
-      return p;
-    case Tail::survival:
-      return q;
-    case Tail::log_cdf:
-      return p < tiny_probability && !below ? log_tiny_gamma_p(a, x) : log_probability(p, q);
-    case Tail::log_survival:
-      return q < tiny_probability && !beyond ? log_tiny_gamma_q(a, x) : log_probability(q, p);
-  }
-  return std::numeric_limits<double>::quiet_NaN();
+void Gamma<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
+  by_columns(y, out, [&](Index column) {
+    const double a = exp_at(log_concentration_, column), rate = exp_at(log_rate_, column);
+    return [=](double y) -> double {
+      const double x = y * rate;
+      const bool below = x <= 0, beyond = std::isinf(x) && x > 0;
+      const double p = below ? 0 : beyond ? 1 : gamma_p(a, x);
+      const double q = below ? 1 : beyond ? 0 : gamma_q(a, x);
+      switch (tail) {
+        case Tail::cdf:
+          return p;
+        case Tail::survival:
+          return q;
+        case Tail::log_cdf:
+          return p < tiny_probability && !below ? log_tiny_gamma_p(a, x) : log_probability(p, q);
+        case Tail::log_survival:
+          return q < tiny_probability && !beyond ? log_tiny_gamma_q(a, x) : log_probability(q, p);
+      }
+      return std::numeric_limits<double>::quiet_NaN();
+    };
+  });
 }
 
 template <Scalar T>
-double Gamma<T>::do_quantile(double p, bool complement, Index column) const {
-  if (p == 0 || p == 1) return (p == 0) == complement ? infinity : 0;
-  const double a = exp_at(log_concentration_, column);
-  return (complement ? gamma_q_inv(a, p) : gamma_p_inv(a, p)) /
-         exp_at(log_rate_, column);
+void Gamma<T>::do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const {
+  by_columns(p, out, [&](Index column) {
+    const double a = exp_at(log_concentration_, column), rate = exp_at(log_rate_, column);
+    return [=](double p) -> double {
+      if (p == 0 || p == 1) return (p == 0) == complement ? infinity : 0;
+      return (complement ? gamma_q_inv(a, p) : gamma_p_inv(a, p)) / rate;
+    };
+  });
 }
 
 template <Scalar T>

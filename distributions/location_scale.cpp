@@ -93,25 +93,35 @@ double LocationScale<T>::do_entropy() const {
 }
 
 template <Scalar T>
-double LocationScale<T>::do_tail(Tail tail, double y, Index column) const {
-  const double z = (y - loc_at(column)) / scale_at(column);
-  switch (tail) {
-    case Tail::cdf:
-      return do_standard_cdf(z, column);
-    case Tail::survival:
-      return do_standard_cdf(-z, column);
-    case Tail::log_cdf:
-      return do_standard_log_cdf(z, column);
-    case Tail::log_survival:
-      return do_standard_log_cdf(-z, column);
-  }
-  return std::numeric_limits<double>::quiet_NaN();
+void LocationScale<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
+  by_columns(y, out, [&](Index column) {
+    const double loc = loc_at(column), scale = scale_at(column);
+    return [=, this](double y) -> double {
+      const double z = (y - loc) / scale;
+      switch (tail) {
+        case Tail::cdf:
+          return do_standard_cdf(z, column);
+        case Tail::survival:
+          return do_standard_cdf(-z, column);
+        case Tail::log_cdf:
+          return do_standard_log_cdf(z, column);
+        case Tail::log_survival:
+          return do_standard_log_cdf(-z, column);
+      }
+      return std::numeric_limits<double>::quiet_NaN();
+    };
+  });
 }
 
 template <Scalar T>
-double LocationScale<T>::do_quantile(double p, bool complement, Index column) const {
-  const double z = p == 0 ? -infinity : p == 1 ? infinity : do_standard_quantile(p, column);
-  return loc_at(column) + scale_at(column) * (complement ? -z : z);
+void LocationScale<T>::do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const {
+  by_columns(p, out, [&](Index column) {
+    const double loc = loc_at(column), scale = scale_at(column);
+    return [=, this](double p) -> double {
+      const double z = p == 0 ? -infinity : p == 1 ? infinity : do_standard_quantile(p, column);
+      return loc + scale * (complement ? -z : z);
+    };
+  });
 }
 
 template <Scalar T>

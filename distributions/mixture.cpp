@@ -196,6 +196,16 @@ Var<T> Mixture<T>::do_sample(Pass<T>& pass) const {
   return y;
 }
 
+// The log of a sum is no sum of logs, so draws of log densities say nothing without bias about a mixture.
+template <Scalar T>
+Estimate Mixture<T>::do_estimates() const {
+  Estimate estimate = Estimate::exact;
+  for (Index k = 0; k < components(); ++k) estimate = common_estimate(this->name(), estimate, component(k).estimates());
+  if (estimate == Estimate::log_density && components() > 1)
+    throw this->not_implemented("estimates", "draws of its components' log densities have no unbiased mean");
+  return estimate;
+}
+
 template <Scalar T>
 Space Mixture<T>::do_support() const {
   std::vector<Space> supports;
@@ -259,49 +269,73 @@ void Mixture<T>::do_covariance(MatrixView<double> covariance) const {
 // ---------------------------------------------------------------------------------------------- one column at a time
 
 template <Scalar T>
-double Mixture<T>::do_tail(Tail tail, double y, Index column) const {
+void Mixture<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
   check_no_context("cdf");
-  const Matrix<T> row = Matrix<T>::Constant(1, this->dim(), static_cast<T>(y));
   const Eigen::VectorXd w = weights();
+  // Of all components, one after the other.
+  const auto of_components = [&](Tail which) {
+    std::vector<Matrix<double>> values;
+    for (Index k = 0; k < components(); ++k) values.push_back(component(k).tail(which, y));
+    return values;
+  };
+  const auto each = [&](auto f) {
+    for (Index c = 0; c < y.cols(); ++c)
+      for (Index i = 0; i < y.rows(); ++i) out(i, c) = f(i, c);
+  };
   Eigen::VectorXd terms(components());
-  const auto sum = [&](bool lower) {
-    for (Index k = 0; k < components(); ++k)
-      terms[k] = w[k] * (lower ? component(k).cdf(row) : component(k).survival(row))(0, column);
+  const auto sum = [&](const std::vector<Matrix<double>>& values, Index i, Index c) {
+    for (Index k = 0; k < components(); ++k) terms[k] = w[k] * values[static_cast<std::size_t>(k)](i, c);
     return std::min(terms.sum(), 1.0);
   };
   const bool lower = tail == Tail::cdf || tail == Tail::log_cdf;
-  const double p = sum(lower);
-  if (tail == Tail::cdf || tail == Tail::survival) return p;
-  if (p > 0.5) return std::log1p(-sum(!lower));
-  for (Index k = 0; k < components(); ++k)
-    terms[k] = std::log(w[k]) + (lower ? component(k).log_cdf(row) : component(k).log_survival(row))(0, column);
-  return log_sum(terms);
+  const std::vector<Matrix<double>> own = of_components(lower ? Tail::cdf : Tail::survival);
+  each([&](Index i, Index c) { return sum(own, i, c); });
+  if (tail == Tail::cdf || tail == Tail::survival) return;
+  const std::vector<Matrix<double>> other = of_components(lower ? Tail::survival : Tail::cdf);
+  const std::vector<Matrix<double>> logs = of_components(tail);
+  each([&](Index i, Index c) {
+    if (out(i, c) > 0.5) return std::log1p(-sum(other, i, c));
+    for (Index k = 0; k < components(); ++k) terms[k] = std::log(w[k]) + logs[static_cast<std::size_t>(k)](i, c);
+    return log_sum(terms);
+  });
 }
 
 template <Scalar T>
-double Mixture<T>::do_quantile(double p, bool complement, Index column) const {
+void Mixture<T>::do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const {
   check_no_context("quantile");
-  if (p == 0 || p == 1) {
-    const Interval range = do_support()[column];
-    return (p == 0) != complement ? range.low : range.high;
-  }
+  const auto is_end = [&](Index i, Index c) { return p(i, c) == 0 || p(i, c) == 1; };
+  Matrix<double> probability(p.rows(), p.cols());
+  for (Index c = 0; c < p.cols(); ++c)
+    for (Index i = 0; i < p.rows(); ++i) probability(i, c) = is_end(i, c) ? 0.5 : p(i, c);
   // The quantiles of the components enclose that of the mixture.
-  const Matrix<double> probability = Matrix<double>::Constant(1, this->dim(), p);
-  double low = infinity, high = -infinity;
+  const Eigen::VectorXd w = weights();
+  Matrix<double> low = Matrix<double>::Constant(p.rows(), p.cols(), infinity), high = -low, y(p.rows(), p.cols());
   for (Index k = 0; k < components(); ++k) {
-    if (weights()[k] == 0) continue;
-    const double y = (complement ? component(k).quantile_complement(probability)
-                                 : component(k).quantile(probability))(0, column);
-    low = std::min(low, y);
-    high = std::max(high, y);
+    if (w[k] == 0) continue;
+    component(k).quantile_into(probability, y, complement);
+    low = low.cwiseMin(y);
+    high = high.cwiseMax(y);
   }
-  for (int i = 0; i < 200 && low < high; ++i) {
-    const double middle = low + 0.5 * (high - low);
-    if (middle <= low || middle >= high) break;
-    const double value = do_tail(complement ? Tail::survival : Tail::cdf, middle, column);
-    ((value < p) != complement ? low : high) = middle;
+  Matrix<double> value(p.rows(), p.cols());
+  Matrix<bool> halve = low.array() < high.array();
+  for (int step = 0; step < 200; ++step) {
+    // Elements that are done stay at their place.
+    const Matrix<double> middle = low + 0.5 * (high - low);
+    halve = halve.array() && middle.array() > low.array() && middle.array() < high.array();
+    if (!halve.any()) break;
+    do_tails(complement ? Tail::survival : Tail::cdf, Matrix<T>(middle.template cast<T>()), value);
+    for (Index c = 0; c < p.cols(); ++c)
+      for (Index i = 0; i < p.rows(); ++i)
+        if (halve(i, c)) ((value(i, c) < p(i, c)) != complement ? low : high)(i, c) = middle(i, c);
   }
-  return low + 0.5 * (high - low);
+  const Space support = do_support();
+  for (Index c = 0; c < p.cols(); ++c) {
+    const Interval range = support[c];
+    for (Index i = 0; i < p.rows(); ++i)
+      out(i, c) = !is_end(i, c)                  ? low(i, c) + 0.5 * (high(i, c) - low(i, c))
+                  : (p(i, c) == 0) != complement ? range.low
+                                                 : range.high;
+  }
 }
 
 template <Scalar T>

@@ -35,6 +35,15 @@ bool is_zero(const Tensor<T>& tensor) {
   return std::all_of(tensor.values().begin(), tensor.values().end(), [](T v) { return v == T(0); });
 }
 
+/// out(i, c) = f(in(i, c)) with f = make(c): what depends on the column alone is computed once for each.
+template <class T, class Make>
+void by_columns(MatrixView<const T> in, MatrixView<double> out, Make make) {
+  for (Index c = 0; c < in.cols(); ++c) {
+    const auto f = make(c);
+    for (Index i = 0; i < in.rows(); ++i) out(i, c) = f(static_cast<double>(in(i, c)));
+  }
+}
+
 template <class T>
 double at(const Tensor<T>& tensor, Index i) {
   return static_cast<double>(tensor[i]);

@@ -1,5 +1,5 @@
+#include <algorithm>
 #include <cmath>
-#include <limits>
 #include <pushforward/distributions/transformed_distribution.hpp>
 
 namespace pushforward {
@@ -159,53 +159,102 @@ double TransformedDistribution<T>::do_entropy() const {
   return base_->entropy() + bijector_->forward(origin).log_det[0];
 }
 
-template <Scalar T>
-double TransformedDistribution<T>::do_tail(typename Distribution<T>::Tail tail, double y, Index column) const {
-  using Tail = typename Distribution<T>::Tail;
-  if (!bijector_->is_elementwise() || this->context_dim() != 0)
-    throw this->not_implemented("cdf", "known only for an elementwise bijector without context");
-  const bool increasing = bijector_->is_increasing()[static_cast<std::size_t>(column)];
-  const Interval range = do_support()[column];
-  double x;
-  if (y <= range.low || y >= range.high) {
-    const Interval base = base_->support()[column];
-    x = (y <= range.low) == increasing ? base.low : base.high;
-  } else {
-    // A row inside the codomain; only its column counts.
-    const Matrix<double> half = Matrix<double>::Constant(1, this->dim(), 0.5);
-    Matrix<T> row = forward_point(*bijector_, base_->quantile(half).row(0)).transpose().template cast<T>();
-    row(0, column) = static_cast<T>(y);
-    x = static_cast<double>(bijector_->inverse(row).value(0, column));
-  }
-  Matrix<T> at = Matrix<T>::Zero(1, this->dim());
-  at(0, column) = static_cast<T>(x);
+namespace {
+
+/// That which a decreasing map turns it into.
+template <class Tail>
+Tail mirrored(Tail tail) {
   switch (tail) {
     case Tail::cdf:
-      return (increasing ? base_->cdf(at) : base_->survival(at))(0, column);
+      return Tail::survival;
     case Tail::survival:
-      return (increasing ? base_->survival(at) : base_->cdf(at))(0, column);
+      return Tail::cdf;
     case Tail::log_cdf:
-      return (increasing ? base_->log_cdf(at) : base_->log_survival(at))(0, column);
+      return Tail::log_survival;
     case Tail::log_survival:
-      return (increasing ? base_->log_survival(at) : base_->log_cdf(at))(0, column);
+      break;
   }
-  return std::numeric_limits<double>::quiet_NaN();
+  return Tail::log_cdf;
+}
+
+/// f(mirror, out) into the columns of `out` that increase, and those that decrease, at most once for each of the two.
+template <class F>
+void by_direction(const std::vector<bool>& increasing, MatrixView<double> out, F f) {
+  const bool some_increase = std::find(increasing.begin(), increasing.end(), true) != increasing.end();
+  const bool some_decrease = std::find(increasing.begin(), increasing.end(), false) != increasing.end();
+  f(!some_increase, out);
+  if (!some_increase || !some_decrease) return;
+  Matrix<double> mirror(out.rows(), out.cols());
+  f(true, mirror);
+  for (Index c = 0; c < out.cols(); ++c)
+    if (!increasing[static_cast<std::size_t>(c)])
+      for (Index i = 0; i < out.rows(); ++i) out(i, c) = mirror(i, c);
+}
+
+}  // namespace
+
+template <Scalar T>
+void TransformedDistribution<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
+  if (!bijector_->is_elementwise() || this->context_dim() != 0)
+    throw this->not_implemented("cdf", "known only for an elementwise bijector without context");
+  const std::vector<bool> increasing = bijector_->is_increasing();
+  const Space support = do_support(), base = base_->support();
+  // Where y lies at an end, or beyond: -1 below, 1 above. There a point inside the codomain stands in for it.
+  const auto end_at = [&](Index i, Index c) {
+    const Interval range = support[c];
+    const double v = static_cast<double>(y(i, c));
+    return v <= range.low ? -1 : v >= range.high ? 1 : 0;
+  };
+  Matrix<T> rows(y.rows(), y.cols());
+  Matrix<signed char> end(y.rows(), y.cols());
+  bool some_end = false;
+  for (Index c = 0; c < y.cols(); ++c)
+    for (Index i = 0; i < y.rows(); ++i) {
+      rows(i, c) = y(i, c);
+      end(i, c) = static_cast<signed char>(end_at(i, c));
+      some_end = some_end || end(i, c) != 0;
+    }
+  if (some_end) {
+    const Matrix<double> half = Matrix<double>::Constant(1, this->dim(), 0.5);
+    const Eigen::VectorXd inside = forward_point(*bijector_, base_->quantile(half).row(0));
+    for (Index c = 0; c < y.cols(); ++c)
+      for (Index i = 0; i < y.rows(); ++i)
+        if (end(i, c) != 0) rows(i, c) = static_cast<T>(inside[c]);
+  }
+  Matrix<T> x = bijector_->inverse(rows).value;
+  if (some_end)
+    for (Index c = 0; c < y.cols(); ++c) {
+      const Interval range = base[c];
+      for (Index i = 0; i < y.rows(); ++i)
+        if (end(i, c) != 0)
+          x(i, c) = static_cast<T>((end(i, c) < 0) == increasing[static_cast<std::size_t>(c)] ? range.low : range.high);
+    }
+  by_direction(increasing, out, [&](bool mirror, MatrixView<double> result) {
+    base_->tail_into(mirror ? mirrored(tail) : tail, x, result);
+  });
 }
 
 template <Scalar T>
-double TransformedDistribution<T>::do_quantile(double p, bool complement, Index column) const {
+void TransformedDistribution<T>::do_quantiles(bool complement, MatrixView<const double> p,
+                                              MatrixView<double> out) const {
   if (!bijector_->is_elementwise() || this->context_dim() != 0)
     throw this->not_implemented("quantile", "known only for an elementwise bijector without context");
-  const bool increasing = bijector_->is_increasing()[static_cast<std::size_t>(column)];
-  if (p == 0 || p == 1) {
-    const Interval range = do_support()[column];
-    return (p == 0) != complement ? range.low : range.high;
+  const Space support = do_support();
+  const auto is_end = [&](Index i, Index c) { return p(i, c) == 0 || p(i, c) == 1; };
+  Matrix<double> probability(p.rows(), p.cols()), x(p.rows(), p.cols());
+  for (Index c = 0; c < p.cols(); ++c)
+    for (Index i = 0; i < p.rows(); ++i) probability(i, c) = is_end(i, c) ? 0.5 : p(i, c);
+  by_direction(bijector_->is_increasing(), x, [&](bool mirror, MatrixView<double> result) {
+    base_->quantile_into(probability, result, complement != mirror);
+  });
+  const Matrix<T> y = bijector_->forward(Matrix<T>(x.template cast<T>())).value;
+  for (Index c = 0; c < p.cols(); ++c) {
+    const Interval range = support[c];
+    for (Index i = 0; i < p.rows(); ++i)
+      out(i, c) = !is_end(i, c)                  ? static_cast<double>(y(i, c))
+                  : (p(i, c) == 0) != complement ? range.low
+                                                 : range.high;
   }
-  Matrix<double> probability = Matrix<double>::Constant(1, this->dim(), 0.5);
-  probability(0, column) = p;
-  const Matrix<double> x =
-      complement == increasing ? base_->quantile_complement(probability) : base_->quantile(probability);
-  return forward_point(*bijector_, x.row(0))[column];
 }
 
 template class TransformedDistribution<float>;

@@ -1,6 +1,6 @@
 #include <pushforward/distributions/uniform.hpp>
 
-#include "distributions/checks.hpp"
+#include "distributions/parameters.hpp"
 #include "src/numerics/special_functions.hpp"
 
 namespace pushforward {
@@ -119,30 +119,39 @@ std::optional<double> Uniform<T>::do_kl_divergence(const Distribution<T>& other)
 }
 
 template <Scalar T>
-double Uniform<T>::do_tail(Tail tail, double y, Index column) const {
-  const std::size_t c = static_cast<std::size_t>(column);
-  const double width = high_[c] - low_[c], at = std::clamp(y, low_[c], high_[c]);
-  const double p = (at - low_[c]) / width, q = (high_[c] - at) / width;
-  switch (tail) {
-    case Tail::cdf:
-      return p;
-    case Tail::survival:
-      return q;
-    case Tail::log_cdf:
-      return log_probability(p, q);
-    case Tail::log_survival:
-      return log_probability(q, p);
-  }
-  return std::numeric_limits<double>::quiet_NaN();
+void Uniform<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
+  by_columns(y, out, [&](Index column) {
+    const std::size_t c = static_cast<std::size_t>(column);
+    const double low = low_[c], high = high_[c], width = high - low;
+    return [=](double y) -> double {
+      const double at = std::clamp(y, low, high);
+      const double p = (at - low) / width, q = (high - at) / width;
+      switch (tail) {
+        case Tail::cdf:
+          return p;
+        case Tail::survival:
+          return q;
+        case Tail::log_cdf:
+          return log_probability(p, q);
+        case Tail::log_survival:
+          return log_probability(q, p);
+      }
+      return std::numeric_limits<double>::quiet_NaN();
+    };
+  });
 }
 
 template <Scalar T>
-double Uniform<T>::do_quantile(double p, bool complement, Index column) const {
-  const std::size_t c = static_cast<std::size_t>(column);
-  const double width = high_[c] - low_[c];
-  // From the nearer bound, so that both ends are exact.
-  return complement == (p <= 0.5) ? high_[c] - width * (complement ? p : 1 - p)
-                                  : low_[c] + width * (complement ? 1 - p : p);
+void Uniform<T>::do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const {
+  by_columns(p, out, [&](Index column) {
+    const std::size_t c = static_cast<std::size_t>(column);
+    const double low = low_[c], high = high_[c], width = high - low;
+    return [=](double p) -> double {
+      // From the nearer bound, so that both ends are exact.
+      return complement == (p <= 0.5) ? high - width * (complement ? p : 1 - p)
+                                      : low + width * (complement ? 1 - p : p);
+    };
+  });
 }
 
 template <Scalar T>

@@ -38,7 +38,10 @@ class Bijector : public Component<T> {
 
   /// Elementwise and triangular maps: log of the absolute derivative of each column by its own input, (N, dim()) or
   /// shared (1, dim()); a default-made Var is 0.
-  Var<T> log_derivative(bool forward, Pass<T>& pass, Var<T> in) const { return do_log_derivative(forward, pass, in); }
+  Var<T> log_derivative(bool forward, Pass<T>& pass, Var<T> in) const {
+    const typename Pass<T>::Part part(pass, this->name());
+    return do_log_derivative(forward, pass, in);
+  }
 
   // Functions that return Eigen objects are always inlined: the caller's code allocates and frees them, whatever flags
   // it was built with.
@@ -163,6 +166,8 @@ class Bijector : public Component<T> {
   Space preimage(const Space& y) const { return image(false, y); }
   /// Largest possible |log_det| that bounded scales allow per row, or infinity where there is no bound.
   double log_scale_bound() const { return do_log_scale_bound(); }
+  /// What a stochastic map's draws say about the density that it makes.
+  Estimate estimates() const { return do_estimates(); }
 
  protected:
   Bijector(std::string name, Index dim, Index context_dim = 0)
@@ -194,6 +199,8 @@ class Bijector : public Component<T> {
   /// ends of each column's interval.
   virtual Space do_image(bool forward, const Space& from) const;
   virtual double do_log_scale_bound() const;
+  /// Of a map whose hooks draw.
+  virtual Estimate do_estimates() const { return Estimate::exact; }
   virtual std::vector<std::int64_t> do_triangular_order() const;
   /// Elementwise and triangular maps: log of the absolute derivative of each element of `in`, (N, dim) or shared (1, dim).
   virtual Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const;
@@ -251,6 +258,10 @@ class ElementwiseBijector : public Bijector<T> {
 /// One order that both have, where an empty one is any.
 /// @throws NotImplemented  naming `name`, if they differ.
 std::vector<std::int64_t> common_order(const std::string& name, std::vector<std::int64_t> a, std::vector<std::int64_t> b);
+
+/// What draws of both parts say about their composition.
+/// @throws NotImplemented  naming `name`, if one draws densities and the other their logarithms: no mean is unbiased then.
+Estimate common_estimate(const std::string& name, Estimate a, Estimate b);
 
 /// Applies proposals to the tree: all or nothing.
 /// @throws Error        if a proposal does not belong to a listed tensor of the tree or has another size.

@@ -12,6 +12,9 @@
 
 namespace pushforward {
 
+template <Scalar T>
+class Distribution;
+
 /// Samples on a tape with their log-probabilities.
 template <Scalar T>
 struct Drawn {
@@ -23,6 +26,36 @@ template <Scalar T>
 struct SamplesAndLogProb {
   Matrix<T> samples;         ///< (n, dim)
   Eigen::VectorXd log_prob;  ///< (n), nats
+};
+
+/// Of a stochastic density, from some draws for each row.
+struct LogProbEstimate {
+  Eigen::VectorXd value;
+  Eigen::VectorXd standard_error;  ///< 0 where nothing is drawn
+};
+
+/// What a distribution offers whose columns follow on each other: it derives from this too and returns itself from
+/// `do_prefixes`. The order is that of `Distribution::triangular_order`; hooks get the first columns of it.
+template <Scalar T>
+class Prefixes {
+ public:
+  virtual ~Prefixes() = default;
+
+ protected:
+  Prefixes() = default;
+  Prefixes(const Prefixes&) = default;
+  Prefixes(Prefixes&&) = default;
+  Prefixes& operator=(const Prefixes&) = default;
+  Prefixes& operator=(Prefixes&&) = default;
+
+ private:
+  friend class Distribution<T>;
+  /// Default: independent columns, in any order.
+  virtual std::vector<std::int64_t> do_triangular_order() const { return {}; }
+  /// log density of those columns; `y` has them alone.
+  virtual Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const = 0;
+  /// A draw of all columns, given those.
+  virtual Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const = 0;
 };
 
 template <Scalar T>
@@ -47,7 +80,7 @@ class Distribution : public Component<T> {
   Drawn<T> sample_and_log_prob(Pass<T>& pass) const;
   /// Proposes first values of the parameters from the rows of the batch, row i counting weights[i] >= 0 times; true if
   /// the class has some. Every thread of the group calls it; `weights` has all rows of the batch.
-  bool propose_start(Pass<T>& pass, Var<T> y, const double* weights) const { return do_propose_start(pass, y, weights); }
+  bool propose_start(Pass<T>& pass, Var<T> y, const double* weights) const;
 
   // Functions that return Eigen objects are always inlined: the caller's code allocates and frees them, whatever flags
   // it was built with.
@@ -76,6 +109,25 @@ class Distribution : public Component<T> {
   template <Place P>
   void log_prob_into(MatrixView<const T> y, VectorView<double> out, P&& where) const {
     log_prob_into(y, out, {}, where);
+  }
+  /// Stochastic densities, whose hooks draw: what `draws` draws for each row say, with a standard error.
+  /// By `estimates()` the value is the mean of log_prob over draws, or the log of the mean density (on average below
+  /// log p by half the squared standard error), whose standard error is that of the mean density divided by it. -inf,
+  /// with standard error 0, where every draw is outside the support; the standard error of a mean of log_prob is NaN
+  /// where some are. Row i depends on the engine's seed, its call number and i alone. Advances the engine by one call.
+  /// Densities that draw nothing have the values of log_prob(y) and standard errors of 0.
+  /// @throws DomainError  for fewer than 2 draws.
+  /// @throws Error        naming the part that draws, where no part says what its draws estimate; so does every call
+  ///                      without an engine.
+  [[gnu::always_inline]] LogProbEstimate log_prob(MatrixView<const T> y, Engine& engine, Index draws = 64,
+                                                  MatrixView<const T> context = {}, Run run = {}) const {
+    LogProbEstimate result{Eigen::VectorXd(y.rows()), Eigen::VectorXd(y.rows())};
+    estimate_into(y, engine, draws, result.value, result.standard_error, context, run);
+    return result;
+  }
+  template <Place P>
+  [[gnu::always_inline]] LogProbEstimate log_prob(MatrixView<const T> y, Engine& engine, Index draws, P&& where) const {
+    return log_prob(y, engine, draws, {}, where);
   }
   [[gnu::always_inline]] LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y,
                                                                      MatrixView<const T> context = {},
@@ -109,7 +161,7 @@ class Distribution : public Component<T> {
     draw_into(samples, {}, engine, contexts, true, run);
     return samples;
   }
-  /// Samples and their log-probabilities from one pass; needs no inverse.
+  /// Samples and their log-probabilities from one pass; needs no inverse. NotImplemented where a density is drawn.
   [[gnu::always_inline]] SamplesAndLogProb<T> sample_and_log_prob(Index n, Engine& engine,
                                                                   MatrixView<const T> context_row = {},
                                                                   Run run = {}) const {
@@ -132,7 +184,7 @@ class Distribution : public Component<T> {
   // ---- prefixes: the first columns of `triangular_order()`, the others integrated out exactly
   /// The columns in an order in which each is drawn given those before it; empty: independent columns, any order.
   /// @throws NotImplemented  naming the part that has no such order.
-  std::vector<std::int64_t> triangular_order() const { return do_triangular_order(); }
+  std::vector<std::int64_t> triangular_order() const { return prefixes().do_triangular_order(); }
   /// log p(y_1, ..., y_k) of the first k columns of the order, for prefixes of shape (N, k), 1 <= k <= dim().
   [[gnu::always_inline]] Eigen::VectorXd prefix_log_prob(MatrixView<const T> prefix, MatrixView<const T> context = {},
                                                          Run run = {}) const {
@@ -161,12 +213,8 @@ class Distribution : public Component<T> {
   void sample_given_prefix_into(MatrixView<const T> prefix, MatrixView<T> out, Engine& engine,
                                 MatrixView<const T> context = {}, Run run = {}) const;
   /// The same on a tape; `columns` are the first of triangular_order(), `y` those columns alone.
-  Column<T> marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
-    return do_marginal_log_prob(pass, y, columns);
-  }
-  Var<T> sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
-    return do_sample_given(pass, y, columns);
-  }
+  Column<T> marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
+  Var<T> sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
 
   // ---- moments; (dim) each. What a class cannot give throws NotImplemented with the reason.
   [[gnu::always_inline]] Eigen::VectorXd mean() const {
@@ -195,20 +243,38 @@ class Distribution : public Component<T> {
   void mode_into(VectorView<double> out) const;
   void covariance_into(MatrixView<double> out) const;
   double entropy() const { return do_entropy(); }
+  /// KL(this || other) in nats where a closed form is known for the pair.
+  /// @throws ShapeError  if the dimensions differ.
+  std::optional<double> exact_kl_divergence(const Distribution& other) const;
 
   // ---- elementwise families: one value per element, (N, dim), accurate in both tails
-  [[gnu::always_inline]] Matrix<double> cdf(MatrixView<const T> y) const { return elementwise(Tail::cdf, y); }
-  [[gnu::always_inline]] Matrix<double> survival(MatrixView<const T> y) const { return elementwise(Tail::survival, y); }
-  [[gnu::always_inline]] Matrix<double> log_cdf(MatrixView<const T> y) const { return elementwise(Tail::log_cdf, y); }
+  enum class Tail { cdf, survival, log_cdf, log_survival };
+  [[gnu::always_inline]] Matrix<double> tail(Tail tail, MatrixView<const T> y) const {
+    Matrix<double> out(y.rows(), y.cols());
+    tail_into(tail, y, out);
+    return out;
+  }
+  [[gnu::always_inline]] Matrix<double> cdf(MatrixView<const T> y) const { return tail(Tail::cdf, y); }
+  [[gnu::always_inline]] Matrix<double> survival(MatrixView<const T> y) const { return tail(Tail::survival, y); }
+  [[gnu::always_inline]] Matrix<double> log_cdf(MatrixView<const T> y) const { return tail(Tail::log_cdf, y); }
   [[gnu::always_inline]] Matrix<double> log_survival(MatrixView<const T> y) const {
-    return elementwise(Tail::log_survival, y);
+    return tail(Tail::log_survival, y);
   }
   /// @throws DomainError  for a probability outside [0, 1].
-  [[gnu::always_inline]] Matrix<double> quantile(MatrixView<const double> p) const { return quantiles(false, p); }
+  [[gnu::always_inline]] Matrix<double> quantile(MatrixView<const double> p) const {
+    Matrix<double> out(p.rows(), p.cols());
+    quantile_into(p, out);
+    return out;
+  }
   /// The point whose survival function is q: accurate for q near 0.
   [[gnu::always_inline]] Matrix<double> quantile_complement(MatrixView<const double> q) const {
-    return quantiles(true, q);
+    Matrix<double> out(q.rows(), q.cols());
+    quantile_into(q, out, true);
+    return out;
   }
+  void tail_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
+  /// With `complement` of survival functions.
+  void quantile_into(MatrixView<const double> p, MatrixView<double> out, bool complement = false) const;
 
   // ---- properties
   Index dim() const { return dim_; }
@@ -218,6 +284,8 @@ class Distribution : public Component<T> {
   bool is_reparameterized() const { return do_is_reparameterized(); }
   /// The set where the density is positive; densities are with respect to the measure that it names.
   Space support() const { return do_support(); }
+  /// What the draws of a stochastic density say about it.
+  Estimate estimates() const { return do_estimates(); }
 
  protected:
   Distribution(std::string name, Index dim, Index context_dim = 0)
@@ -230,7 +298,6 @@ class Distribution : public Component<T> {
   /// For `do_restored`, where the shape follows from constants or parts.
   void set_shape(std::vector<Index> event_shape, Index context_dim = 0);
 
-  enum class Tail { cdf, survival, log_cdf, log_survival };
   /// To be thrown: says which call of which class, and why.
   NotImplemented not_implemented(std::string_view what, std::string_view reason) const;
 
@@ -241,10 +308,10 @@ class Distribution : public Component<T> {
   virtual bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const;
   /// Default: samples, then log_prob of the samples.
   virtual Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const;
-  virtual std::vector<std::int64_t> do_triangular_order() const;
-  virtual Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
-  /// Default: for independent columns.
-  virtual Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const;
+  /// Null: none.
+  virtual const Prefixes<T>* do_prefixes() const { return nullptr; }
+  /// Of a density that draws inside log_prob.
+  virtual Estimate do_estimates() const { return Estimate::exact; }
   virtual bool do_is_reparameterized() const { return true; }
   virtual Space do_support() const { return Space::real(dim_); }
   // Moments: outputs have the right size. The default covariance is diagonal.
@@ -255,28 +322,17 @@ class Distribution : public Component<T> {
   virtual double do_entropy() const;
   /// KL(this || other) in nats where a closed form is known to this class.
   virtual std::optional<double> do_kl_divergence(const Distribution& other) const;
-  /// One column of an elementwise family; y is finite or infinite, p in [0, 1].
-  virtual double do_tail(Tail tail, double y, Index column) const;
-  virtual double do_quantile(double p, bool complement, Index column) const;
+  /// Elementwise families, (N, dim) at once; y is finite or infinite, p in [0, 1].
+  virtual void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
+  virtual void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const;
 
+  /// @throws NotImplemented  if there are none.
+  const Prefixes<T>& prefixes() const;
+  void estimate_into(MatrixView<const T> y, Engine& engine, Index draws, VectorView<double> value,
+                     VectorView<double> standard_error, MatrixView<const T> context, Run run) const;
   std::vector<std::int64_t> prefix_columns(const char* call, Index count) const;
   void draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine, MatrixView<const T> context,
                  bool each, Run run) const;
-  [[gnu::always_inline]] Matrix<double> elementwise(Tail tail, MatrixView<const T> y) const {
-    Matrix<double> out(y.rows(), y.cols());
-    elementwise_into(tail, y, out);
-    return out;
-  }
-  [[gnu::always_inline]] Matrix<double> quantiles(bool complement, MatrixView<const double> p) const {
-    Matrix<double> out(p.rows(), p.cols());
-    quantiles_into(complement, p, out);
-    return out;
-  }
-  void elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const;
-  void quantiles_into(bool complement, MatrixView<const double> p, MatrixView<double> out) const;
-
-  template <class U>
-  friend struct KlAccess;
 
   Index dim_ = 0;
   Index context_dim_ = 0;

@@ -25,6 +25,13 @@ enum class Statistics {
   population  ///< those of the batch, plain, and nothing proposed: the batch is all there is (`calibrate`)
 };
 
+/// What random numbers in log_prob, or in the map of a bijector, estimate without bias, draw by draw.
+enum class Estimate {
+  exact,        ///< nothing is drawn
+  log_density,  ///< log_prob, log|det|: such as traces and series of matrices by random directions
+  density       ///< the density itself: variables besides y that are drawn and so integrated out
+};
+
 /// Statistics of one batch for every normalisation layer of a tree, by path name of the layer's first statistic.
 struct BatchStatistics {
   struct Moments {
@@ -71,7 +78,8 @@ class Pass {
     const CapturedStatistics<T>* captured = nullptr;
     /// (N, C) on this tape; a default-made Var for none.
     Var<T> context = {};
-    /// Random numbers for sampling, and for dropout (which is active exactly when `dropout` is given).
+    /// Random numbers for sampling and stochastic densities, and for dropout (which is active exactly when `dropout` is
+    /// given). `fit` gives both.
     const RandomCall* noise = nullptr;
     const RandomCall* dropout = nullptr;
     /// Number of this batch's first row among all rows of the call.
@@ -111,11 +119,24 @@ class Pass {
     return old;
   }
 
+  /// While it lives, the part of the tree that is at work, as messages name it: public calls of each class make one.
+  class Part {
+   public:
+    Part(Pass& pass, const std::string& name) : pass_(pass), outer_(std::exchange(pass.part_, &name)) {}
+    ~Part() { pass_.part_ = outer_; }
+    Part(const Part&) = delete;
+    Part& operator=(const Part&) = delete;
+
+   private:
+    Pass& pass_;
+    const std::string* outer_;
+  };
+
   /// A parameter, or any other tensor of the tree, as a shared matrix.
   Var<T> parameter(const Tensor<T>& tensor) { return tape_.parameter(tensor); }
 
   // ---- random numbers: the value for a row depends on the seed, the call and the row's number alone
-  /// True if the pass can draw.
+  /// True if the pass can draw; without, the draws @throw Error, naming the part that asks.
   bool has_noise() const { return settings_.noise != nullptr; }
   Var<T> normal(Index cols);
   Var<T> uniform(Index cols);  ///< in the open interval (0, 1)
@@ -179,6 +200,7 @@ class Pass {
   Tape<T>& tape_;
   Settings settings_;
   std::uint8_t* outside_;
+  const std::string* part_ = nullptr;
   Index slot_ = 0;
 };
 

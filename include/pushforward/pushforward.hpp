@@ -48,3 +48,4 @@
 #include <pushforward/training/sgd.hpp>
 #include <pushforward/transformer.hpp>
 #include <pushforward/views.hpp>
+#include <pushforward/wrapper.hpp>

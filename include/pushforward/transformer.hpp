@@ -23,9 +23,11 @@ class Transformer : public Component<T> {
   /// Raw parameters per element.
   Index multiplier() const { return multiplier_; }
   Elements forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const {
+    const typename Pass<T>::Part part(pass, this->name());
     return do_forward(pass, x, params);
   }
   Elements inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const {
+    const typename Pass<T>::Part part(pass, this->name());
     return do_inverse(pass, y, params);
   }
   /// Largest |log derivative|, or infinity.

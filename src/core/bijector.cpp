@@ -54,12 +54,14 @@ void check_var(const Bijector<T>& b, const char* call, Index cols, Pass<T>& pass
 template <Scalar T>
 Mapped<T> Bijector<T>::forward(Pass<T>& pass, Var<T> x) const {
   check_var(*this, "forward", base_dim_, pass, x);
+  const typename Pass<T>::Part part(pass, this->name());
   return do_forward(pass, x);
 }
 
 template <Scalar T>
 Mapped<T> Bijector<T>::inverse(Pass<T>& pass, Var<T> y) const {
   check_var(*this, "inverse", dim_, pass, y);
+  const typename Pass<T>::Part part(pass, this->name());
   return do_inverse(pass, y);
 }
 
@@ -306,6 +308,12 @@ std::vector<std::int64_t> common_order(const std::string& name, std::vector<std:
   if (a.empty() || a == b) return b;
   if (b.empty()) return a;
   throw NotImplemented(name + "::triangular_order: its parts have different orders of the columns");
+}
+
+Estimate common_estimate(const std::string& name, Estimate a, Estimate b) {
+  if (a == Estimate::exact || a == b) return b;
+  if (b == Estimate::exact) return a;
+  throw NotImplemented(name + "::estimates: draws of densities and of log densities together have no unbiased mean");
 }
 
 template <Scalar T>

@@ -1,5 +1,9 @@
+#include <algorithm>
 #include <numeric>
 #include <pushforward/distribution.hpp>
+#include <span>
+#include <tuple>
+#include <utility>
 
 #include "src/core/evaluate.hpp"
 
@@ -42,6 +46,15 @@ void check_pass_context(const Distribution<T>& d, const char* call, const Pass<T
                      " columns, got " + std::to_string(context));
 }
 
+/// Where draws are integrated out, those that made a sample do not say its density, and new ones do not follow from a
+/// prefix.
+template <Scalar T>
+void check_density_is_not_drawn(const Distribution<T>& d, const char* call) {
+  if (d.estimates() == Estimate::density)
+    throw NotImplemented(d.name() + "::" + call +
+                         ": its density is the mean over draws; sample, then log_prob(y, engine)");
+}
+
 /// log_prob of a row from what the hooks computed and what the row held.
 inline double marked(double value, std::uint8_t mark) {
   if (mark & row_nan) return std::numeric_limits<double>::quiet_NaN();
@@ -57,19 +70,30 @@ Column<T> Distribution<T>::log_prob(Pass<T>& pass, Var<T> y) const {
     throw ShapeError(this->name() + "::log_prob: expected (N, " + std::to_string(dim_) + "), got " +
                      shape_text(pass.rows(), y.cols()));
   check_pass_context(*this, "log_prob", pass);
+  const typename Pass<T>::Part part(pass, this->name());
   return do_log_prob(pass, y);
 }
 
 template <Scalar T>
 Var<T> Distribution<T>::sample(Pass<T>& pass) const {
   check_pass_context(*this, "sample", pass);
+  const typename Pass<T>::Part part(pass, this->name());
   return do_sample(pass);
 }
 
 template <Scalar T>
 Drawn<T> Distribution<T>::sample_and_log_prob(Pass<T>& pass) const {
   check_pass_context(*this, "sample_and_log_prob", pass);
+  check_density_is_not_drawn(*this, "sample_and_log_prob");
+  const typename Pass<T>::Part part(pass, this->name());
   return do_sample_and_log_prob(pass);
+}
+
+template <Scalar T>
+bool Distribution<T>::propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
+  check_pass_context(*this, "propose_start", pass);
+  const typename Pass<T>::Part part(pass, this->name());
+  return do_propose_start(pass, y, weights);
 }
 
 template <Scalar T>
@@ -144,6 +168,61 @@ void Distribution<T>::log_prob_into(MatrixView<const T> y, VectorView<double> ou
   score(*this, "log_prob", y, out, context, run, [&](Pass<T>& pass, Var<T> rows) { return log_prob(pass, rows); });
 }
 
+namespace {
+
+/// Value and standard error of what the draws of one row estimate without bias.
+std::pair<double, double> estimated(Estimate kind, std::span<const double> log_draws) {
+  const double n = static_cast<double>(log_draws.size());
+  const double top = *std::max_element(log_draws.begin(), log_draws.end());
+  if (std::isinf(top) && top < 0) return {top, 0.0};
+  // A density is averaged in units of its largest draw.
+  const auto term = [&](double l) { return kind == Estimate::density ? std::exp(l - top) : l; };
+  double mean = 0, square = 0;
+  for (const double l : log_draws) mean += term(l) / n;
+  for (const double l : log_draws) square += (term(l) - mean) * (term(l) - mean);
+  const double error = std::sqrt(square / (n - 1) / n);
+  return kind == Estimate::density ? std::pair{top + std::log(mean), error / mean} : std::pair{mean, error};
+}
+
+}  // namespace
+
+template <Scalar T>
+void Distribution<T>::estimate_into(MatrixView<const T> y, Engine& engine, Index draws, VectorView<double> value,
+                                    VectorView<double> standard_error, MatrixView<const T> context, Run run) const {
+  check_columns(this->name(), "log_prob", y, dim_);
+  check_context(this->name(), "log_prob", context, y.rows(), context_dim_);
+  if (draws < 2)
+    throw DomainError(this->name() + "::log_prob: a standard error takes at least 2 draws, got " +
+                      std::to_string(draws));
+  const RandomCall noise = engine.next_call();
+  const Estimate kind = estimates();
+  if (kind == Estimate::exact) {
+    log_prob_into(y, value, context, run);
+    for (Index i = 0; i < y.rows(); ++i) standard_error[i] = std::isnan(value[i]) ? value[i] : 0.0;
+    return;
+  }
+  for_each_pass<T>(Tape<T>::Mode::evaluate, y.rows(), context, &noise, run,
+                   [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
+                     const Var<T> rows = load(tape, y.middle_rows(begin, count), false);
+                     mark_non_finite(tape, rows, pass.outside());
+                     // Each draw marks rows by itself.
+                     const std::vector<std::uint8_t> marks(pass.outside(), pass.outside() + tape.padded_rows());
+                     const auto n = static_cast<std::size_t>(draws);
+                     std::vector<double> drawn(static_cast<std::size_t>(count) * n);  // those of a row side by side
+                     for (std::size_t d = 0; d < n; ++d) {
+                       const typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);
+                       std::copy(marks.begin(), marks.end(), pass.outside());
+                       const Column<T> result = log_prob(pass, rows);
+                       for (Index i = 0; i < count; ++i)
+                         drawn[static_cast<std::size_t>(i) * n + d] =
+                             marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
+                     }
+                     for (Index i = 0; i < count; ++i)
+                       std::tie(value[begin + i], standard_error[begin + i]) =
+                           estimated(kind, std::span(drawn).subspan(static_cast<std::size_t>(i) * n, n));
+                   });
+}
+
 template <Scalar T>
 void Distribution<T>::log_prob_and_gradient_into(MatrixView<const T> y, VectorView<double> log_prob,
                                                  MatrixView<T> gradient, MatrixView<T> context_gradient,
@@ -204,16 +283,24 @@ void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_pr
 // ------------------------------------------------------------------------------------------------------ prefixes
 
 template <Scalar T>
-std::vector<std::int64_t> Distribution<T>::do_triangular_order() const {
+const Prefixes<T>& Distribution<T>::prefixes() const {
+  if (const Prefixes<T>* prefixes = do_prefixes()) return *prefixes;
   throw not_implemented("triangular_order", "its columns have no order in which prefixes have a density of their own");
 }
+
 template <Scalar T>
-Column<T> Distribution<T>::do_marginal_log_prob(Pass<T>&, Var<T>, std::span<const std::int64_t>) const {
-  throw not_implemented("prefix_log_prob", "no closed form for some of its columns");
+Column<T> Distribution<T>::marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+  check_pass_context(*this, "marginal_log_prob", pass);
+  const typename Pass<T>::Part part(pass, this->name());
+  return prefixes().do_marginal_log_prob(pass, y, columns);
 }
+
 template <Scalar T>
-Var<T> Distribution<T>::do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
-  return replace_columns(do_sample(pass), y, columns);
+Var<T> Distribution<T>::sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
+  check_pass_context(*this, "sample_given", pass);
+  check_density_is_not_drawn(*this, "sample_given_prefix");
+  const typename Pass<T>::Part part(pass, this->name());
+  return prefixes().do_sample_given(pass, y, columns);
 }
 
 template <Scalar T>
@@ -221,7 +308,7 @@ std::vector<std::int64_t> Distribution<T>::prefix_columns(const char* call, Inde
   if (count < 1 || count > dim_)
     throw ShapeError(this->name() + "::" + call + ": expected (N, k) with k from 1 to " + std::to_string(dim_) +
                      ", got k = " + std::to_string(count));
-  std::vector<std::int64_t> order = do_triangular_order();
+  std::vector<std::int64_t> order = triangular_order();
   if (order.empty()) {
     order.resize(static_cast<std::size_t>(dim_));
     std::iota(order.begin(), order.end(), std::int64_t{0});
@@ -235,7 +322,7 @@ void Distribution<T>::prefix_log_prob_into(MatrixView<const T> prefix, VectorVie
                                            MatrixView<const T> context, Run run) const {
   const std::vector<std::int64_t> columns = prefix_columns("prefix_log_prob", prefix.cols());
   score(*this, "prefix_log_prob", prefix, out, context, run,
-        [&](Pass<T>& pass, Var<T> rows) { return do_marginal_log_prob(pass, rows, columns); });
+        [&](Pass<T>& pass, Var<T> rows) { return marginal_log_prob(pass, rows, columns); });
 }
 
 template <Scalar T>
@@ -251,7 +338,7 @@ void Distribution<T>::sample_given_prefix_into(MatrixView<const T> prefix, Matri
                    [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
                      const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
                      mark_non_finite(tape, rows, pass.outside());
-                     store_draws(tape, pass, do_sample_given(pass, rows, columns), begin, count, out);
+                     store_draws(tape, pass, sample_given(pass, rows, columns), begin, count, out);
                    });
 }
 
@@ -284,11 +371,11 @@ std::optional<double> Distribution<T>::do_kl_divergence(const Distribution&) con
   return std::nullopt;
 }
 template <Scalar T>
-double Distribution<T>::do_tail(Tail, double, Index) const {
+void Distribution<T>::do_tails(Tail, MatrixView<const T>, MatrixView<double>) const {
   throw not_implemented("cdf", "only elementwise families have one per column");
 }
 template <Scalar T>
-double Distribution<T>::do_quantile(double, bool, Index) const {
+void Distribution<T>::do_quantiles(bool, MatrixView<const double>, MatrixView<double>) const {
   throw not_implemented("quantile", "only elementwise families have one per column");
 }
 
@@ -327,52 +414,79 @@ void Distribution<T>::covariance_into(MatrixView<double> out) const {
   do_covariance(out);
 }
 
-template <Scalar T>
-void Distribution<T>::elementwise_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
-  check_columns(this->name(), "cdf", y, dim_);
-  for (Index c = 0; c < dim_; ++c)
-    for (Index i = 0; i < y.rows(); ++i) {
-      const double v = static_cast<double>(y(i, c));
-      out(i, c) = std::isnan(v) ? v : do_tail(tail, v, c);
+namespace {
+
+void check_elements(const std::string& name, const char* call, Index rows, Index cols, MatrixView<double> out) {
+  if (out.rows() != rows || out.cols() != cols)
+    throw ShapeError(name + "::" + call + ": expected an output of shape " + shape_text(rows, cols) + ", got " +
+                     shape_text(out.rows(), out.cols()));
+}
+
+/// f(in), which sees `instead` in the place of NaN, and NaN in its places in the result.
+template <class T, class F>
+void without_nan(MatrixView<const T> in, T instead, MatrixView<double> out, F f) {
+  const auto each_nan = [&](auto found) {
+    for (Index c = 0; c < in.cols(); ++c)
+      for (Index i = 0; i < in.rows(); ++i)
+        if (std::isnan(in(i, c))) found(i, c);
+  };
+  Matrix<T> copy;
+  each_nan([&](Index i, Index c) {
+    if (copy.size() == 0) {
+      copy.resize(in.rows(), in.cols());
+      for (Index k = 0; k < in.cols(); ++k)
+        for (Index j = 0; j < in.rows(); ++j) copy(j, k) = in(j, k);
     }
+    copy(i, c) = instead;
+  });
+  f(copy.size() == 0 ? in : MatrixView<const T>(copy));
+  each_nan([&](Index i, Index c) { out(i, c) = std::numeric_limits<double>::quiet_NaN(); });
+}
+
+}  // namespace
+
+template <Scalar T>
+void Distribution<T>::tail_into(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
+  check_columns(this->name(), "cdf", y, dim_);
+  check_elements(this->name(), "cdf", y.rows(), dim_, out);
+  if (y.rows() == 0) return;
+  without_nan(y, T(0), out, [&](MatrixView<const T> all) { do_tails(tail, all, out); });
 }
 
 template <Scalar T>
-void Distribution<T>::quantiles_into(bool complement, MatrixView<const double> p, MatrixView<double> out) const {
+void Distribution<T>::quantile_into(MatrixView<const double> p, MatrixView<double> out, bool complement) const {
   const char* call = complement ? "quantile_complement" : "quantile";
   check_columns(this->name(), call, p, dim_);
+  check_elements(this->name(), call, p.rows(), dim_, out);
   for (Index c = 0; c < dim_; ++c)
-    for (Index i = 0; i < p.rows(); ++i) {
-      const double v = p(i, c);
-      if (v < 0 || v > 1)
+    for (Index i = 0; i < p.rows(); ++i)
+      if (p(i, c) < 0 || p(i, c) > 1)
         throw DomainError(this->name() + "::" + call + ": row " + std::to_string(i) + ", column " + std::to_string(c) +
-                          ": a probability lies in [0, 1], got " + std::to_string(v));
-      out(i, c) = std::isnan(v) ? v : do_quantile(v, complement, c);
-    }
+                          ": a probability lies in [0, 1], got " + std::to_string(p(i, c)));
+  if (p.rows() == 0) return;
+  without_nan(p, 0.5, out, [&](MatrixView<const double> all) { do_quantiles(complement, all, out); });
 }
 
 // --------------------------------------------------------------------------------------------------- divergences
 
-template <class T>
-struct KlAccess {
-  static std::optional<double> exact(const Distribution<T>& p, const Distribution<T>& q) {
-    if (p.dim() != q.dim())
-      throw ShapeError("kl_divergence: " + p.name() + " has dim " + std::to_string(p.dim()) + " but " + q.name() +
-                       " has dim " + std::to_string(q.dim()));
-    return p.do_kl_divergence(q);
-  }
-};
+template <Scalar T>
+std::optional<double> Distribution<T>::exact_kl_divergence(const Distribution& other) const {
+  if (dim_ != other.dim())
+    throw ShapeError("kl_divergence: " + this->name() + " has dim " + std::to_string(dim_) + " but " + other.name() +
+                     " has dim " + std::to_string(other.dim()));
+  return do_kl_divergence(other);
+}
 
 template <Scalar T>
 double kl_divergence(const Distribution<T>& p, const Distribution<T>& q) {
-  if (const std::optional<double> exact = KlAccess<T>::exact(p, q)) return *exact;
+  if (const std::optional<double> exact = p.exact_kl_divergence(q)) return *exact;
   throw NotImplemented("kl_divergence(" + p.name() + ", " + q.name() +
                        "): no closed form; pass an engine for a Monte Carlo estimate with its standard error");
 }
 
 template <Scalar T>
 KlDivergence kl_divergence(const Distribution<T>& p, const Distribution<T>& q, Engine& engine, Index n) {
-  if (const std::optional<double> exact = KlAccess<T>::exact(p, q)) return {*exact, 0.0, true};
+  if (const std::optional<double> exact = p.exact_kl_divergence(q)) return {*exact, 0.0, true};
   if (n < 2) throw DomainError("kl_divergence: expected at least 2 samples, got " + std::to_string(n));
   const SamplesAndLogProb<T> drawn = p.sample_and_log_prob(n, engine);
   const Eigen::VectorXd difference = drawn.log_prob - q.log_prob(drawn.samples);

@@ -42,6 +42,7 @@ void Network<T>::check_shapes(Pass<T>& pass, Var<T> x) const {
 template <Scalar T>
 Var<T> Network<T>::operator()(Pass<T>& pass, Var<T> x) const {
   check_shapes(pass, x);
+  const typename Pass<T>::Part part(pass, this->name());
   return do_evaluate(pass, x);
 }
 
@@ -52,6 +53,7 @@ Dual<T> Network<T>::tangent(Pass<T>& pass, Var<T> x, Var<T> v) const {
     throw ShapeError(this->name() + "::tangent: expected a direction of " + std::to_string(inputs_) +
                      " columns for each row, got " + std::to_string(v.cols()) +
                      (v.is_shared() ? " shared by all rows (see spread)" : ""));
+  const typename Pass<T>::Part part(pass, this->name());
   return do_tangent(pass, {x, v});
 }
 

@@ -19,7 +19,10 @@ Pass<T>::Pass(Tape<T>& tape, Settings settings)
 
 template <Scalar T>
 const RandomCall& Pass<T>::noise() const {
-  if (!settings_.noise) throw Error("Pass: this evaluation has no random numbers to draw from");
+  if (!settings_.noise)
+    throw Error((part_ ? *part_ : std::string("Pass")) +
+                ": draws random numbers, but this evaluation has none; log_prob(y, engine) has them for a density that "
+                "says what its draws estimate (do_estimates), a Pass of one's own by Settings::noise");
   return *settings_.noise;
 }
 

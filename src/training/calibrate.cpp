@@ -19,14 +19,14 @@ namespace detail {
 template <Scalar T>
 bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
                    std::vector<double>& out, Execution& execution, const std::stop_token& stop,
-                   const RandomCall* noise) {
+                   const RandomCall& noise) {
   for_each_tile<T>(static_cast<Index>(out.size()), execution, tile_rows,
                    [&](typename Tape<T>::Memory memory, Index begin, Index count) {
     if (stop.stop_requested()) return;
     Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
     typename Pass<T>::Settings settings;
     settings.first_row = begin;
-    settings.noise = noise;
+    settings.noise = &noise;
     settings.context = rows.load_context(tape, begin);
     Pass<T> pass(tape, settings);
     const Column<T> result = loss(pass, flow, rows.load_data(tape, begin));
@@ -149,6 +149,7 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
 
   const Index tile = rows_together(flow, slots, count), tiles = (count + tile - 1) / tile;
   CapturedStatistics<T> done;
+  const RandomCall draws = Engine(0).stream("calibrate").next_call();  // of stochastic maps before a layer
   for (;;) {
     // What the layers after the first unfinished one see is not final unless all rows stand together.
     std::vector<CapturedStatistics<T>> captured(static_cast<std::size_t>(tiles));
@@ -158,6 +159,7 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
       Tape<T> tape(Tape<T>::Mode::evaluate, memory, n);
       typename Pass<T>::Settings settings;
       settings.statistics = Statistics::population;
+      settings.noise = &draws;
       settings.first_row = begin;
       settings.captured = &done;
       settings.capture = &own;

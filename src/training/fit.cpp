@@ -136,9 +136,11 @@ class DataTraining final : public Training<T> {
     Arena batch, local;
     Tape<T> tape(Tape<T>::Mode::evaluate, {batch, local}, count);
     Proposals<T> proposals;
+    const RandomCall draws = loss_noise_.stream("start").next_call();
     typename Pass<T>::Settings settings;
     settings.statistics = Statistics::minibatch;
     settings.proposals = &proposals;
+    settings.noise = &draws;
     settings.context = rows.load_context(tape, 0);
     settings.row_weights = rows.load_row_weights(tape, 0);
     Pass<T> pass(tape, settings);
@@ -198,7 +200,7 @@ class DataTraining final : public Training<T> {
     double loss = 0;
     if (objective_.rows) {
       losses_.resize(static_cast<std::size_t>(rows_.validation_count()));
-      if (!evaluate_loss(this->flow(), objective_.rows, rows, losses_, this->execution(), cancel, &loss_noise))
+      if (!evaluate_loss(this->flow(), objective_.rows, rows, losses_, this->execution(), cancel, loss_noise))
         return std::nullopt;
       loss = -mean_log_likelihood(losses_, rows.weights, rows.index).mean;
     }
@@ -222,9 +224,10 @@ class DataTraining final : public Training<T> {
     if (!this->has_best()) make_population_statistics();
     const Loss<T> nll = negative_log_likelihood<T>();
     noise_ = rows_.train_noise(0);
+    const RandomCall loss_noise = Engine(loss_noise_.seed()).next_call();
     const auto judge = [&](const RowSource<T>& rows, Index count, MeanLogLikelihood& result) {
       losses_.resize(static_cast<std::size_t>(count));
-      if (evaluate_loss(this->flow(), nll, rows, losses_, this->execution(), this->cancel()))
+      if (evaluate_loss(this->flow(), nll, rows, losses_, this->execution(), this->cancel(), loss_noise))
         result = mean_log_likelihood(losses_, rows.weights, rows.index);
       else
         losses_.clear();

@@ -12,10 +12,11 @@ namespace pushforward::detail {
 
 /// Loss of the rows at the positions [0, out.size()), with running statistics; +inf for rows outside the support.
 /// False if a stop was asked for; then `out` is unfinished.
+/// `noise`: what stochastic densities and losses draw from.
 template <Scalar T>
 bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
                    std::vector<double>& out, Execution& execution, const std::stop_token& stop,
-                   const RandomCall* noise = nullptr);
+                   const RandomCall& noise);
 
 /// A loss over batches, the mean of those with the given bounds of rows, each counted by its rows, with running
 /// statistics. Nothing if a stop was asked for.

@@ -50,6 +50,7 @@ class Chain final : public Bijector<T> {
   Space do_codomain() const override;
   Space do_image(bool forward, const Space& from) const override;
   double do_log_scale_bound() const override;
+  Estimate do_estimates() const override;
   std::vector<std::int64_t> do_triangular_order() const override;
   Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const override;
   void do_fields(Fields<T>& f) override;

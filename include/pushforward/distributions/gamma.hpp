@@ -41,8 +41,8 @@ class Gamma final : public Distribution<T> {
   void do_mode(VectorView<double> mode) const override;
   double do_entropy() const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
-  double do_tail(Tail tail, double y, Index column) const override;
-  double do_quantile(double p, bool complement, Index column) const override;
+  void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const override;
+  void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const override;
   void do_fields(Fields<T>& f) override;
 
   Tensor<T> log_concentration_;

@@ -12,7 +12,7 @@ namespace pushforward {
 /// @par Parameters  loc, log_scale: (dim), unconstrained, initially 0. scale = exp(log_scale): a scale given to a
 ///                  constructor comes back within two units in the last place.
 template <Scalar T>
-class LocationScale : public Distribution<T> {
+class LocationScale : public Distribution<T>, private Prefixes<T> {
  public:
   const Tensor<T>& loc() const { return loc_; }
   const Tensor<T>& log_scale() const { return log_scale_; }
@@ -37,12 +37,15 @@ class LocationScale : public Distribution<T> {
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   /// The mean, and the scale whose quartiles are those of a normal with the rows' deviation: every family has quartiles.
   bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
-  std::vector<std::int64_t> do_triangular_order() const override { return {}; }
+  const Prefixes<T>* do_prefixes() const override { return this; }
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
+  Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override {
+    return replace_columns(this->sample(pass), y, columns);
+  }
   Var<T> do_sample(Pass<T>& pass) const override;
   double do_entropy() const override;
-  double do_tail(Tail tail, double y, Index column) const override;
-  double do_quantile(double p, bool complement, Index column) const override;
+  void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const override;
+  void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const override;
 
   // The standard member (loc 0, scale 1).
   virtual Column<T> do_standard_log_prob(Pass<T>& pass, Var<T> z) const = 0;

@@ -57,11 +57,12 @@ class Mixture final : public Distribution<T> {
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   Space do_support() const override;
+  Estimate do_estimates() const override;
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   void do_covariance(MatrixView<double> covariance) const override;
-  double do_tail(Tail tail, double y, Index column) const override;
-  double do_quantile(double p, bool complement, Index column) const override;
+  void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const override;
+  void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const override;
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
 

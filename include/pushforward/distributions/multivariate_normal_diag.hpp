@@ -15,7 +15,7 @@ namespace pushforward {
 /// @par Cost        O(N dim).
 /// @source Johnson, Kotz, Balakrishnan 1994, chapter 13.
 template <Scalar T>
-class MultivariateNormalDiag final : public Distribution<T> {
+class MultivariateNormalDiag final : public Distribution<T>, private Prefixes<T> {
  public:
   /// loc 0, covariance the identity, to be learned.
   explicit MultivariateNormalDiag(Index dim);
@@ -33,9 +33,12 @@ class MultivariateNormalDiag final : public Distribution<T> {
   bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override {
     return trainable_ && normal_.propose_start(pass, y, weights);
   }
-  std::vector<std::int64_t> do_triangular_order() const override { return {}; }
+  const Prefixes<T>* do_prefixes() const override { return this; }
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override {
     return normal_.marginal_log_prob(pass, y, columns);
+  }
+  Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override {
+    return normal_.sample_given(pass, y, columns);
   }
   Var<T> do_sample(Pass<T>& pass) const override { return normal_.sample(pass); }
   void do_mean(VectorView<double> mean) const override { normal_.mean_into(mean); }

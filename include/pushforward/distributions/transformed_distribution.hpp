@@ -13,7 +13,7 @@ namespace pushforward {
 /// @par Cost    log_prob: one inverse; sample and sample_and_log_prob: one forward, no inverse.
 /// @source Papamakarios et al. 2021, eq. 2.
 template <Scalar T>
-class TransformedDistribution final : public Distribution<T> {
+class TransformedDistribution final : public Distribution<T>, private Prefixes<T> {
  public:
   /// @throws ShapeError   if the parts differ in dim or ask for different numbers of context columns.
   /// @throws DomainError  if the base has points that the bijector does not take.
@@ -29,11 +29,13 @@ class TransformedDistribution final : public Distribution<T> {
   Poly<Bijector<T>> copy_bijector() const { return bijector_; }
 
  private:
+  using Tail = typename Distribution<T>::Tail;
   /// Takes the shape of its parts, which must fit. `parameters_known`: each has its values.
   void join(bool parameters_known);
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   /// That of the base, from the rows on its side.
   bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
+  const Prefixes<T>* do_prefixes() const override { return this; }
   std::vector<std::int64_t> do_triangular_order() const override;
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
   Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
@@ -43,13 +45,16 @@ class TransformedDistribution final : public Distribution<T> {
   Drawn<T> do_sample_and_log_prob(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return base_->is_reparameterized(); }
   Space do_support() const override;
+  Estimate do_estimates() const override {
+    return common_estimate(this->name(), base_->estimates(), bijector_->estimates());
+  }
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   void do_covariance(MatrixView<double> covariance) const override;
   void do_mode(VectorView<double> mode) const override;
   double do_entropy() const override;
-  double do_tail(typename Distribution<T>::Tail tail, double y, Index column) const override;
-  double do_quantile(double p, bool complement, Index column) const override;
+  void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const override;
+  void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const override;
   void do_fields(Fields<T>& f) override;
   void do_restored() override { join(false); }
 

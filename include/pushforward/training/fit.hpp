@@ -166,6 +166,9 @@ std::string to_text(const FitReport& report);
 /// parameters carry are added to the loss. At the end the flow has the parameters of the best validation, or of the
 /// last step where there is no validation.
 ///
+/// Stochastic densities draw anew in each step and train on the mean of -log_prob: of a density whose draws estimate
+/// `Estimate::density`, a bound. Validation and the report's likelihoods take one draw for each row, always the same.
+///
 /// The flow must not be used by others meanwhile. Rows are copied once if the data is stored by columns.
 ///
 /// @throws ShapeError   if sizes do not fit.
