@@ -142,8 +142,10 @@ std::vector<Named<T>> all() {
       TransformedDistribution<T>(
           Uniform<T>(Vector(Vector::Constant(dim, T(-2))), Vector(Vector::Constant(dim, T(7)))),
           RationalQuadraticSpline<T>(dim, {.bins = 5, .low = -2, .high = 7, .tails = SplineTails::bounded})));
-  map("coupling_circular",
-      Coupling<T>({1, 0, 1}, Mlp<T>(2, 15, {.hidden = {6}}), RationalQuadraticTransformer<T>(circle)));
+  add("coupling_circular",
+      TransformedDistribution<T>(
+          Uniform<T>(Vector(Vector::Constant(dim, T(-4))), Vector(Vector::Constant(dim, T(4)))),
+          Coupling<T>({1, 0, 1}, Mlp<T>(2, 15, {.hidden = {6}}), RationalQuadraticTransformer<T>(circle))));
   map("made_zuko", MaskedAutoregressive<T>(Made<T>(dim, 17, {.hidden = 7}), RationalQuadraticTransformer<T>(zuko)));
 
   map("coupling_mlp", Coupling<T>({1, 0, 1}, Mlp<T>(2, 2, {.hidden = {5, 4}}), AffineTransformer<T>()));

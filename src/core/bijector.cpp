@@ -128,7 +128,8 @@ std::vector<Interval> Bijector<T>::interval_images(bool forward, const std::vect
     const bool up = increasing[static_cast<std::size_t>(c)];
     const double low = range.low > own.low ? static_cast<double>(v[0]) : up ? other.low : other.high;
     const double high = range.high < own.high ? static_cast<double>(v[1]) : up ? other.high : other.low;
-    images[static_cast<std::size_t>(c)] = up ? Interval{low, high} : Interval{high, low};
+    // No negative zeros.
+    images[static_cast<std::size_t>(c)] = up ? Interval{low + 0.0, high + 0.0} : Interval{high + 0.0, low + 0.0};
   }
   return images;
 }

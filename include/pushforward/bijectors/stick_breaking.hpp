@@ -15,7 +15,7 @@ namespace pushforward {
 /// @par Shapes      x: (N, n); y: (N, n + 1).
 /// @par Parameters  none.
 /// @par Numerics    Computed in logarithms: the log_det is exact also where parts are too small to be told from 0;
-///                  those stop at the smallest positive number of T. `inverse` adds up the parts that follow, so that it is
+///                  those stop at the smallest positive number of T. `inverse` adds up the parts that follow, so it is
 ///                  accurate next to every face. It takes rows whose sum is 1 to within 1e-6 (float: 1e-4), and has the
 ///                  gradient of the formula above in all n + 1 columns.
 /// @par Errors      In `inverse`, rows with a part that is not positive, or with another sum, lie outside the codomain.

@@ -15,8 +15,8 @@ namespace pushforward {
 /// @par Shapes      x: (N, n); y: (N, n + 1).
 /// @par Parameters  none.
 /// @par Numerics    |x| beyond about 1e19 in float reaches the pole. Far points crowd there: d from the chord to the
-///                  pole keeps its digits. `inverse` takes rows whose squares add up to 1 within 1e-6 (float: 1e-4), and
-///                  has the gradient of the formula with the chord in all n + 1 columns.
+///                  pole keeps its digits. `inverse` takes rows whose squares add up to 1 within 1e-6 (float: 1e-4),
+///                  and has the gradient of the formula with the chord in all n + 1 columns.
 /// @par Errors      In `inverse`, the pole and rows with another sum of squares lie outside the codomain.
 /// @par Cost        O(N n).
 /// @source Gemici, Rezende, Mohamed 2016, section 4; TFP UnitVector.
