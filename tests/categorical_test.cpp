@@ -4,6 +4,8 @@
 #include <limits>
 #include <pushforward/distributions/categorical.hpp>
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/io/model.hpp>
+#include <pushforward/io/safetensors.hpp>
 
 #include "tests/catch.hpp"
 #include "tests/oracle.hpp"
@@ -104,6 +106,28 @@ TEST_CASE("Divergences between categories", "[categorical]") {
   CHECK(kl_divergence<double>(p, q) == Approx(0.25 * std::log(0.75) + 0.75 * std::log(2.25)).epsilon(1e-14));
   CHECK(kl_divergence<double>(q, p) == inf);
   CHECK_THROWS_AS(kl_divergence<double>(p, Normal<double>(1)), NotImplemented);
+}
+
+TEST_CASE("Quantiles at the steps themselves", "[categorical]") {
+  MatrixXd logits(1, 4);
+  logits << 0.3, -0.2, 0.9, 0.1;
+  const Categorical<double> d = one_column(logits);
+  for (Index k = 0; k < 3; ++k) {
+    const double at = static_cast<double>(k), p = d.cdf(value(at))(0, 0), q = d.survival(value(at))(0, 0);
+    CHECK(d.quantile(value(p))(0, 0) == at);
+    CHECK(d.quantile_complement(value(q))(0, 0) == at);
+    CHECK(d.quantile(value(std::nextafter(p, 1)))(0, 0) == at + 1);
+    CHECK(d.quantile_complement(value(std::nextafter(q, 0)))(0, 0) == at + 1);
+  }
+}
+
+TEST_CASE("A file holds rows of categories to check itself by", "[categorical]") {
+  const Categorical<double> d(2, 3);
+  const std::vector<std::byte> bytes = serialize<double>(d);
+  const auto json = oracle::Json::parse(SafetensorsFile::read(bytes).metadata().at("pushforward"));
+  CHECK(json.at("reference").at("rows").size() == 8);
+  const MatrixXd y = MatrixXd::Ones(4, 2);
+  CHECK(load<double>(bytes).distribution->log_prob(y) == d.log_prob(y));
 }
 
 TEST_CASE("Categories that cannot be are refused", "[categorical]") {

@@ -136,7 +136,8 @@ class DistributionCheck {
     for (const Index extent : d_.event_shape()) size *= extent;
     report_.that(size == dim_ && dim_ >= 1, "event_shape does not multiply to dim ", dim_);
     report_.that(d_.support().columns() == dim_, "support has ", d_.support().columns(), " columns");
-    for (const Space::Block& block : d_.support().blocks())
+    const Space support = d_.support();
+    for (const Space::Block& block : support.blocks())
       for (const Interval& i : block.bounds)
         report_.that(block.kind != Space::Kind::box || i.low < i.high, "support is empty");
   }
