@@ -74,6 +74,8 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"ActNorm", ActNorm<T>(3), {"shift", "log_scale", "initialized"}},
       {"Affine", Affine<T>(shift, log_scale), affine},
       {"Affine, tight bound", Affine<T>(shift, log_scale, 1.5), affine},
+      {"Ascending", Ascending<T>(4), {}},
+      {"Ascending, one column", Ascending<T>(1), {}},
       {"BatchNormalization", BatchNormalization<T>(3), {"log_gamma", "beta", "moving_mean", "moving_variance"}},
       {"BatchNormalization, events of rank 2, gamma itself",
        BatchNormalization<T>({2, 3}, BatchNormLayer<T>({.axis = {2}, .gamma_initializer = Initializer::constant(2)})),
@@ -89,6 +91,10 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Chain of elementwise maps",
        Chain<T>(Scale<T>(scale), Softplus<T>(3), Log<T>(3), Shift<T>(shift)),
        {"0.log_scale", "3.shift"}},
+      {"Chain onto a simplex", Chain<T>(LULinear<T>(3), SoftmaxCentered<T>(3)), under("0.", lu)},
+      {"Chain from a simplex to a sphere",
+       Chain<T>(Invert<T>(StickBreaking<T>(2)), LULinear<T>(2), UnitVector<T>(2)),
+       under("1.", lu)},
       {"ColumnSupports",
        ColumnSupports<T>({real_line,
                           positive,
@@ -145,6 +151,8 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Invert of Coupling", Invert<T>(Coupling<T>(mask, Mlp<T>(2, 2, mlp(1)))),
        under("bijector.net.", layers({"layer0", "layer1", "layer2"}))},
       {"Invert of Exp", Invert<T>(Exp<T>(2)), {}},
+      {"Invert of Ascending", Invert<T>(Ascending<T>(3)), {}},
+      {"Invert of UnitVector", Invert<T>(UnitVector<T>(2)), {}},
       {"Log", Log<T>(3), {}},
       {"LULinear", LULinear<T>(3), lu},
       {"MaskedAutoregressive", MaskedAutoregressive<T>(Made<T>(3, 2, made(false))),
@@ -179,10 +187,13 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Scale", Scale<T>(scale), {"log_scale"}},
       {"Shift", Shift<T>(shift), {"shift"}},
       {"Sigmoid", Sigmoid<T>(low, high), {}},
+      {"SoftmaxCentered", SoftmaxCentered<T>(3), {}},
       {"Softplus", Softplus<T>(3), {}},
       {"Softsign", Softsign<T>(3), {}},
       {"Standardize", Standardize<T>(loc, width), {"shift", "scale"}},
+      {"StickBreaking", StickBreaking<T>(3), {}},
       {"Tanh", Tanh<T>(3), {}},
+      {"UnitVector", UnitVector<T>(3), {}},
   };
 }
 
@@ -193,6 +204,8 @@ std::vector<Entry<Distribution<T>>> distributions() {
   const std::vector<T> one = numbers<T>({0.5}), wide = numbers<T>({2});
   const std::vector<double> context_shift{0.5, -1}, context_scale{0.5, 2};
   Matrix<T> tril = Matrix<T>::Zero(3, 3), tril2 = Matrix<T>::Zero(2, 2);
+  Matrix<T> logits(2, 3);
+  logits << T(0.3), T(-1), T(0.6), T(1), T(0.2), T(-0.5);
   tril << T(1.2), T(0), T(0), T(-0.5), T(0.6), T(0), T(0.3), T(0.8), T(2);
   tril2 << T(1.2), T(0), T(-0.5), T(0.6);
   const Paths normal{"loc", "log_scale"}, triangular{"loc", "lower", "log_diagonal"};
@@ -203,6 +216,8 @@ std::vector<Entry<Distribution<T>>> distributions() {
   return {
       {"Beta", Beta<T>(a, b), {"log_concentration1", "log_concentration0"}},
       {"Beta, one column", Beta<T>(wide, wide), {}},
+      {"Categorical", Categorical<T>{MatrixView<const T>(logits)}, {"logits"}},
+      {"Categorical, one column", Categorical<T>(1, 5), {"logits"}},
       {"Cauchy", Cauchy<T>(loc, scale), normal},
       {"Cauchy, one column", Cauchy<T>(one, wide), normal},
       {"Gamma", Gamma<T>(a, b), {"log_concentration", "log_rate"}},
@@ -248,6 +263,18 @@ std::vector<Entry<Distribution<T>>> distributions() {
        flow(Normal<T>(3), Chain<T>(Coupling<T>({1, 0, 1}, ResidualNetwork<T>(2, 2, residual(2))),
                                    MaskedAutoregressive<T>(Made<T>(3, 2, made(false, 2))))),
        {}},
+      {"TransformedDistribution, on a simplex",
+       flow(Normal<T>(loc, scale), StickBreaking<T>(2)),
+       under("base.", normal)},
+      {"TransformedDistribution, on a simplex by softmax",
+       flow(MultivariateNormalTriL<T>(loc, tril2), SoftmaxCentered<T>(2)),
+       under("base.", triangular)},
+      {"TransformedDistribution, on a circle", flow(Normal<T>(one, wide), UnitVector<T>(1)), under("base.", normal)},
+      {"TransformedDistribution, on a sphere", flow(Normal<T>(scale, a), UnitVector<T>(2)), under("base.", normal)},
+      {"TransformedDistribution, on a sphere in four columns",
+       flow(Normal<T>(3), UnitVector<T>(3)),
+       under("base.", normal)},
+      {"TransformedDistribution, ordered", flow(Normal<T>(loc, scale), Ascending<T>(2)), under("base.", normal)},
       {"Uniform", Uniform<T>(numbers<T>({-1, 2}), numbers<T>({0.5, 7})), {}},
       {"Uniform, one column", Uniform<T>(numbers<T>({-3}), numbers<T>({-1})), {}},
   };

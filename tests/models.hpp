@@ -7,6 +7,7 @@
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/bijectors/affine_transformer.hpp>
+#include <pushforward/bijectors/ascending.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/chain.hpp>
 #include <pushforward/bijectors/column_supports.hpp>
@@ -26,12 +27,16 @@
 #include <pushforward/bijectors/scale.hpp>
 #include <pushforward/bijectors/shift.hpp>
 #include <pushforward/bijectors/sigmoid.hpp>
+#include <pushforward/bijectors/softmax_centered.hpp>
 #include <pushforward/bijectors/softplus.hpp>
 #include <pushforward/bijectors/softsign.hpp>
 #include <pushforward/bijectors/standardize.hpp>
+#include <pushforward/bijectors/stick_breaking.hpp>
 #include <pushforward/bijectors/tanh.hpp>
+#include <pushforward/bijectors/unit_vector.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/distributions/beta.hpp>
+#include <pushforward/distributions/categorical.hpp>
 #include <pushforward/distributions/cauchy.hpp>
 #include <pushforward/distributions/gamma.hpp>
 #include <pushforward/distributions/laplace.hpp>
@@ -106,6 +111,7 @@ std::vector<Named<T>> all() {
 
   map("act_norm", ActNorm<T>(dim));
   map("affine", Affine<T>(dim));
+  map("ascending", Ascending<T>(dim));
   map("batch_normalization", BatchNormalization<T>(dim));
   for (const auto& [name, gamma_map] :
        {std::pair("softplus", GammaMap::softplus), std::pair("identity", GammaMap::identity),
@@ -121,9 +127,12 @@ std::vector<Named<T>> all() {
   map("scale", Scale<T>(Vector(low.cast<T>().array() * T(0.7) - T(0.5))));
   map("shift", Shift<T>(dim));
   map("sigmoid", Sigmoid<T>(low, high));
+  map("softmax_centered", SoftmaxCentered<T>(dim));
   map("softplus", Softplus<T>(dim));
   map("standardize", Standardize<T>(low, high));
+  map("stick_breaking", StickBreaking<T>(dim));
   map("tanh", Tanh<T>(dim));
+  map("unit_vector", UnitVector<T>(dim));
   map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, infinity}, Interval{-2, 3}}));
   map("softsign", Softsign<T>(dim));
   map("elementwise_composed",
@@ -170,6 +179,7 @@ std::vector<Named<T>> all() {
                     AffineTransformer<T>()));
 
   add("beta", Beta<T>(dim));
+  add("categorical", Categorical<T>(dim, 4));
   add("cauchy", Cauchy<T>(dim));
   add("gamma", Gamma<T>(dim));
   add("laplace", Laplace<T>(dim));

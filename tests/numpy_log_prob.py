@@ -407,6 +407,41 @@ def bijector(node, v, context, forward):
     if t == "permute":
         permutation = node["permutation"]
         return v[:, permutation if forward else np.argsort(permutation)], np.zeros(len(v)), nowhere
+    if t == "ascending":
+        if forward:
+            steps = np.concatenate([v[:, :1], np.exp(v[:, 1:])], axis=1)
+            return np.cumsum(steps, axis=1), v[:, 1:].sum(axis=1), nowhere
+        steps, outside = restrict(np.diff(v, axis=1), 0.0, np.inf)
+        return np.concatenate([v[:, :1], np.log(steps)], axis=1), -np.log(steps).sum(axis=1), outside
+    if t in ("stick_breaking", "softmax_centered"):
+        n = int(node["base_dim"])
+        offset = np.log(n - np.arange(n))
+        if forward and t == "stick_breaking":
+            share = sigmoid(v - offset)
+            left = np.concatenate([np.ones((len(v), 1)), np.cumprod(1 - share, axis=1)], axis=1)
+            y = left * np.concatenate([share, np.ones((len(v), 1))], axis=1)
+        elif forward:
+            logits = np.concatenate([v, np.zeros((len(v), 1))], axis=1)
+            y = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
+        if forward:
+            return y, np.log(y).sum(axis=1), nowhere
+        y, outside = restrict(v, 0.0, 1 + 1e-6)
+        outside = outside | (np.abs(y.sum(axis=1) - 1) > 1e-6)
+        if t == "stick_breaking":
+            rest = np.cumsum(y[:, :0:-1], axis=1)[:, ::-1]
+            x = np.log(y[:, :n]) - np.log(rest) + offset
+        else:
+            x = np.log(y[:, :n]) - np.log(y[:, n:])
+        return x, -np.log(y).sum(axis=1), outside
+    if t == "unit_vector":
+        n = int(node["base_dim"])
+        if forward:
+            s = (v**2).sum(axis=1, keepdims=True)
+            return np.concatenate([2 * v, s - 1], axis=1) / (s + 1), n * (math.log(2) - np.log1p(s[:, 0])), nowhere
+        outside = np.abs((v**2).sum(axis=1) - 1) > 1e-6
+        d = ((v[:, :n] ** 2).sum(axis=1) + (1 - v[:, n]) ** 2) / 2
+        outside, d = outside | (d == 0), np.where(d == 0, 1, d)
+        return v[:, :n] / d[:, None], -n * np.log(d), outside
     if t == "batch_normalization":
         mean = node.tensor("moving_mean").ravel()
         positions = v.shape[1] // len(mean)  # the channels are the last axes of the event
@@ -514,6 +549,12 @@ def log_prob(node, y, context):
         df = float(np.exp(node.tensor("log_df"))[0])
         constant = log_gamma_ratio(df / 2, dim) - 0.5 * dim * math.log(df * math.pi) - log_diagonal.sum()
         return constant - (df + dim) / 2 * np.log1p(square / df), nowhere
+    if t == "categorical":
+        logits = node.tensor("logits")
+        logits = logits - np.logaddexp.reduce(logits, axis=1)[:, None]
+        outside = ~((y >= 0) & (y < logits.shape[1]) & (y == np.floor(y))).all(axis=1)
+        k = np.where(outside[:, None] | ~np.isfinite(y), 0, y).astype(int)
+        return logits[np.arange(dim), k].sum(axis=1), outside
     if t == "uniform":
         low, high = node["low"], node["high"]
         outside = ~((y >= low) & (y <= high)).all(axis=1)

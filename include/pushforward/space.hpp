@@ -30,7 +30,8 @@ struct Interval {
 ///                         matrices                                                       the diagonal
 ///     unknown             some part of a box                                             Lebesgue
 ///
-/// Adjacent boxes are one block. Categories are the integers from 0.
+/// Adjacent boxes are one block. Categories are the integers from 0. Where only a part of a block is meant and not known
+/// which, the block says so; of Lebesgue's kinds it is `unknown` then.
 class Space {
  public:
   enum class Kind { box, circle, integers, simplex, ordered, sphere, lower_triangular, positive_definite, correlation, unknown };
@@ -38,6 +39,7 @@ class Space {
     Kind kind;
     Index columns;
     std::vector<Interval> bounds;  ///< of each column; of kinds that have none, what they imply
+    bool partial = false;          ///< some part of it, not known which
 
     friend bool operator==(const Block&, const Block&) = default;
   };
@@ -61,6 +63,8 @@ class Space {
   static Space correlation(Index n);
   static Space unknown(std::vector<Interval> within);
   static Space unknown(Index columns);
+  /// Some part of `whole`, with its measure, not known which.
+  static Space part_of(const Space& whole);
 
   /// Side by side.
   friend Space operator*(const Space& a, const Space& b);

@@ -88,14 +88,17 @@ template <Scalar T>
 Space Bijector<T>::do_image(bool forward, const Space& from) const {
   const Space source = forward ? domain() : codomain(), target = forward ? codomain() : domain();
   // A box is its circle but for the point where the ends meet.
-  if (from == source || (source.holds(from) && from.is_known() && from.bounds() == source.bounds())) return target;
+  const bool whole = std::all_of(from.blocks().begin(), from.blocks().end(), [](const Space::Block& b) {
+    return b.kind == Space::Kind::box || b.kind == Space::Kind::circle;
+  });
+  if (from == source || (whole && source.holds(from) && from.bounds() == source.bounds())) return target;
   if (is_elementwise() && context_dim_ == 0 && from.is_box() && source.is_box()) {
     std::vector<Interval> images = interval_images(forward, from.bounds());
     // Rounding may leave nothing of an interval.
     if (std::all_of(images.begin(), images.end(), [](const Interval& i) { return i.low < i.high; }))
       return Space::box(std::move(images));
   }
-  return Space::unknown(target.bounds());
+  return Space::part_of(target);
 }
 
 // Where an interval ends where the map does, so does its image; elsewhere the map says where.

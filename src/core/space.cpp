@@ -77,7 +77,8 @@ std::string text_of(const std::vector<Interval>& bounds) {
   return text;
 }
 
-std::string text_of(const Space::Block& b) {
+std::string text_of(Space::Block b) {
+  if (std::exchange(b.partial, false)) return "not known, within " + text_of(b);
   const Index n = b.columns;
   switch (b.kind) {
     case Kind::box: return text_of(b.bounds);
@@ -215,9 +216,21 @@ Space Space::unknown(std::vector<Interval> within) {
 
 Space Space::unknown(Index columns) { return unknown(filled(columns, {})); }
 
+Space Space::part_of(const Space& whole) {
+  Space part;
+  for (Block block : whole.blocks_) {
+    if (is_solid(block.kind))
+      block.kind = Kind::unknown;
+    else
+      block.partial = true;
+    part.append(block);
+  }
+  return part;
+}
+
 void Space::append(const Block& block) {
-  const bool joins = block.kind == Kind::box || block.kind == Kind::circle || block.kind == Kind::integers;
-  if (!joins || blocks_.empty() || blocks_.back().kind != block.kind) {
+  const bool joins = is_product(block.kind) && !block.partial;
+  if (!joins || blocks_.empty() || blocks_.back().kind != block.kind || blocks_.back().partial) {
     blocks_.push_back(block);
     return;
   }
@@ -254,7 +267,7 @@ Index Space::dimensions() const {
 }
 
 bool Space::is_known() const {
-  return std::none_of(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.kind == Kind::unknown; });
+  return std::none_of(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.kind == Kind::unknown || b.partial; });
 }
 
 bool Space::is_box() const {

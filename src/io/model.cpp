@@ -238,9 +238,12 @@ Reference make_reference(const Distribution<T>& distribution, const ModelInfo& i
     rows = spread<T>(distribution.dim(), info.data_range);
   }
   Matrix<T> nudged = rows;
-  for (Index c = 0; c < rows.cols(); ++c)
-    for (Index i = 0; i < rows.rows(); ++i)
-      nudged(i, c) += (c % 2 == 0 ? 4 : -4) * std::numeric_limits<T>::epsilon() * rows(i, c);
+  const Space support = distribution.support();
+  Index c = 0;
+  for (const Space::Block& block : support.blocks())
+    for (const Index end = std::min(c + block.columns, rows.cols()); c < end; ++c)
+      for (Index i = 0; block.kind != Space::Kind::integers && i < rows.rows(); ++i)  // there is none beside a whole number
+        nudged(i, c) += (c % 2 == 0 ? 4 : -4) * std::numeric_limits<T>::epsilon() * rows(i, c);
   const Eigen::VectorXd log_prob = distribution.log_prob(rows, contexts);
   const Eigen::VectorXd moved = distribution.log_prob(nudged, contexts);
 

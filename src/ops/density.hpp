@@ -4,7 +4,9 @@
 // opposite sign may be large.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <span>
 
 #include "src/ops/common.hpp"
 
@@ -71,6 +73,53 @@ Column<T> row_sum_of_density(Var<T> x, Var<T> p, Var<T> q) {
       }
     });
   return y;
+}
+
+/// sum_j log softmax(logits_c)[y_j] with c = columns[j], for categories y and shared logits (columns, categories). NaN
+/// in y is NaN in the sum; y has no gradient.
+template <Scalar T>
+Column<T> row_sum_of_log_probabilities(Var<T> y, Var<T> logits, std::span<const std::int64_t> columns) {
+  Tape<T>& tape = y.tape();
+  const Index n = tape.padded_rows(), count = logits.cols(), used = y.cols();
+  auto* kept = tape.template scratch<std::int64_t>(used);  // the caller's span need not live until backward
+  std::copy(columns.begin(), columns.end(), kept);
+  auto* log_totals = tape.template scratch<double>(used);
+  const Column<T> sum = tape.column(logits.wants_gradient());
+  double* out = tape.value(sum);
+  std::fill_n(out, n, 0.0);
+  for (Index j = 0; j < used; ++j) {
+    const T* row = logits.values() + kept[j] * count;
+    const double top = static_cast<double>(*std::max_element(row, row + count));
+    double total = 0;
+    for (Index k = 0; k < count; ++k) total += std::exp(static_cast<double>(row[k]) - top);
+    log_totals[j] = top + std::log(total);
+    const T* v = tape.value(y, j);
+    for (Index i = 0; i < n; ++i)
+      out[i] += std::isnan(v[i]) ? static_cast<double>(v[i])
+                                 : static_cast<double>(row[static_cast<Index>(v[i])]) - log_totals[j];
+  }
+  if (logits.wants_gradient())
+    tape.on_reduce(0, shared_size(logits), shared_size(logits), [=](Index begin, Index end) {
+      if (!Tape<T>::has_gradient(sum)) return;
+      const Index rows = y.tape().rows(), count = logits.cols();
+      const double* g = sum.node()->gradient;
+      const double whole = kernel<double>().sum(g, rows);
+      for (Index j = 0; j < y.cols(); ++j) {
+        const Index base = kept[j] * count, first = std::max(begin, base), last = std::min(end, base + count);
+        if (first >= last) continue;
+        double* own = y.tape().template scratch<double>(last - first);
+        for (Index e = first; e < last; ++e)
+          own[e - first] = -whole * std::exp(static_cast<double>(logits.values()[e]) - log_totals[j]);
+        const T* v = full_column(y, j);
+        for (Index i = 0; i < rows; ++i) {
+          if (std::isnan(v[i])) continue;
+          const Index e = base + static_cast<Index>(v[i]);
+          if (e >= first && e < last) own[e - first] += g[i];
+        }
+        for (Index e = first; e < last; ++e) logits.node()->gradient[e] += static_cast<T>(own[e - first]);
+      }
+    });
+  return sum;
 }
 
 /// x with `value`, and no gradient, in the rows of this thread that `mask`, kept by the caller, marks.

@@ -16,7 +16,7 @@ template <Scalar T>
 class BijectorCheck {
  public:
   BijectorCheck(const Poly<Bijector<T>>& bijector, const BijectorContract& contract)
-      : poly_(bijector), b_(*poly_), contract_(contract), dim_(b_.dim()), context_dim_(b_.context_dim()) {}
+      : poly_(bijector), b_(*poly_), contract_(contract), context_dim_(b_.context_dim()) {}
 
   std::vector<Failure> run() {
     const std::vector<Tensor<T>> before = snapshot<T>(b_);
@@ -24,6 +24,7 @@ class BijectorCheck {
     report_.run("missing directions", [&] { missing_directions(); });
     points();
     report_.run("round trip", [&] { round_trips(); });
+    report_.run("images", [&] { images(); });
     report_.run("log_det calls", [&] { log_det_calls(); });
     report_.run("declared constants", [&] { declared_constants(); });
     if constexpr (std::same_as<T, double>) {
@@ -55,8 +56,12 @@ class BijectorCheck {
 
   bool has(bool forward) const { return forward ? b_.has_forward() : b_.has_inverse(); }
   static const char* direction(bool forward) { return forward ? "forward" : "inverse"; }
-  const std::vector<Interval>& source(bool forward) const { return forward ? domain_ : codomain_; }
-  const std::vector<Interval>& target(bool forward) const { return forward ? codomain_ : domain_; }
+  const Chart& source(bool forward) const { return forward ? domain_ : codomain_; }
+  const Chart& target(bool forward) const { return source(!forward); }
+  /// Columns of what goes in, and of what comes out.
+  Index in_columns(bool forward) const { return forward ? b_.base_dim() : b_.dim(); }
+  Index out_columns(bool forward) const { return in_columns(!forward); }
+  const std::vector<Index>& in_shape(bool forward) const { return forward ? b_.base_event_shape() : b_.event_shape(); }
   const Matrix<T>& input(bool forward) const { return forward ? x_ : y_; }
   static MappedRows<T> map(const Bijector<T>& b, bool forward, const Matrix<T>& in, const Matrix<T>& context,
                            Run run = {}) {
@@ -82,8 +87,8 @@ class BijectorCheck {
   }
 
   void points() {
-    domain_ = b_.domain().bounds();
-    codomain_ = b_.codomain().bounds();
+    domain_ = Chart(b_.domain());
+    codomain_ = Chart(b_.codomain());
     const Index n = std::max<Index>(contract_.rows, 17);
     x_ = draw_points<T>(domain_, n, contract_.seed);
     y_ = draw_points<T>(codomain_, n, contract_.seed + 1);
@@ -92,15 +97,23 @@ class BijectorCheck {
 
   void properties() {
     check_listing<T>(report_, b_, contract_.tensors);
-    Index size = 1;
-    for (const Index extent : b_.event_shape()) size *= extent;
-    report_.that(size == dim_ && dim_ >= 1, "event_shape does not multiply to dim ", dim_);
-    const auto check_range = [&](const std::vector<Interval>& range, const char* what) {
-      report_.that(static_cast<Index>(range.size()) == dim_, what, " has ", range.size(), " columns, not ", dim_);
-      for (const Interval& i : range) report_.that(i.low < i.high, what, " is empty");
-    };
-    check_range(b_.domain().bounds(), "domain");
-    check_range(b_.codomain().bounds(), "codomain");
+    for (const bool forward : {true, false}) {
+      Index size = 1;
+      const Index columns = in_columns(forward);
+      for (const Index extent : in_shape(forward)) size *= extent;
+      report_.that(size == columns && columns >= 1, forward ? "base_event_shape" : "event_shape",
+                   " does not multiply to ", columns, " columns");
+      const Space space = forward ? b_.domain() : b_.codomain();
+      const char* what = forward ? "domain" : "codomain";
+      report_.that(space.columns() == columns, what, " has ", space.columns(), " columns, not ", columns);
+      for (const Space::Block& block : space.blocks())
+        for (const Interval& i : block.bounds)
+          report_.that(block.kind != Space::Kind::box || i.low < i.high, what, " is empty");
+    }
+    const Space domain = b_.domain(), codomain = b_.codomain();
+    report_.that(domain.dimensions() == codomain.dimensions() || !domain.is_known() || !codomain.is_known(),
+                 "domain ", domain.to_text(), " and codomain ", codomain.to_text(),
+                 " have different numbers of dimensions");
     report_.that(!b_.is_constant_jacobian() || b_.is_constant_log_det(),
                  "a constant Jacobian has a constant log_det, but is_constant_log_det() is false");
     report_.that(b_.log_scale_bound() >= 0, "log_scale_bound() is ", b_.log_scale_bound());
@@ -110,18 +123,18 @@ class BijectorCheck {
                      b_.inverse_min_event_ndims() == least,
                  "min_event_ndims does not fit is_elementwise");
     if (b_.is_elementwise())
-      report_.that(static_cast<Index>(b_.is_increasing().size()) == dim_, "is_increasing has the wrong size");
+      report_.that(static_cast<Index>(b_.is_increasing().size()) == b_.dim(), "is_increasing has the wrong size");
     else
       report_.template throws<NotImplemented>([&] { (void)b_.is_increasing(); }, "is_increasing", {"elementwise"});
   }
 
   void missing_directions() {
-    const Matrix<T> in = Matrix<T>::Constant(3, dim_, T(0.5));
     const Matrix<T> context = Matrix<T>::Zero(context_dim_ > 0 ? 3 : 0, context_dim_);
     for (const bool forward : {true, false})
       if (!has(forward))
-        report_.template throws<NotImplemented>([&] { (void)map(forward, in, context); }, direction(forward),
-                                                {b_.name()});
+        report_.template throws<NotImplemented>(
+            [&] { (void)map(forward, Matrix<T>::Constant(3, in_columns(forward), T(0.5)), context); },
+            direction(forward), {b_.name()});
   }
 
   void round_trips() {
@@ -132,7 +145,7 @@ class BijectorCheck {
         const Matrix<T> in = input(forward).topRows(n), context = context_rows(n);
         const MappedRows<T> there = map(forward, in, context), back = map(!forward, there.value, context);
         for (Index i = 0; i < n; ++i) {
-          for (Index c = 0; c < dim_; ++c)
+          for (Index c = 0; c < in.cols(); ++c)
             report_.near(static_cast<double>(back.value(i, c)), static_cast<double>(in(i, c)),
                          tolerance * (1 + std::abs(static_cast<double>(in(i, c)))), direction(forward),
                          " and back, N = ", n, ", row ", i, ", column ", c);
@@ -148,7 +161,7 @@ class BijectorCheck {
     both([&](bool forward) {
       const Matrix<T> in = input(forward).topRows(n);
       const Eigen::VectorXd expected = map(forward, in, {}).log_det;
-      const int rank = static_cast<int>(b_.event_shape().size());
+      const int rank = static_cast<int>(in_shape(forward).size());
       const auto call = [&](const auto& values, int ndims) {
         return forward ? b_.forward_log_det_jacobian(values, ndims) : b_.inverse_log_det_jacobian(values, ndims);
       };
@@ -156,7 +169,7 @@ class BijectorCheck {
                    "_log_det_jacobian of a matrix differs");
       const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> rows = in;
       std::vector<Index> shape{3, n / 3};
-      shape.insert(shape.end(), b_.event_shape().begin(), b_.event_shape().end());
+      shape.insert(shape.end(), in_shape(forward).begin(), in_shape(forward).end());
       const TensorView<const T> tensor(rows.data(), shape);
       report_.that(first_difference(expected, call(tensor, rank)) < 0, direction(forward),
                    "_log_det_jacobian of a tensor differs");
@@ -197,6 +210,17 @@ class BijectorCheck {
 
   // ---- derivatives
 
+  // What comes out lies where it is said to lie.
+  void images() {
+    both([&](bool forward) {
+      const Matrix<T> out = map(forward).value;
+      for (Index i = 0; i < out.rows(); ++i)
+        if (!contains(target(forward).space(), out, i))
+          report_.fail(direction(forward), ", row ", i, ": (", out.row(i), ") does not lie in ",
+                       target(forward).space().to_text());
+    });
+  }
+
   // Rows where |log_det| > 0.1, or the first ones where it is 0 everywhere.
   std::vector<Index> telling_rows(bool forward, Index count) const {
     const Eigen::VectorXd log_det = map(forward).log_det;
@@ -215,21 +239,37 @@ class BijectorCheck {
       const Matrix<T> context = context_dim_ > 0 ? reordered(context_, rows) : Matrix<T>();
       const MappedRows<T> at = map(forward, in, context);
       const Index n = in.rows();
-      std::vector<Eigen::MatrixXd> jacobian(static_cast<std::size_t>(n), Eigen::MatrixXd(dim_, dim_));
+      // In coordinates along both spaces: those in which they have their measures.
+      std::vector<std::vector<Chart::Direction>> directions;
+      std::vector<Eigen::MatrixXd> from, to, jacobian;
+      for (Index i = 0; i < n; ++i) {
+        directions.push_back(source(forward).directions(row_of(in, i)));
+        from.push_back(source(forward).projection(row_of(in, i)));
+        to.push_back(target(forward).projection(row_of(at.value, i)));
+        jacobian.emplace_back(to.back().rows(), from.back().rows());
+      }
+      const Index dimensions = from[0].rows();
+      if (to[0].rows() != dimensions) {
+        report_.fail(direction(forward), " leads from ", dimensions, " dimensions to ", to[0].rows());
+        return;
+      }
       const std::vector<bool> increasing = b_.is_elementwise() ? b_.is_increasing() : std::vector<bool>();
-      for (Index c = 0; c < dim_; ++c) {
+      for (Index c = 0; c < dimensions; ++c) {
         Matrix<T> above = in, below = in;
-        const Interval range = source(forward)[static_cast<std::size_t>(c)];
         for (Index i = 0; i < n; ++i) {
-          const double v = static_cast<double>(in(i, c));
-          const double h = std::cbrt(eps()) * std::min({std::max(1.0, std::abs(v)), v - range.low, range.high - v});
-          above(i, c) = static_cast<T>(v + h);
-          below(i, c) = static_cast<T>(v - h);
+          const Chart::Direction& d = directions[static_cast<std::size_t>(i)][static_cast<std::size_t>(c)];
+          const Eigen::VectorXd step = std::cbrt(eps()) * d.reach * d.along;
+          above.row(i) = (row_of(in, i) + step).template cast<T>();
+          below.row(i) = (row_of(in, i) - step).template cast<T>();
         }
         const Matrix<T> up = map(forward, above, context).value, down = map(forward, below, context).value;
+        for (Index i = 0; i < n; ++i) {
+          const std::size_t k = static_cast<std::size_t>(i);
+          const double width = from[k].row(c).dot(row_of(above, i) - row_of(below, i));
+          jacobian[k].col(c) = to[k] * (row_of(up, i) - row_of(down, i)) / width;
+        }
         for (Index i = 0; i < n; ++i)
-          for (Index r = 0; r < dim_; ++r) {
-            jacobian[static_cast<std::size_t>(i)](r, c) = (up(i, r) - down(i, r)) / (above(i, c) - below(i, c));
+          for (Index r = 0; r < up.cols(); ++r) {
             if (b_.is_elementwise() && r != c)
               report_.that(same_bits(up(i, r), down(i, r)), direction(forward), ", elementwise, but column ", r,
                            " depends on column ", c);
@@ -264,11 +304,10 @@ class BijectorCheck {
       both([&](bool forward) {
         const std::vector<Index> rows = telling_rows(forward, 17);
         GradientCheck options;
-        options.domain = source(forward);
         options.seed = contract_.seed;
         std::vector<double> largest;
         std::vector<Failure> failures =
-            check_gradient([&](Pass<double>& pass,
+            check_gradient_on(source(forward), [&](Pass<double>& pass,
                                Var<double> in) { return projected<double>(*copy, forward, pass, in, contract_.seed); },
                            reordered(input(forward), rows), context_dim_ > 0 ? reordered(context_, rows) : Matrix<T>(),
                            tensors, options, &largest);
@@ -297,7 +336,7 @@ class BijectorCheck {
         const Matrix<double> in64 = convert<double>(input(forward)), context64 = convert<double>(context_);
         const MappedRows<double> exact = forward ? wide->forward(in64, context64) : wide->inverse(in64, context64);
         for (Index i = 0; i < in64.rows(); ++i) {
-          for (Index c = 0; c < dim_; ++c)
+          for (Index c = 0; c < exact.value.cols(); ++c)
             report_.near(static_cast<double>(narrow.value(i, c)), exact.value(i, c),
                          1e-3 * (1 + std::abs(exact.value(i, c))), direction(forward),
                          ", value in float and double, row ", i, ", column ", c);
@@ -329,22 +368,24 @@ class BijectorCheck {
 
   void no_rows() {
     both([&](bool forward) {
-      const MappedRows<T> none = map(forward, Matrix<T>(0, dim_), Matrix<T>(0, context_dim_));
-      report_.that(none.value.rows() == 0 && none.value.cols() == dim_ && none.log_det.size() == 0, direction(forward),
-                   " of no rows has the wrong shape");
+      const MappedRows<T> none = map(forward, Matrix<T>(0, in_columns(forward)), Matrix<T>(0, context_dim_));
+      report_.that(none.value.rows() == 0 && none.value.cols() == out_columns(forward) && none.log_det.size() == 0,
+                   direction(forward), " of no rows has the wrong shape");
     });
   }
 
   void wrong_sizes() {
     both([&](bool forward) {
       const auto shape = [](Index rows, Index cols) { return text("(", rows, ", ", cols, ")"); };
-      for (const Index wrong : {dim_ + 1, dim_ - 1})
+      const Index columns = in_columns(forward), results = out_columns(forward);
+      for (const Index wrong : {columns + 1, columns - 1})
         report_.template throws<ShapeError>(
             [&] {
               (void)map(forward, Matrix<T>::Constant(5, wrong, T(0.5)),
                         context_dim_ > 0 ? context_rows(5) : Matrix<T>());
             },
-            text(direction(forward), " of ", wrong, " columns"), {b_.name(), text("(N, ", dim_, ")"), shape(5, wrong)});
+            text(direction(forward), " of ", wrong, " columns"),
+            {b_.name(), text("(N, ", columns, ")"), shape(5, wrong)});
       const Matrix<T> in = input(forward).topRows(5);
       report_.template throws<ShapeError>([&] { (void)map(forward, in, Matrix<T>::Zero(5, context_dim_ + 1)); },
                                           text(direction(forward), " with a context of ", context_dim_ + 1, " columns"),
@@ -357,14 +398,14 @@ class BijectorCheck {
                                             text(direction(forward), " with 4 rows of context"),
                                             {b_.name(), shape(5, context_dim_), shape(4, context_dim_)});
       }
-      Matrix<T> out(5, dim_), small(4, dim_);
+      Matrix<T> out(5, results), small(4, results);
       Eigen::VectorXd log_det(5), short_log_det(4);
       const auto into = [&](Matrix<T>& values, Eigen::VectorXd& logs) {
         forward ? b_.forward_into(in, values, logs, context_rows(5))
                 : b_.inverse_into(in, values, logs, context_rows(5));
       };
       report_.template throws<ShapeError>([&] { into(small, log_det); }, "an output that is too small",
-                                          {b_.name(), shape(5, dim_), shape(4, dim_)});
+                                          {b_.name(), shape(5, results), shape(4, results)});
       report_.template throws<ShapeError>([&] { into(out, short_log_det); }, "a log_det that is too short",
                                           {b_.name(), "5", "4"});
     });
@@ -378,7 +419,7 @@ class BijectorCheck {
       const Matrix<T> context = context_rows(n);
       const MappedRows<T> good = map(forward, in, context);
       const auto check_nan = [&](const MappedRows<T>& with, const std::string& where) {
-        for (Index c = 0; c < dim_; ++c)
+        for (Index c = 0; c < with.value.cols(); ++c)
           report_.that(std::isnan(with.value(bad, c)), where, ": column ", c, " of the row is ", with.value(bad, c));
         report_.that(std::isnan(with.log_det[bad]), where, ": log_det of the row is ", with.log_det[bad]);
         MappedRows<T> others = with;
@@ -386,7 +427,7 @@ class BijectorCheck {
         others.log_det[bad] = good.log_det[bad];
         same(others, good, where + ", the other rows");
       };
-      for (Index c = 0; c < dim_; ++c) {
+      for (Index c = 0; c < in.cols(); ++c) {
         Matrix<T> broken = in;
         broken(bad, c) = std::numeric_limits<T>::quiet_NaN();
         check_nan(map(forward, broken, context), text(direction(forward), ", NaN in column ", c));
@@ -398,7 +439,7 @@ class BijectorCheck {
       }
       for (const T value : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity()}) {
         Matrix<T> broken = in;
-        broken(bad, dim_ - 1) = value;
+        broken(bad, broken.cols() - 1) = value;
         broken(bad + 5, 0) = value;
         report_.template throws<DomainError>([&] { (void)map(forward, broken, context); },
                                              text(direction(forward), " of ", value),
@@ -410,8 +451,16 @@ class BijectorCheck {
   // Points on and beyond a bound.
   void outside() {
     both([&](bool forward) {
-      const std::vector<Interval>& range = source(forward);
-      for (Index c = 0; c < dim_; ++c)
+      // Kinds that bounds alone do not make.
+      for (const Eigen::VectorXd& row : source(forward).outside(row_of(input(forward), 7))) {
+        Matrix<T> in = input(forward).topRows(20);
+        in.row(7) = in.row(11) = row.transpose().template cast<T>();
+        report_.template throws<DomainError>([&] { (void)map(forward, in, context_rows(20)); },
+                                             text(direction(forward), " of (", in.row(7), ")"), {b_.name(), "row 7 "});
+      }
+      if (!source(forward).space().is_box() && source(forward).space().is_known()) return;
+      const std::vector<Interval> range = source(forward).space().bounds();
+      for (Index c = 0; c < in_columns(forward); ++c)
         for (const bool low : {true, false}) {
           const double bound = low ? range[static_cast<std::size_t>(c)].low : range[static_cast<std::size_t>(c)].high;
           if (std::isinf(bound)) continue;
@@ -426,25 +475,29 @@ class BijectorCheck {
     });
   }
 
+  // Far out and next to the bounds of each coordinate.
   void edges() {
     both([&](bool forward) {
-      const std::vector<Interval>& range = source(forward);
-      for (Index c = 0; c < dim_; ++c) {
-        const Interval r = range[static_cast<std::size_t>(c)];
+      const Chart& from = source(forward);
+      const bool columns = from.space().is_box() || !from.space().is_known();
+      const Space to = target(forward).space();
+      for (Index c = 0; c < from.dimensions(); ++c) {
+        const Interval r = from.intervals()[static_cast<std::size_t>(c)];
+        if (from.is_integer(c)) continue;
         const T low = static_cast<T>(r.low), high = static_cast<T>(r.high), top = std::numeric_limits<T>::max();
         std::vector<T> near, far;
         if (std::isinf(r.low)) {
           near.push_back(static_cast<T>(-contract_.large));
           far.push_back(T(-1e4));
         } else {
-          near.push_back(std::nextafter(low, top));
+          if (columns) near.push_back(std::nextafter(low, top));
           near.push_back(low + T(1e-6) * std::max(T(1), std::abs(low)));
         }
         if (std::isinf(r.high)) {
           near.push_back(static_cast<T>(contract_.large));
           far.push_back(T(1e4));
         } else {
-          near.push_back(std::nextafter(high, -top));
+          if (columns) near.push_back(std::nextafter(high, -top));
           near.push_back(high - T(1e-6) * std::max(T(1), std::abs(high)));
         }
         if (r.low < 0 && r.high > 0) {
@@ -454,22 +507,29 @@ class BijectorCheck {
         }
         const auto check = [&](const std::vector<T>& values, bool finite) {
           Matrix<T> in = input(forward).topRows(static_cast<Index>(values.size()));
-          for (std::size_t k = 0; k < values.size(); ++k) in(static_cast<Index>(k), c) = values[k];
+          for (std::size_t k = 0; k < values.size(); ++k) move_to(from, in, static_cast<Index>(k), c, values[k]);
           const MappedRows<T> out = map(forward, in, context_rows(in.rows()));
           for (Index i = 0; i < in.rows(); ++i) {
             report_.that(finite ? std::isfinite(out.log_det[i]) : !std::isnan(out.log_det[i]), direction(forward),
-                         " at ", in(i, c), " in column ", c, ": log_det is ", out.log_det[i]);
-            for (Index k = 0; k < dim_; ++k) {
+                         " at ", values[static_cast<std::size_t>(i)], " in coordinate ", c, ": log_det is ",
+                         out.log_det[i]);
+            for (Index k = 0; k < out.value.cols(); ++k) {
               const T v = out.value(i, k);
-              report_.that(finite ? std::isfinite(v) : !std::isnan(v), direction(forward), " at ", in(i, c),
-                           " in column ", c, ": column ", k, " is ", v);
-              const Interval to = target(forward)[static_cast<std::size_t>(k)];
-              if (std::isfinite(v))
-                report_.that(static_cast<double>(v) > to.low && static_cast<double>(v) < to.high, direction(forward),
-                             " at ", in(i, c), " in column ", c, ": column ", k, " is ", v, ", not inside (", to.low,
-                             ", ", to.high, ")");
+              report_.that(finite ? std::isfinite(v) : !std::isnan(v), direction(forward), " at ",
+                           values[static_cast<std::size_t>(i)], " in coordinate ", c, ": column ", k, " is ", v);
+              const Interval inside = to[k];
+              if (std::isfinite(v) && to.is_box())
+                report_.that(static_cast<double>(v) > inside.low && static_cast<double>(v) < inside.high,
+                             direction(forward), " at ", values[static_cast<std::size_t>(i)], " in coordinate ", c,
+                             ": column ", k, " is ", v, ", not inside (", inside.low, ", ", inside.high, ")");
             }
+            if (finite && !to.is_box())
+              report_.that(contains(to, out.value, i), direction(forward), " at ", values[static_cast<std::size_t>(i)],
+                           " in coordinate ", c, ": (", out.value.row(i), ") does not lie in ", to.to_text());
           }
+          // What comes out of the edges of a surface's coordinates is inside, so that it can go back.
+          if (finite && !to.is_box() && to.is_known() && has(!forward))
+            (void)map(!forward, out.value, context_rows(in.rows()));
         };
         if (static_cast<Index>(near.size()) <= x_.rows()) check(near, true);
         // Overflow on the way may be called infinite or outside, but never passes as NaN.
@@ -481,6 +541,18 @@ class BijectorCheck {
     });
   }
 
+  static void move_to(const Chart& chart, Matrix<T>& rows, Index i, Index coordinate, T value) {
+    if (chart.space().is_box() || !chart.space().is_known()) {
+      rows(i, coordinate) = value;
+      return;
+    }
+    Eigen::VectorXd row = row_of(rows, i), u(chart.dimensions());
+    chart.coordinates(row.data(), u.data());
+    u[coordinate] = static_cast<double>(value);
+    chart.row(u.data(), row.data());
+    rows.row(i) = row.transpose().template cast<T>();
+  }
+
   void layouts() {
     both([&](bool forward) {
       const MappedRows<T> expected = map(forward);
@@ -488,20 +560,22 @@ class BijectorCheck {
       // Inputs and outputs by rows, inside larger matrices; what is not ours must stay as it was.
       using RowMajor = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
       const T garbage = T(-12345.5);
-      RowMajor in = RowMajor::Constant(n + 2, dim_ + 2, garbage), out = RowMajor::Constant(n + 2, dim_ + 2, garbage);
-      in.block(1, 1, n, dim_) = input(forward);
+      const Index columns = in_columns(forward), results = out_columns(forward);
+      RowMajor in = RowMajor::Constant(n + 2, columns + 2, garbage);
+      RowMajor out = RowMajor::Constant(n + 2, results + 2, garbage);
+      in.block(1, 1, n, columns) = input(forward);
       const RowMajor context = context_;
       Eigen::VectorXd log_det = Eigen::VectorXd::Constant(n + 2, -12345.5);
-      auto in_block = in.block(1, 1, n, dim_);
-      auto out_block = out.block(1, 1, n, dim_);
+      auto in_block = in.block(1, 1, n, columns);
+      auto out_block = out.block(1, 1, n, results);
       auto log_det_segment = log_det.segment(1, n);
       if (forward)
         b_.forward_into(in_block, out_block, log_det_segment, context);
       else
         b_.inverse_into(in_block, out_block, log_det_segment, context);
-      same({out.block(1, 1, n, dim_), log_det.segment(1, n)}, expected,
+      same({out.block(1, 1, n, results), log_det.segment(1, n)}, expected,
            std::string(direction(forward)) + "_into, by rows");
-      out.block(1, 1, n, dim_).setConstant(garbage);
+      out.block(1, 1, n, results).setConstant(garbage);
       report_.that((out.array() == garbage).all() && log_det[0] == -12345.5 && log_det[n + 1] == -12345.5,
                    direction(forward), "_into wrote outside of its output");
       if (context_dim_ > 0) {
@@ -623,7 +697,7 @@ class BijectorCheck {
         const MappedRows<T> back = forward ? b_.inverse(there.value, there.statistics, context)
                                            : b_.forward(there.value, there.statistics, context);
         for (Index i = 0; i < n; ++i) {
-          for (Index c = 0; c < dim_; ++c)
+          for (Index c = 0; c < in.cols(); ++c)
             report_.near(static_cast<double>(back.value(i, c)), static_cast<double>(in(i, c)),
                          tolerance * (1 + std::abs(static_cast<double>(in(i, c)))), direction(forward),
                          " and back with captured statistics, row ", i, ", column ", c);
@@ -640,14 +714,13 @@ class BijectorCheck {
       if constexpr (std::same_as<T, double>) {
         Poly<Bijector<double>> copy = poly_;
         GradientCheck options;
-        options.domain = source(forward);
         options.seed = contract_.seed + 5;
         options.statistics = Statistics::minibatch;
         options.rows_couple = true;
         options.entries = 8;
         const Index few = 5;
         std::vector<Failure> failures =
-            check_gradient([&](Pass<double>& pass,
+            check_gradient_on(source(forward), [&](Pass<double>& pass,
                                Var<double> v) { return projected<double>(*copy, forward, pass, v, contract_.seed); },
                            Matrix<double>(in.topRows(few)), context_rows(few), parameters<double>(*copy), options);
         for (Failure& f : failures) f.check += std::string(", minibatch statistics, ") + direction(forward);
@@ -678,9 +751,8 @@ class BijectorCheck {
   const Poly<Bijector<T>> poly_;
   const Bijector<T>& b_;
   const BijectorContract& contract_;
-  Index dim_;
   Index context_dim_;
-  std::vector<Interval> domain_, codomain_;
+  Chart domain_{Space()}, codomain_{Space()};
   Matrix<T> x_, y_, context_;
   Report report_;
 };

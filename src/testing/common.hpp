@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "src/core/evaluate.hpp"
+#include "src/testing/chart.hpp"
 
 namespace pushforward::testing::detail {
 
@@ -107,26 +108,64 @@ inline Matrix<double> normals(Index rows, Index cols, std::uint64_t seed) {
   return z;
 }
 
-/// Random points inside the intervals, most of them far from the bounds.
+/// Random points of the space, most of them far from its bounds.
 template <Scalar T>
-Matrix<T> draw_points(const std::vector<Interval>& intervals, Index rows, std::uint64_t seed) {
-  const Matrix<double> z = normals(rows, static_cast<Index>(intervals.size()), seed);
-  Matrix<T> points(rows, z.cols());
-  for (Index c = 0; c < z.cols(); ++c) {
-    const auto [low, high] = intervals[static_cast<std::size_t>(c)];
-    for (Index i = 0; i < rows; ++i) {
-      const double v = z(i, c);
-      if (std::isinf(low) && std::isinf(high))
-        points(i, c) = static_cast<T>(1.2 * v);
-      else if (std::isinf(high))
-        points(i, c) = static_cast<T>(low + std::exp(0.7 * v));
-      else if (std::isinf(low))
-        points(i, c) = static_cast<T>(high - std::exp(0.7 * v));
-      else
-        points(i, c) = static_cast<T>(low + (high - low) / (1 + std::exp(-1.2 * v)));
+Matrix<T> draw_points(const Chart& chart, Index rows, std::uint64_t seed) {
+  return convert<T>(chart.points(normals(rows, chart.dimensions(), seed)));
+}
+
+/// The row as doubles, and back.
+template <Scalar T>
+Eigen::VectorXd row_of(const Matrix<T>& m, Index i) {
+  return m.row(i).template cast<double>().transpose();
+}
+
+/// Rounding alone takes rows of T this far from a surface.
+template <Scalar T>
+inline constexpr double surface_tolerance = std::same_as<T, double> ? 1e-9 : 1e-4;
+template <Scalar T>
+bool contains(const Space& space, const Matrix<T>& m, Index i) {
+  const Eigen::VectorXd row = row_of(m, i);
+  return space.contains(VectorView<const double>(row.data(), row.size()), surface_tolerance<T>);
+}
+
+/// Functions of rows that lie on a surface, as functions of steps along it: what check_gradient can move.
+class Along {
+ public:
+  Along(const Chart& chart, const Matrix<double>& rows) : rows_(rows) {
+    for (Index i = 0; i < rows.rows(); ++i) {
+      const std::vector<Chart::Direction> directions = chart.directions(row_of(rows, i));
+      steps_.resize(directions.size(), Matrix<double>::Zero(rows.rows(), rows.cols()));
+      for (std::size_t k = 0; k < directions.size(); ++k) steps_[k].row(i) = directions[k].reach * directions[k].along;
     }
   }
-  return points;
+  /// Where the steps begin.
+  Matrix<double> origin() const { return Matrix<double>::Zero(rows_.rows(), static_cast<Index>(steps_.size())); }
+  Var<double> rows(Pass<double>& pass, Var<double> steps) const {
+    Var<double> y = load<double>(pass.tape(), rows_, false);
+    const std::vector<std::int64_t> everywhere(static_cast<std::size_t>(rows_.cols()), 0);
+    for (std::size_t k = 0; k < steps_.size(); ++k)
+      y = y + gather_columns<double>(columns(steps, static_cast<Index>(k), 1), everywhere) *
+                  load<double>(pass.tape(), steps_[k], false);
+    return y;
+  }
+
+ private:
+  Matrix<double> rows_;
+  std::vector<Matrix<double>> steps_;
+};
+
+/// check_gradient of f at rows of the space.
+inline std::vector<Failure> check_gradient_on(const Chart& chart, const RowFunction& f, const Matrix<double>& rows,
+                                              const Matrix<double>& context, std::span<const NamedTensor> parameters,
+                                              GradientCheck options, std::vector<double>* largest = nullptr) {
+  if (chart.space().is_box() || !chart.space().is_known()) {
+    options.domain = chart.space().bounds();
+    return check_gradient(f, rows, context, parameters, options, largest);
+  }
+  const Along along(chart, rows);
+  const RowFunction of_steps = [&](Pass<double>& pass, Var<double> steps) { return f(pass, along.rows(pass, steps)); };
+  return check_gradient(of_steps, along.origin(), context, parameters, options, largest);
 }
 
 /// Rows in another order: i -> (7 i + 3) mod rows, with a stride that has no common factor with their number.

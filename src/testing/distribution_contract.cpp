@@ -71,6 +71,7 @@ class DistributionCheck {
       drawn = true;
     });
     if (!drawn) return report_.take();
+    report_.run("support", [&] { support(); });
     report_.run("sample and log_prob", [&] { sample_and_log_prob(); });
     report_.run("order of samples", [&] { sample_prefixes(); });
     report_.run("integral", [&] { integral(); });
@@ -135,11 +136,16 @@ class DistributionCheck {
     for (const Index extent : d_.event_shape()) size *= extent;
     report_.that(size == dim_ && dim_ >= 1, "event_shape does not multiply to dim ", dim_);
     report_.that(d_.support().columns() == dim_, "support has ", d_.support().columns(), " columns");
-    for (const Interval& i : d_.support().bounds()) report_.that(i.low < i.high, "support is empty");
+    const Space support = d_.support();
+    for (const Space::Block& block : support.blocks())
+      for (const Interval& i : block.bounds)
+        report_.that(block.kind != Space::Kind::box || i.low < i.high, "support is empty");
   }
 
   // Points are samples: inside the support, and where the density matters.
   void points() {
+    chart_ = Chart(d_.support());
+    by_columns_ = d_.support().is_box() || !d_.support().is_known();
     support_ = d_.support().bounds();
     const Index n = std::max<Index>(contract_.rows, 40);
     context_ = convert<T>(normals(context_dim_ > 0 ? n : 0, context_dim_, contract_.seed + 2));
@@ -148,10 +154,19 @@ class DistributionCheck {
     report_.that(engine.call() == 1, "sampling used ", engine.call(), " calls of the engine");
     Engine more(contract_.seed + 1);
     drawn_ = d_.sample_and_log_prob(contract_.samples, more, one_context());
+    coordinates_.resize(contract_.samples, chart_.dimensions());
+    Eigen::VectorXd u(chart_.dimensions());
+    for (Index i = 0; i < contract_.samples; ++i) {
+      chart_.coordinates(row_of(drawn_.samples, i).data(), u.data());
+      coordinates_.row(i) = u;
+    }
   }
 
   void samples_in_support() {
-    for (Index c = 0; c < dim_; ++c) {
+    for (Index i = 0; i < drawn_.samples.rows(); ++i)
+      if (!contains(chart_.space(), drawn_.samples, i))
+        report_.fail("sample ", i, " is (", drawn_.samples.row(i), "), not in ", chart_.space().to_text());
+    for (Index c = 0; by_columns_ && c < dim_; ++c) {
       const Interval r = support_[static_cast<std::size_t>(c)];
       for (Index i = 0; i < drawn_.samples.rows(); ++i) {
         const double v = static_cast<double>(drawn_.samples(i, c));
@@ -160,6 +175,16 @@ class DistributionCheck {
       }
     }
     report_.that(drawn_.log_prob.array().isFinite().all(), "log_prob of a sample is not finite");
+  }
+
+  // The support is no larger than where the density is positive.
+  void support() {
+    if (!chart_.space().is_known()) return;
+    const Matrix<T> y = draw_points<T>(chart_, 100, contract_.seed + 9);
+    const Eigen::VectorXd log_prob = d_.log_prob(y, one_context());
+    for (Index i = 0; i < y.rows(); ++i)
+      report_.that(std::isfinite(log_prob[i]), "log_prob at (", y.row(i), ") of ", chart_.space().to_text(), " is ",
+                   log_prob[i]);
   }
 
   void sample_and_log_prob() {
@@ -199,10 +224,28 @@ class DistributionCheck {
     return static_cast<double>(*at);
   }
 
-  Rule rule(Index column, Index count) const {
-    const Interval r = support_[static_cast<std::size_t>(column)];
-    const double low = quantile_of_samples(column, 0.25), middle = quantile_of_samples(column, 0.5),
-                 high = quantile_of_samples(column, 0.75);
+  double quantile_of_coordinates(Index k, double p) const {
+    std::vector<double> values(coordinates_.col(k).begin(), coordinates_.col(k).end());
+    const auto at = values.begin() + static_cast<std::ptrdiff_t>(p * static_cast<double>(values.size() - 1));
+    std::nth_element(values.begin(), at, values.end());
+    return *at;
+  }
+
+  /// Of a coordinate of the support.
+  Rule rule(Index k, Index count) const {
+    const Interval r = chart_.intervals()[static_cast<std::size_t>(k)];
+    const double low = quantile_of_coordinates(k, 0.25), middle = quantile_of_coordinates(k, 0.5),
+                 high = quantile_of_coordinates(k, 0.75);
+    if (chart_.is_integer(k)) {
+      const double least = coordinates_.col(k).minCoeff(), most = coordinates_.col(k).maxCoeff();
+      const double width = 20 + most - least;
+      Rule all;
+      for (double v = std::max(r.low, least - width); v <= std::min(r.high, most + width); ++v) {
+        all.nodes.push_back(v);
+        all.weights.push_back(1);
+      }
+      return all;
+    }
     const double scale = std::isinf(r.low) == std::isinf(r.high) ? (high - low) / 2
                          : std::isinf(r.high)                    ? middle - r.low
                                                                  : r.high - middle;
@@ -219,39 +262,52 @@ class DistributionCheck {
   }
 
   void integral() {
-    if (dim_ > 2) return;
-    const Index count = dim_ == 1 ? 20000 : 400;
-    const Rule first = rule(0, count), second = dim_ == 2 ? rule(1, count) : Rule{{0.0}, {1.0}};
+    const Index dimensions = chart_.dimensions();
+    if (dimensions > 2) return;
+    const Index count = dimensions == 1 ? 20000 : 400;
+    const Rule first = rule(0, count), second = dimensions == 2 ? rule(1, count) : Rule{{0.0}, {1.0}};
     // The rule with every node, and with every other one: their difference shows where the density jumps.
     double sum = 0, coarse = 0;
     const Index n = static_cast<Index>(first.nodes.size());
     Matrix<T> y(n, dim_);
-    for (Index i = 0; i < n; ++i) y(i, 0) = static_cast<T>(first.nodes[static_cast<std::size_t>(i)]);
+    Eigen::VectorXd row(dim_), element(n);
     for (std::size_t k = 0; k < second.nodes.size(); ++k) {
-      if (dim_ == 2) y.col(1).setConstant(static_cast<T>(second.nodes[k]));
+      for (Index i = 0; i < n; ++i) {
+        const double u[2] = {first.nodes[static_cast<std::size_t>(i)], second.nodes[k]};
+        element[i] = chart_.row(u, row.data());
+        y.row(i) = row.transpose().template cast<T>();
+      }
       const Eigen::VectorXd prob = d_.prob(y, one_context());
       for (Index i = 0; i < n; ++i) {
-        const double term = prob[i] * first.weights[static_cast<std::size_t>(i)] * second.weights[k];
+        const double term = prob[i] * element[i] * first.weights[static_cast<std::size_t>(i)] * second.weights[k];
         report_.that(!std::isnan(term), "log_prob inside the support is NaN at ", y(i, 0));
         if (!std::isfinite(term)) continue;
         sum += term;
-        if (i % 2 == 0 && (dim_ == 1 || k % 2 == 0)) coarse += term * (dim_ == 1 ? 2 : 4);
+        if (i % 2 == 0 && (dimensions == 1 || k % 2 == 0)) coarse += term * (dimensions == 1 ? 2 : 4);
       }
     }
-    const double stated = dim_ == 2 ? 1e-3 : wide ? 1e-6 : 1e-4;
-    report_.near(sum, 1, std::min(1e-2, std::max(stated, 4 * std::abs(sum - coarse))),
+    const double stated = dimensions == 2 && !chart_.counts() ? 1e-3 : wide ? 1e-6 : 1e-4;
+    const double jumps = chart_.counts() ? 0 : 4 * std::abs(sum - coarse);
+    report_.near(sum, 1, std::min(1e-2, std::max(stated, jumps)),
                  "integral of the density over its support");
   }
 
   // The mass that samples give to a box, by weights: the mean of uniform(y) / p(y) over samples y of p is 1.
   void importance() {
     Eigen::ArrayXd weight = (-drawn_.log_prob.array()).exp();
-    for (Index c = 0; c < dim_; ++c) {
-      const double low = quantile_of_samples(c, 0.25), high = quantile_of_samples(c, 0.75);
+    for (Index k = 0; k < chart_.dimensions(); ++k) {
+      const double low = quantile_of_coordinates(k, 0.25), high = quantile_of_coordinates(k, 0.75);
+      const double size = chart_.is_integer(k) ? high - low + 1 : high - low;
       for (Index i = 0; i < weight.size(); ++i) {
-        const double v = static_cast<double>(drawn_.samples(i, c));
-        weight[i] *= v >= low && v <= high ? 1 / (high - low) : 0;
+        const double v = coordinates_(i, k);
+        weight[i] *= v >= low && v <= high ? 1 / size : 0;
       }
+    }
+    Eigen::VectorXd u(chart_.dimensions()), row(dim_);
+    for (Index i = 0; !by_columns_ && i < weight.size(); ++i) {
+      if (weight[i] == 0) continue;
+      u = coordinates_.row(i);
+      weight[i] /= chart_.row(u.data(), row.data());
     }
     const Average a = average(weight);
     report_.that(a.error > 0 && a.error < 0.2, "too few samples in the box: standard error ", a.error);
@@ -302,10 +358,11 @@ class DistributionCheck {
     report_.that(std::isfinite(top), "log_prob at the mode is ", top);
     report_.that(drawn_.log_prob.maxCoeff() <= top + 16 * eps() * (1 + std::abs(top)), "a sample has log_prob ",
                  drawn_.log_prob.maxCoeff(), ", but the mode ", top);
-    for (Index c = 0; c < dim_; ++c)
+    for (Index c = 0; (by_columns_ || chart_.counts()) && c < dim_; ++c)
       for (const double step : {-1e-2, 1e-2}) {
         Matrix<T> beside = at;
-        beside(0, c) += static_cast<T>(step * (quantile_of_samples(c, 0.75) - quantile_of_samples(c, 0.25)));
+        const double size = chart_.counts() ? 100 : quantile_of_samples(c, 0.75) - quantile_of_samples(c, 0.25);
+        beside(0, c) += static_cast<T>(step * size);
         report_.that(d_.log_prob(beside)[0] < top, "log_prob does not fall from the mode along column ", c);
       }
   }
@@ -383,8 +440,12 @@ class DistributionCheck {
     report_.template throws<ShapeError>(
         [&] { (void)d_.quantile(Matrix<double>(Matrix<double>::Constant(3, dim_ + 1, 0.5))); },
         "quantile of a wrong width", {text("(3, ", dim_ + 1, ")")});
-    // The density of one column is the slope of its cdf.
-    if (dim_ == 1)
+    // Probabilities are the jumps of the cdf, and the density of one column is its slope.
+    if (dim_ == 1 && chart_.counts())
+      for (Index i = 0; i < few.rows(); ++i)
+        report_.near((*cdf)(i, 0) - d_.cdf(row_with(0, few(i, 0) - T(0.5)))(0, 0), d_.prob(few.row(i).eval())[0], fine,
+                     "jump of the cdf against prob at ", few(i, 0));
+    if (dim_ == 1 && !chart_.counts())
       for (Index i = 0; i < few.rows(); ++i) {
         const double v = static_cast<double>(few(i, 0)),
                      iqr = quantile_of_samples(0, 0.75) - quantile_of_samples(0, 0.25);
@@ -468,6 +529,12 @@ class DistributionCheck {
     double distance = 0;
     for (Index i = 0; i < n; ++i) {
       const double v = p[static_cast<std::size_t>(i)], count = static_cast<double>(n);
+      if (chart_.counts()) {
+        // Of equal numbers the last one has all of them below it.
+        const bool last = i + 1 == n || p[static_cast<std::size_t>(i) + 1] > v;
+        if (last) distance = std::max(distance, std::abs(static_cast<double>(i + 1) / count - v));
+        continue;
+      }
       distance = std::max({distance, v - static_cast<double>(i) / count, static_cast<double>(i + 1) / count - v});
     }
     report_.that(distance * std::sqrt(static_cast<double>(n)) < 2.2, "samples of column ", c,
@@ -514,8 +581,34 @@ class DistributionCheck {
                          of_context ? "context" : "y", ", row ", i, ", column ", c);
         }
       };
-      differences(y, g.gradient, false);
+      if (by_columns_)
+        differences(y, g.gradient, false);
+      else
+        differences_along(y, g.gradient, context);
       if (context_dim_ > 0) differences(context, g.context_gradient, true);
+    }
+  }
+
+  // Off a surface there is no density, so that only what the gradient says along it can be right or wrong.
+  void differences_along(const Matrix<T>& y, const Matrix<T>& gradient, const Matrix<T>& context) {
+    std::vector<std::vector<Chart::Direction>> directions;
+    for (Index i = 0; i < y.rows(); ++i) directions.push_back(chart_.directions(row_of(y, i)));
+    for (std::size_t k = 0; k < directions[0].size(); ++k) {
+      Matrix<T> above = y, below = y;
+      Eigen::VectorXd h(y.rows());
+      for (Index i = 0; i < y.rows(); ++i) {
+        const Chart::Direction& d = directions[static_cast<std::size_t>(i)][k];
+        h[i] = std::cbrt(eps()) * d.reach;
+        above.row(i) += (h[i] * d.along).transpose().template cast<T>();
+        below.row(i) -= (h[i] * d.along).transpose().template cast<T>();
+      }
+      const Eigen::VectorXd up = d_.log_prob(above, context), down = d_.log_prob(below, context);
+      for (Index i = 0; i < y.rows(); ++i) {
+        const double expected = (up[i] - down[i]) / (2 * h[i]);
+        const double got = row_of(gradient, i).dot(directions[static_cast<std::size_t>(i)][k].along);
+        report_.near(got, expected, 1e-6 * (std::abs(expected) + 0.01) + 32 * eps() * (4 + std::abs(up[i])) / h[i],
+                     "gradient of log_prob in y, row ", i, ", direction ", k);
+      }
     }
   }
 
@@ -524,10 +617,9 @@ class DistributionCheck {
       Poly<Distribution<double>> copy = poly_;
       const std::vector<NamedTensor> tensors = parameters<double>(*copy);
       GradientCheck options;
-      options.domain = support_;
       options.seed = contract_.seed;
       std::vector<double> largest;
-      report_.add(check_gradient([&](Pass<double>& pass, Var<double> y) { return copy->log_prob(pass, y); },
+      report_.add(check_gradient_on(chart_, [&](Pass<double>& pass, Var<double> y) { return copy->log_prob(pass, y); },
                                  some_rows(y_, 17), contexts(17), tensors, options, &largest));
       for (std::size_t p = 0; p < tensors.size(); ++p)
         report_.that(largest[p] > 0 || tensors[p].tensor->size() == 0, "parameter '", tensors[p].name,
@@ -685,11 +777,20 @@ class DistributionCheck {
   void outside() {
     const Matrix<T> y = some_rows(y_, 20), context = contexts(20);
     const Eigen::VectorXd good = d_.log_prob(y, context);
+    // Kinds that bounds alone do not make.
+    for (const Eigen::VectorXd& row : chart_.outside(row_of(y, 7))) {
+      Matrix<T> in = y;
+      in.row(7) = row.transpose().template cast<T>();
+      const LogProbAndGradient<T> g = d_.log_prob_and_gradient(in, context);
+      const bool still = (g.gradient.row(7).array() == T(0)).all();
+      report_.that(d_.log_prob(in, context)[7] == -inf && g.log_prob[7] == -inf && still,
+                   "log_prob at (", in.row(7), "), outside of ", chart_.space().to_text(), ", is ", g.log_prob[7]);
+    }
     for (Index c = 0; c < dim_; ++c)
       for (const bool low : {true, false}) {
         const Interval r = support_[static_cast<std::size_t>(c)];
         const double bound = low ? r.low : r.high;
-        if (std::isinf(bound)) continue;
+        if (std::isinf(bound) || (!chart_.counts() && r.low == r.high)) continue;
         const T edge = static_cast<T>(bound),
                 away = low ? -std::numeric_limits<T>::max() : std::numeric_limits<T>::max();
         for (const T value : {std::nextafter(edge, away), static_cast<T>(low ? bound - 0.5 : bound + 0.5), away}) {
@@ -841,7 +942,10 @@ class DistributionCheck {
   const DistributionContract& contract_;
   Index dim_;
   Index context_dim_;
+  Chart chart_{Space()};  // of the support
+  bool by_columns_ = true;  // each has an interval of its own
   std::vector<Interval> support_;
+  Eigen::MatrixXd coordinates_;  // of the samples
   Matrix<T> y_, context_;
   SamplesAndLogProb<T> drawn_;
   Report report_;

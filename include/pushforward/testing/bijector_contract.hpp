@@ -24,8 +24,10 @@ struct BijectorContract {
 ///
 ///  - both directions undo each other and their log_dets cancel, for 1, 17 and many rows, also with minibatch
 ///    statistics that were captured;
-///  - log_det is log|det| of a numerical Jacobian (T = double), at points where it is not near 0;
-///  - what properties promise: elementwise, constant, increasing, domain, codomain, bounds, has_inverse;
+///  - log_det is log|det| of a numerical Jacobian (T = double) along domain and codomain, in the measures that `Space`
+///    documents, at points where it is not near 0;
+///  - points of the domain come out in the codomain and back, for every kind of `Space`; what other properties promise:
+///    elementwise, constant, increasing, bounds, has_inverse;
 ///  - gradients of all outputs in inputs, context and every listed parameter, both directions, against central
 ///    differences (double), or against the same object in double (float); every listed parameter is used;
 ///  - rows do not see each other, bit for bit, at any position, in any layout, on any number of threads;

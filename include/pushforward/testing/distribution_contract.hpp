@@ -20,8 +20,10 @@ struct DistributionContract {
 
 /// Checks everything that the library promises for distributions:
 ///
-///  - log_prob integrates to 1: over the support by quadrature for one column (1e-6; float 1e-4) and two (1e-3), and
-///    by importance weights of samples for any number of columns (4 standard errors);
+///  - log_prob integrates to 1: over the support, of whatever kind of `Space` and in its measure, by quadrature on a
+///    chart for one dimension (1e-6; float 1e-4) and two (1e-3), by sums over integers, and by importance weights of
+///    samples for any number of dimensions (4 standard errors); samples lie in the support, which is no larger than it
+///    should be;
 ///  - samples have the mean, variance, covariance and cdf that the class states (5 standard errors, Kolmogorov and
 ///    Smirnov), entropy and exact divergences agree with averages over samples, the mode is one;
 ///  - sample_and_log_prob agrees with log_prob; the first rows of a large sample are those of a small one; threads

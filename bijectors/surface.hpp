@@ -1,0 +1,50 @@
+#pragma once
+
+// What the maps onto simplex and sphere share.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+#include <pushforward/pass.hpp>
+
+namespace pushforward::detail {
+
+/// How far from 1 a sum over the columns of a row may be: rows as other programs write them, with rounding.
+template <Scalar T>
+inline constexpr double surface_tolerance = std::is_same_v<T, double> ? 1e-6 : 1e-4;
+
+/// Marks the rows where `sum` is not 1. NaN stays NaN.
+template <Scalar T>
+void restrict_to_one(Pass<T>& pass, Column<T> sum) {
+  for (Index i = 0; i < pass.tape().local_rows(); ++i)
+    if (std::abs(sum.values()[i] - 1) > surface_tolerance<T>) pass.outside()[i] |= 1;
+}
+
+/// The rows of the open simplex; parts of other rows that cannot stay are replaced.
+template <Scalar T>
+Var<T> restrict_to_simplex(Pass<T>& pass, Var<T> y) {
+  const Var<T> inside = pass.restrict_to(y, 0, 1 + surface_tolerance<T>, T(1) / static_cast<T>(y.cols()));
+  restrict_to_one(pass, row_sum(inside));
+  return inside;
+}
+
+/// A matrix of one value in all places.
+template <Scalar T>
+Var<T> filled(Tape<T>& tape, Index cols, T value) {
+  const Var<T> y = tape.matrix(cols, false);
+  for (Index c = 0; c < cols; ++c) std::fill_n(tape.value(y, c), tape.padded_rows(), value);
+  return y;
+}
+
+/// One column `count` times side by side.
+template <Scalar T>
+Var<T> repeated(Var<T> column, Index count) {
+  auto* zeros = column.tape().template scratch<std::int64_t>(count);
+  std::fill_n(zeros, count, std::int64_t{0});
+  return gather_columns(column, std::span<const std::int64_t>(zeros, static_cast<std::size_t>(count)));
+}
+
+}  // namespace pushforward::detail
