@@ -69,7 +69,9 @@ class Space {
   /// Side by side.
   friend Space operator*(const Space& a, const Space& b);
 
-  const std::vector<Block>& blocks() const { return blocks_; }
+  const std::vector<Block>& blocks() const& { return blocks_; }
+  /// A space that a call returned ends with its statement: give it a name.
+  const std::vector<Block>& blocks() const&& = delete;
   Index columns() const;
   /// Numbers that it takes to say where in it a point lies: columns() less one for each simplex and sphere, ...
   Index dimensions() const;
