@@ -6,6 +6,7 @@
 #include <string>
 
 #include "distributions/checks.hpp"
+#include "distributions/parameters.hpp"
 #include "src/numerics/constants.hpp"
 #include "src/numerics/special_functions.hpp"
 #include "src/ops/density.hpp"
@@ -155,50 +156,49 @@ std::optional<double> Categorical<T>::do_kl_divergence(const Distribution<T>& ot
 }
 
 template <Scalar T>
-double Categorical<T>::do_tail(Tail tail, double y, Index column) const {
-  const std::vector<double> logs = log_probabilities(column);
-  double p = 0, q = 0;
-  for (std::size_t k = 0; k < logs.size() && static_cast<double>(k) <= y; ++k) p += std::exp(logs[k]);
-  for (std::size_t k = logs.size(); k-- > 0 && static_cast<double>(k) > y;) q += std::exp(logs[k]);
-  // At the ends, what rounding has left.
-  if (y >= static_cast<double>(categories_ - 1)) p = 1;
-  if (y < 0) q = 1;
-  switch (tail) {
-    case Tail::cdf:
-      return std::min(p, 1.0);
-    case Tail::survival:
-      return std::min(q, 1.0);
-    case Tail::log_cdf:
-      return log_probability(p, q);
-    case Tail::log_survival:
-      return log_probability(q, p);
-  }
-  return std::numeric_limits<double>::quiet_NaN();
+void Categorical<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const {
+  by_columns(y, out, [&](Index column) {
+    return [tail, logs = log_probabilities(column)](double y) -> double {
+      double p = 0, q = 0;
+      for (std::size_t k = 0; k < logs.size() && static_cast<double>(k) <= y; ++k) p += std::exp(logs[k]);
+      for (std::size_t k = logs.size(); k-- > 0 && static_cast<double>(k) > y;) q += std::exp(logs[k]);
+      // At the ends, what rounding has left.
+      if (y >= static_cast<double>(logs.size() - 1)) p = 1;
+      if (y < 0) q = 1;
+      switch (tail) {
+        case Tail::cdf:
+          return std::min(p, 1.0);
+        case Tail::survival:
+          return std::min(q, 1.0);
+        case Tail::log_cdf:
+          return log_probability(p, q);
+        case Tail::log_survival:
+          return log_probability(q, p);
+      }
+      return std::numeric_limits<double>::quiet_NaN();
+    };
+  });
 }
 
 template <Scalar T>
-double Categorical<T>::do_quantile(double p, bool complement, Index column) const {
-  const std::vector<double> logs = log_probabilities(column);
-  const double last = static_cast<double>(categories_ - 1);
-  if (complement) {
-    // The numbers above the answer have no more than p together.
-    if (p == 0) return last;
-    double above = 0;
-    std::size_t k = logs.size() - 1;
-    for (; k > 0; --k) {
-      above += std::exp(logs[k]);
-      if (above > p) break;
-    }
-    return static_cast<double>(p == 1 ? 0 : k);
-  }
-  if (p == 1) return last;
-  double below = 0;
-  std::size_t k = 0;
-  for (; k + 1 < logs.size(); ++k) {
-    below += std::exp(logs[k]);
-    if (below >= p) break;
-  }
-  return static_cast<double>(k);
+void Categorical<T>::do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const {
+  by_columns(p, out, [&](Index column) {
+    return [complement, logs = log_probabilities(column)](double p) -> double {
+      const std::size_t last = logs.size() - 1;
+      if (p == 0 || p == 1) return (p == 0) == complement ? static_cast<double>(last) : 0;
+      std::size_t k;
+      double sum = 0;
+      if (complement) {
+        // The numbers above the answer have no more than p together.
+        for (k = last; k > 0; --k)
+          if ((sum += std::exp(logs[k])) > p) break;
+      } else {
+        for (k = 0; k < last; ++k)
+          if ((sum += std::exp(logs[k])) >= p) break;
+      }
+      return static_cast<double>(k);
+    };
+  });
 }
 
 template <Scalar T>

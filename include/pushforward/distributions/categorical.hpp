@@ -21,7 +21,7 @@ namespace pushforward {
 /// @par Cost        O(N dim + dim K); samples O(N dim log K).
 /// @source Murphy 2022, section 2.5.
 template <Scalar T>
-class Categorical final : public Distribution<T> {
+class Categorical final : public Distribution<T>, private Prefixes<T> {
  public:
   /// All categories alike.
   /// @throws DomainError  unless there is at least one category, and at most 2^24.
@@ -39,8 +39,11 @@ class Categorical final : public Distribution<T> {
   using Tail = typename Distribution<T>::Tail;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   Var<T> do_sample(Pass<T>& pass) const override;
-  std::vector<std::int64_t> do_triangular_order() const override { return {}; }
+  const Prefixes<T>* do_prefixes() const override { return this; }
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;
+  Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override {
+    return replace_columns(this->sample(pass), y, columns);
+  }
   bool do_is_reparameterized() const override { return false; }
   Space do_support() const override;
   void do_mean(VectorView<double> mean) const override;
@@ -48,8 +51,8 @@ class Categorical final : public Distribution<T> {
   void do_mode(VectorView<double> mode) const override;
   double do_entropy() const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
-  double do_tail(Tail tail, double y, Index column) const override;
-  double do_quantile(double p, bool complement, Index column) const override;
+  void do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out) const override;
+  void do_quantiles(bool complement, MatrixView<const double> p, MatrixView<double> out) const override;
   void do_fields(Fields<T>& f) override;
 
   /// log of the probability of each category of a column.
