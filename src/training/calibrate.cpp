@@ -196,7 +196,7 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
 
 #define PUSHFORWARD_INSTANTIATE(T)                                                                          \
   template bool evaluate_loss(const Distribution<T>&, const Loss<T>&, const RowSource<T>&, std::vector<double>&, \
-                              Execution&, const std::stop_token&, const RandomCall*);                       \
+                              Execution&, const std::stop_token&, const RandomCall&);                       \
   template std::optional<double> evaluate_batch_loss(const Distribution<T>&, const Loss<T>&, const RowSource<T>&, \
                                                      const std::vector<Index>&, Execution&, const std::stop_token&, \
                                                      const RandomCall&);                                    \
