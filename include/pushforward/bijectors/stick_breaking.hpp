@@ -32,9 +32,6 @@ class StickBreaking final : public Bijector<T> {
   Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override;
   Space do_codomain() const override;
   void do_fields(Fields<T>& f) override;
-  void do_restored() override;
-
-  Tensor<T> offset_;  // log(n + 1 - k)
 };
 
 extern template class StickBreaking<float>;
