@@ -1,22 +1,17 @@
 // Interruption: a run that ends anywhere and is resumed ends with the same bits.
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/training/fit.hpp>
-#include <random>
-#include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "tests/catch.hpp"
+#include "tests/kill_and_resume.hpp"
+#include "tests/temporary_folder.hpp"
 #include "tests/training.hpp"
 
 using namespace pushforward;
@@ -24,16 +19,6 @@ using namespace training_tests;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
-
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "pushforward-training-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
 
 FitOptions<double> long_run(const std::filesystem::path& checkpoint) {
   return {.epochs = 12,
@@ -132,77 +117,22 @@ TEST_CASE("a checkpoint of another run is refused, naming what differs") {
 
 namespace {
 
-/// A child that runs `fit` with a checkpoint after every step. It gives its final parameters in a file, and leaves.
-[[noreturn]] void child(const std::filesystem::path& folder) {
-  try {
-    Flow flow = rich_flow(2);
-    fit(flow, long_run_data(), long_run(folder / "checkpoint"));
-    const std::vector<double> v = values<double>(flow);
-    std::ofstream out(folder / "result", std::ios::binary);
-    out.write(reinterpret_cast<const char*>(v.data()), static_cast<std::streamsize>(v.size() * sizeof(double)));
-    out.close();
-    ::_exit(0);
-  } catch (...) {
-    ::_exit(1);
+std::vector<double> a_long_run(const std::filesystem::path& checkpoint) {
+  FitOptions<double> options = long_run(checkpoint);
+  if (checkpoint.empty()) {
+    options.resume = false;
+    options.checkpoint_every_steps = 0;
   }
-}
-
-/// Kills runs at random moments until `kills` have met a living child; compares the end of every run.
-void kill_and_resume(int kills) {
-  Flow uninterrupted = rich_flow(2);
-  FitOptions<double> plain = long_run({});
-  plain.resume = false;
-  plain.checkpoint_every_steps = 0;
-  const auto start = std::chrono::steady_clock::now();
-  fit(uninterrupted, long_run_data(), plain);
-  const std::vector<double> expected = values<double>(uninterrupted);
-  // Only when the kill happens depends on the clock, never the outcome.
-  std::mt19937 random(1);
-  const double span =
-      std::max(4e-3, 2 * std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  int delivered = 0, runs = 0, inside_a_write = 0;
-  while (delivered < kills) {
-    const TemporaryFolder folder;
-    for (int attempt = 0;; ++attempt) {
-      REQUIRE(attempt < 10000);
-      const pid_t pid = ::fork();
-      REQUIRE(pid >= 0);
-      if (pid == 0) child(folder.path);
-      if (delivered < kills) {
-        // Longer waits after each kill of the run, so that it ends even where a start takes long.
-        const double wait = std::uniform_real_distribution<double>(0, span * (1 + 0.2 * attempt))(random);
-        std::this_thread::sleep_for(std::chrono::duration<double>(wait));
-        ::kill(pid, SIGKILL);
-      }
-      int status = 0;
-      REQUIRE(::waitpid(pid, &status, 0) == pid);
-      if (WIFSIGNALED(status)) {
-        REQUIRE(WTERMSIG(status) == SIGKILL);
-        ++delivered;
-        continue;
-      }
-      REQUIRE(WIFEXITED(status));
-      REQUIRE(WEXITSTATUS(status) == 0);
-      break;
-    }
-    std::vector<double> result(expected.size());
-    std::ifstream in(folder.path / "result", std::ios::binary);
-    in.read(reinterpret_cast<char*>(result.data()), static_cast<std::streamsize>(result.size() * sizeof(double)));
-    REQUIRE(in.gcount() == static_cast<std::streamsize>(result.size() * sizeof(double)));
-    CHECK(same_bits(result, expected));
-    ++runs;
-    // A killed write leaves its temporary file behind.
-    for (const auto& entry : std::filesystem::directory_iterator(folder.path))
-      inside_a_write += entry.path().extension() == ".tmp";
-  }
-  if (kills >= 100)  // for the record of the slow run
-    WARN(delivered << " kills in " << runs << " runs, " << inside_a_write << " of them while a checkpoint was written");
-  CHECK(delivered >= kills);
+  Flow flow = rich_flow(2);
+  fit(flow, long_run_data(), options);
+  return values(flow);
 }
 
 }  // namespace
 
-TEST_CASE("a run that is killed and resumed ends with the same bits") { kill_and_resume(10); }
+TEST_CASE("a run that is killed and resumed ends with the same bits") { kill_and_resume(a_long_run, 10); }
 TEST_CASE("a run that is killed at 100 random moments and resumed ends with the same bits", "[.slow]") {
-  kill_and_resume(100);
+  const Kills kills = kill_and_resume(a_long_run, 100);
+  WARN(kills.delivered << " kills in " << kills.runs << " runs, " << kills.inside_a_write
+                       << " of them while a checkpoint was written");
 }

@@ -2,11 +2,8 @@
 
 // What tests of files share: a folder, the text of an IoError, and files made byte by byte.
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -16,44 +13,31 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
+
+#include "tests/temporary_folder.hpp"
 
 namespace file_tests {
 
 using namespace pushforward;
 namespace fs = std::filesystem;
 
-// A folder of its own for each test, removed at the end.
-class Folder {
+class Folder : public TemporaryFolder {
  public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "pushforward-io-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code error;
-    fs::remove_all(path_, error);
-  }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
   std::vector<std::string> files() const {
     std::vector<std::string> out;
-    for (const auto& entry : fs::directory_iterator(path_)) out.push_back(entry.path().filename().string());
+    for (const auto& entry : fs::directory_iterator(path)) out.push_back(entry.path().filename().string());
     std::sort(out.begin(), out.end());
     return out;
   }
   std::string text_of(const std::string& name) const {
-    std::ifstream in(path_ / name, std::ios::binary);
+    std::ifstream in(path / name, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
   fs::path put(const std::string& name, std::string_view text) const {
-    std::ofstream(path_ / name, std::ios::binary).write(text.data(), static_cast<std::streamsize>(text.size()));
-    return path_ / name;
+    std::ofstream(path / name, std::ios::binary).write(text.data(), static_cast<std::streamsize>(text.size()));
+    return path / name;
   }
-
- private:
-  fs::path path_;
 };
 
 // The text of the IoError that `action` throws.

@@ -3,7 +3,6 @@
 // What tests of model files share: bits compared, a file taken apart and changed, and a small flow to put into one.
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "tests/models.hpp"
+#include "tests/temporary_folder.hpp"
 
 namespace model_file_tests {
 
@@ -26,26 +26,11 @@ namespace fs = std::filesystem;
 
 using Bytes = std::vector<std::byte>;
 
-/// The folder that a test writes to, removed with all that is in it.
-class Folder {
+class Folder : public TemporaryFolder {
  public:
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "model_test_XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw std::runtime_error("mkdtemp failed");
-    path_ = pattern;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  fs::path operator/(const fs::path& name) const { return path_ / name; }
   std::size_t count() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator(path), fs::directory_iterator()));
   }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
 };
 
 inline Bytes read_bytes(const fs::path& path) {

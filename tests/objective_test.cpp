@@ -9,25 +9,18 @@
 #include <pushforward/training/sgd.hpp>
 
 #include "tests/catch.hpp"
+#include "tests/training.hpp"
 
 using namespace pushforward;
+using namespace training_tests;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-using Flow = TransformedDistribution<double>;
-
-Matrix<double> make_data(Index rows, Index dim) {
+Matrix<double> normal_data(Index rows, Index dim) {
   Matrix<double> z(rows, dim);
   Engine(3).next_call().normal(0, rows, dim, z.data(), rows);
   return (z.array() * 1.5 + 2).matrix();
-}
-
-std::vector<double> values(const Flow& flow) {
-  std::vector<double> result;
-  for (const ConstSlot<double>& slot : list_state(static_cast<const Component<double>&>(flow)))
-    result.insert(result.end(), slot.tensor->values().begin(), slot.tensor->values().end());
-  return result;
 }
 
 /// The mean of a column over the batch, in every row; in row order.
@@ -62,7 +55,7 @@ Column<double> squared_mean(Pass<double>& pass, const Distribution<double>& flow
 }  // namespace
 
 TEST_CASE("a loss over the batch: the chain rule through a mean, on any number of threads") {
-  const Matrix<double> y = make_data(40, 2);
+  const Matrix<double> y = normal_data(40, 2);
   const Flow start(Normal<double>(2), Affine<double>(2));
   const double mean = -start.log_prob(y).mean();
   REQUIRE(std::abs(mean) > 0.5);
@@ -93,7 +86,7 @@ TEST_CASE("a loss over the batch: the chain rule through a mean, on any number o
 }
 
 TEST_CASE("both terms add up; weights count for rows alone; validation goes by batches") {
-  const Matrix<double> y = make_data(60, 2), validation = make_data(50, 2);
+  const Matrix<double> y = normal_data(60, 2), validation = normal_data(50, 2);
   std::vector<double> weights(60, 1.0), validation_weights(50, 1.0);
   for (std::size_t i = 0; i < 60; i += 2) weights[i] = 3;
   for (std::size_t i = 0; i < 50; i += 2) validation_weights[i] = 3;
@@ -138,7 +131,7 @@ TEST_CASE("both terms add up; weights count for rows alone; validation goes by b
 }
 
 TEST_CASE("a loss draws random numbers: others in every step, the same in every run and for any threads") {
-  const Matrix<double> y = make_data(64, 2);
+  const Matrix<double> y = normal_data(64, 2);
   std::vector<std::vector<double>> drawn;
   const Loss<double> noisy = [&](Pass<double>& pass, const Distribution<double>& flow, Var<double> v) {
     const Var<double> noise = pass.normal(2);
@@ -168,7 +161,7 @@ TEST_CASE("a loss draws random numbers: others in every step, the same in every 
 
 TEST_CASE("loss and objective together are refused") {
   Flow flow(Normal<double>(2), Affine<double>(2));
-  CHECK_THROWS_WITH(fit(flow, make_data(9, 2),
+  CHECK_THROWS_WITH(fit(flow, normal_data(9, 2),
                         {.loss = negative_log_likelihood<double>(),
                          .objective = {.rows = negative_log_likelihood<double>()}}),
                     ContainsSubstring("objective"));

@@ -1,14 +1,8 @@
 // Optimisers within `fit`: bits on any number of threads, interruption, averages, the full batch.
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <Eigen/Cholesky>
 #include <cmath>
-#include <csignal>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
 #include <pushforward/distributions/normal.hpp>
@@ -18,54 +12,18 @@
 #include <pushforward/training/lbfgs.hpp>
 #include <pushforward/training/lion.hpp>
 #include <pushforward/training/sgd.hpp>
-#include <random>
 #include <stop_token>
-#include <thread>
 
 #include "tests/catch.hpp"
+#include "tests/kill_and_resume.hpp"
+#include "tests/temporary_folder.hpp"
+#include "tests/training.hpp"
 
 using namespace pushforward;
+using namespace training_tests;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
-
-using Flow = TransformedDistribution<double>;
-
-/// Rows of different location and scale, the columns depending on each other.
-Matrix<double> make_data(Index rows, Index dim) {
-  Matrix<double> z(rows, dim);
-  Engine(1).next_call().normal(0, rows, dim, z.data(), rows);
-  for (Index c = 1; c < dim; ++c) z.col(c) += 0.6 * z.col(c - 1).array().square().matrix();
-  for (Index c = 0; c < dim; ++c) z.col(c) = z.col(c).array() * (0.5 + c) + (3.0 - c);
-  return z;
-}
-
-/// With batch normalisation, ActNorm and dropout: everything that has state or noise.
-Flow rich_flow() {
-  return maf<double>(
-      2, {.layers = 2, .hidden = 12, .blocks = 1, .dropout = 0.1, .batch_norm = true, .act_norm = true, .seed = 4});
-}
-
-std::vector<double> values(const Flow& flow) {
-  std::vector<double> result;
-  for (const ConstSlot<double>& slot : list_state(static_cast<const Component<double>&>(flow)))
-    result.insert(result.end(), slot.tensor->values().begin(), slot.tensor->values().end());
-  return result;
-}
-
-bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
-}
-
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "pushforward-optimizer-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
 
 std::vector<std::pair<std::string, Poly<Optimizer<double>>>> optimizers() {
   std::vector<std::pair<std::string, Poly<Optimizer<double>>>> all;
@@ -100,7 +58,7 @@ TEST_CASE("every optimiser: the same bits on any number of threads, and the loss
       Execution execution({.threads = threads});
       FitOptions<double> options = a_run(*optimizer, optimizer);
       options.execution = execution;
-      Flow flow = rich_flow();
+      Flow flow = rich_flow(2);
       const FitReport report = fit(flow, y, options);
       CHECK(report.skipped_steps == 0);
       CHECK(report.train_loss.back() < report.train_loss.front());
@@ -116,16 +74,16 @@ TEST_CASE("every optimiser: a run that is cancelled anywhere and resumed ends wi
   for (const auto& [name, optimizer] : optimizers()) {
     INFO(name);
     FitOptions<double> options = a_run(*optimizer, optimizer);
-    Flow uninterrupted = rich_flow();
+    Flow uninterrupted = rich_flow(2);
     const FitReport whole = fit(uninterrupted, y, options);
     options.checkpoint = folder.path / name;
     options.checkpoint_every = 0;
     options.resume = true;
-    Flow flow = rich_flow();
+    Flow flow = rich_flow(2);
     FitReport report;
     int parts = 0;
     do {
-      flow = rich_flow();
+      flow = rich_flow(2);
       std::stop_source source;
       Index left = 4 + parts % 3;
       options.loss = [&](Pass<double>& pass, const Distribution<double>& f, Var<double> v) {
@@ -186,81 +144,29 @@ TEST_CASE("a checkpoint that 0.1 wrote is continued to the bit") {
 
 namespace {
 
-/// A child that runs `fit` with a checkpoint after every step. It gives its final parameters in a file, and leaves.
-[[noreturn]] void child(const std::filesystem::path& folder, FitOptions<double> options) {
-  try {
-    options.checkpoint = folder / "checkpoint";
-    options.checkpoint_every_steps = 1;
-    options.resume = true;
-    Flow flow = rich_flow();
-    fit(flow, make_data(90, 2), options);
-    const std::vector<double> v = values(flow);
-    std::ofstream out(folder / "result", std::ios::binary);
-    out.write(reinterpret_cast<const char*>(v.data()), static_cast<std::streamsize>(v.size() * sizeof(double)));
-    out.close();
-    ::_exit(out ? 0 : 1);
-  } catch (...) {
-    ::_exit(1);
-  }
-}
-
-/// Kills runs at random moments until `kills` have met a living child; compares the end of every run.
-void kill_and_resume(const FitOptions<double>& options, int kills) {
-  Flow uninterrupted = rich_flow();
-  const auto start = std::chrono::steady_clock::now();
-  fit(uninterrupted, make_data(90, 2), options);
-  const std::vector<double> expected = values(uninterrupted);
-  // Only when the kill happens depends on the clock, never the outcome.
-  std::mt19937 random(1);
-  const double span =
-      std::max(4e-3, 2 * std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  int delivered = 0;
-  while (delivered < kills) {
-    const TemporaryFolder folder;
-    for (int attempt = 0;; ++attempt) {
-      REQUIRE(attempt < 10000);
-      const pid_t pid = ::fork();
-      REQUIRE(pid >= 0);
-      if (pid == 0) child(folder.path, options);
-      if (delivered < kills) {
-        // Longer waits after each kill of the run, so that it ends even where a start takes long.
-        const double wait = std::uniform_real_distribution<double>(0, span * (1 + 0.2 * attempt))(random);
-        std::this_thread::sleep_for(std::chrono::duration<double>(wait));
-        ::kill(pid, SIGKILL);
+void kill_and_resume_each(int kills) {
+  for (const auto& [name, optimizer] : optimizers()) {
+    INFO(name);
+    const FitOptions<double> options = a_run(*optimizer, optimizer);
+    const auto run = [&](const std::filesystem::path& checkpoint) {
+      FitOptions<double> own = options;
+      if (!checkpoint.empty()) {
+        own.checkpoint = checkpoint;
+        own.checkpoint_every_steps = 1;
+        own.resume = true;
       }
-      int status = 0;
-      REQUIRE(::waitpid(pid, &status, 0) == pid);
-      if (WIFSIGNALED(status)) {
-        REQUIRE(WTERMSIG(status) == SIGKILL);
-        ++delivered;
-        continue;
-      }
-      REQUIRE(WIFEXITED(status));
-      REQUIRE(WEXITSTATUS(status) == 0);
-      break;
-    }
-    std::vector<double> result(expected.size());
-    std::ifstream in(folder.path / "result", std::ios::binary);
-    in.read(reinterpret_cast<char*>(result.data()), static_cast<std::streamsize>(result.size() * sizeof(double)));
-    REQUIRE(in.gcount() == static_cast<std::streamsize>(result.size() * sizeof(double)));
-    CHECK(same_bits(result, expected));
+      Flow flow = rich_flow(2);
+      fit(flow, make_data(90, 2), own);
+      return values(flow);
+    };
+    kill_and_resume(run, kills);
   }
 }
 
 }  // namespace
 
-TEST_CASE("every optimiser: a run that is killed and resumed ends with the same bits") {
-  for (const auto& [name, optimizer] : optimizers()) {
-    INFO(name);
-    kill_and_resume(a_run(*optimizer, optimizer), 4);
-  }
-}
-TEST_CASE("every optimiser: killed at 50 random moments", "[.slow]") {
-  for (const auto& [name, optimizer] : optimizers()) {
-    INFO(name);
-    kill_and_resume(a_run(*optimizer, optimizer), 50);
-  }
-}
+TEST_CASE("every optimiser: a run that is killed and resumed ends with the same bits") { kill_and_resume_each(4); }
+TEST_CASE("every optimiser: killed at 50 random moments", "[.slow]") { kill_and_resume_each(50); }
 
 // ----------------------------------------------------------------------------------------------------------- averages
 

@@ -13,13 +13,13 @@
 #include <pushforward/training/lbfgs.hpp>
 
 #include "tests/catch.hpp"
+#include "tests/training.hpp"
 
 using namespace pushforward;
+using namespace training_tests;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
-
-using Flow = TransformedDistribution<double>;
 
 /// Rank 0 has a socket to each of the others, and adds.
 class Sockets final : public Reducer {
@@ -82,14 +82,7 @@ class Sockets final : public Reducer {
   std::vector<int> sockets_;
 };
 
-std::vector<double> values(const Flow& flow) {
-  std::vector<double> result;
-  for (const ConstSlot<double>& slot : list_state(static_cast<const Component<double>&>(flow)))
-    result.insert(result.end(), slot.tensor->values().begin(), slot.tensor->values().end());
-  return result;
-}
-
-Matrix<double> make_data() {
+Matrix<double> correlated_rows() {
   Matrix<double> z(230, 3);
   Engine(1).next_call().normal(0, 230, 3, z.data(), 230);
   for (Index c = 1; c < 3; ++c) z.col(c) += 0.6 * z.col(c - 1).array().square().matrix();
@@ -127,7 +120,7 @@ Outcome run(int size, int threads, const Change& change) {
     options.reducer = &reducer;
     options.execution = execution;
     change(options, reducer.rank());
-    FitReport report = fit(flow, make_data(), options);
+    FitReport report = fit(flow, correlated_rows(), options);
     return Outcome{values(flow), std::move(report)};
   };
   for (int r = 1; r < size; ++r) {
@@ -171,7 +164,7 @@ Outcome run(int size, int threads, const Change& change) {
 
 TEST_CASE("any number of processes and threads gives the bits of one with as many shards") {
   Flow flow = start(0);
-  const FitReport report = fit(flow, make_data(), a_run());
+  const FitReport report = fit(flow, correlated_rows(), a_run());
   const std::vector<double> expected = values(flow);
   for (const int size : {1, 2, 4})
     for (const int threads : {1, 2}) {
@@ -188,7 +181,7 @@ TEST_CASE("searches, and a wish to stop of any one rank, are those of all") {
   options.batch_size = 230;
   options.optimizer = LBfgs<double>({.iterations = 3});
   Flow flow = start(0);
-  fit(flow, make_data(), options);
+  fit(flow, correlated_rows(), options);
   const Outcome searched = run(2, 1, [&](FitOptions<double>& o, int) {
     o.batch_size = options.batch_size;
     o.optimizer = options.optimizer;
@@ -208,7 +201,7 @@ TEST_CASE("shards must be dealt evenly, a power of two to each process, and have
     Flow flow(Normal<double>(3), Affine<double>(3));
     FitOptions<double> options{.batch_size = batch_size, .shards = shards};
     options.reducer = &reducer;
-    fit(flow, make_data(), options);
+    fit(flow, correlated_rows(), options);
   };
   CHECK_THROWS_WITH(refused(2, 3, 64), ContainsSubstring("shards must be 2 times a power of two, got 3"));
   CHECK_THROWS_WITH(refused(2, 6, 64), ContainsSubstring("shards must be 2 times a power of two, got 6"));

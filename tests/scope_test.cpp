@@ -15,24 +15,13 @@
 #include <pushforward/training/fit.hpp>
 
 #include "tests/catch.hpp"
+#include "tests/training.hpp"
 
 using namespace pushforward;
 using namespace pushforward::testing;
+using training_tests::same_bits;
 
 namespace {
-
-template <Scalar T>
-std::vector<T> all_values(const Component<T>& component) {
-  std::vector<T> values;
-  for (const ConstSlot<T>& slot : list_state(component))
-    values.insert(values.end(), slot.tensor->values().begin(), slot.tensor->values().end());
-  return values;
-}
-
-template <Scalar T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
 
 std::size_t arena_bytes(Execution& execution) {
   std::size_t bytes = execution.common().capacity();
@@ -56,7 +45,7 @@ Trained train(TransformedDistribution<float> flow, const Matrix<float>& y, bool 
                                 .statistics = EvaluationStatistics::running,
                                 .gradient_checkpointing = checkpointing,
                                 .execution = execution});
-  return {all_values<float>(flow), report.train_loss, arena_bytes(execution)};
+  return {training_tests::values<float>(flow), report.train_loss, arena_bytes(execution)};
 }
 
 Matrix<float> normal_rows(Index rows, Index dim) {
@@ -258,10 +247,10 @@ TEST_CASE("A loss that couples rows trains to the same bits for any number of th
          .gradient_checkpointing = checkpointing,
          .loss = loss,
          .execution = execution});
-    return all_values<float>(flow);
+    return training_tests::values<float>(flow);
   };
   const std::vector<float> one = values(1, false);
-  CHECK_FALSE(same_bits(one, all_values<float>(maf<float>(3, {.layers = 2, .hidden = 16}))));
+  CHECK_FALSE(same_bits(one, training_tests::values<float>(maf<float>(3, {.layers = 2, .hidden = 16}))));
   for (const int threads : {1, 2, 3}) {
     INFO(threads << " threads");
     CHECK(same_bits(values(threads, false), one));

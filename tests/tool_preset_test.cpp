@@ -1,7 +1,5 @@
 // The tool's models are the library's: same parts, sizes and activations for every preset.
 
-#include <stdlib.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -10,13 +8,13 @@
 #include <pushforward/io/model.hpp>
 
 #include "tests/catch.hpp"
+#include "tests/temporary_folder.hpp"
 
 using namespace pushforward;
 
 TEST_CASE("fit --model NAME makes what the builder NAME makes") {
-  std::string folder = (std::filesystem::temp_directory_path() / "pushforward-presets-XXXXXX").string();
-  REQUIRE(::mkdtemp(folder.data()) != nullptr);
-  const std::filesystem::path path = folder;
+  const TemporaryFolder folder;
+  const std::filesystem::path& path = folder.path;
   {
     std::ofstream data(path / "data.csv");
     data << "a,b,c\n";
@@ -42,5 +40,4 @@ TEST_CASE("fit --model NAME makes what the builder NAME makes") {
     CHECK(made_by_tool(model + " --residual --activation elu") ==
           preset.build<double>(3, {.residual = true, .activation = Activation::elu}).describe());
   }
-  std::filesystem::remove_all(path);
 }
