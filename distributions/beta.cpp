@@ -125,19 +125,11 @@ void Beta<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out)
       const bool below = y <= 0, beyond = y >= 1;
       const double p = below ? 0 : beyond ? 1 : ibeta(a, b, y);
       const double q = below ? 1 : beyond ? 0 : ibetac(a, b, y);
-      switch (tail) {
-        case Tail::cdf:
-          return p;
-        case Tail::survival:
-          return q;
-        case Tail::log_cdf:
-          if (p >= tiny_probability || below) return log_probability(p, q);
-          return log_tiny_ibeta(a, b, y, 1 - y, std::log(y), std::log1p(-y), log_beta(a, b));
-        case Tail::log_survival:
-          if (q >= tiny_probability || beyond) return log_probability(q, p);
-          return log_tiny_ibeta(b, a, 1 - y, y, std::log1p(-y), std::log(y), log_beta(a, b));
-      }
-      return std::numeric_limits<double>::quiet_NaN();
+      if (tail == Tail::log_cdf && p < tiny_probability && !below)
+        return log_tiny_ibeta(a, b, y, 1 - y, std::log(y), std::log1p(-y), log_beta(a, b));
+      if (tail == Tail::log_survival && q < tiny_probability && !beyond)
+        return log_tiny_ibeta(b, a, 1 - y, y, std::log1p(-y), std::log(y), log_beta(a, b));
+      return tail_of(tail, p, q);
     };
   });
 }

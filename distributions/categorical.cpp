@@ -165,17 +165,7 @@ void Categorical<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<doubl
       // At the ends, what rounding has left.
       if (y >= static_cast<double>(logs.size() - 1)) p = 1;
       if (y < 0) q = 1;
-      switch (tail) {
-        case Tail::cdf:
-          return std::min(p, 1.0);
-        case Tail::survival:
-          return std::min(q, 1.0);
-        case Tail::log_cdf:
-          return log_probability(p, q);
-        case Tail::log_survival:
-          return log_probability(q, p);
-      }
-      return std::numeric_limits<double>::quiet_NaN();
+      return tail_of(tail, std::min(p, 1.0), std::min(q, 1.0));
     };
   });
 }

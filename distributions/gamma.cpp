@@ -113,17 +113,9 @@ void Gamma<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out
       const bool below = x <= 0, beyond = std::isinf(x) && x > 0;
       const double p = below ? 0 : beyond ? 1 : gamma_p(a, x);
       const double q = below ? 1 : beyond ? 0 : gamma_q(a, x);
-      switch (tail) {
-        case Tail::cdf:
-          return p;
-        case Tail::survival:
-          return q;
-        case Tail::log_cdf:
-          return p < tiny_probability && !below ? log_tiny_gamma_p(a, x) : log_probability(p, q);
-        case Tail::log_survival:
-          return q < tiny_probability && !beyond ? log_tiny_gamma_q(a, x) : log_probability(q, p);
-      }
-      return std::numeric_limits<double>::quiet_NaN();
+      if (tail == Tail::log_cdf && p < tiny_probability && !below) return log_tiny_gamma_p(a, x);
+      if (tail == Tail::log_survival && q < tiny_probability && !beyond) return log_tiny_gamma_q(a, x);
+      return tail_of(tail, p, q);
     };
   });
 }

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include <pushforward/tensor.hpp>
 
 #include "distributions/checks.hpp"
+#include "src/numerics/special_functions.hpp"
 
 namespace pushforward::detail {
 
@@ -42,6 +44,22 @@ void by_columns(MatrixView<const T> in, MatrixView<double> out, Make make) {
     const auto f = make(c);
     for (Index i = 0; i < in.rows(); ++i) out(i, c) = f(static_cast<double>(in(i, c)));
   }
+}
+
+/// What is asked for, where both probabilities are known: p = P(Y <= y), q = P(Y > y).
+template <class Tail>
+double tail_of(Tail tail, double p, double q) {
+  switch (tail) {
+    case Tail::cdf:
+      return p;
+    case Tail::survival:
+      return q;
+    case Tail::log_cdf:
+      return log_probability(p, q);
+    case Tail::log_survival:
+      return log_probability(q, p);
+  }
+  return std::numeric_limits<double>::quiet_NaN();
 }
 
 template <class T>

@@ -126,17 +126,7 @@ void Uniform<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> o
     return [=](double y) -> double {
       const double at = std::clamp(y, low, high);
       const double p = (at - low) / width, q = (high - at) / width;
-      switch (tail) {
-        case Tail::cdf:
-          return p;
-        case Tail::survival:
-          return q;
-        case Tail::log_cdf:
-          return log_probability(p, q);
-        case Tail::log_survival:
-          return log_probability(q, p);
-      }
-      return std::numeric_limits<double>::quiet_NaN();
+      return tail_of(tail, p, q);
     };
   });
 }
