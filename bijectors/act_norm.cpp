@@ -101,7 +101,7 @@ void ActNorm<T>::do_fields(Fields<T>& f) {
   f.constant("epsilon", epsilon_);
   f.parameter("shift", shift_, {this->dim()}, {.decay = false});
   f.parameter("log_scale", log_scale_, {this->dim()}, {.decay = false});
-  f.state("initialized", initialized_, {1});
+  f.state("initialized", initialized_, {1}, {.from_data = !f.restoring() && !is_initialized()});
 }
 
 template <Scalar T>

@@ -341,7 +341,9 @@ void Mixture<T>::do_quantiles(bool complement, MatrixView<const double> p, Matri
 template <Scalar T>
 void Mixture<T>::do_fields(Fields<T>& f) {
   f.type("mixture");
-  f.parameter("logits", logits_, {f.count(components_)}, {.decay = false, .from_data = !f.restoring() && components_are_equal()});
+  // A description does not say it, and each level would describe the levels below again.
+  const bool from_data = !f.restoring() && !f.describing() && components_are_equal();
+  f.parameter("logits", logits_, {f.count(components_)}, {.decay = false, .from_data = from_data});
   f.parts(components_);
 }
 

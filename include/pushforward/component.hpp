@@ -36,13 +36,13 @@ class StoredForm {
   virtual void from_file(const Tensor<T>& dense, Tensor<T>& packed) const = 0;
 };
 
-/// What training needs to know of a parameter.
+/// What training needs to know of a tensor; of state, `from_data` alone.
 template <Scalar T>
 struct Attributes {
   bool decay = true;      ///< weight decay applies
   bool trainable = true;  ///< false: `fit` leaves it alone
-  /// Its first value is to come from data: before the first step `fit` runs a pass with statistics of a batch, in which
-  /// the component proposes it.
+  /// Its first value is still to come from data: before the first step `fit` runs a pass with statistics of a batch, in
+  /// which the component proposes it.
   bool from_data = false;
   bool dense = false;     ///< (outputs, inputs) of a linear map as `linear` takes them; an Evaluator packs a copy
   /// Projects the value back after an update.
@@ -75,8 +75,8 @@ class Visitor {
     slots_.push_back({prefix_ + std::string(name), StateKind::parameter, &tensor, std::move(attributes)});
   }
   /// A tensor that training passes propose values for: running statistics, flags, counters.
-  void state(std::string_view name, const Tensor<T>& tensor) {
-    slots_.push_back({prefix_ + std::string(name), StateKind::state, &tensor, {}});
+  void state(std::string_view name, const Tensor<T>& tensor, Attributes<T> attributes = {}) {
+    slots_.push_back({prefix_ + std::string(name), StateKind::state, &tensor, std::move(attributes)});
   }
   /// A part, whose names get "name." in front.
   template <class Part>

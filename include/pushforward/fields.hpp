@@ -124,8 +124,8 @@ class Fields {
   void parameter(std::string_view name, Tensor<T>& tensor, const std::vector<Index>& shape, Attributes<T> attributes = {}) {
     do_tensor(name, StateKind::parameter, tensor, shape, std::move(attributes));
   }
-  void state(std::string_view name, Tensor<T>& tensor, const std::vector<Index>& shape) {
-    do_tensor(name, StateKind::state, tensor, shape, {});
+  void state(std::string_view name, Tensor<T>& tensor, const std::vector<Index>& shape, Attributes<T> attributes = {}) {
+    do_tensor(name, StateKind::state, tensor, shape, std::move(attributes));
   }
   /// Restoring: that a tensor of this shape is there, before something of its size is made.
   /// @throws IoError  otherwise.

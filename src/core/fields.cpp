@@ -38,7 +38,7 @@ class Lister final : public Fields<T> {
     if (kind == StateKind::parameter)
       visitor_.parameter(path, tensor, std::move(attributes));
     else
-      visitor_.state(path, tensor);
+      visitor_.state(path, tensor, std::move(attributes));
   }
   void do_part(std::string_view name, Component<T>& part) override { do_tensors_of(name, part); }
   void do_tensors_of(std::string_view name, Component<T>& component) override {

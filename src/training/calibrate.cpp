@@ -142,8 +142,7 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
   const std::vector<Layer<T>> layers = normalisation_layers(slots);
   if (layers.empty()) return true;
   for (const ConstSlot<T>& slot : slots)
-    if (slot.kind == StateKind::state && slot.path.ends_with("initialized") && slot.tensor->size() == 1 &&
-        (*slot.tensor)[0] == T(0))
+    if (slot.kind == StateKind::state && slot.attributes.from_data)
       throw DomainError("calibrate: the layer of '" + slot.path +
                         "' has not started from data yet; `fit` starts it, also with 0 epochs");
 

@@ -51,6 +51,7 @@ class DataTraining final : public Training<T> {
         bounds_(batch_bounds(static_cast<Index>(rows_.train().size()), options.batch_size)),
         shuffle_(Engine(options.seed).stream("shuffle")),
         loss_noise_(Engine(options.seed).stream("loss")),
+        evaluation_noise_(Engine(loss_noise_.seed()).next_call()),
         objective_(options.objective),
         noise_(rows_.train_noise(0)) {
     if (options.loss) objective_.rows = options.loss;
@@ -123,10 +124,8 @@ class DataTraining final : public Training<T> {
   // Parts that take their first values from data.
   void start_from_data() override {
     const std::vector<Slot<T>>& slots = this->stepper().slots();
-    const bool needed = std::any_of(slots.begin(), slots.end(), [](const Slot<T>& slot) {
-      return slot.attributes.from_data || (slot.kind == StateKind::state && slot.path.ends_with("initialized") &&
-                                           slot.tensor->size() == 1 && (*slot.tensor)[0] == T(0));
-    });
+    const bool needed =
+        std::any_of(slots.begin(), slots.end(), [](const Slot<T>& slot) { return slot.attributes.from_data; });
     if (!needed) return;
     constexpr Index enough = 1024;
     begin_epoch(0);
@@ -195,19 +194,19 @@ class DataTraining final : public Training<T> {
     noise_ = noise;
     if (!calibrated) return std::nullopt;
     const RowSource<T> rows = rows_.validation_source();
-    const RandomCall loss_noise = Engine(loss_noise_.seed()).next_call();  // the same in every epoch
     const std::stop_token cancel = this->cancel();
     double loss = 0;
     if (objective_.rows) {
       losses_.resize(static_cast<std::size_t>(rows_.validation_count()));
-      if (!evaluate_loss(this->flow(), objective_.rows, rows, losses_, this->execution(), cancel, loss_noise))
+      if (!evaluate_loss(this->flow(), objective_.rows, rows, losses_, this->execution(), cancel, evaluation_noise_))
         return std::nullopt;
       loss = -mean_log_likelihood(losses_, rows.weights, rows.index).mean;
     }
     if (objective_.batch) {
       const std::vector<Index> bounds = batch_bounds(rows_.validation_count(), this->options().batch_size);
       const std::optional<double> term =
-          evaluate_batch_loss(this->flow(), objective_.batch, rows, bounds, this->execution(), cancel, loss_noise);
+          evaluate_batch_loss(this->flow(), objective_.batch, rows, bounds, this->execution(), cancel,
+                              evaluation_noise_);
       if (!term) return std::nullopt;
       loss += *term;
     }
@@ -224,10 +223,9 @@ class DataTraining final : public Training<T> {
     if (!this->has_best()) make_population_statistics();
     const Loss<T> nll = negative_log_likelihood<T>();
     noise_ = rows_.train_noise(0);
-    const RandomCall loss_noise = Engine(loss_noise_.seed()).next_call();
     const auto judge = [&](const RowSource<T>& rows, Index count, MeanLogLikelihood& result) {
       losses_.resize(static_cast<std::size_t>(count));
-      if (evaluate_loss(this->flow(), nll, rows, losses_, this->execution(), this->cancel(), loss_noise))
+      if (evaluate_loss(this->flow(), nll, rows, losses_, this->execution(), this->cancel(), evaluation_noise_))
         result = mean_log_likelihood(losses_, rows.weights, rows.index);
       else
         losses_.clear();
@@ -254,6 +252,7 @@ class DataTraining final : public Training<T> {
   FitRows<T> rows_;
   std::vector<Index> bounds_;
   Engine shuffle_, loss_noise_;
+  RandomCall evaluation_noise_;  // the same in every epoch
   Objective<T> objective_;
   RandomCall noise_;
   std::vector<std::int64_t> order_;
