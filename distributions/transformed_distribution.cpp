@@ -63,14 +63,7 @@ Var<T> TransformedDistribution<T>::completed(Pass<T>& pass, Var<T> y, std::span<
   const Space support = do_support();
   if (!support.is_box())
     throw this->not_implemented("prefix", "its support is " + support.to_text() + ", so prefixes have none of their own");
-  for (Index c = 0; c < this->dim(); ++c) {
-    const auto [low, high] = support[c];
-    const bool below = std::isfinite(low), above = std::isfinite(high);
-    row.node()->value[c] = static_cast<T>(below && above ? low + (high - low) / 2
-                                          : below        ? low + 1
-                                          : above        ? high - 1
-                                                         : 0);
-  }
+  for (Index c = 0; c < this->dim(); ++c) row.node()->value[c] = static_cast<T>(support[c].inside());
   return replace_columns(spread(tape, row), y, columns);
 }
 

@@ -12,6 +12,8 @@ namespace pushforward {
 struct Interval {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
+  /// The middle, or the number at distance 1 from the only end.
+  double inside() const;
   friend bool operator==(const Interval&, const Interval&) = default;
 };
 

@@ -43,10 +43,7 @@ void check_var(const Bijector<T>& b, const char* call, Index cols, Pass<T>& pass
   if (x.cols() != cols)
     throw ShapeError(b.name() + "::" + call + ": expected (N, " + std::to_string(cols) + "), got " +
                      shape_text(pass.rows(), x.cols()));
-  const Index context = pass.has_context() ? pass.context().cols() : 0;
-  if (b.context_dim() != 0 && context != b.context_dim())
-    throw ShapeError(b.name() + "::" + call + ": expected a context of " + std::to_string(b.context_dim()) +
-                     " columns, got " + std::to_string(context));
+  check_pass_context(b.name(), call, b.context_dim(), pass);
 }
 
 }  // namespace
@@ -112,14 +109,10 @@ std::vector<Interval> Bijector<T>::interval_images(bool forward, const std::vect
   Tape<T> tape(Tape<T>::Mode::evaluate, {memory.batch, memory.local}, 2);
   Pass<T> pass(tape, {});
   const Var<T> ends = tape.matrix(dim_, false);
-  const auto inside = [](const Interval& i) {
-    const bool below = std::isfinite(i.low), above = std::isfinite(i.high);
-    return below && above ? i.low + (i.high - i.low) / 2 : below ? i.low + 1 : above ? i.high - 1 : 0.0;
-  };
   for (Index c = 0; c < dim_; ++c) {
     const Interval own = source[c], range = from[static_cast<std::size_t>(c)];
     T* v = tape.value(ends, c);
-    std::fill_n(v, tape.padded_rows(), static_cast<T>(inside(own)));
+    std::fill_n(v, tape.padded_rows(), static_cast<T>(own.inside()));
     if (range.low > own.low) v[0] = static_cast<T>(range.low);
     if (range.high < own.high) v[1] = static_cast<T>(range.high);
   }

@@ -38,14 +38,6 @@ NotImplemented Distribution<T>::not_implemented(std::string_view what, std::stri
 
 namespace {
 
-template <Scalar T>
-void check_pass_context(const Distribution<T>& d, const char* call, const Pass<T>& pass) {
-  const Index context = pass.has_context() ? pass.context().cols() : 0;
-  if (d.context_dim() != 0 && context != d.context_dim())
-    throw ShapeError(d.name() + "::" + call + ": expected a context of " + std::to_string(d.context_dim()) +
-                     " columns, got " + std::to_string(context));
-}
-
 /// Where draws are integrated out, those that made a sample do not say its density, and new ones do not follow from a
 /// prefix.
 template <Scalar T>
@@ -69,21 +61,21 @@ Column<T> Distribution<T>::log_prob(Pass<T>& pass, Var<T> y) const {
   if (y.cols() != dim_)
     throw ShapeError(this->name() + "::log_prob: expected (N, " + std::to_string(dim_) + "), got " +
                      shape_text(pass.rows(), y.cols()));
-  check_pass_context(*this, "log_prob", pass);
+  check_pass_context(this->name(), "log_prob", context_dim_, pass);
   const typename Pass<T>::Part part(pass, this->name());
   return do_log_prob(pass, y);
 }
 
 template <Scalar T>
 Var<T> Distribution<T>::sample(Pass<T>& pass) const {
-  check_pass_context(*this, "sample", pass);
+  check_pass_context(this->name(), "sample", context_dim_, pass);
   const typename Pass<T>::Part part(pass, this->name());
   return do_sample(pass);
 }
 
 template <Scalar T>
 Drawn<T> Distribution<T>::sample_and_log_prob(Pass<T>& pass) const {
-  check_pass_context(*this, "sample_and_log_prob", pass);
+  check_pass_context(this->name(), "sample_and_log_prob", context_dim_, pass);
   check_density_is_not_drawn(*this, "sample_and_log_prob");
   const typename Pass<T>::Part part(pass, this->name());
   return do_sample_and_log_prob(pass);
@@ -91,7 +83,7 @@ Drawn<T> Distribution<T>::sample_and_log_prob(Pass<T>& pass) const {
 
 template <Scalar T>
 bool Distribution<T>::propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
-  check_pass_context(*this, "propose_start", pass);
+  check_pass_context(this->name(), "propose_start", context_dim_, pass);
   const typename Pass<T>::Part part(pass, this->name());
   return do_propose_start(pass, y, weights);
 }
@@ -290,14 +282,14 @@ const Prefixes<T>& Distribution<T>::prefixes() const {
 
 template <Scalar T>
 Column<T> Distribution<T>::marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
-  check_pass_context(*this, "marginal_log_prob", pass);
+  check_pass_context(this->name(), "marginal_log_prob", context_dim_, pass);
   const typename Pass<T>::Part part(pass, this->name());
   return prefixes().do_marginal_log_prob(pass, y, columns);
 }
 
 template <Scalar T>
 Var<T> Distribution<T>::sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const {
-  check_pass_context(*this, "sample_given", pass);
+  check_pass_context(this->name(), "sample_given", context_dim_, pass);
   check_density_is_not_drawn(*this, "sample_given_prefix");
   const typename Pass<T>::Part part(pass, this->name());
   return prefixes().do_sample_given(pass, y, columns);

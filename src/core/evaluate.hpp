@@ -109,6 +109,15 @@ inline std::string shape_text(Index rows, Index cols) {
   return text += ")";
 }
 
+/// That the pass has the context that a component takes.
+template <Scalar T>
+void check_pass_context(const std::string& name, const char* call, Index context_dim, const Pass<T>& pass) {
+  const Index context = pass.has_context() ? pass.context().cols() : 0;
+  if (context_dim != 0 && context != context_dim)
+    throw ShapeError(name + "::" + call + ": expected a context of " + std::to_string(context_dim) +
+                     " columns, got " + std::to_string(context));
+}
+
 /// A matrix of `cols` columns for the call `call` of `name`.
 template <class T>
 void check_columns(const std::string& name, const char* call, MatrixView<T> m, Index cols) {

@@ -140,6 +140,11 @@ bool block_contains(const Space::Block& b, VectorView<const double> row, Index f
 
 }  // namespace
 
+double Interval::inside() const {
+  const bool below = std::isfinite(low), above = std::isfinite(high);
+  return below && above ? low + (high - low) / 2 : below ? low + 1 : above ? high - 1 : 0.0;
+}
+
 Space Space::real(Index columns) { return box(columns, {}); }
 
 Space Space::box(std::vector<Interval> bounds) {
@@ -300,8 +305,10 @@ bool Space::compare(const Space& other, Compare compare) const {
       const Index begin = std::max(first, position), end = std::min(first + own.columns, position + block.columns);
       if (begin < end) {
         const bool same = block.kind == own.kind && position == first && block.columns == own.columns;
-        const bool columns = is_product(own.kind) && (is_solid(own.kind) ? is_solid(block.kind) : block.kind == own.kind);
-        if (!same && !columns && !(is_solid(own.kind) && is_product(block.kind) && is_solid(block.kind))) return false;
+        const bool by_columns = is_solid(own.kind) && is_solid(block.kind)
+                                    ? is_product(own.kind) || is_product(block.kind)
+                                    : is_product(own.kind) && block.kind == own.kind;
+        if (!same && !by_columns) return false;
         for (Index c = begin; c < end; ++c)
           if (!compare(own, own.bounds[static_cast<std::size_t>(c - first)], block,
                        block.bounds[static_cast<std::size_t>(c - position)]))
