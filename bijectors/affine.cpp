@@ -7,10 +7,13 @@ namespace pushforward {
 using namespace detail;
 
 template <Scalar T>
-Affine<T>::Affine(Index dim, double bound)
-    : ElementwiseBijector<T>("Affine", dim), shift_({dim}), log_scale_({dim}), bound_(bound) {
-  check_positive("Affine", "bound", bound);
+Affine<T>::Affine(std::string name, Index dim, double bound)
+    : ElementwiseBijector<T>(std::move(name), dim), shift_({dim}), log_scale_({dim}), bound_(bound) {
+  Affine::do_restored();
 }
+
+template <Scalar T>
+Affine<T>::Affine(Index dim, double bound) : Affine("Affine", dim, bound) {}
 
 template <Scalar T>
 Affine<T>::Affine(VectorView<const T> shift, VectorView<const T> log_scale, double bound)
@@ -25,20 +28,32 @@ Affine<T>::Affine(VectorView<const T> shift, VectorView<const T> log_scale, doub
 }
 
 template <Scalar T>
-typename Affine<T>::Elements Affine<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
-  const Var<T> s = soft_bound(pass.parameter(log_scale_), static_cast<T>(bound_));
-  return {x * exp(s) + pass.parameter(shift_), s};
+auto Affine<T>::values(Pass<T>& pass, Var<T>) const -> Values {
+  return {pass.parameter(shift_), pass.parameter(log_scale_)};
 }
 
 template <Scalar T>
-typename Affine<T>::Elements Affine<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const {
-  const Var<T> s = soft_bound(pass.parameter(log_scale_), static_cast<T>(bound_));
-  return {(y - pass.parameter(shift_)) * exp(-s), -s};
+auto Affine<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const -> Elements {
+  const Values values = this->values(pass);
+  const Var<T> s = soft_bound(values.log_scale, static_cast<T>(bound_));
+  return {x * exp(s) + values.shift, s};
+}
+
+template <Scalar T>
+auto Affine<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const -> Elements {
+  const Values values = this->values(pass, y);
+  const Var<T> s = soft_bound(values.log_scale, static_cast<T>(bound_));
+  return {(y - values.shift) * exp(-s), -s};
 }
 
 template <Scalar T>
 void Affine<T>::do_fields(Fields<T>& f) {
   f.type("affine");
+  affine_fields(f);
+}
+
+template <Scalar T>
+void Affine<T>::affine_fields(Fields<T>& f) {
   this->dim_field(f);
   f.constant("bound", bound_);
   f.parameter("shift", shift_, {this->dim()}, {.decay = false});
@@ -47,7 +62,7 @@ void Affine<T>::do_fields(Fields<T>& f) {
 
 template <Scalar T>
 void Affine<T>::do_restored() {
-  check_positive("Affine", "bound", bound_);
+  check_positive(this->name().c_str(), "bound", bound_);
 }
 
 template class Affine<float>;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include <pushforward/bijectors/softplus.hpp>
+
 namespace pushforward {
 
 namespace {
@@ -28,7 +30,7 @@ ColumnSupports<T>::ColumnSupports(std::vector<Interval> supports)
                         std::to_string(s.high) + " in column " + std::to_string(c));
     if (std::isfinite(s.low)) s.low = static_cast<double>(static_cast<T>(s.low));
     if (std::isfinite(s.high)) s.high = static_cast<double>(static_cast<T>(s.high));
-    if (ranges_.empty() || ranges_.back().kind != kind(s)) ranges_.push_back({kind(s), c, 0, {}, {}, {}, {}, {}, {}});
+    if (ranges_.empty() || ranges_.back().kind != kind(s)) ranges_.push_back({kind(s), c, 0, {}, {}, {}, {}, {}});
     Range& range = ranges_.back();
     ++range.count;
     range.low.push_back(s.low);
@@ -42,7 +44,6 @@ ColumnSupports<T>::ColumnSupports(std::vector<Interval> supports)
     if (range.kind == Kind::between) {
       range.sigmoid.emplace(VectorView<const double>(range.low), VectorView<const double>(range.high));
     } else if (range.kind != Kind::real) {
-      range.softplus.emplace(range.count);
       range.bound = Tensor<T>({range.count});
       const std::vector<double>& bounds = range.kind == Kind::above ? range.low : range.high;
       for (Index c = 0; c < range.count; ++c) {
@@ -63,9 +64,6 @@ bool ColumnSupports<T>::do_is_constant_jacobian() const {
 template <Scalar T>
 typename ColumnSupports<T>::Elements ColumnSupports<T>::map_range(bool forward, const Range& range, Pass<T>& pass,
                                                                   Var<T> in) const {
-  const auto apply = [&](const ElementwiseBijector<T>& part, Var<T> v) {
-    return forward ? part.forward_elements(pass, v) : part.inverse_elements(pass, v);
-  };
   switch (range.kind) {
     case Kind::real: {
       Tape<T>& tape = pass.tape();
@@ -74,7 +72,7 @@ typename ColumnSupports<T>::Elements ColumnSupports<T>::map_range(bool forward, 
       return {in, zero};
     }
     case Kind::between:
-      return apply(*range.sigmoid, in);
+      return forward ? range.sigmoid->forward_elements(pass, in) : range.sigmoid->inverse_elements(pass, in);
     case Kind::above:
     case Kind::below:
       break;
@@ -84,10 +82,10 @@ typename ColumnSupports<T>::Elements ColumnSupports<T>::map_range(bool forward, 
   const bool above = range.kind == Kind::above;
   if (!forward) {
     const Var<T> inside = pass.restrict_to(in, range.low, range.high, range.inside);
-    const Elements e = apply(*range.softplus, above ? inside - bound : -(inside - bound));
+    const Elements e = SoftplusMap<T>::inverse(above ? inside - bound : -(inside - bound));
     return {above ? e.value : -e.value, e.log_derivative};
   }
-  const Elements e = apply(*range.softplus, above ? in : -in);
+  const Elements e = SoftplusMap<T>::forward(above ? in : -in);
   const Var<T> y = above ? e.value + bound : bound - e.value;
   // Tiny distances vanish beside the bound: the result stays the number of T next to it. The gradient does not mind.
   for (Index c = 0; c < range.count; ++c) {

@@ -3,25 +3,24 @@
 namespace pushforward {
 
 template <Scalar T>
-Elementwise<T>::Elementwise(Poly<Transformer<T>> transformer, Index dim)
-    : ElementwiseBijector<T>("Elementwise", dim),
+Elementwise<T>::Elementwise(std::string name, Poly<Transformer<T>> transformer, Index dim)
+    : ElementwiseBijector<T>(std::move(name), dim),
       transformer_(std::move(transformer)),
       raw_({transformer_->multiplier() * dim}) {}
 
 template <Scalar T>
-auto Elementwise<T>::map(Pass<T>& pass, Var<T> in, bool forward) const -> Elements {
-  const std::span<const Var<T>> params =
-      split_columns(spread(pass.tape(), pass.parameter(raw_)), transformer_->multiplier());
-  const auto e = forward ? transformer_->forward(pass, in, params) : transformer_->inverse(pass, in, params);
-  return {e.value, e.log_derivative};
+std::span<const Var<T>> Elementwise<T>::params(Pass<T>& pass) const {
+  if (transformer_->multiplier() == 0) return {};
+  return split_columns(spread(pass.tape(), pass.parameter(raw_)), transformer_->multiplier());
 }
 
 template <Scalar T>
-void Elementwise<T>::do_fields(Fields<T>& f) {
-  f.type("elementwise");
+void Elementwise<T>::named_fields(Fields<T>& f, std::string_view type, std::string_view part) {
+  f.type(type);
   this->dim_field(f);
-  f.part("transformer", transformer_);
-  f.parameter("raw", raw_, {transformer_->multiplier() * this->dim()}, {.decay = false});
+  f.part(part, transformer_);
+  const Index count = transformer_->multiplier() * this->dim();
+  if (count > 0) f.parameter("raw", raw_, {count}, {.decay = false});
 }
 
 template class Elementwise<float>;

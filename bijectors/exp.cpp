@@ -4,36 +4,18 @@
 
 namespace pushforward {
 
-namespace {
-constexpr double infinity = std::numeric_limits<double>::infinity();
-}
-
 template <Scalar T>
-Exp<T>::Exp(Index dim) : ElementwiseBijector<T>("Exp", dim) {}
-
-template <Scalar T>
-typename Exp<T>::Elements Exp<T>::do_forward_elements(Pass<T>&, Var<T> x) const {
+MappedElements<T> ExpMap<T>::forward(Var<T> x) {
   return {detail::clamp_positive(exp(x)), x};
 }
 
 template <Scalar T>
-typename Exp<T>::Elements Exp<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const {
-  const Var<T> x = log(pass.restrict_to(y, 0, infinity, T(1)));
+MappedElements<T> ExpMap<T>::inverse(Var<T> y) {
+  const Var<T> x = log(y);
   return {x, -x};
 }
 
-template <Scalar T>
-Space Exp<T>::do_codomain() const {
-  return Space::box(this->dim(), {0, infinity});
-}
-
-template <Scalar T>
-void Exp<T>::do_fields(Fields<T>& f) {
-  f.type("exp");
-  this->dim_field(f);
-}
-
-template class Exp<float>;
-template class Exp<double>;
+template struct ExpMap<float>;
+template struct ExpMap<double>;
 
 }  // namespace pushforward

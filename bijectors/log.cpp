@@ -1,39 +1,8 @@
 #include <pushforward/bijectors/log.hpp>
 
-#include "bijectors/clamp.hpp"
-
 namespace pushforward {
 
-namespace {
-constexpr double infinity = std::numeric_limits<double>::infinity();
-}
-
-template <Scalar T>
-Log<T>::Log(Index dim) : ElementwiseBijector<T>("Log", dim) {}
-
-template <Scalar T>
-typename Log<T>::Elements Log<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
-  const Var<T> y = log(pass.restrict_to(x, 0, infinity, T(1)));
-  return {y, -y};
-}
-
-template <Scalar T>
-typename Log<T>::Elements Log<T>::do_inverse_elements(Pass<T>&, Var<T> y) const {
-  return {detail::clamp_positive(exp(y)), y};
-}
-
-template <Scalar T>
-Space Log<T>::do_domain() const {
-  return Space::box(this->dim(), {0, infinity});
-}
-
-template <Scalar T>
-void Log<T>::do_fields(Fields<T>& f) {
-  f.type("log");
-  this->dim_field(f);
-}
-
-template class Log<float>;
-template class Log<double>;
+template struct LogMap<float>;
+template struct LogMap<double>;
 
 }  // namespace pushforward

@@ -5,18 +5,18 @@
 namespace pushforward {
 
 template <Scalar T>
-auto Softsign<T>::do_forward_elements(Pass<T>&, Var<T> x) const -> Elements {
+MappedElements<T> SoftsignMap<T>::forward(Var<T> x) {
   const Var<T> size = abs(x);
   return {clamp(x / (size + T(1)), std::nextafter(T(-1), T(0)), std::nextafter(T(1), T(0))), T(-2) * log1p(size)};
 }
 
 template <Scalar T>
-auto Softsign<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const -> Elements {
-  const Var<T> inside = pass.restrict_to(y, -1, 1, T(0)), rest = T(1) - abs(inside);
-  return {inside / rest, T(-2) * log(rest)};
+MappedElements<T> SoftsignMap<T>::inverse(Var<T> y) {
+  const Var<T> rest = T(1) - abs(y);
+  return {y / rest, T(-2) * log(rest)};
 }
 
-template class Softsign<float>;
-template class Softsign<double>;
+template struct SoftsignMap<float>;
+template struct SoftsignMap<double>;
 
 }  // namespace pushforward

@@ -6,10 +6,7 @@
 namespace pushforward {
 
 template <Scalar T>
-Tanh<T>::Tanh(Index dim) : ElementwiseBijector<T>("Tanh", dim) {}
-
-template <Scalar T>
-typename Tanh<T>::Elements Tanh<T>::do_forward_elements(Pass<T>&, Var<T> x) const {
+MappedElements<T> TanhMap<T>::forward(Var<T> x) {
   const T last = std::nextafter(T(1), T(0));
   const Var<T> size = abs(x);
   return {clamp(tanh(x), -last, last),
@@ -17,24 +14,12 @@ typename Tanh<T>::Elements Tanh<T>::do_forward_elements(Pass<T>&, Var<T> x) cons
 }
 
 template <Scalar T>
-typename Tanh<T>::Elements Tanh<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const {
-  const Var<T> inside = pass.restrict_to(y, -1, 1, T(0));
-  const Var<T> up = log1p(inside), down = log1p(-inside);
+MappedElements<T> TanhMap<T>::inverse(Var<T> y) {
+  const Var<T> up = log1p(y), down = log1p(-y);
   return {T(0.5) * (up - down), -(up + down)};
 }
 
-template <Scalar T>
-Space Tanh<T>::do_codomain() const {
-  return Space::box(this->dim(), {-1, 1});
-}
-
-template <Scalar T>
-void Tanh<T>::do_fields(Fields<T>& f) {
-  f.type("tanh");
-  this->dim_field(f);
-}
-
-template class Tanh<float>;
-template class Tanh<double>;
+template struct TanhMap<float>;
+template struct TanhMap<double>;
 
 }  // namespace pushforward

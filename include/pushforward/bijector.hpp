@@ -230,10 +230,7 @@ class Bijector : public Component<T> {
 template <Scalar T>
 class ElementwiseBijector : public Bijector<T> {
  public:
-  struct Elements {
-    Var<T> value;
-    Var<T> log_derivative;  ///< (N, dim), or shared (1, dim) where it is the same for all rows; default-made: 0
-  };
+  using Elements = MappedElements<T>;
   Elements forward_elements(Pass<T>& pass, Var<T> x) const { return do_forward_elements(pass, x); }
   Elements inverse_elements(Pass<T>& pass, Var<T> y) const { return do_inverse_elements(pass, y); }
 

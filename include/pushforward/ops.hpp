@@ -75,6 +75,12 @@ struct Mapped {
   Var<T> value;
   Column<T> log_det;
 };
+/// What a scalar map makes of each element: the value, and the log of the absolute derivative of the map just applied.
+template <Scalar T>
+struct MappedElements {
+  Var<T> value;
+  Var<T> log_derivative;  ///< as `value`, or shared (1, columns) where it is the same for all rows; default-made: 0
+};
 /// call(f, x, false), of which only the result stays in memory: what it needs backward is computed anew by
 /// call(f, x, true), which must do the same, when the gradient of the result is there. `value` has `cols` columns. The
 /// bits are those of a plain call. `f` outlives the tape's rows; `checkpoint` (pass.hpp) is the form to use.

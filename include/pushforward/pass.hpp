@@ -175,6 +175,10 @@ class Pass {
   /// The same with bounds for each column.
   Var<T> restrict_to(Var<T> y, std::span<const double> low, std::span<const double> high,
                      std::span<const T> replacement, bool closed = false);
+  /// To an interval; the replacement is inside().
+  Var<T> restrict_to(Var<T> y, const Interval& i) {
+    return i == real_line ? y : restrict_to(y, i.low, i.high, static_cast<T>(i.inside()));
+  }
   /// One byte for each row of this thread, not zero: outside.
   std::uint8_t* outside() const { return outside_ + tape_.begin(); }
 

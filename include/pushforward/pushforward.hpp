@@ -18,6 +18,7 @@
 #include <pushforward/evaluator.hpp>
 #include <pushforward/execution.hpp>
 #include <pushforward/fields.hpp>
+#include <pushforward/fixed_map.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/io/csv.hpp>
 #include <pushforward/io/model.hpp>

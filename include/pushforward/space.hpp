@@ -16,6 +16,9 @@ struct Interval {
   double inside() const;
   friend bool operator==(const Interval&, const Interval&) = default;
 };
+inline constexpr Interval real_line{};
+inline constexpr Interval positive{0, std::numeric_limits<double>::infinity()};
+inline constexpr Interval unit_interval{0, 1};
 
 /// A set of rows: where a map goes from or to, or where a density lives. Blocks of columns side by side, each of a kind
 /// that has a reference measure, with respect to which densities and log|det| are meant:

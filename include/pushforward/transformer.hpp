@@ -16,10 +16,7 @@ namespace pushforward {
 template <Scalar T>
 class Transformer : public Component<T> {
  public:
-  struct Elements {
-    Var<T> value;
-    Var<T> log_derivative;  ///< default-made: 0
-  };
+  using Elements = MappedElements<T>;
   /// Raw parameters per element.
   Index multiplier() const { return multiplier_; }
   Elements forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const {

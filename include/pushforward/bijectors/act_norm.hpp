@@ -1,6 +1,6 @@
 #pragma once
 
-#include <pushforward/bijector.hpp>
+#include <pushforward/bijectors/affine.hpp>
 
 namespace pushforward {
 
@@ -23,39 +23,23 @@ namespace pushforward {
 /// @throws DomainError  if bound or epsilon is not positive and finite.
 /// @source Kingma and Dhariwal 2018 (Glow), section 3.1.
 template <Scalar T>
-class ActNorm final : public ElementwiseBijector<T> {
+class ActNorm final : public Affine<T> {
  public:
-  static constexpr double default_bound = 10;
   static constexpr double default_epsilon = 1e-6;
 
-  explicit ActNorm(Index dim, double bound = default_bound, double epsilon = default_epsilon);
+  explicit ActNorm(Index dim, double bound = Affine<T>::default_bound, double epsilon = default_epsilon);
 
   bool is_initialized() const { return initialized_[0] != T(0); }
-  const Tensor<T>& shift() const { return shift_; }
-  /// Before the bound is applied.
-  const Tensor<T>& log_scale() const { return log_scale_; }
 
  private:
-  using Elements = typename ElementwiseBijector<T>::Elements;
-  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
-  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
-  bool do_is_constant_jacobian() const override { return true; }
-  double do_log_scale_bound() const override { return bound_ * static_cast<double>(this->dim()); }
+  using Values = typename Affine<T>::Values;
+  Values values(Pass<T>& pass, Var<T> y) const override;
+  Values from_moments(Pass<T>& pass, const double* mean, const double* variance) const;
+  Values from_batch(Pass<T>& pass, Var<T> y) const;
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
 
-  struct Values {
-    Var<T> shift;
-    Var<T> log_scale;
-  };
-  Values current(Pass<T>& pass) const;
-  Values from_moments(Pass<T>& pass, const double* mean, const double* variance) const;
-  Values from_batch(Pass<T>& pass, Var<T> y) const;
-
-  Tensor<T> shift_;
-  Tensor<T> log_scale_;
   Tensor<T> initialized_;
-  double bound_;
   double epsilon_;
 };
 

@@ -14,7 +14,7 @@ namespace pushforward {
 /// @par Cost        O(N dim).
 /// @source Papamakarios et al. 2021, eq. 31.
 template <Scalar T>
-class Affine final : public ElementwiseBijector<T> {
+class Affine : public ElementwiseBijector<T> {
  public:
   static constexpr double default_bound = 10;
 
@@ -29,6 +29,19 @@ class Affine final : public ElementwiseBijector<T> {
   const Tensor<T>& shift() const { return shift_; }
   const Tensor<T>& log_scale() const { return log_scale_; }
 
+ protected:
+  struct Values {
+    Var<T> shift;
+    Var<T> log_scale;
+  };
+  /// For maps that are this with values of their own in some passes.
+  Affine(std::string name, Index dim, double bound);
+  double bound() const { return bound_; }
+  void affine_fields(Fields<T>& f);
+  void do_restored() override;
+  /// What the pass uses; `y` is given in inverse.
+  virtual Values values(Pass<T>& pass, Var<T> y = {}) const;
+
  private:
   using Elements = typename ElementwiseBijector<T>::Elements;
   Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
@@ -36,7 +49,6 @@ class Affine final : public ElementwiseBijector<T> {
   bool do_is_constant_jacobian() const override { return true; }
   double do_log_scale_bound() const override { return bound_ * static_cast<double>(this->dim()); }
   void do_fields(Fields<T>& f) override;
-  void do_restored() override;
 
   Tensor<T> shift_;
   Tensor<T> log_scale_;

@@ -6,14 +6,8 @@
 
 #include <pushforward/bijector.hpp>
 #include <pushforward/bijectors/sigmoid.hpp>
-#include <pushforward/bijectors/softplus.hpp>
 
 namespace pushforward {
-
-/// Supports of a column; `{low, high}` makes the others.
-inline constexpr Interval real_line{};
-inline constexpr Interval positive{0, std::numeric_limits<double>::infinity()};
-inline constexpr Interval unit_interval{0, 1};
 
 /// From the real line in every column to the support of the column:
 ///
@@ -50,7 +44,6 @@ class ColumnSupports final : public ElementwiseBijector<T> {
     Tensor<T> bound;  // of `above` and `below`
     std::vector<double> low, high;
     std::vector<T> inside;  // a point of the support
-    std::optional<Softplus<T>> softplus;
     std::optional<Sigmoid<T>> sigmoid;
   };
   static Kind kind(const Interval& support);

@@ -15,34 +15,45 @@ namespace pushforward {
 /// @par Cost        that of the transformer for N dim values.
 /// @throws ShapeError  if dim < 1.
 template <Scalar T>
-class Elementwise final : public ElementwiseBijector<T> {
+class Elementwise : public ElementwiseBijector<T> {
  public:
-  Elementwise(Poly<Transformer<T>> transformer, Index dim);
+  Elementwise(Poly<Transformer<T>> transformer, Index dim)
+      : Elementwise("Elementwise", std::move(transformer), dim) {}
   explicit Elementwise(Blank) : ElementwiseBijector<T>("Elementwise") {}
 
   const Transformer<T>& transformer() const { return *transformer_; }
   const Tensor<T>& raw() const { return raw_; }
   Tensor<T>& raw() { return raw_; }
 
+ protected:
+  /// For classes that are this with one transformer: by their own name, and in files by `type`, with the transformer as
+  /// the part that `part` says.
+  Elementwise(std::string name, Poly<Transformer<T>> transformer, Index dim);
+  void named_fields(Fields<T>& f, std::string_view type, std::string_view part);
+
  private:
   using Elements = typename ElementwiseBijector<T>::Elements;
-  Elements map(Pass<T>& pass, Var<T> in, bool forward) const;
-  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override { return map(pass, x, true); }
-  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override { return map(pass, y, false); }
+  std::span<const Var<T>> params(Pass<T>& pass) const;
+  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override {
+    return transformer_->forward(pass, x, params(pass));
+  }
+  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override {
+    return transformer_->inverse(pass, y, params(pass));
+  }
   Space do_domain() const override { return Space::box(this->dim(), transformer_->interval()); }
   Space do_codomain() const override { return do_domain(); }
   double do_log_scale_bound() const override {
     return transformer_->log_scale_bound() * static_cast<double>(this->dim());
   }
-  void do_fields(Fields<T>& f) override;
+  void do_fields(Fields<T>& f) override { named_fields(f, "elementwise", "transformer"); }
 
   Poly<Transformer<T>> transformer_;
   Tensor<T> raw_;
 };
 
 /// The scalar type follows from the transformer.
-template <template <Scalar> class C, Scalar T>
-Elementwise(C<T>, Index) -> Elementwise<T>;
+template <class C>
+Elementwise(C, Index) -> Elementwise<ScalarOf<C>>;
 
 extern template class Elementwise<float>;
 extern template class Elementwise<double>;

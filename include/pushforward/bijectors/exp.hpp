@@ -1,6 +1,6 @@
 #pragma once
 
-#include <pushforward/bijector.hpp>
+#include <pushforward/fixed_map.hpp>
 
 namespace pushforward {
 
@@ -15,21 +15,17 @@ namespace pushforward {
 ///                  log_det is exact for every x, also where y has stopped. `inverse` is accurate for every positive y.
 /// @par Errors      In `inverse`, y <= 0 lies outside the codomain.
 /// @par Cost        O(N dim), one exp or log for each value.
-/// @throws ShapeError  if dim < 1.
 template <Scalar T>
-class Exp final : public ElementwiseBijector<T> {
- public:
-  explicit Exp(Index dim);
-
- private:
-  using Elements = typename ElementwiseBijector<T>::Elements;
-  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
-  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
-  Space do_codomain() const override;
-  void do_fields(Fields<T>& f) override;
+struct ExpMap {
+  static constexpr const char *name = "Exp", *type = "exp";
+  static constexpr Interval domain = real_line, codomain = positive;
+  static MappedElements<T> forward(Var<T> x);
+  static MappedElements<T> inverse(Var<T> y);
 };
+template <Scalar T>
+using Exp = FixedBijector<ExpMap, T>;
 
-extern template class Exp<float>;
-extern template class Exp<double>;
+extern template struct ExpMap<float>;
+extern template struct ExpMap<double>;
 
 }  // namespace pushforward

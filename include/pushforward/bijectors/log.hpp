@@ -1,6 +1,6 @@
 #pragma once
 
-#include <pushforward/bijector.hpp>
+#include <pushforward/bijectors/exp.hpp>
 
 namespace pushforward {
 
@@ -13,21 +13,17 @@ namespace pushforward {
 /// @par Numerics    `inverse` overflows to infinity above y = 709.78 (float: 88.72) and never gives 0; see `Exp`.
 /// @par Errors      In `forward`, x <= 0 lies outside the domain.
 /// @par Cost        O(N dim), one log or exp for each value.
-/// @throws ShapeError  if dim < 1.
 template <Scalar T>
-class Log final : public ElementwiseBijector<T> {
- public:
-  explicit Log(Index dim);
-
- private:
-  using Elements = typename ElementwiseBijector<T>::Elements;
-  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
-  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
-  Space do_domain() const override;
-  void do_fields(Fields<T>& f) override;
+struct LogMap {
+  static constexpr const char *name = "Log", *type = "log";
+  static constexpr Interval domain = positive, codomain = real_line;
+  static MappedElements<T> forward(Var<T> x) { return ExpMap<T>::inverse(x); }
+  static MappedElements<T> inverse(Var<T> y) { return ExpMap<T>::forward(y); }
 };
+template <Scalar T>
+using Log = FixedBijector<LogMap, T>;
 
-extern template class Log<float>;
-extern template class Log<double>;
+extern template struct LogMap<float>;
+extern template struct LogMap<double>;
 
 }  // namespace pushforward

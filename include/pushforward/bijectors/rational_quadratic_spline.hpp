@@ -1,6 +1,6 @@
 #pragma once
 
-#include <pushforward/bijector.hpp>
+#include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 
 namespace pushforward {
@@ -18,26 +18,13 @@ namespace pushforward {
 /// @throws DomainError  if an option is out of its range.
 /// @source Durkan et al. 2019.
 template <Scalar T>
-class RationalQuadraticSpline final : public ElementwiseBijector<T> {
+class RationalQuadraticSpline final : public Elementwise<T> {
  public:
-  explicit RationalQuadraticSpline(Index dim, RationalQuadraticOptions options = {});
-
-  const Tensor<T>& raw() const { return raw_; }
-  Tensor<T>& raw() { return raw_; }
+  explicit RationalQuadraticSpline(Index dim, RationalQuadraticOptions options = {})
+      : Elementwise<T>("RationalQuadraticSpline", RationalQuadraticTransformer<T>(options), dim) {}
 
  private:
-  using Elements = typename ElementwiseBijector<T>::Elements;
-  RationalQuadraticSpline(Index dim, RationalQuadraticTransformer<T> transformer);
-  Elements map(Pass<T>& pass, Var<T> in, bool forward) const;
-  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override { return map(pass, x, true); }
-  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override { return map(pass, y, false); }
-  Space do_domain() const override;
-  Space do_codomain() const override { return do_domain(); }
-  double do_log_scale_bound() const override;
-  void do_fields(Fields<T>& f) override;
-
-  RationalQuadraticTransformer<T> transformer_;
-  Tensor<T> raw_;
+  void do_fields(Fields<T>& f) override { this->named_fields(f, "rational_quadratic_spline", "spline"); }
 };
 
 extern template class RationalQuadraticSpline<float>;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <pushforward/bijector.hpp>
+#include <pushforward/fixed_map.hpp>
 
 namespace pushforward {
 
@@ -14,21 +14,17 @@ namespace pushforward {
 ///                  `inverse` is y + log(-expm1(-y)), accurate for tiny y (x = log y) and for large y (x = y).
 /// @par Errors      In `inverse`, y <= 0 lies outside the codomain.
 /// @par Cost        O(N dim), two softplus, or an expm1 and a log, for each value.
-/// @throws ShapeError  if dim < 1.
 template <Scalar T>
-class Softplus final : public ElementwiseBijector<T> {
- public:
-  explicit Softplus(Index dim);
-
- private:
-  using Elements = typename ElementwiseBijector<T>::Elements;
-  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
-  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
-  Space do_codomain() const override;
-  void do_fields(Fields<T>& f) override;
+struct SoftplusMap {
+  static constexpr const char *name = "Softplus", *type = "softplus";
+  static constexpr Interval domain = real_line, codomain = positive;
+  static MappedElements<T> forward(Var<T> x);
+  static MappedElements<T> inverse(Var<T> y);
 };
+template <Scalar T>
+using Softplus = FixedBijector<SoftplusMap, T>;
 
-extern template class Softplus<float>;
-extern template class Softplus<double>;
+extern template struct SoftplusMap<float>;
+extern template struct SoftplusMap<double>;
 
 }  // namespace pushforward

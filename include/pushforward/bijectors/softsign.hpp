@@ -1,6 +1,6 @@
 #pragma once
 
-#include <pushforward/bijector.hpp>
+#include <pushforward/fixed_map.hpp>
 
 namespace pushforward {
 
@@ -13,25 +13,18 @@ namespace pushforward {
 /// @par Numerics    `forward` stops at the numbers of T next to -1 and 1. `inverse` is y / (1 - |y|).
 /// @par Errors      In `inverse`, |y| >= 1 lies outside the codomain.
 /// @par Cost        O(N dim), a division and a logarithm for each value.
-/// @throws ShapeError  if dim < 1.
 /// @source Bergstra et al. 2009; TFP's `Softsign`.
 template <Scalar T>
-class Softsign final : public ElementwiseBijector<T> {
- public:
-  explicit Softsign(Index dim) : ElementwiseBijector<T>("Softsign", dim) {}
-
- private:
-  using Elements = typename ElementwiseBijector<T>::Elements;
-  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
-  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
-  Space do_codomain() const override { return Space::box(this->dim(), {-1, 1}); }
-  void do_fields(Fields<T>& f) override {
-    f.type("softsign");
-    this->dim_field(f);
-  }
+struct SoftsignMap {
+  static constexpr const char *name = "Softsign", *type = "softsign";
+  static constexpr Interval domain = real_line, codomain = {-1, 1};
+  static MappedElements<T> forward(Var<T> x);
+  static MappedElements<T> inverse(Var<T> y);
 };
+template <Scalar T>
+using Softsign = FixedBijector<SoftsignMap, T>;
 
-extern template class Softsign<float>;
-extern template class Softsign<double>;
+extern template struct SoftsignMap<float>;
+extern template struct SoftsignMap<double>;
 
 }  // namespace pushforward

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <pushforward/bijector.hpp>
+#include <pushforward/fixed_map.hpp>
 
 namespace pushforward {
 
@@ -15,21 +15,17 @@ namespace pushforward {
 ///                  [log1p(y) - log1p(-y)] / 2, accurate around 0 and next to both bounds.
 /// @par Errors      In `inverse`, y <= -1 and y >= 1 lie outside the codomain.
 /// @par Cost        O(N dim), a tanh and a softplus, or two log1p, for each value.
-/// @throws ShapeError  if dim < 1.
 template <Scalar T>
-class Tanh final : public ElementwiseBijector<T> {
- public:
-  explicit Tanh(Index dim);
-
- private:
-  using Elements = typename ElementwiseBijector<T>::Elements;
-  Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
-  Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
-  Space do_codomain() const override;
-  void do_fields(Fields<T>& f) override;
+struct TanhMap {
+  static constexpr const char *name = "Tanh", *type = "tanh";
+  static constexpr Interval domain = real_line, codomain = {-1, 1};
+  static MappedElements<T> forward(Var<T> x);
+  static MappedElements<T> inverse(Var<T> y);
 };
+template <Scalar T>
+using Tanh = FixedBijector<TanhMap, T>;
 
-extern template class Tanh<float>;
-extern template class Tanh<double>;
+extern template struct TanhMap<float>;
+extern template struct TanhMap<double>;
 
 }  // namespace pushforward
