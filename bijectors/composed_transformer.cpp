@@ -6,15 +6,20 @@ namespace pushforward {
 
 namespace {
 
+std::string text(const Interval& i) { return Space::box(1, i).to_text(); }
+
 /// The sum of the multipliers.
 template <Scalar T>
 Index checked_multiplier(const std::vector<Poly<Transformer<T>>>& parts) {
   if (parts.empty()) throw ShapeError("ComposedTransformer: expected at least one part, got none");
   Index sum = 0;
+  const Transformer<T>* before = nullptr;
   for (const Poly<Transformer<T>>& part : parts) {
-    if (!(part->interval() == parts[0]->interval()))
-      throw DomainError("ComposedTransformer: " + part->name() + " lives on another interval than " + parts[0]->name());
+    if (before && before->codomain() != part->domain())
+      throw DomainError("ComposedTransformer: " + before->name() + " leads to " + text(before->codomain()) + " but " +
+                        part->name() + " starts from " + text(part->domain()));
     sum += part->multiplier();
+    before = &*part;
   }
   return sum;
 }

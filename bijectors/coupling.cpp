@@ -100,9 +100,9 @@ Mapped<T> Coupling<T>::map(Pass<T>& pass, Var<T> in, bool forward) const {
 }
 
 template <Scalar T>
-Space Coupling<T>::do_domain() const {
+Space Coupling<T>::side(const Interval& changed) const {
   std::vector<Interval> intervals(mask_.size());
-  for (const std::int64_t c : changed_) intervals[static_cast<std::size_t>(c)] = transformer_->interval();
+  for (const std::int64_t c : changed_) intervals[static_cast<std::size_t>(c)] = changed;
   return Space::box(std::move(intervals));
 }
 

@@ -10,8 +10,9 @@ namespace {
 
 constexpr Choice<Solved> solved_choices[] = {{Solved::forward, "forward"}, {Solved::inverse, "inverse"}};
 
-/// Points of an interval by a coordinate u from 0 to 1 that is even in magnitudes: on the real line x = sinh-like,
-/// sign(v) expm1(|v|) with v = (2 u - 1) log(largest), so that halving u finds 1e-300 as soon as 1e300.
+/// Points of an interval by a coordinate u from 0 to 1, so that halving u soon comes near a number of any size: with
+/// v = (2 u - 1) log(largest), sign(v) expm1(|v|) on the real line, at the distance exp(v) from the end of a half-line, where
+/// small distances count too. Between two ends it is linear.
 template <Scalar T>
 class Bracket {
  public:
@@ -22,16 +23,15 @@ class Bracket {
   }
   T at(double u) const {
     const bool below = std::isfinite(low_), above = std::isfinite(high_);
-    const double reach = std::log(static_cast<double>(largest()));
+    const double v = (2 * u - 1) * std::log(static_cast<double>(largest()));
     double x;
     if (below && above) {
       x = low_ + (high_ - low_) * u;
     } else if (below) {
-      x = low_ + std::expm1(u * reach);
+      x = low_ + std::exp(v);
     } else if (above) {
-      x = high_ - std::expm1((1 - u) * reach);
+      x = high_ - std::exp(-v);
     } else {
-      const double v = (2 * u - 1) * reach;
       x = std::copysign(std::expm1(std::abs(v)), v);
     }
     return std::clamp(static_cast<T>(x), first_, last_);
@@ -57,9 +57,10 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
   constexpr T tolerance = sizeof(T) == 8 ? T(1e-7) : T(1e-2);
   Tape<T>& tape = pass.tape();
   const Index cols = y.cols(), n = tape.padded_rows();
-  const Interval interval = this->interval();
-  const Bracket<T> bracket(interval);
-  y = pass.restrict_to(y, interval.low, interval.high, bracket.inside());
+  // The root lies where the solved direction leads.
+  const bool forward = solved_ == Solved::forward;
+  const Bracket<T> bracket(forward ? this->codomain() : this->domain());
+  y = pass.restrict_to(y, forward ? this->domain() : this->codomain());
   const Var<T> root = tape.matrix(cols, false), inverse_slope = tape.matrix(cols, false);
   auto* low = tape.template scratch<double>(cols * n);
   auto* high = tape.template scratch<double>(cols * n);

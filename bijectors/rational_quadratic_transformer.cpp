@@ -91,7 +91,7 @@ RationalQuadraticTransformer<T>::RationalQuadraticTransformer(RationalQuadraticO
 template <Scalar T>
 Var<T> RationalQuadraticTransformer<T>::inside(Pass<T>& pass, Var<T> x) const {
   if (options_.tails == SplineTails::identity) return x;
-  const Interval open = do_interval();
+  const Interval open = do_domain();
   return pass.restrict_to(x, open.low, open.high, static_cast<T>(options_.low + (options_.high - options_.low) / 2));
 }
 
@@ -122,7 +122,7 @@ double RationalQuadraticTransformer<T>::do_log_scale_bound() const {
 }
 
 template <Scalar T>
-Interval RationalQuadraticTransformer<T>::do_interval() const {
+Interval RationalQuadraticTransformer<T>::do_domain() const {
   const T low = static_cast<T>(options_.low), high = static_cast<T>(options_.high);
   const T infinity = std::numeric_limits<T>::infinity();
   switch (options_.tails) {

@@ -141,6 +141,11 @@ std::vector<Named<T>> all() {
   map("coupling_inverted", Coupling<T>({1, 0, 1}, InvertedTransformer<T>(AffineTransformer<T>(2)),
                                        MlpOptions{.hidden = {5}}));
   map("elementwise_solved", Elementwise<T>(NumericalInverse<T>(RationalQuadraticTransformer<T>({.bins = 4})), dim));
+  map("elementwise_fixed_maps",
+      Elementwise<T>(ComposedTransformer<T>({AffineTransformer<T>(2), ExpTransformer<T>(), LogTransformer<T>(),
+                                             SoftplusTransformer<T>(), InvertedTransformer<T>(ExpTransformer<T>()),
+                                             TanhTransformer<T>(), InvertedTransformer<T>(SoftsignTransformer<T>())}),
+                     dim));
   on_gamma("log", Log<T>(dim));
   on_gamma("invert_softplus", Invert<T>(Softplus<T>(dim)));
 

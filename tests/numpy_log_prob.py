@@ -16,6 +16,7 @@ import math
 import struct
 import sys
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -232,7 +233,13 @@ def transformer(node, v, params, forward):
             v, log_derivative = transformer(part, v, own, forward)
             total = total + log_derivative
         return v, total
-    raise SystemExit(f"unknown transformer {node.type}")
+    # A fixed map: outside, the derivative of the inverse is 0.
+    found = elementwise(SimpleNamespace(type=node.type.removesuffix("_transformer")), v.reshape(len(v), -1), forward)
+    if found is None:
+        raise SystemExit(f"unknown transformer {node.type}")
+    value, log_derivative, outside = found
+    log_derivative = np.where(outside[:, None], -np.inf, log_derivative)
+    return value.reshape(v.shape), log_derivative.reshape(v.shape)
 
 
 def multiplier(node):

@@ -29,8 +29,10 @@ class Transformer : public Component<T> {
   }
   /// Largest |log derivative|, or infinity.
   double log_scale_bound() const { return do_log_scale_bound(); }
-  /// Mapped onto itself; other values lie outside the domain.
-  Interval interval() const { return do_interval(); }
+  /// Where x lives, and where y may lie: one interval for every element, whatever its parameters. Other values are
+  /// outside.
+  Interval domain() const { return do_domain(); }
+  Interval codomain() const { return do_codomain(); }
 
  protected:
   Transformer(std::string name, Index multiplier) : Component<T>(std::move(name)), multiplier_(multiplier) {}
@@ -41,7 +43,9 @@ class Transformer : public Component<T> {
   virtual Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const = 0;
   virtual Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const = 0;
   virtual double do_log_scale_bound() const = 0;
-  virtual Interval do_interval() const { return {}; }
+  virtual Interval do_domain() const { return real_line; }
+  /// Default: the domain is mapped onto itself.
+  virtual Interval do_codomain() const { return do_domain(); }
 
   Index multiplier_;
 };

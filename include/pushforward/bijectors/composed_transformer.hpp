@@ -11,7 +11,7 @@ namespace pushforward {
 ///
 /// @par Parameters  those of the parts, under "0", "1", ...
 /// @throws ShapeError   if there is no part.
-/// @throws DomainError  if the parts live on different intervals.
+/// @throws DomainError  naming both, if a part does not start from the interval that the one before it leads to.
 template <Scalar T>
 class ComposedTransformer final : public Transformer<T> {
  public:
@@ -23,7 +23,8 @@ class ComposedTransformer final : public Transformer<T> {
   Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const override;
   Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const override;
   double do_log_scale_bound() const override;
-  Interval do_interval() const override { return parts_.front()->interval(); }
+  Interval do_domain() const override { return parts_.front()->domain(); }
+  Interval do_codomain() const override { return parts_.back()->codomain(); }
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
 
@@ -49,7 +50,8 @@ class InvertedTransformer final : public Transformer<T> {
     return transformer_->forward(pass, y, params);
   }
   double do_log_scale_bound() const override { return transformer_->log_scale_bound(); }
-  Interval do_interval() const override { return transformer_->interval(); }
+  Interval do_domain() const override { return transformer_->codomain(); }
+  Interval do_codomain() const override { return transformer_->domain(); }
   void do_fields(Fields<T>& f) override;
   void do_restored() override { this->set_multiplier(transformer_->multiplier()); }
 

@@ -47,8 +47,10 @@ class Coupling final : public Bijector<T> {
   Mapped<T> map(Pass<T>& pass, Var<T> in, bool forward) const;
   bool do_is_constant_log_det() const override { return transformer_->log_scale_bound() == 0; }
   double do_log_scale_bound() const override;
-  Space do_domain() const override;
-  Space do_codomain() const override { return do_domain(); }
+  /// Of the columns that change; the others may lie anywhere.
+  Space side(const Interval& changed) const;
+  Space do_domain() const override { return side(transformer_->domain()); }
+  Space do_codomain() const override { return side(transformer_->codomain()); }
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
   void arrange();

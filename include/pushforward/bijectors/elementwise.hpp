@@ -40,8 +40,8 @@ class Elementwise : public ElementwiseBijector<T> {
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override {
     return transformer_->inverse(pass, y, params(pass));
   }
-  Space do_domain() const override { return Space::box(this->dim(), transformer_->interval()); }
-  Space do_codomain() const override { return do_domain(); }
+  Space do_domain() const override { return Space::box(this->dim(), transformer_->domain()); }
+  Space do_codomain() const override { return Space::box(this->dim(), transformer_->codomain()); }
   double do_log_scale_bound() const override {
     return transformer_->log_scale_bound() * static_cast<double>(this->dim());
   }

@@ -24,6 +24,8 @@ struct ExpMap {
 };
 template <Scalar T>
 using Exp = FixedBijector<ExpMap, T>;
+template <Scalar T>
+using ExpTransformer = FixedTransformer<ExpMap, T>;
 
 extern template struct ExpMap<float>;
 extern template struct ExpMap<double>;

@@ -22,6 +22,8 @@ struct LogMap {
 };
 template <Scalar T>
 using Log = FixedBijector<LogMap, T>;
+template <Scalar T>
+using LogTransformer = FixedTransformer<LogMap, T>;
 
 extern template struct LogMap<float>;
 extern template struct LogMap<double>;

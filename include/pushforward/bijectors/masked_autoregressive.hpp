@@ -48,8 +48,8 @@ class MaskedAutoregressive final : public Bijector<T> {
   Mapped<T> mapped(const Elements& elements) const;
   bool do_is_constant_log_det() const override { return transformer_->log_scale_bound() == 0; }
   double do_log_scale_bound() const override;
-  Space do_domain() const override { return Space::box(this->dim(), transformer_->interval()); }
-  Space do_codomain() const override { return do_domain(); }
+  Space do_domain() const override { return Space::box(this->dim(), transformer_->domain()); }
+  Space do_codomain() const override { return Space::box(this->dim(), transformer_->codomain()); }
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
   void check_multiplier() const;

@@ -9,10 +9,10 @@ enum class Solved { forward, inverse };
 
 /// A scalar map with one closed direction g, increasing on its interval, and the other one solved for: x with g(x; h) = y.
 ///
-/// The root is bracketed from the start by the whole interval (the numbers of T, where that is the real line), halved a
-/// fixed number of times in a coordinate in which all magnitudes are near, without branches, so that the bits of an
-/// element do not depend on its neighbours; a last Newton step makes it exact. That step is recorded, so gradients are
-/// those of the implicit function, dx/dy = 1 / g', dx/dh = -g_h / g', in the argument and every parameter.
+/// The root is bracketed from the start by the whole interval (the numbers of T, where that has no end), halved a fixed
+/// number of times, where it has no end in a coordinate in which all magnitudes are near, without branches, so that the
+/// bits of an element do not depend on its neighbours; a last Newton step makes it exact. That step is recorded, so
+/// gradients are those of the implicit function, dx/dy = 1 / g', dx/dh = -g_h / g', in the argument and every parameter.
 ///
 /// @par Parameters  those of the map, under "transformer".
 /// @par Numerics    within a few roundings of x where g' is neither tiny nor huge. A y that g does not reach within the
@@ -43,7 +43,8 @@ class NumericalInverse final : public Transformer<T> {
     return solved_ == Solved::inverse ? solve(pass, y, params) : closed(pass, y, params);
   }
   double do_log_scale_bound() const override { return transformer_->log_scale_bound(); }
-  Interval do_interval() const override { return transformer_->interval(); }
+  Interval do_domain() const override { return transformer_->domain(); }
+  Interval do_codomain() const override { return transformer_->codomain(); }
   void do_fields(Fields<T>& f) override;
   void do_restored() override { this->set_multiplier(transformer_->multiplier()); }
 

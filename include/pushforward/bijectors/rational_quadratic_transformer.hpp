@@ -64,7 +64,7 @@ class RationalQuadraticTransformer final : public Transformer<T> {
   Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const override;
   Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const override;
   double do_log_scale_bound() const override;
-  Interval do_interval() const override;
+  Interval do_domain() const override;
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
   Var<T> inside(Pass<T>& pass, Var<T> x) const;

@@ -23,6 +23,8 @@ struct SoftplusMap {
 };
 template <Scalar T>
 using Softplus = FixedBijector<SoftplusMap, T>;
+template <Scalar T>
+using SoftplusTransformer = FixedTransformer<SoftplusMap, T>;
 
 extern template struct SoftplusMap<float>;
 extern template struct SoftplusMap<double>;

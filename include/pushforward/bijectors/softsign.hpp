@@ -23,6 +23,8 @@ struct SoftsignMap {
 };
 template <Scalar T>
 using Softsign = FixedBijector<SoftsignMap, T>;
+template <Scalar T>
+using SoftsignTransformer = FixedTransformer<SoftsignMap, T>;
 
 extern template struct SoftsignMap<float>;
 extern template struct SoftsignMap<double>;

@@ -24,6 +24,8 @@ struct TanhMap {
 };
 template <Scalar T>
 using Tanh = FixedBijector<TanhMap, T>;
+template <Scalar T>
+using TanhTransformer = FixedTransformer<TanhMap, T>;
 
 extern template struct TanhMap<float>;
 extern template struct TanhMap<double>;
