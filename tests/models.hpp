@@ -146,6 +146,8 @@ std::vector<Named<T>> all() {
                                              SoftplusTransformer<T>(), InvertedTransformer<T>(ExpTransformer<T>()),
                                              TanhTransformer<T>(), InvertedTransformer<T>(SoftsignTransformer<T>())}),
                      dim));
+  map("elementwise_context",
+      Elementwise<T>(RationalQuadraticTransformer<T>({.bins = 4}), dim, Mlp<T>(context, 33, {.hidden = {5}})));
   on_gamma("log", Log<T>(dim));
   on_gamma("invert_softplus", Invert<T>(Softplus<T>(dim)));
 

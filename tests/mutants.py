@@ -40,6 +40,7 @@ PATTERNS = [
     "bijectors/*.[ch]pp",
     "distributions/*.[ch]pp",
     "include/pushforward/bijectors/*.hpp",
+    "include/pushforward/fixed_map.hpp",
     "include/pushforward/distributions/*.hpp",
 ]
 OPS = ["ops_elementwise_test", "ops_linear_test", "ops_test", "ops_batch_norm_test"]
@@ -75,7 +76,11 @@ TESTS = {
     "bijectors/surface": ["surfaces_test", "contract_test"],
     "bijectors/unit_vector": ["surfaces_test", "contract_test"],
     "distributions/categorical": ["surfaces_test", "contract_test"],
+    "bijectors/elementwise": ["contract_test", "scalar_maps_test"],
+    "bijectors/composed_transformer": ["contract_test", "scalar_maps_test"],
+    "bijectors/numerical_inverse": ["contract_test", "scalar_maps_test"],
     "bijectors": ["contract_test"] + BIJECTORS + FLOWS,
+    "fixed_map": ["contract_test", "scalar_maps_test"],
     "distributions": ["contract_test"] + DISTRIBUTIONS,
 }
 EXCHANGES = [("exp", "expm1"), ("log", "log1p"), ("sin", "cos"), ("sqrt", "erf"), ("tanh", "sigmoid"),

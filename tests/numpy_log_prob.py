@@ -310,7 +310,7 @@ def restrict(v, low, high):
     return np.where(bad, inside, v), bad.any(axis=1)
 
 
-def elementwise(node, v, forward):
+def elementwise(node, v, forward, context=None):
     dim = v.shape[1]
     nowhere = np.zeros(len(v), bool)
     t = node.type
@@ -359,7 +359,11 @@ def elementwise(node, v, forward):
         v, outside = restrict(v, -1.0, 1.0)
         return v / (1 - np.abs(v)), -2 * np.log1p(-np.abs(v)), outside
     if t == "elementwise":
-        params = [np.broadcast_to(r, v.shape) for r in node.tensor("raw").reshape(-1, dim)]
+        if node.constants.get("conditional", False):
+            raw = network(node.part("net"), context, None)
+        else:
+            raw = node.tensor("raw")[None, :]
+        params = [np.broadcast_to(raw[:, c : c + dim], v.shape) for c in range(0, raw.shape[1], dim)]
         return *transformer(node.part("transformer"), v, params, forward), nowhere
     if t == "rational_quadratic_spline":
         part = node.part("spline")
@@ -502,7 +506,7 @@ def bijector(node, v, context, forward):
         out = np.empty_like(x)
         out[:, order] = x
         return out, log_derivative.sum(axis=1), nowhere
-    found = elementwise(node, v, forward)
+    found = elementwise(node, v, forward, context)
     if found is None:
         raise SystemExit(f"unknown bijector {t}")
     return found[0], found[1].sum(axis=1), found[2]

@@ -27,6 +27,24 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
+/// y = -log(2 - x), from below 2, with no inverse of its own.
+class Below final : public Transformer<double> {
+ public:
+  Below() : Transformer<double>("Below", 0) {}
+
+ private:
+  using Params = std::span<const Var<double>>;
+  Elements do_forward(Pass<double>& pass, Var<double> x, Params) const override {
+    const Var<double> y = -log(2.0 - pass.restrict_to(x, do_domain()));
+    return {y, y};
+  }
+  Elements do_inverse(Pass<double>&, Var<double>, Params) const override { throw NotImplemented("Below::inverse"); }
+  Interval do_domain() const override { return {-infinity, 2}; }
+  Interval do_codomain() const override { return real_line; }
+  double do_log_scale_bound() const override { return infinity; }
+  void do_fields(Fields<double>& f) override { f.type("below"); }
+};
+
 template <Scalar T>
 void same_rows(const MappedRows<T>& a, const MappedRows<T>& b) {
   CHECK(a.value == b.value);
@@ -143,6 +161,14 @@ TEST_CASE("A solver finds roots of all magnitudes on a half-line", "[scalar]") {
   }
   // Beyond the bracket: an error, not a number.
   CHECK_THROWS_AS(solved.inverse(Matrix<double>(Matrix<double>::Constant(1, 1, 600))), DomainError);
+  const Elementwise<double> below(NumericalInverse<double>(Below(), Solved::inverse), 1);
+  Matrix<double> w(4, 1);
+  w << -100, -1, 0.5, 20;
+  const MappedRows<double> under = below.inverse(w);
+  for (Index i = 0; i < w.rows(); ++i) {
+    CHECK(under.value(i, 0) == Approx(2 - std::exp(-w(i, 0))).epsilon(1e-13));
+    CHECK(under.log_det[i] == Approx(-w(i, 0)).epsilon(1e-7));  // 2 - x has few digits next to 2
+  }
   // tanh is not asked forward, but atanh for each value of (-1, 1).
   const Elementwise<double> tanh(NumericalInverse<double>(TanhTransformer<double>()), 1);
   Matrix<double> z(4, 1);

@@ -275,6 +275,7 @@ void Bijector<T>::log_det_into(bool forward, const TensorView<const T>& in, int 
   }
   const auto event_rank = static_cast<int>((forward ? base_event_shape_ : event_shape_).size());
   if (event_ndims < event_rank) {
+    check_context(this->name(), "log_det_jacobian", MatrixView<const T>(), rows, context_dim_);
     Index elements = 1;  // of one result
     for (std::size_t axis = in.shape().size() - static_cast<std::size_t>(event_ndims); axis < in.shape().size(); ++axis)
       elements *= in.shape()[axis];

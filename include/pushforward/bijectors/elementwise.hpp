@@ -1,27 +1,39 @@
 #pragma once
 
+#include <optional>
+
 #include <pushforward/bijector.hpp>
+#include <pushforward/nn/network.hpp>
 #include <pushforward/transformer.hpp>
 
 namespace pushforward {
 
-/// Any transformer as a map of each column by itself, with parameters of its own for each: y_d = tau(x_d; raw_d).
+/// Any transformer as a map of each column by itself: y_d = tau(x_d; raw_d), with parameters raw_d of the column's own,
+/// learned or given, or computed from the context by a network, which makes a conditional density of any base.
 ///
 /// log_det = sum_d log |tau'(x_d)|
 ///
-/// @par Shapes      x, y: (N, dim).
-/// @par Parameters  raw: (multiplier * dim), parameter p of column d at p * dim + d; initially 0. No weight decay. The
-///                  transformer's own, under "transformer".
-/// @par Cost        that of the transformer for N dim values.
-/// @throws ShapeError  if dim < 1.
+/// @par Shapes      x, y: (N, dim); context: (N, inputs of the network).
+/// @par Parameters  raw: (multiplier * dim), parameter p of column d at p * dim + d; initially 0. No weight decay. Or those
+///                  of the network, under "net", whose outputs stand in the same order. The transformer's own, under
+///                  "transformer".
+/// @par Cost        that of the transformer for N dim values, and of the network.
+/// @throws ShapeError  if dim < 1; if the network does not have multiplier * dim outputs, or takes a context beside its
+///                     inputs, which are the context; if there are not multiplier * dim given parameters.
 template <Scalar T>
 class Elementwise : public ElementwiseBijector<T> {
  public:
   Elementwise(Poly<Transformer<T>> transformer, Index dim)
       : Elementwise("Elementwise", std::move(transformer), dim) {}
+  Elementwise(Poly<Transformer<T>> transformer, Index dim, Poly<Network<T>> net);
+  /// With the given parameters, which training leaves alone.
+  Elementwise(Poly<Transformer<T>> transformer, Index dim, VectorView<const T> raw);
   explicit Elementwise(Blank) : ElementwiseBijector<T>("Elementwise") {}
 
   const Transformer<T>& transformer() const { return *transformer_; }
+  /// Null without one.
+  const Network<T>* net() const { return net_ ? &**net_ : nullptr; }
+  /// Without values where a network computes them.
   const Tensor<T>& raw() const { return raw_; }
   Tensor<T>& raw() { return raw_; }
 
@@ -42,18 +54,24 @@ class Elementwise : public ElementwiseBijector<T> {
   }
   Space do_domain() const override { return Space::box(this->dim(), transformer_->domain()); }
   Space do_codomain() const override { return Space::box(this->dim(), transformer_->codomain()); }
+  bool do_is_constant_jacobian() const override { return transformer_->log_scale_bound() == 0; }
   double do_log_scale_bound() const override {
     return transformer_->log_scale_bound() * static_cast<double>(this->dim());
   }
+  void do_restored() override;
   void do_fields(Fields<T>& f) override { named_fields(f, "elementwise", "transformer"); }
 
   Poly<Transformer<T>> transformer_;
+  std::optional<Poly<Network<T>>> net_;
   Tensor<T> raw_;
+  bool trainable_ = true;
 };
 
 /// The scalar type follows from the transformer.
 template <class C>
 Elementwise(C, Index) -> Elementwise<ScalarOf<C>>;
+template <class C, class Net>
+Elementwise(C, Index, Net) -> Elementwise<ScalarOf<C>>;
 
 extern template class Elementwise<float>;
 extern template class Elementwise<double>;
