@@ -11,8 +11,8 @@ namespace {
 constexpr Choice<Solved> solved_choices[] = {{Solved::forward, "forward"}, {Solved::inverse, "inverse"}};
 
 /// Points of an interval by a coordinate u from 0 to 1, so that halving u soon comes near a number of any size: with
-/// v = (2 u - 1) log(largest), sign(v) expm1(|v|) on the real line, at the distance exp(v) from the end of a half-line, where
-/// small distances count too. Between two ends it is linear.
+/// v = (2 u - 1) log(largest), sign(v) expm1(|v|) on the real line, at the distance exp(v) from the end of a half-line,
+/// where small distances count too. Between two ends it is linear.
 template <Scalar T>
 class Bracket {
  public:
@@ -38,6 +38,8 @@ class Bracket {
   }
   /// A point that any map of the interval takes without trouble.
   T inside() const { return at(0.5); }
+  T first() const { return first_; }
+  T last() const { return last_; }
   /// x, or the last number before the bound that it stepped over.
   Var<T> keep(Var<T> x) const { return clamp(x, first_, last_); }
 
@@ -59,8 +61,9 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
   const Index cols = y.cols(), n = tape.padded_rows();
   // The root lies where the solved direction leads.
   const bool forward = solved_ == Solved::forward;
+  const Interval given = forward ? this->domain() : this->codomain();
   const Bracket<T> bracket(forward ? this->codomain() : this->domain());
-  y = pass.restrict_to(y, forward ? this->domain() : this->codomain());
+  y = pass.restrict_to(y, given);
   const Var<T> root = tape.matrix(cols, false), inverse_slope = tape.matrix(cols, false);
   auto* low = tape.template scratch<double>(cols * n);
   auto* high = tape.template scratch<double>(cols * n);
@@ -105,8 +108,18 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
   }
   // The step carries the gradient of the implicit function: root and slope are constants in it.
   const Var<T> x = bracket.keep(root - (closed(pass, root, params).value - y) * inverse_slope);
-  const Var<T> log_slope = closed(pass, x, params).log_derivative;
-  return {x, log_slope ? -log_slope : Var<T>()};
+  const Elements at = closed(pass, x, params);
+  // Where y grows without bound towards an end of the interval, the last number of T before it stands for all that is
+  // beyond it: no answer.
+  for (Index c = 0; c < cols; ++c) {
+    const T *found = tape.value(x, c), *value = tape.value(at.value, c), *wanted = tape.value(y, c);
+    for (Index i = 0; i < tape.local_rows(); ++i) {
+      const bool last = (found[i] == bracket.first() && std::isinf(given.low)) ||
+                        (found[i] == bracket.last() && std::isinf(given.high));
+      if (last && !(std::abs(value[i] - wanted[i]) <= tolerance * (T(1) + std::abs(wanted[i])))) pass.outside()[i] |= 1;
+    }
+  }
+  return {x, at.log_derivative ? -at.log_derivative : Var<T>()};
 }
 
 template <Scalar T>

@@ -135,7 +135,8 @@ TEST_CASE("Normal numbers through exp are log-normal", "[scalar]") {
   for (Index i = 0; i < y.rows(); ++i) {
     double expected = 0;
     for (Index c = 0; c < 2; ++c) {
-      const double mu = map.raw()[c], s = 5 * std::tanh(map.raw()[2 + c] / 5), u = (std::log(y(i, c)) - mu) / std::exp(s);
+      const double mu = map.raw()[c], s = 5 * std::tanh(map.raw()[2 + c] / 5);
+      const double u = (std::log(y(i, c)) - mu) / std::exp(s);
       expected += -0.5 * u * u - 0.5 * std::log(2 * std::numbers::pi) - s - std::log(y(i, c));
     }
     CHECK(log_prob[i] == Approx(expected).epsilon(1e-14));
@@ -169,6 +170,14 @@ TEST_CASE("A solver finds roots of all magnitudes on a half-line", "[scalar]") {
     CHECK(under.value(i, 0) == Approx(2 - std::exp(-w(i, 0))).epsilon(1e-13));
     CHECK(under.log_det[i] == Approx(-w(i, 0)).epsilon(1e-7));  // 2 - x has few digits next to 2
   }
+  // The last number before the end of an interval stands for all y beyond its own: an error, not its density.
+  const Elementwise<double> steep(
+      NumericalInverse<double>(InvertedTransformer<double>(TanhTransformer<double>()), Solved::inverse), 1);
+  const MappedRows<double> ten = steep.inverse(Matrix<double>(Matrix<double>::Constant(1, 1, 10)));
+  CHECK(ten.value(0, 0) == Approx(std::tanh(10.0)).epsilon(1e-15));
+  CHECK(ten.log_det[0] == Approx(-2 * std::log(std::cosh(10.0))).epsilon(1e-6));
+  CHECK_THROWS_WITH(steep.inverse(Matrix<double>(Matrix<double>::Constant(1, 1, 30))),
+                    ContainsSubstring("row 0 lies outside the codomain"));
   // tanh is not asked forward, but atanh for each value of (-1, 1).
   const Elementwise<double> tanh(NumericalInverse<double>(TanhTransformer<double>()), 1);
   Matrix<double> z(4, 1);

@@ -79,7 +79,7 @@ struct Mapped {
 template <Scalar T>
 struct MappedElements {
   Var<T> value;
-  Var<T> log_derivative;  ///< as `value`, or shared (1, columns) where it is the same for all rows; default-made: 0
+  Var<T> log_derivative;  ///< default-made: 0; of bijectors also shared (1, columns), the same for all rows
 };
 /// call(f, x, false), of which only the result stays in memory: what it needs backward is computed anew by
 /// call(f, x, true), which must do the same, when the gradient of the result is there. `value` has `cols` columns. The

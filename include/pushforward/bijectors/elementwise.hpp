@@ -14,9 +14,9 @@ namespace pushforward {
 /// log_det = sum_d log |tau'(x_d)|
 ///
 /// @par Shapes      x, y: (N, dim); context: (N, inputs of the network).
-/// @par Parameters  raw: (multiplier * dim), parameter p of column d at p * dim + d; initially 0. No weight decay. Or those
-///                  of the network, under "net", whose outputs stand in the same order. The transformer's own, under
-///                  "transformer".
+/// @par Parameters  raw: (multiplier * dim), parameter p of column d at p * dim + d; initially 0. No weight decay. Or
+///                  those of the network, under "net", whose outputs stand in the same order. The transformer's own,
+///                  under "transformer".
 /// @par Cost        that of the transformer for N dim values, and of the network.
 /// @throws ShapeError  if dim < 1; if the network does not have multiplier * dim outputs, or takes a context beside its
 ///                     inputs, which are the context; if there are not multiplier * dim given parameters.

@@ -12,11 +12,11 @@ enum class Solved { forward, inverse };
 /// The root is bracketed from the start by the whole interval (the numbers of T, where that has no end), halved a fixed
 /// number of times, where it has no end in a coordinate in which all magnitudes are near, without branches, so that the
 /// bits of an element do not depend on its neighbours; a last Newton step makes it exact. That step is recorded, so
-/// gradients are those of the implicit function, dx/dy = 1 / g', dx/dh = -g_h / g', in the argument and every parameter.
+/// gradients are those of the implicit function, dx/dy = 1 / g', dx/dh = -g_h / g', in argument and every parameter.
 ///
 /// @par Parameters  those of the map, under "transformer".
-/// @par Numerics    within a few roundings of x where g' is neither tiny nor huge. A y that g does not reach within the
-///                  bracket marks its row as outside: it is no value of the map.
+/// @par Numerics    within a few roundings of x where g' is neither tiny nor huge. A y that g does not reach at a number
+///                  of T within the bracket marks its row as outside: it is no value of the map in T.
 /// @par Cost        72 evaluations of g for double, 40 for float, in the memory of one.
 /// @par Errors      what is outside shows as for every map: DomainError naming the row, or -inf in log_prob.
 template <Scalar T>
