@@ -1,5 +1,6 @@
 #!/bin/sh
-# Scores of flows on real data, each beside what is published: benchmarks/scores.sh real_data | rnade | miniboone | bsds300
+# Scores of flows on real data, each beside what is published, and what they say of far rows:
+# benchmarks/scores.sh real_data | rnade | far_rows | miniboone | bsds300
 # [options of the program]. The data sets lie in ../shared/data or in the folder that PUSHFORWARD_DATA names.
 set -eu
 
@@ -15,9 +16,9 @@ fail() {
 
 program=${1:-}
 case $program in
-  real_data | rnade) folder=$data/density ;;
+  real_data | rnade | far_rows) folder=$data/density ;;
   miniboone | bsds300) folder=$data/$program ;;
-  *) fail "say which: real_data, rnade, miniboone or bsds300" ;;
+  *) fail "say which: real_data, rnade, far_rows, miniboone or bsds300" ;;
 esac
 shift
 [ -d "$folder" ] || fail "no data set in $folder; set PUSHFORWARD_DATA to the folder that holds it"

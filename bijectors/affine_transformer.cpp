@@ -1,39 +1,45 @@
 #include <pushforward/bijectors/affine_transformer.hpp>
 
 #include "src/core/checks.hpp"
+#include "src/ops/tails.hpp"
 
 namespace pushforward {
 
 using namespace detail;
 
 template <Scalar T>
-AffineTransformer<T>::AffineTransformer(double bound) : Transformer<T>("AffineTransformer", 2), bound_(bound) {
-  check_positive("AffineTransformer", "bound", bound);
+AffineTransformer<T>::AffineTransformer(double bound, double tail)
+    : Transformer<T>("AffineTransformer", 2), bound_(bound), tail_(tail) {
+  do_restored();
 }
 
 template <Scalar T>
 typename AffineTransformer<T>::Elements AffineTransformer<T>::do_forward(Pass<T>&, Var<T> x,
                                                                          std::span<const Var<T>> params) const {
-  const Var<T> s = soft_bound(params[1], static_cast<T>(bound_));
-  return {x * exp(s) + params[0], s};
+  const auto [scaled, log_derivative] =
+      scale_with_tails(false, static_cast<T>(tail_), x, soft_bound(params[1], static_cast<T>(bound_)));
+  return {scaled + params[0], log_derivative};
 }
 
 template <Scalar T>
 typename AffineTransformer<T>::Elements AffineTransformer<T>::do_inverse(Pass<T>&, Var<T> y,
                                                                          std::span<const Var<T>> params) const {
-  const Var<T> minus_s = soft_bound(params[1] * T(-1), static_cast<T>(bound_));
-  return {(y - params[0]) * exp(minus_s), minus_s};
+  const auto [value, log_derivative] =
+      scale_with_tails(true, static_cast<T>(tail_), y - params[0], soft_bound(params[1], static_cast<T>(bound_)));
+  return {value, log_derivative};
 }
 
 template <Scalar T>
 void AffineTransformer<T>::do_fields(Fields<T>& f) {
   f.type("affine_transformer");
   f.constant("bound", bound_);
+  f.optional("tail", tail_, no_tail);
 }
 
 template <Scalar T>
 void AffineTransformer<T>::do_restored() {
   check_positive("AffineTransformer", "bound", bound_);
+  check_bound("AffineTransformer", "tail", tail_);
 }
 
 template class AffineTransformer<float>;

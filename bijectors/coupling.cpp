@@ -2,14 +2,19 @@
 
 #include <algorithm>
 
+#include "bijectors/conditioner.hpp"
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 template <Scalar T>
-Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Network<T>> net, Poly<Transformer<T>> transformer)
+Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Network<T>> net, Poly<Transformer<T>> transformer,
+                      double input_bound)
     : Bijector<T>("Coupling", static_cast<Index>(mask.size()), net->context_dim()),
       mask_(std::move(mask)),
       net_(std::move(net)),
-      transformer_(std::move(transformer)) {
+      transformer_(std::move(transformer)),
+      input_bound_(input_bound) {
   arrange();
 }
 
@@ -46,6 +51,7 @@ void Coupling<T>::do_fields(Fields<T>& f) {
   f.constant("mask", mask_);
   f.part("net", net_);
   f.part("transformer", transformer_);
+  f.optional("input_bound", input_bound_, std::numeric_limits<double>::infinity());
 }
 
 template <Scalar T>
@@ -58,6 +64,7 @@ void Coupling<T>::do_restored() {
 // What goes where, by the mask, and whether the network fits it.
 template <Scalar T>
 void Coupling<T>::arrange() {
+  detail::check_bound("Coupling", "input_bound", input_bound_);
   merge_.resize(mask_.size());
   for (std::size_t i = 0; i < mask_.size(); ++i)
     (mask_[i] != 0 ? unchanged_ : changed_).push_back(static_cast<std::int64_t>(i));
@@ -91,7 +98,8 @@ template <Scalar T>
 Mapped<T> Coupling<T>::map(Pass<T>& pass, Var<T> in, bool forward) const {
   const Var<T> unchanged = gather_columns<T>(in, unchanged_);
   const Var<T> changed = gather_columns<T>(in, changed_);
-  const Var<T> raw = (*net_)(pass, unchanged);
+  const detail::Bounded<T> bounded(pass, input_bound_);
+  const Var<T> raw = (*net_)(pass, bounded(unchanged));
   const std::span<const Var<T>> params = split_columns(raw, transformer_->multiplier());
   const Elements elements =
       forward ? transformer_->forward(pass, changed, params) : transformer_->inverse(pass, changed, params);

@@ -1,6 +1,9 @@
 #include <numeric>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 
+#include "bijectors/conditioner.hpp"
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 namespace {
@@ -23,17 +26,19 @@ std::vector<std::int64_t> inverse_of(const std::vector<std::int64_t>& order, Ind
 
 template <Scalar T>
 MaskedAutoregressive<T>::MaskedAutoregressive(Made<T> net, Poly<Transformer<T>> transformer,
-                                              std::vector<std::int64_t> order)
+                                              std::vector<std::int64_t> order, double input_bound)
     : Bijector<T>("MaskedAutoregressive", net.dim(), net.context_dim()),
       net_(std::move(net)),
       transformer_(std::move(transformer)),
       order_(std::move(order)),
-      inverse_order_(inverse_of(order_, net_.dim())) {
-  check_multiplier();
+      inverse_order_(inverse_of(order_, net_.dim())),
+      input_bound_(input_bound) {
+  check();
 }
 
 template <Scalar T>
-void MaskedAutoregressive<T>::check_multiplier() const {
+void MaskedAutoregressive<T>::check() const {
+  detail::check_bound("MaskedAutoregressive", "input_bound", input_bound_);
   if (net_.multiplier() != transformer_->multiplier())
     throw ShapeError("MaskedAutoregressive: " + transformer_->name() + " needs " +
                      std::to_string(transformer_->multiplier()) + " parameters per column but the network gives " +
@@ -46,36 +51,41 @@ void MaskedAutoregressive<T>::do_fields(Fields<T>& f) {
   f.part("net", net_);
   f.part("transformer", transformer_);
   f.optional("order", order_, {});
+  f.optional("input_bound", input_bound_, std::numeric_limits<double>::infinity());
 }
 
 template <Scalar T>
 void MaskedAutoregressive<T>::do_restored() {
   this->set_shape(net_.dim(), {net_.dim()}, net_.context_dim());
   inverse_order_ = inverse_of(order_, net_.dim());
-  check_multiplier();
+  check();
 }
 
 template <Scalar T>
 auto MaskedAutoregressive<T>::inverse_elements(Pass<T>& pass, Var<T> y) const -> Elements {
   if (!order_.empty()) y = gather_columns<T>(y, order_);
-  const Var<T> raw = net_(pass, y);
+  const detail::Bounded<T> bounded(pass, input_bound_);
+  const Var<T> raw = net_(pass, bounded(y));
   return transformer_->inverse(pass, y, split_columns(raw, net_.multiplier()));
 }
 
 template <Scalar T>
 auto MaskedAutoregressive<T>::forward_elements(Pass<T>& pass, Var<T> x) const -> Elements {
+  const detail::Bounded<T> bounded(pass, input_bound_);
   typename Made<T>::Sequence sequence(net_, pass);
+  const Var<T> y = pass.tape().matrix(this->dim(), pass.recording());
   Var<T> log_derivatives;
   for (Index d = 0; d < this->dim(); ++d) {
     const Index column = order_.empty() ? d : static_cast<Index>(order_[static_cast<std::size_t>(d)]);
     const Elements elements = transformer_->forward(pass, columns(x, column, 1), sequence.outputs(d));
-    sequence.set_input(d, elements.value);
+    assign(columns(y, d, 1), elements.value);
+    sequence.set_input(d, bounded(elements.value));
     if (elements.log_derivative) {
       if (!log_derivatives) log_derivatives = pass.tape().matrix(this->dim(), pass.recording());
       assign(columns(log_derivatives, d, 1), elements.log_derivative);
     }
   }
-  return {sequence.inputs(), log_derivatives};
+  return {y, log_derivatives};
 }
 
 template <Scalar T>

@@ -2,10 +2,11 @@
 #include <cmath>
 #include <functional>
 #include <pushforward/bijectors/act_norm.hpp>
-#include <pushforward/bijectors/affine.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/chain.hpp>
+#include <pushforward/bijectors/composed_transformer.hpp>
 #include <pushforward/bijectors/coupling.hpp>
+#include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/invert.hpp>
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
@@ -26,19 +27,19 @@ namespace {
 const FlowPreset presets[] = {
     // The paper's 5 layers with reversed order between, and two hidden layers. Its 512 units are for sets of 10^6 rows;
     // 64 are what the scores on magic and htru2 were made with (benchmarks/SCORES.md).
-    {"maf", 5, 64, 1, false, Activation::relu, Mixing::reverse, false, &maf<float>, &maf<double>},
+    {"maf", 5, 64, 1, false, Activation::relu, Mixing::reverse, 5, false, &maf<float>, &maf<double>},
     // As maf, which it is turned round.
-    {"iaf", 5, 64, 1, false, Activation::relu, Mixing::reverse, false, &iaf<float>, &iaf<double>},
+    {"iaf", 5, 64, 1, false, Activation::relu, Mixing::reverse, 5, false, &iaf<float>, &iaf<double>},
     // A coupling changes half of the columns, so twice the layers of maf, and alternating masks need no mixing. Tanh
-    // keeps shifts and scales bounded far from the data: with relu, points in heavy tails are thrown out further by
-    // every layer.
-    {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, false, &real_nvp<float>, &real_nvp<double>},
-    // The paper's 4 couplings of 5 hidden layers; relu is safe, for the map is additive.
-    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, false, &nice<float>, &nice<double>},
+    // networks are smooth, which heavy tails ask for.
+    {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, 5, false, &real_nvp<float>, &real_nvp<double>},
+    // The paper's 4 couplings of 5 hidden layers. Shifts are all that it has, so they grow steep: a closer bound on what
+    // the networks see keeps them in reach of the data.
+    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, false, &nice<float>, &nice<double>},
     // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
     // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
-    {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, true, &nsf<float>, &nsf<double>},
-    {"nsf_ar", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, true, &nsf_ar<float>, &nsf_ar<double>},
+    {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, true, &nsf<float>, &nsf<double>},
+    {"nsf_ar", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, true, &nsf_ar<float>, &nsf_ar<double>},
 };
 
 }  // namespace
@@ -51,6 +52,7 @@ FlowOptions FlowPreset::complete(FlowOptions o) const {
   o.blocks = o.blocks.value_or(*o.residual == residual ? blocks : *o.residual ? 2 : 1);
   o.activation = o.activation.value_or(activation);
   o.mixing = o.mixing.value_or(mixing);
+  o.input_bound = o.input_bound.value_or(input_bound);
   return o;
 }
 
@@ -87,7 +89,7 @@ Poly<Bijector<T>> autoregressive(Index dim, Poly<Transformer<T>> transformer, co
                .dropout = options.dropout,
                .context_dim = options.context_dim,
                .seed = part_seed(options, layer)});
-  return MaskedAutoregressive<T>(std::move(net), std::move(transformer));
+  return MaskedAutoregressive<T>(std::move(net), std::move(transformer), {}, *options.input_bound);
 }
 
 template <Scalar T>
@@ -119,7 +121,7 @@ Poly<Bijector<T>> coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> 
   if (unchanged + options.context_dim == 0)
     throw ShapeError("coupling flows need at least 2 columns, or a context; use maf for one column");
   Poly<Network<T>> net = conditioner<T>(unchanged, transformer->multiplier() * changed, options, layer);
-  return Coupling<T>(std::move(mask), std::move(net), std::move(transformer));
+  return Coupling<T>(std::move(mask), std::move(net), std::move(transformer), *options.input_bound);
 }
 
 template <Scalar T>
@@ -180,7 +182,7 @@ template <Scalar T>
 TransformedDistribution<T> maf(Index dim, FlowOptions options) {
   options = flow_preset("maf").complete(options);
   return assemble<T>("maf", dim, options, [&](Index i) {
-    return autoregressive<T>(dim, AffineTransformer<T>(options.scale_bound), options, i);
+    return autoregressive<T>(dim, AffineTransformer<T>(options.scale_bound, options.tail), options, i);
   });
 }
 
@@ -188,7 +190,9 @@ template <Scalar T>
 TransformedDistribution<T> iaf(Index dim, FlowOptions options) {
   options = flow_preset("iaf").complete(options);
   return assemble<T>("iaf", dim, options, [&](Index i) -> Poly<Bijector<T>> {
-    return Invert<T>(autoregressive<T>(dim, AffineTransformer<T>(options.scale_bound), options, i));
+    // Turned round twice, so that the transformer's tails keep the density's direction.
+    return Invert<T>(autoregressive<T>(
+        dim, InvertedTransformer<T>(AffineTransformer<T>(options.scale_bound, options.tail)), options, i));
   });
 }
 
@@ -196,8 +200,8 @@ template <Scalar T>
 TransformedDistribution<T> real_nvp(Index dim, FlowOptions options) {
   options = flow_preset("real_nvp").complete(options);
   return assemble<T>("real_nvp", dim, options, [&](Index i) {
-    return coupling<T>(Coupling<T>::alternating_mask(dim, i % 2 == 1), AffineTransformer<T>(options.scale_bound),
-                       options, i);
+    return coupling<T>(Coupling<T>::alternating_mask(dim, i % 2 == 1),
+                       AffineTransformer<T>(options.scale_bound, options.tail), options, i);
   });
 }
 
@@ -205,7 +209,7 @@ template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options) {
   options = flow_preset("nice").complete(options);
   std::vector<Poly<Bijector<T>>> scaling;
-  scaling.push_back(Affine<T>(dim));
+  scaling.push_back(Elementwise<T>(AffineTransformer<T>(options.scale_bound, options.tail), dim));
   return assemble<T>(
       "nice", dim, options,
       [&](Index i) {

@@ -170,6 +170,12 @@ std::vector<Named<T>> all() {
   map("coupling_residual_context",
       Coupling<T>({0, 1, 0}, ResidualNetwork<T>(1, 2, {.hidden = 6, .blocks = 2, .context_dim = context}),
                   AdditiveTransformer<T>()));
+  map("coupling_bounded",
+      Coupling<T>({0, 1, 0}, ResidualNetwork<T>(1, 4, {.hidden = 6, .blocks = 2, .context_dim = context}),
+                  InvertedTransformer<T>(AffineTransformer<T>(2, 0.5)), 1.5));
+  map("made_bounded",
+      MaskedAutoregressive<T>(Made<T>(dim, 2, {.hidden = 6, .blocks = 2, .context_dim = context}),
+                              AffineTransformer<T>(3, 0.5), {2, 0, 1}, 1.5));
   map("made_order",
       MaskedAutoregressive<T>(Made<T>(dim, 2, {.hidden = 7, .blocks = 1, .residual = false, .random_degrees = true}),
                               AffineTransformer<T>(2), {2, 0, 1}));

@@ -211,13 +211,41 @@ def made(node, x, context):
     return masked("final", h, outputs, degrees, strict=True)
 
 
+def with_tail(x, s, tail):
+    """exp(s) x, whose slope goes to 1 between |x| = tail and tail + 1 where it is smaller; and that slope."""
+    e = np.maximum(np.abs(x) - tail, 0) * (s < 0)
+    part = np.minimum(e, 1)
+    rise = np.where(e < 1, e * e / 2, e - 0.5)
+    return np.sign(x) * (np.exp(s) * (np.abs(x) - rise) + rise), np.exp(s) * (1 - part) + part
+
+
+def without_tail(y, s, tail):
+    """Its inverse, by bisection."""
+    low, high = np.zeros_like(y), np.abs(y) * np.exp(-s) + 1
+    for _ in range(200):
+        middle = (low + high) / 2
+        below = with_tail(middle, s, tail)[0] < np.abs(y)
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.sign(y) * (low + high) / 2
+
+
+def bounded_input(node, x):
+    bound = node.constants.get("input_bound", np.inf)
+    return x if x is None or np.isinf(bound) else soft_bound(x, bound)
+
+
 def transformer(node, v, params, forward):
     """v mapped elementwise, and the log derivative; params[p] has the shape of v."""
     if node.type == "additive_transformer":
         return (v + params[0] if forward else v - params[0]), np.zeros_like(v)
     if node.type == "affine_transformer":
         s = soft_bound(params[1], node["bound"])
-        return (v * np.exp(s) + params[0], s) if forward else ((v - params[0]) * np.exp(-s), -s)
+        tail = node.constants.get("tail", np.inf)
+        if forward:
+            value, slope = with_tail(v, s, tail)
+            return value + params[0], np.log(slope)
+        value = without_tail(v - params[0], s, tail)
+        return value, -np.log(with_tail(value, s, tail)[1])
     if node.type == "rational_quadratic_transformer":
         return spline(node, v, np.stack(params, axis=-1), forward)
     if node.type == "inverted_transformer":
@@ -483,7 +511,7 @@ def bijector(node, v, context, forward):
         return np.linalg.solve(upper, np.linalg.solve(lower, (v - bias).T)).T, -log_det, nowhere
     if t == "coupling":
         keep, change = np.flatnonzero(node["mask"]), np.flatnonzero(node["mask"] == 0)
-        raw = network(node.part("net"), v[:, keep], context)
+        raw = network(node.part("net"), bounded_input(node, v[:, keep]), bounded_input(node, context))
         params = np.split(raw, raw.shape[1] // len(change), axis=1)
         out, tau = v.copy(), node.part("transformer")
         out[:, change], log_derivative = transformer(tau, v[:, change], params, forward)
@@ -496,12 +524,14 @@ def bijector(node, v, context, forward):
         order = np.asarray(node.constants.get("order", np.arange(dim)))
         ordered = v[:, order]
         if not forward:
-            params = np.split(made(net, ordered, context), net["multiplier"], axis=1)
+            seen = bounded_input(node, ordered)
+            params = np.split(made(net, seen, bounded_input(node, context)), net["multiplier"], axis=1)
             x, log_derivative = transformer(tau, ordered, params, False)
         else:
             x, log_derivative = np.zeros_like(ordered), np.zeros_like(ordered)
             for d in range(dim):
-                params = [p[:, d] for p in np.split(made(net, x, context), net["multiplier"], axis=1)]
+                raw = made(net, bounded_input(node, x), bounded_input(node, context))
+                params = [p[:, d] for p in np.split(raw, net["multiplier"], axis=1)]
                 x[:, d], log_derivative[:, d] = transformer(tau, ordered[:, d], params, True)
         out = np.empty_like(x)
         out[:, order] = x

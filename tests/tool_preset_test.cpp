@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <pushforward/distributions/transformed_distribution.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/io/model.hpp>
@@ -37,6 +38,10 @@ TEST_CASE("fit --model NAME makes what the builder NAME makes") {
     const std::string model = "--model " + std::string(preset.name);
     CHECK(made_by_tool(model) == preset.build<double>(3).describe());
     CHECK(made_by_tool(model + " --layers 3") == preset.build<double>(3, {.layers = 3}).describe());
+    CHECK(made_by_tool(model + " --input-bound 2") == preset.build<double>(3, {.input_bound = 2}).describe());
+    if (!preset.splines)
+      CHECK(made_by_tool(model + " --scale-bound 2 --tail inf") ==
+            preset.build<double>(3, {.scale_bound = 2, .tail = std::numeric_limits<double>::infinity()}).describe());
     CHECK(made_by_tool(model + " --residual --activation elu") ==
           preset.build<double>(3, {.residual = true, .activation = Activation::elu}).describe());
   }

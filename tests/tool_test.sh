@@ -72,6 +72,7 @@ refuses 2 "--epochs" fit data.csv --out m.st --epochs none
 refuses 2 "equal widths" fit data.csv --out m.st --hidden 128,64
 refuses 2 "--hidden" fit data.csv --out m.st --hidden 12.5
 refuses 2 "--blocks" fit data.csv --out m.st --blocks 3
+refuses 2 "splines have --bound" fit data.csv --out m.st --drop id --model nsf --tail 4
 refuses 2 "low:high" fit data.csv --out m.st --drop id --bounds size=0
 refuses 2 "below the upper one" fit data.csv --out m.st --drop id --bounds size=3:1
 refuses 2 "no data column 'height'" fit data.csv --out m.st --drop id --bounds height=0:

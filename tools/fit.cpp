@@ -26,6 +26,7 @@ struct Settings {
   Index layers = 0;
   Index bins = 0;
   double bound = 0;
+  double scale_bound = 0, tail = 0, input_bound = 0;
   std::string hidden;
   Index blocks = 0;
   bool residual = false, batch_norm = false, act_norm = false;
@@ -97,6 +98,11 @@ pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
   if (s.residual) o.residual = true;
   if (!preset.splines && (s.bins > 0 || s.bound > 0))
     throw UsageError("--bins and --bound: go with --model nsf and nsf_ar");
+  if (preset.splines && (s.scale_bound > 0 || s.tail > 0))
+    throw UsageError("--scale-bound and --tail: go with maf, iaf, real_nvp and nice; splines have --bound");
+  if (s.scale_bound > 0) o.scale_bound = s.scale_bound;
+  if (s.tail > 0) o.tail = s.tail;
+  if (s.input_bound > 0) o.input_bound = s.input_bound;
   if (s.bins > 0) o.spline.bins = s.bins;
   if (s.bound > 0) o.spline.low = -(o.spline.high = s.bound);
   if (o.residual.value_or(preset.residual)) {
@@ -502,6 +508,8 @@ std::string settings_text(const Settings& s) {
     if (o.batch_norm) add("batch-norm");
     if (o.act_norm) add("act-norm");
     if (o.dropout > 0) add(fmt::format("dropout={}", o.dropout));
+    add(fmt::format("input-bound={}", *o.input_bound));
+    if (!pf::flow_preset(s.model).splines) add(fmt::format("scale-bound={} tail={}", o.scale_bound, o.tail));
     add(fmt::format("epochs={} batch={} lr={} schedule={} weight-decay={} clip={} validation={} patience={}", s.epochs,
                     s.batch, s.lr, s.schedule, s.weight_decay, s.clip, s.validation, s.patience));
     add(fmt::format("standardize={}", s.standardize));
@@ -639,6 +647,12 @@ void run(const Settings& s) {
 }  // namespace
 
 void add_fit(CLI::App& app) {
+  const CLI::Validator positive_or_infinite(
+      [](const std::string& text) {
+        const auto value = to_number(text);
+        return (value && *value > 0) || text == "inf" ? "" : fmt::format("expected a number above 0, or inf, got '{}'", text);
+      },
+      "POSITIVE");
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("fit", "Fit a density to the rows of a table.");
   sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
@@ -699,6 +713,21 @@ void add_fit(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->group(model)
       ->option_text("B (3)");
+  sub->add_option("--scale-bound", s->scale_bound, "maf, iaf, real_nvp, nice: |log scale| of a layer stays below it")
+      ->check(positive_or_infinite)
+      ->group(model)
+      ->option_text("B (5)");
+  sub->add_option("--tail", s->tail,
+                  "maf, iaf, real_nvp, nice: beyond it, in units of the base, a layer throws no row out further; inf: it may")
+      ->check(positive_or_infinite)
+      ->group(model)
+      ->option_text("B (3)");
+  sub->add_option("--input-bound", s->input_bound,
+                  "Conditioners see standardised columns and context softly bounded by it; inf: as they are (default: " +
+                      by_preset([](const pf::FlowPreset& p) { return fmt::format("{}", p.input_bound); }) + ")")
+      ->check(positive_or_infinite)
+      ->group(model)
+      ->option_text("B");
   sub->add_option("--activation", s->activation,
                   "relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus (default: " +
                       by_preset([](const pf::FlowPreset& p) { return pf::activation_name(p.activation); }) + ")")

@@ -16,4 +16,10 @@ inline void check_positive(const char* where, const char* what, double value) {
     throw DomainError(fmt::format("{}: {} must be positive and finite, got {:g}", where, what, value));
 }
 
+/// Infinity stands for no bound.
+inline void check_bound(const char* where, const char* what, double value) {
+  if (!(value > 0))
+    throw DomainError(fmt::format("{}: {} must be positive, got {:g}; infinity is no bound", where, what, value));
+}
+
 }  // namespace pushforward::detail

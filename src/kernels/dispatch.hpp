@@ -36,6 +36,8 @@ void fill_normalize(std::int64_t target, Table<float>& table);
 void fill_normalize(std::int64_t target, Table<double>& table);
 void fill_spline(std::int64_t target, Table<float>& table);
 void fill_spline(std::int64_t target, Table<double>& table);
+void fill_tails(std::int64_t target, Table<float>& table);
+void fill_tails(std::int64_t target, Table<double>& table);
 void fill_random(std::int64_t target, Table<float>& table);
 void fill_random(std::int64_t target, Table<double>& table);
 void fill_linear(std::int64_t target, Table<float>& table);

@@ -39,6 +39,7 @@ std::vector<Table<T>> make_tables() {
     fill_reductions(target, table);
     fill_normalize(target, table);
     fill_spline(target, table);
+    fill_tails(target, table);
     fill_random(target, table);
     fill_linear(target, table);
     tables.push_back(table);

@@ -1,18 +1,31 @@
 #pragma once
 
+#include <limits>
+
 #include <pushforward/transformer.hpp>
 
 namespace pushforward {
 
 /// y = exp(s) x + shift with s = bound * tanh(raw / bound); parameters: shift, raw.
 /// log derivative: s in forward, -s in inverse.
+///
+/// With a `tail`, an element's slope dy/dx goes to 1 between |x| = tail and tail + 1 where it is smaller, linearly in
+/// x: with e = max(|x| - tail, 0), p = min(e, 1) and q the integral of p from 0 to e,
+///
+///     y = sign(x) [exp(s) (|x| - q) + q] + shift,    dy/dx = exp(s) (1 - p) + p    where s < 0.
+///
+/// So a row far from where the parameters were learned is not thrown out further: |x| <= tail + 1/2 + |y - shift|,
+/// whatever the scale. Up to `tail` base units the map is affine, to the bit.
+///
+/// @par Numerics  both directions in closed form; the density is continuous, its gradient has kinks at tail and tail + 1.
 /// @source Papamakarios et al. 2021, eq. 31; the bound: |s| <= bound at both ends, the identity at raw = 0.
 template <Scalar T>
 class AffineTransformer final : public Transformer<T> {
  public:
   static constexpr double default_bound = 5;
-  /// @throws DomainError  if bound is not positive and finite.
-  explicit AffineTransformer(double bound = default_bound);
+  static constexpr double no_tail = std::numeric_limits<double>::infinity();
+  /// @throws DomainError  if bound is not positive and finite, or tail not positive.
+  explicit AffineTransformer(double bound = default_bound, double tail = no_tail);
 
  private:
   using Elements = typename Transformer<T>::Elements;
@@ -23,6 +36,7 @@ class AffineTransformer final : public Transformer<T> {
   void do_restored() override;
 
   double bound_;
+  double tail_;
 };
 
 /// y = x + shift, volume preserving; parameter: shift.

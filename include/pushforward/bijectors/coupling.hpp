@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include <pushforward/bijector.hpp>
@@ -15,6 +16,10 @@ namespace pushforward {
 ///
 /// log_det = sum over transformed columns of log |d tau|; both directions are one pass of the network.
 ///
+/// With an `input_bound` b the network sees b tanh(y / b) in place of y, and its context likewise: whatever y is, the
+/// parameters are those of a point that lies at most b away from 0, where there is data if columns and context are in
+/// units of their standard deviations. The map stays exact.
+///
 /// @par Shapes      x, y: (N, dim); network: (number of unchanged columns) to multiplier * (number of others),
 ///                  parameter by parameter: output p of transformed column j stands at p * others + j.
 /// @par Parameters  those of the network, under "net", and the transformer's own, under "transformer".
@@ -24,8 +29,10 @@ class Coupling final : public Bijector<T> {
  public:
   /// `mask[i]` not 0: column i passes unchanged. At least one column must be transformed.
   /// @throws ShapeError  if mask, network and transformer do not fit.
+  /// @throws DomainError  if input_bound is not positive.
   Coupling(std::vector<std::int64_t> mask, Poly<Network<T>> net,
-           Poly<Transformer<T>> transformer = AffineTransformer<T>());
+           Poly<Transformer<T>> transformer = AffineTransformer<T>(),
+           double input_bound = std::numeric_limits<double>::infinity());
   /// With a network of the size that mask and transformer ask for.
   Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const MlpOptions& net);
   Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const ResidualNetworkOptions& net);
@@ -39,6 +46,7 @@ class Coupling final : public Bijector<T> {
   const std::vector<std::int64_t>& mask() const { return mask_; }
   const Network<T>& net() const { return *net_; }
   const Transformer<T>& transformer() const { return *transformer_; }
+  double input_bound() const { return input_bound_; }
 
  private:
   using Elements = typename Transformer<T>::Elements;
@@ -61,6 +69,7 @@ class Coupling final : public Bijector<T> {
   std::vector<std::int64_t> merge_;      // column of [unchanged, changed] for each column
   Poly<Network<T>> net_;
   Poly<Transformer<T>> transformer_;
+  double input_bound_ = std::numeric_limits<double>::infinity();
 };
 
 extern template class Coupling<float>;

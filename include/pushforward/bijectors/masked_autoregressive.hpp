@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include <pushforward/bijector.hpp>
@@ -14,6 +15,10 @@ namespace pushforward {
 /// inverse (density) is one pass of the network; forward (sampling) goes element by element but computes each hidden
 /// unit once, about one pass in all. log_det = sum_i log |d tau_i|. `Invert` of it is the inverse autoregressive flow.
 ///
+/// With an `input_bound` b the network sees b tanh(y / b) in place of y, and its context likewise: whatever y is, the
+/// parameters are those of a point that lies at most b away from 0, where there is data if columns and context are in
+/// units of their standard deviations. The map stays exact.
+///
 /// @par Shapes      x, y: (N, dim); context: (N, context_dim of the network).
 /// @par Parameters  those of the network, under "net", and the transformer's own, under "transformer".
 /// @par Numerics    with AffineTransformer scales lie in [exp(-bound), exp(bound)].
@@ -24,8 +29,10 @@ class MaskedAutoregressive final : public Bijector<T> {
  public:
   /// `order`: the columns of y in the order in which they are conditioned on each other, a permutation of 0..dim-1;
   /// empty: 0, 1, 2, ... The network must have transformer.multiplier() outputs for each input.
+  /// @throws DomainError  if input_bound is not positive.
   explicit MaskedAutoregressive(Made<T> net, Poly<Transformer<T>> transformer = AffineTransformer<T>(),
-                                std::vector<std::int64_t> order = {});
+                                std::vector<std::int64_t> order = {},
+                                double input_bound = std::numeric_limits<double>::infinity());
   /// With a network of the size that the transformer asks for.
   MaskedAutoregressive(Index dim, Poly<Transformer<T>> transformer, const MadeOptions& net,
                        std::vector<std::int64_t> order = {})
@@ -34,6 +41,7 @@ class MaskedAutoregressive final : public Bijector<T> {
 
   const Made<T>& net() const { return net_; }
   const Transformer<T>& transformer() const { return *transformer_; }
+  double input_bound() const { return input_bound_; }
   const std::vector<std::int64_t>& order() const { return order_; }
 
  private:
@@ -52,12 +60,13 @@ class MaskedAutoregressive final : public Bijector<T> {
   Space do_codomain() const override { return Space::box(this->dim(), transformer_->codomain()); }
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
-  void check_multiplier() const;
+  void check() const;
 
   Made<T> net_;
   Poly<Transformer<T>> transformer_;
   std::vector<std::int64_t> order_;          // empty if sequential
   std::vector<std::int64_t> inverse_order_;
+  double input_bound_ = std::numeric_limits<double>::infinity();
 };
 
 extern template class MaskedAutoregressive<float>;

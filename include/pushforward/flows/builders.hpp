@@ -17,8 +17,16 @@ namespace pushforward {
 /// columns: the flow has a `triangular_order()`, so prefix densities and exact draws given a prefix.
 enum class Mixing { none, reverse, random_permutation, lu_linear };
 
-/// Options that all builders share. What is not given is the builder's own, from the table `flow_presets()`; naming one
-/// option leaves the others alone: `nsf<double>(4, {.layers = 10})` is `nsf<double>(4)` with ten layers.
+/// Options that all builders share.
+///
+/// No density explodes: a conditioner sees its input softly bounded, scales are bounded, and beyond `tail` base units
+/// an affine transformer's slope towards the base is 1 at most, as a spline's is beyond its interval. So far from the
+/// data every flow is an affine map of its base, and log densities fall there as a Gaussian's do. The bounds are in
+/// standardised units: give columns of location 0 and scale 1, as `prepare` does. What learned linear maps
+/// (Mixing::lu_linear) and normalisation layers stretch the data by, they stretch far rows by too.
+///
+/// What is not given is the builder's own, from the table `flow_presets()`; naming one option leaves the others alone:
+/// `nsf<double>(4, {.layers = 10})` is `nsf<double>(4)` with ten layers.
 struct FlowOptions {
   std::optional<Index> layers = {};
   std::optional<Index> hidden = {};  ///< units of every hidden layer of a conditioner
@@ -35,6 +43,10 @@ struct FlowOptions {
   bool conditioner_batch_norm = false;  ///< batch norm of the hidden units of coupling networks; not inside a MADE
   bool act_norm = false;    ///< an ActNorm before each layer (data side)
   double scale_bound = 5;   ///< |log scale| of an affine transformer stays below it
+  /// Beyond this many base units an affine transformer throws no point out further; infinity: it may.
+  double tail = 3;
+  /// Conditioners see columns and context softly bounded by it, in units of the data; infinity: as they are.
+  std::optional<double> input_bound = {};
   /// Of spline flows. raw_scale is multiplied by 1 / sqrt(hidden) with the parameters of nflows, as in the paper.
   RationalQuadraticOptions spline = {};
   bool spline_unchanged = true;  ///< nsf: columns that a coupling leaves as they are go through splines of their own
@@ -50,6 +62,7 @@ struct FlowPreset {
   bool residual;
   Activation activation;
   Mixing mixing;
+  double input_bound;
   bool splines;  ///< `FlowOptions::spline` matters
   TransformedDistribution<float> (*build_float)(Index dim, FlowOptions options);
   TransformedDistribution<double> (*build_double)(Index dim, FlowOptions options);
@@ -85,7 +98,7 @@ TransformedDistribution<T> iaf(Index dim, FlowOptions options = {});
 template <Scalar T>
 TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {});
 
-/// Additive coupling flow with half masks and a learned diagonal scaling at the end.
+/// Additive coupling flow with half masks and a learned diagonal scaling (and shift) at the end.
 /// @source Dinh et al. 2015 (NICE): 4 couplings, 5 hidden layers.
 template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options = {});

@@ -113,8 +113,6 @@ class Made final : public Network<T> {
     std::span<const Var<T>> outputs(Index d);
     /// Makes input `d` known.
     void set_input(Index d, Var<T> x);
-    /// All inputs so far, (N, dim).
-    Var<T> inputs() const { return inputs_; }
 
    private:
     void extend(Index degree);

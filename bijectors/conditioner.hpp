@@ -1,0 +1,31 @@
+#pragma once
+
+#include <limits>
+
+#include <pushforward/ops.hpp>
+#include <pushforward/pass.hpp>
+
+namespace pushforward::detail {
+
+/// What a conditioner sees while this lives: the pass's context, and the columns that it is given, softly bounded.
+template <Scalar T>
+class Bounded {
+ public:
+  Bounded(Pass<T>& pass, double bound) : pass_(pass), bound_(bound), context_(pass.context()) {
+    if (context_) pass.exchange_context((*this)(context_));
+  }
+  ~Bounded() { pass_.exchange_context(context_); }
+  Bounded(const Bounded&) = delete;
+  Bounded& operator=(const Bounded&) = delete;
+
+  Var<T> operator()(Var<T> x) const {
+    return bound_ < std::numeric_limits<double>::infinity() ? soft_bound(x, static_cast<T>(bound_)) : x;
+  }
+
+ private:
+  Pass<T>& pass_;
+  double bound_;
+  Var<T> context_;
+};
+
+}  // namespace pushforward::detail

@@ -1,0 +1,158 @@
+// Scaling that far from 0 does not shrink: one pass for value and log derivative, without branches on single rows.
+
+#include "src/kernels/dispatch.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/kernels/tails.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "src/kernels/math-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace pushforward::kernels {
+namespace HWY_NAMESPACE {
+namespace {  // names such as `fill` occur in several sources
+
+template <class T>
+HWY_INLINE Vec<T> set(T x) {
+  return hn::Set(hn::ScalableTag<T>(), x);
+}
+
+/// Beyond the knot at x = knot + e, e >= 0, of a row whose scale is below 1.
+template <class T>
+struct Tail {
+  Vec<T> part;   // min(e, 1), of the way from the slope `scale` to the slope 1
+  Vec<T> rise;   // its integral from the knot on
+  Vec<T> left;   // e - rise, 0.5 at most
+  Vec<T> slope;  // scale (1 - part) + part
+
+  HWY_INLINE Tail(Vec<T> e, Vec<T> scale) {
+    const Vec<T> one = set(T(1));
+    const auto inside = hn::Lt(e, one);
+    part = hn::IfThenElse(inside, e, one);
+    const Vec<T> half = set(T(0.5)), square = hn::Mul(half, hn::Mul(e, e));
+    rise = hn::IfThenElse(inside, square, hn::Sub(e, half));
+    left = hn::IfThenElse(inside, hn::Sub(e, square), half);
+    slope = hn::MulAdd(scale, hn::Sub(one, part), part);
+  }
+};
+
+template <class T, bool root>
+HWY_INLINE void scale_loop(T knot, const T* in, const T* s, T* out, T* log_derivative, Index n) {
+  const hn::ScalableTag<T> d;
+  const Vec<T> zero = hn::Zero(d), one = set(T(1)), from = set(knot);
+  for (Index i = 0; i < n; i += HWY_LANES(T)) {
+    const Vec<T> x = hn::LoadU(d, in + i), log_scale = hn::LoadU(d, s + i), size = hn::Abs(x);
+    Vec<T> factor, scale, limit, value, log_slope;
+    if constexpr (root) {
+      log_slope = hn::Neg(log_scale);
+      factor = exp<T>(log_slope);
+      scale = hn::Div(one, factor);
+      limit = hn::Mul(scale, from);
+    } else {
+      log_slope = log_scale;
+      factor = scale = exp<T>(log_scale);
+      limit = from;
+    }
+    value = hn::Mul(x, factor);
+    const auto far = hn::And(hn::Lt(log_scale, zero), hn::Gt(size, limit));
+    if (!hn::AllFalse(d, far)) {
+      Vec<T> tail_value, tail_log;
+      if constexpr (root) {
+        // u = scale e + (1 - scale) e^2 / 2 up to e = 1, in the form of the root without cancellation.
+        const Vec<T> u = hn::Sub(size, limit), rest = hn::Sub(one, scale);
+        const Vec<T> end = hn::MulAdd(set(T(0.5)), rest, scale);
+        const Vec<T> within = hn::IfThenElse(hn::Lt(u, end), u, end);
+        const Vec<T> square = hn::MulAdd(hn::Add(rest, rest), within, hn::Mul(scale, scale));
+        const Vec<T> e = hn::Add(hn::Div(hn::Add(within, within), hn::Add(scale, hn::Sqrt(square))), hn::Sub(u, within));
+        tail_value = hn::Add(from, e);
+        tail_log = hn::Neg(log<T>(Tail<T>(e, scale).slope));
+      } else {
+        const Tail<T> tail(hn::Sub(size, from), scale);
+        tail_value = hn::MulAdd(scale, hn::Add(from, tail.left), tail.rise);
+        tail_log = log<T>(tail.slope);
+      }
+      value = hn::IfThenElse(far, hn::CopySign(tail_value, x), value);
+      log_slope = hn::IfThenElse(far, tail_log, log_slope);
+    }
+    hn::StoreU(value, d, out + i);
+    hn::StoreU(log_slope, d, log_derivative + i);
+  }
+}
+
+template <class T, bool root>
+HWY_INLINE void scale_backward_loop(T knot, const T* in, const T* s, const T* out, const T* g_out, const T* g_log,
+                                    T* g_in, T* g_s, Index n) {
+  const hn::ScalableTag<T> d;
+  const Vec<T> zero = hn::Zero(d), one = set(T(1)), from = set(knot);
+  for (Index i = 0; i < n; i += HWY_LANES(T)) {
+    const Vec<T> given = hn::LoadU(d, in + i), log_scale = hn::LoadU(d, s + i);
+    const Vec<T> x = root ? hn::LoadU(d, out + i) : given, size = hn::Abs(x);
+    const Vec<T> upstream = g_out ? hn::LoadU(d, g_out + i) : zero;
+    const Vec<T> upstream_log = g_log ? hn::LoadU(d, g_log + i) : zero;
+    // Near 0: value = given factor, log derivative = +-s.
+    const Vec<T> factor = exp<T>(root ? hn::Neg(log_scale) : log_scale);
+    const Vec<T> old_in = g_in ? hn::LoadU(d, g_in + i) : zero, old_s = g_s ? hn::LoadU(d, g_s + i) : zero;
+    const Vec<T> through = hn::Mul(upstream, given);
+    Vec<T> sum_in = hn::MulAdd(upstream, factor, old_in);
+    Vec<T> sum_s = root ? hn::Sub(old_s, hn::MulAdd(factor, through, upstream_log))
+                        : hn::MulAdd(factor, through, hn::Add(old_s, upstream_log));
+    const auto far = hn::And(hn::Lt(log_scale, zero), hn::Gt(size, from));
+    if (!hn::AllFalse(d, far)) {
+      const Vec<T> scale = root ? hn::Div(one, factor) : factor;
+      const Vec<T> e = hn::Sub(size, from);
+      const Tail<T> tail(e, scale);
+      // Of y = scale (x - rise) + rise and log y': with respect to x and s.
+      const Vec<T> y_s = hn::CopySign(hn::Mul(scale, hn::Add(from, tail.left)), x);
+      const Vec<T> bend = hn::IfThenElseZero(hn::Lt(e, one), hn::Div(hn::Sub(one, scale), tail.slope));
+      const Vec<T> log_x = hn::CopySign(bend, x);
+      const Vec<T> log_s = hn::Div(hn::Mul(scale, hn::Sub(one, tail.part)), tail.slope);
+      Vec<T> far_given, far_scale;
+      if constexpr (root) {
+        // x = f^-1(y): dx/dy = 1 / f', dx/ds = -f_s / f', and the log derivative is -log f'(x).
+        far_given = hn::Div(hn::NegMulAdd(upstream_log, log_x, upstream), tail.slope);
+        far_scale = hn::Neg(hn::MulAdd(far_given, y_s, hn::Mul(upstream_log, log_s)));
+      } else {
+        far_given = hn::MulAdd(upstream, tail.slope, hn::Mul(upstream_log, log_x));
+        far_scale = hn::MulAdd(upstream, y_s, hn::Mul(upstream_log, log_s));
+      }
+      sum_in = hn::IfThenElse(far, hn::Add(old_in, far_given), sum_in);
+      sum_s = hn::IfThenElse(far, hn::Add(old_s, far_scale), sum_s);
+    }
+    if (g_in) hn::StoreU(sum_in, d, g_in + i);
+    if (g_s) hn::StoreU(sum_s, d, g_s + i);
+  }
+}
+
+template <class T>
+void scale_with_tails(bool root, T knot, const T* in, const T* s, T* out, T* log_derivative, Index n) {
+  (root ? &scale_loop<T, true> : &scale_loop<T, false>)(knot, in, s, out, log_derivative, n);
+}
+
+template <class T>
+void scale_with_tails_backward(bool root, T knot, const T* in, const T* s, const T* out, const T* g_out, const T* g_log,
+                               T* g_in, T* g_s, Index n) {
+  (root ? &scale_backward_loop<T, true> : &scale_backward_loop<T, false>)(knot, in, s, out, g_out, g_log, g_in, g_s, n);
+}
+
+template <class T>
+void fill(Table<T>& table) {
+  table.scale_with_tails = &scale_with_tails<T>;
+  table.scale_with_tails_backward = &scale_with_tails_backward<T>;
+}
+
+}  // namespace
+
+void fill_tails_f32(Table<float>& table) { fill(table); }
+void fill_tails_f64(Table<double>& table) { fill(table); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace pushforward::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pushforward::kernels {
+PUSHFORWARD_EXPORT_FILL(fill_tails)
+}  // namespace pushforward::kernels
+#endif
