@@ -150,6 +150,14 @@ TEST_CASE("the examples of training/optimizer.hpp, losses.hpp and prepare_and_fi
   fit(flow, data, {.optimizer = Ema<double>(Adam<double>({.beta2 = 0.99}), {.decay = 0.999})});
   CHECK(flow.log_prob(data).mean() > before);
 
+  // Minus the log of the sum of the rows' densities.
+  const Objective<double> in_shards{
+      .columns = [](auto& pass, const auto& flow, auto y) { return std::vector{flow.log_prob(pass, y)}; },
+      .coupling = [](auto columns) { return -batch_log_sum_exp(columns[0]); }};
+  const double sum_before = flow.log_prob(data).array().exp().sum();
+  fit(flow, data, {.batch_size = 60, .shards = 4, .validation_fraction = 0, .objective = in_shards});
+  CHECK(flow.log_prob(data).array().exp().sum() > sum_before);
+
   auto [model, report] = prepare_and_fit(maf<double>(4), data, {}, {.epochs = 100});
   CHECK(model.log_prob(data).mean() > before);
   CHECK(report.steps > 0);

@@ -176,6 +176,23 @@ TEST_CASE("any number of processes and threads gives the bits of one with as man
     }
 }
 
+TEST_CASE("a loss that couples the rows of all processes") {
+  const Objective<double> coupled{
+      .columns = [](auto& pass, const auto& flow, auto y) { return std::vector{flow.log_prob(pass, y)}; },
+      .coupling = [](auto columns) { return -batch_log_sum_exp(columns[0]) + batch_sum(columns[0]) * -0.01; }};
+  FitOptions<double> options = a_run();
+  options.objective = coupled;
+  Flow flow = start(0);
+  const FitReport report = fit(flow, correlated_rows(), options);
+  CHECK(report.train_loss.back() < report.train_loss.front());
+  for (const int size : {2, 4}) {
+    const Outcome outcome = run(size, 2, [&](FitOptions<double>& o, int) { o.objective = coupled; });
+    CHECK(same_bits(outcome.values, values(flow)));
+    CHECK(outcome.report.train_loss == report.train_loss);
+    CHECK(outcome.report.validation_loss == report.validation_loss);
+  }
+}
+
 TEST_CASE("searches, and a wish to stop of any one rank, are those of all") {
   FitOptions<double> options = a_run();
   options.batch_size = 230;

@@ -39,35 +39,50 @@ bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSo
 }
 
 template <Scalar T>
-std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
-                                          const std::vector<Index>& bounds, Execution& execution,
-                                          const std::stop_token& stop, const RandomCall& noise) {
+std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Objective<T>& objective,
+                                          const RowSource<T>& rows, const std::vector<Index>& bounds, Index shards,
+                                          Execution& execution, const std::stop_token& stop, const RandomCall& noise) {
   double sum = 0;
+  CoupledColumns<T> columns;
   for (std::size_t b = 0; b + 1 < bounds.size(); ++b) {
     if (stop.stop_requested()) return std::nullopt;
-    const Index first = bounds[b], count = bounds[b + 1] - first;
+    const Index first = bounds[b], count = bounds[b + 1] - first, parts = std::clamp<Index>(count, 1, shards);
     double value = 0;
+    bool outside = false;
+    columns.start(count);
+    const auto tape_of = [&](int rank, Index n) {
+      const auto [begin, end] = thread_rows(n, rank, execution.threads());
+      return Tape<T>(Tape<T>::Mode::evaluate, {execution.common(), execution.local(rank)}, n, begin, end,
+                     &execution.group(), rank);
+    };
     const auto work = [&](int rank) {
-      const auto [begin, end] = thread_rows(count, rank, execution.threads());
-      Tape<T> tape(Tape<T>::Mode::evaluate, {execution.common(), execution.local(rank)}, count, begin, end,
-                   &execution.group(), rank);
-      typename Pass<T>::Settings settings;
-      settings.first_row = first;
-      settings.noise = &noise;
-      settings.context = rows.load_context(tape, first);
-      Pass<T> pass(tape, settings);
-      const Column<T> result = loss(pass, flow, rows.load_data(tape, first));
-      tape.barrier();
-      if (rank == 0) {
-        // The first thread's rows start at 0, and the value is the same in every row.
-        value = result.is_zero() ? 0.0 : result.values()[0];
-        for (Index i = 0; i < count; ++i)
-          if (pass.outside()[i]) value = std::numeric_limits<double>::infinity();
+      for (Index part = 0; part < parts; ++part) {
+        const Index start = count * part / parts, n = count * (part + 1) / parts - start;
+        Tape<T> tape = tape_of(rank, n);
+        typename Pass<T>::Settings settings;
+        settings.first_row = first + start;
+        settings.noise = &noise;
+        settings.context = rows.load_context(tape, first + start);
+        Pass<T> pass(tape, settings);
+        const Var<T> y = rows.load_data(tape, first + start);
+        if (objective.coupling) columns.store(tape, objective.columns(pass, flow, y), start);
+        const Column<T> result = objective.batch ? objective.batch(pass, flow, y) : Column<T>();
+        tape.barrier();
+        if (rank == 0) {
+          // The first thread's rows start at 0, and the value is the same in every row.
+          if (!result.is_zero()) value = result.values()[0];
+          for (Index i = 0; i < n; ++i) outside = outside || pass.outside()[i];
+        }
+        tape.barrier();
       }
+      if (!objective.coupling) return;
+      Tape<T> tape = tape_of(rank, count);
+      const double coupled = columns.value(tape, objective.coupling);
+      if (rank == 0) value += coupled;
       tape.barrier();
     };
     execution.run(std::ref(work));
-    sum += value * static_cast<double>(count);
+    sum += (outside ? std::numeric_limits<double>::infinity() : value) * static_cast<double>(count);
   }
   return sum / static_cast<double>(bounds.back());
 }
@@ -196,9 +211,9 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
 #define PUSHFORWARD_INSTANTIATE(T)                                                                          \
   template bool evaluate_loss(const Distribution<T>&, const Loss<T>&, const RowSource<T>&, std::vector<double>&, \
                               Execution&, const std::stop_token&, const RandomCall&);                       \
-  template std::optional<double> evaluate_batch_loss(const Distribution<T>&, const Loss<T>&, const RowSource<T>&, \
-                                                     const std::vector<Index>&, Execution&, const std::stop_token&, \
-                                                     const RandomCall&);                                    \
+  template std::optional<double> evaluate_batch_loss(const Distribution<T>&, const Objective<T>&, const RowSource<T>&, \
+                                                     const std::vector<Index>&, Index, Execution&,          \
+                                                     const std::stop_token&, const RandomCall&);            \
   template bool calibrate_rows(Distribution<T>&, const RowSource<T>&, Index, Execution&, const std::stop_token&);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)

@@ -55,7 +55,7 @@ class DataTraining final : public Training<T> {
         objective_(options.objective),
         noise_(rows_.train_noise(0)) {
     if (options.loss) objective_.rows = options.loss;
-    if (!objective_.rows && !objective_.batch) objective_.rows = negative_log_likelihood<T>();
+    if (objective_.is_empty()) objective_.rows = negative_log_likelihood<T>();
     if (batches_per_epoch() > 1 && options.optimizer->needs_full_batch())
       throw DomainError(fmt::format("{}: the optimizer {} needs all rows in every step: batch_size must be at least "
                                     "the number of training rows, {}, got {} (with shards it goes in parts)",
@@ -82,10 +82,9 @@ class DataTraining final : public Training<T> {
                   {"min_delta", fmt::format("{}", o.min_delta)},
                   {"statistics", o.statistics == EvaluationStatistics::population ? "population" : "running"},
                   {"dequantize", rows_.dequantized() ? "yes" : "no"},
-                  {"loss", o.loss || o.objective.rows || o.objective.batch ? "of the caller"
-                                                                           : "negative log-likelihood"}};
+                  {"loss", o.loss || !o.objective.is_empty() ? "of the caller" : "negative log-likelihood"}};
     if (o.weighted_statistics) f["weighted_statistics"] = "yes";
-    if (o.objective.batch) f["batch loss"] = "of the caller";
+    if (o.objective.batch || o.objective.coupling) f["batch loss"] = "of the caller";
     return f;
   }
 
@@ -151,6 +150,13 @@ class DataTraining final : public Training<T> {
     const Index first = bounds_[static_cast<std::size_t>(batch)];
     const RowSource<T> rows = source(order_.data());
     const RandomCall noise = Engine(loss_noise_.seed(), static_cast<std::uint64_t>(this->steps()) + 1).next_call();
+    // A batch in one piece has the columns and what couples them on one tape.
+    typename Stepper<T>::Coupled in_shards;
+    if (objective_.coupling && this->options().shards > 1)
+      in_shards = {[&](Pass<T>& pass, Index of_batch) {
+                     return objective_.columns(pass, this->flow(), rows.load_data(pass.tape(), first + of_batch));
+                   },
+                   objective_.coupling};
     const StepOutcome outcome = this->stepper().step(
         rows_of(batch), settings,
         [&](Tape<T>& tape, Index of_batch) {
@@ -166,12 +172,18 @@ class DataTraining final : public Training<T> {
         [&](Pass<T>& pass, Index of_batch) {
           const Var<T> y = rows.load_data(pass.tape(), first + of_batch);
           Column<T> loss;
+          // The columns come first, here as of a batch in shards, so that they draw the same random numbers.
+          std::vector<Column<T>> columns;
+          const bool couples = objective_.coupling && !in_shards.coupling;
+          if (couples) columns = objective_.columns(pass, this->flow(), y);
           if (objective_.rows) {
             loss = objective_.rows(pass, this->flow(), y);
             if (rows_.weighted()) loss = multiply(loss, rows.load_weights(pass.tape(), first + of_batch));
           }
+          if (couples) loss = loss + objective_.coupling(columns);
           return objective_.batch ? loss + objective_.batch(pass, this->flow(), y) : loss;
-        });
+        },
+        in_shards);
     if (outcome.outside >= 0 && this->epoch() == 0)
       throw DomainError(fmt::format("{}: data row {} lies outside the support of the model{}", this->where(),
                                     rows.row(first + outcome.outside),
@@ -202,10 +214,10 @@ class DataTraining final : public Training<T> {
         return std::nullopt;
       loss = -mean_log_likelihood(losses_, rows.weights, rows.index).mean;
     }
-    if (objective_.batch) {
+    if (objective_.batch || objective_.coupling) {
       const std::vector<Index> bounds = batch_bounds(rows_.validation_count(), this->options().batch_size);
       const std::optional<double> term =
-          evaluate_batch_loss(this->flow(), objective_.batch, rows, bounds, this->execution(), cancel,
+          evaluate_batch_loss(this->flow(), objective_, rows, bounds, this->options().shards, this->execution(), cancel,
                               evaluation_noise_);
       if (!term) return std::nullopt;
       loss += *term;

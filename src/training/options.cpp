@@ -67,7 +67,9 @@ void check_options(const std::string& where, const FitOptions<T>& o) {
   check(o.clip_norm >= 0, "clip_norm", o.clip_norm, "at least 0");
   check(o.min_delta >= 0, "min_delta", o.min_delta, "at least 0");
   if (o.resume && o.checkpoint.empty()) throw DomainError(where + ": resume needs the path of a checkpoint");
-  if (o.loss && (o.objective.rows || o.objective.batch))
+  if (static_cast<bool>(o.objective.columns) != static_cast<bool>(o.objective.coupling))
+    throw DomainError(where + ": objective.columns and objective.coupling are two halves of one loss; give both");
+  if (o.loss && !o.objective.is_empty())
     throw DomainError(where + ": loss is short for objective.rows; give one of loss and objective");
   if (o.reducer && (o.shards % o.reducer->size() != 0 ||
                     !std::has_single_bit(static_cast<std::uint64_t>(o.shards / o.reducer->size()))))
@@ -77,7 +79,8 @@ void check_options(const std::string& where, const FitOptions<T>& o) {
     throw DomainError(
         fmt::format("{}: a batch of {} rows cannot be dealt to {} shards", where, o.batch_size, o.shards));
   if (o.shards > 1 && o.objective.batch)
-    throw DomainError(fmt::format("{}: objective.batch sees all rows of a batch together, so shards must be 1, got {}",
+    throw DomainError(fmt::format("{}: objective.batch sees all rows of a batch together, so shards must be 1, got {}; "
+                                  "written in two halves, objective.columns and objective.coupling, it goes in shards",
                                   where, o.shards));
 }
 

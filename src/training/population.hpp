@@ -18,12 +18,12 @@ bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSo
                    std::vector<double>& out, Execution& execution, const std::stop_token& stop,
                    const RandomCall& noise);
 
-/// A loss over batches, the mean of those with the given bounds of rows, each counted by its rows, with running
-/// statistics. Nothing if a stop was asked for.
+/// The losses over batches of an objective, the mean of those with the given bounds of rows, each counted by its rows,
+/// with running statistics; `columns` of a batch in that many shards. Nothing if a stop was asked for.
 template <Scalar T>
-std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
-                                          const std::vector<Index>& bounds, Execution& execution,
-                                          const std::stop_token& stop, const RandomCall& noise);
+std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Objective<T>& objective,
+                                          const RowSource<T>& rows, const std::vector<Index>& bounds, Index shards,
+                                          Execution& execution, const std::stop_token& stop, const RandomCall& noise);
 
 /// What `calibrate` does, for rows of a source. False if a stop was asked for; then nothing has changed.
 template <Scalar T>

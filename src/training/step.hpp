@@ -23,6 +23,7 @@
 
 #include "src/core/pace.hpp"
 #include "src/kernels/kernels.hpp"
+#include "src/training/coupled_columns.hpp"
 
 namespace pushforward::detail {
 
@@ -71,15 +72,22 @@ class Stepper {
     double clip_norm;
   };
 
+  /// A loss over the batch in two halves: `columns(pass, first)` of the tape's rows, and what couples them.
+  struct Coupled {
+    std::function<std::vector<Column<T>>(Pass<T>&, Index first)> columns;
+    BatchCoupling<T> coupling;
+  };
+
   /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one
   /// loss per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
   template <class MakeSettings, class RowLoss>
-  StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss) {
+  StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss,
+                   const Coupled& coupled = {}) {
     const bool searches = optimizer_->searches();
-    StepOutcome outcome = evaluate(rows, searches ? nullptr : &settings, pass_settings, loss);
+    StepOutcome outcome = evaluate(rows, searches ? nullptr : &settings, pass_settings, loss, coupled);
     if (!outcome.applied) return outcome;
     if (searches) {
-      const auto again = [&] { return evaluate(rows, nullptr, pass_settings, loss); };
+      const auto again = [&] { return evaluate(rows, nullptr, pass_settings, loss, coupled); };
       Elsewhere<decltype(again)> trials(gradients_, again);
       optimizer_->search(trials, outcome.loss, {settings.rate, settings.weight_decay, 1.0});
     }
@@ -137,7 +145,8 @@ class Stepper {
 
   /// Loss and gradient of a batch by all threads; with `update`, the optimiser's step where both are finite.
   template <class MakeSettings, class RowLoss>
-  StepOutcome evaluate(Index rows, const Settings* update, const MakeSettings& pass_settings, const RowLoss& loss) {
+  StepOutcome evaluate(Index rows, const Settings* update, const MakeSettings& pass_settings, const RowLoss& loss,
+                       const Coupled& coupled) {
     StepOutcome outcome;
     const Index shards = std::clamp<Index>(rows, 1, shards_), own_shards = shards / processes();
     const Index first_shard = reducer_ ? reducer_->rank() * own_shards : 0;
@@ -148,32 +157,63 @@ class Stepper {
     const int threads = pace_.threads();
     Group& group = execution_.group();
     sums_.assign(static_cast<std::size_t>(own_shards), 0.0);
-    const auto work = [&](int rank) {
+    columns_.start(rows);
+    double coupling = 0;
+    // f(pass, first, count) of the rows [first, first + count) of a shard.
+    const auto pass_shard = [&](typename Tape<T>::Mode mode, int rank, Index shard, Proposals<T>* proposals,
+                                const auto& f) {
+      const Index first = rows * (first_shard + shard) / shards;
+      const Index count = rows * (first_shard + shard + 1) / shards - first;
+      const auto [begin, end] = thread_rows(count, rank, threads);
+      Tape<T> tape(mode, {execution_.common(), execution_.local(rank)}, count, begin, end, &group, rank);
+      tape.set_gradients(&gradients_);
+      typename Pass<T>::Settings own = pass_settings(tape, first);
+      own.first_row = first;
+      own.proposals = proposals;
+      Pass<T> pass(tape, own);
+      f(pass, first, count);
+    };
+    const auto couple = [&](int rank) {
       for (Index shard = 0; shard < own_shards; ++shard) {
-        const Index first = rows * (first_shard + shard) / shards;
-        const Index count = rows * (first_shard + shard + 1) / shards - first;
-        gradients_.set_zero(rank, threads);  // before the barrier after which they are added to
-        const auto [begin, end] = thread_rows(count, rank, threads);
-        Tape<T> tape(Tape<T>::Mode::record, {execution_.common(), execution_.local(rank)}, count, begin, end, &group,
-                     rank);
-        tape.set_gradients(&gradients_);
-        typename Pass<T>::Settings own = pass_settings(tape, first);
-        own.first_row = first;
-        own.proposals = &proposals_[static_cast<std::size_t>(shard)];
-        Pass<T> pass(tape, own);
-        Column<T> row_loss = loss(pass, first);
-        for (const Slot<T>* slot : regularized_)
-          row_loss = row_loss + slot->attributes.regularizer(pass.parameter(*slot->tensor));
-        if (row_loss.is_zero()) row_loss = constant_column(tape, 0.0);
+        pass_shard(Tape<T>::Mode::evaluate, rank, shard, nullptr, [&](Pass<T>& pass, Index first, Index) {
+          columns_.store(pass.tape(), coupled.columns(pass, first), first);
+        });
         group.barrier();
-        if (rank == 0) {
-          // The first thread's rows start at 0, so it sees the whole shard.
-          const std::uint8_t* outside = pass.outside();
-          for (Index i = 0; i < count && outcome.outside < 0; ++i)
-            if (outside[i]) outcome.outside = first + i;
-          sums_[static_cast<std::size_t>(shard)] = kernels::table<double>().sum(row_loss.values(), count);
-        }
-        tape.backward(row_loss, seeds_.data());
+      }
+      if (reducer_) {
+        if (rank == 0) reducer_->sum(columns_.values());
+        group.barrier();
+      }
+      const auto [begin, end] = thread_rows(rows, rank, threads);
+      Tape<T> tape(Tape<T>::Mode::record, {execution_.common(), execution_.local(rank)}, rows, begin, end, &group,
+                   rank);
+      const double value = columns_.couple(tape, coupled.coupling, seeds_.data());
+      if (rank == 0) coupling = value;
+    };
+    const auto work = [&](int rank) {
+      if (coupled.coupling) couple(rank);
+      for (Index shard = 0; shard < own_shards; ++shard) {
+        gradients_.set_zero(rank, threads);  // before the barrier after which they are added to
+        pass_shard(Tape<T>::Mode::record, rank, shard, &proposals_[static_cast<std::size_t>(shard)],
+                   [&](Pass<T>& pass, Index first, Index count) {
+          Tape<T>& tape = pass.tape();
+          std::vector<Column<T>> columns;
+          if (coupled.coupling) columns = coupled.columns(pass, first);
+          Column<T> row_loss = loss(pass, first);
+          for (const Slot<T>* slot : regularized_)
+            row_loss = row_loss + slot->attributes.regularizer(pass.parameter(*slot->tensor));
+          if (row_loss.is_zero()) row_loss = constant_column(tape, 0.0);
+          group.barrier();
+          if (rank == 0) {
+            // The first thread's rows start at 0, so it sees the whole shard.
+            const std::uint8_t* outside = pass.outside();
+            for (Index i = 0; i < count && outcome.outside < 0; ++i)
+              if (outside[i]) outcome.outside = first + i;
+            sums_[static_cast<std::size_t>(shard)] = kernels::table<double>().sum(row_loss.values(), count);
+          }
+          if (coupled.coupling) columns_.seed(tape, columns, first);
+          tape.backward(row_loss, seeds_.data());
+        });
         if (own_shards > 1) {
           add_to_tree(shard, shard + 1 == own_shards, rank, threads);
           group.barrier();
@@ -181,7 +221,7 @@ class Stepper {
       }
       if (rank == 0) {
         const double sum = tree_sum(sums_);
-        outcome.loss = (reducer_ ? reduce(sum, outcome.outside) : sum) / static_cast<double>(rows);
+        outcome.loss = (reducer_ ? reduce(sum, outcome.outside) : sum) / static_cast<double>(rows) + coupling;
         if (update) optimizer_->advance();
       }
       if (reducer_) group.barrier();
@@ -307,6 +347,7 @@ class Stepper {
   Gradients<T> gradients_;
   std::vector<Tensor<T>> waiting_;
   std::vector<Proposals<T>> proposals_;  // of each shard
+  CoupledColumns<T> columns_;
   std::vector<double> partial_;
   std::vector<double> seeds_;
   std::vector<double> sums_;    // of each shard

@@ -51,7 +51,7 @@ struct FitOptions {
   /// A batch is passed in this many parts of equal size, one after another, whose losses and gradients are added in one
   /// binary tree: the bits depend on the number of shards, not on that of threads, and activations need the memory of
   /// one shard. Normalisation layers see a shard where they would see the batch; the running statistics take the mean
-  /// of the shards' updates.
+  /// of the shards' updates. A loss over the batch goes in shards as `objective.columns` and `objective.coupling`.
   Index shards = 1;
   /// Other processes that run the same `fit`; null: none. `shards` is their number times a power of two. Parameters
   /// start from those of rank 0, which alone writes checkpoints; one that wishes to stop stops all. An exception in one
