@@ -11,6 +11,7 @@
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/training/fit.hpp>
 #include <pushforward/training/lbfgs.hpp>
+#include <pushforward/training/sgd.hpp>
 
 #include "tests/catch.hpp"
 #include "tests/training.hpp"
@@ -191,6 +192,69 @@ TEST_CASE("a loss that couples the rows of all processes") {
     CHECK(outcome.report.train_loss == report.train_loss);
     CHECK(outcome.report.validation_loss == report.validation_loss);
   }
+}
+
+TEST_CASE("synchronised statistics: processes with one shard each train as one with the whole batch") {
+  std::vector<double> weights(230);
+  for (std::size_t i = 0; i < 230; ++i) weights[i] = 0.5 + static_cast<double>(i % 3);
+  for (const bool weighted : {false, true}) {
+    const auto settings = [&](FitOptions<double>& o) {
+      o.optimizer = Sgd<double>();
+      o.statistics = EvaluationStatistics::running;
+      if (weighted) o.weights = weights;
+      o.weighted_statistics = weighted;
+    };
+    FitOptions<double> options = a_run();
+    settings(options);
+    options.shards = 1;
+    Flow flow = start(0);
+    const FitReport report = fit(flow, correlated_rows(), options);
+    const std::vector<double> expected = values(flow);
+    for (const int size : {2, 4}) {
+      std::vector<double> first;
+      for (const int threads : {1, 2}) {
+        INFO(size << " processes, " << threads << " threads, weighted " << weighted);
+        const auto synchronized = [&](bool yes, bool checkpointing) {
+          return run(size, threads, [&](FitOptions<double>& o, int) {
+            settings(o);
+            o.shards = size;
+            o.synchronized_statistics = yes;
+            o.gradient_checkpointing = checkpointing;
+          });
+        };
+        const Outcome outcome = synchronized(true, false);
+        if (first.empty()) first = outcome.values;
+        CHECK(same_bits(outcome.values, first));
+        CHECK(same_bits(synchronized(true, true).values, first));
+        double apart = 0;
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+          CHECK(outcome.values[i] == Approx(expected[i]).epsilon(1e-9).margin(1e-11));
+          apart = std::max(apart, std::abs(outcome.values[i] - expected[i]));
+        }
+        for (std::size_t e = 0; e < report.train_loss.size(); ++e) {
+          CHECK(outcome.report.train_loss[e] == Approx(report.train_loss[e]).epsilon(1e-11));
+          CHECK(outcome.report.validation_loss[e] == Approx(report.validation_loss[e]).epsilon(1e-11));
+        }
+        const Outcome without = synchronized(false, false);
+        double own = 0;
+        for (std::size_t i = 0; i < expected.size(); ++i)
+          own = std::max(own, std::abs(without.values[i] - expected[i]));
+        CHECK(own > 1e6 * apart);
+        CHECK(own > 1e-4);
+      }
+    }
+  }
+}
+
+TEST_CASE("synchronised statistics take one shard for each process") {
+  Flow flow = start(0);
+  FitOptions<double> options = a_run();
+  options.synchronized_statistics = true;
+  CHECK_THROWS_WITH(fit(flow, correlated_rows(), options),
+                    ContainsSubstring("shards must be 1, got 4") && ContainsSubstring("gradient_checkpointing"));
+  Sockets reducer(0, 2, {});
+  options.reducer = &reducer;
+  CHECK_THROWS_WITH(fit(flow, correlated_rows(), options), ContainsSubstring("shards must be 2, got 4"));
 }
 
 TEST_CASE("searches, and a wish to stop of any one rank, are those of all") {

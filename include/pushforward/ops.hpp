@@ -14,6 +14,8 @@
 /// @throws ShapeError  if sizes do not fit.
 namespace pushforward {
 
+class Reducer;
+
 // ---- elementwise functions (batch or shared)
 template <Scalar T> Var<T> exp(Var<T> x);
 template <Scalar T> Var<T> log(Var<T> x);
@@ -167,8 +169,10 @@ struct BatchGroups {
   Index ghost_rows = 0;
   /// (N, 1): how much each row counts in the averages; a default-made Var: all the same.
   Var<T> weights = {};
+  /// Other processes whose rows belong to the same batch, which all make the same calls; null: none. Not with ghosts.
+  Reducer* processes = nullptr;
 };
-/// Moments of a batch, all threads of the group included: one for each ghost batch and channel, at
+/// Moments of a batch, all threads of the group and all processes included: one for each ghost batch and channel, at
 /// [ghost * channels + channel].
 struct BatchMoments {
   const double* mean;

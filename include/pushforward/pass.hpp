@@ -86,6 +86,9 @@ class Pass {
     Index first_row = 0;
     /// (N, 1) on this tape: how much each row counts in the statistics of a batch; a default-made Var: all the same.
     Var<T> row_weights = {};
+    /// Other processes whose rows belong to the same batch: what is averaged over the batch in training goes over all
+    /// of them (batch normalisation). Null: none.
+    Reducer* processes = nullptr;
     Proposals<T>* proposals = nullptr;
     CapturedStatistics<T>* capture = nullptr;
     /// While recording, compositions keep in memory only what passes between their parts (`checkpoint`).
@@ -111,6 +114,7 @@ class Pass {
   Var<T> row_weights() const { return settings_.row_weights; }
 
   bool has_context() const { return static_cast<bool>(settings_.context); }
+  Reducer* processes() const { return settings_.processes; }
   Var<T> context() const { return settings_.context; }
   /// Puts another context in its place and returns the old one, for parts that see a context of their own.
   Var<T> exchange_context(Var<T> context) {

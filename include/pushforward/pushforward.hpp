@@ -30,6 +30,7 @@
 #include <pushforward/pass.hpp>
 #include <pushforward/poly.hpp>
 #include <pushforward/random.hpp>
+#include <pushforward/reducer.hpp>
 #include <pushforward/registry.hpp>
 #include <pushforward/space.hpp>
 #include <pushforward/tape.hpp>
@@ -44,7 +45,6 @@
 #include <pushforward/training/losses.hpp>
 #include <pushforward/training/optimizer.hpp>
 #include <pushforward/training/prepare.hpp>
-#include <pushforward/training/reducer.hpp>
 #include <pushforward/training/schedule.hpp>
 #include <pushforward/training/sgd.hpp>
 #include <pushforward/transformer.hpp>

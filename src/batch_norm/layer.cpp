@@ -862,6 +862,7 @@ auto BatchNormLayer<T>::normalize(Pass<T>& pass, Var<T> x) const -> Normalized {
   BatchGroups<T> groups{.channel = channel_of_column_, .channels = channels_};
   groups.weights = pass.row_weights();
   if (minibatch) groups.ghost_rows = options_.virtual_batch_size.value_or(0);
+  if (minibatch && groups.ghost_rows == 0) groups.processes = pass.processes();
   const BatchMoments moments = batch_moments(x, groups);
   const std::size_t channels = static_cast<std::size_t>(channels_),
                     size = channels * static_cast<std::size_t>(moments.ghosts);

@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <span>
+
+#include <pushforward/reducer.hpp>
 
 #include "src/ops/batch_norm.hpp"
 
@@ -64,6 +67,30 @@ void check_channels(const char* what, Var<T> row, Index channels) {
   if (row && shared_size(row) != channels) shape_error(what, shared_size(row), channels);
 }
 
+/// The moments of the rows of all processes, merged in the order of ranks, in the place of those of the own ones.
+/// `all`: three numbers for each process and place.
+void merge_processes(Reducer& processes, Index size, double* mean, double* variance, double* count, double* all) {
+  const auto of_process = [&](Index rank, Index part) { return all + (rank * 3 + part) * size; };
+  const Index ranks = processes.size(), own = processes.rank();
+  std::fill_n(all, 3 * ranks * size, 0.0);
+  std::copy_n(mean, size, of_process(own, 0));
+  std::copy_n(variance, size, of_process(own, 1));
+  std::copy_n(count, size, of_process(own, 2));
+  processes.sum(std::span<double>(all, static_cast<std::size_t>(3 * ranks * size)));
+  for (Index at = 0; at < size; ++at) {
+    double total = 0, m = 0, m2 = 0;
+    for (Index rank = 0; rank < ranks; ++rank) {
+      const double n = of_process(rank, 2)[at];
+      if (n <= 0) continue;
+      kernels::merge_moments(total, n / (total + n), of_process(rank, 0)[at], of_process(rank, 1)[at] * n, m, m2);
+      total += n;
+    }
+    mean[at] = m;
+    variance[at] = total > 0 ? m2 / total : 0.0;
+    count[at] = total;
+  }
+}
+
 }  // namespace
 
 template <Scalar T>
@@ -94,6 +121,12 @@ BatchMoments batch_moments(Var<T> y, const BatchGroups<T>& groups) {
     }
   });
   tape.barrier();
+  if (groups.processes) {
+    if (tape.rank() == 0)
+      merge_processes(*groups.processes, layout.size(), mean, variance, count,
+                      tape.template scratch<double>(3 * groups.processes->size() * layout.size()));
+    tape.barrier();
+  }
   return {mean, variance, count, layout.ghosts, layout.channels};
 }
 
@@ -144,10 +177,11 @@ NormalizedBatch<T> batch_normalize(Var<T> y, const BatchGroups<T>& groups, const
 
   // Sums over all threads' rows, per ghost batch and channel, of G and G (y - mean); per ghost batch, of the adjoint of
   // log_det.
-  double* sum_g = tape.template common<double>(size);
-  double* sum_gd = tape.template common<double>(size);
-  double* sum_a = tape.template common<double>(layout.ghosts);
+  double* sum_g = tape.template common<double>(2 * size + layout.ghosts);
+  double* sum_gd = sum_g + size;
+  double* sum_a = sum_gd + size;
   const Var<T> weights = groups.weights;
+  Reducer* processes = groups.processes;
   tape.on_backward([=] {
     Tape<T>& tape = y.tape();
     if (!Tape<T>::has_gradient(x) && !Tape<T>::has_gradient(log_det)) return;
@@ -180,6 +214,11 @@ NormalizedBatch<T> batch_normalize(Var<T> y, const BatchGroups<T>& groups, const
         if (wants_beta) beta.node()->gradient[k] += static_cast<T>(sum_g[at]);
       }
     if (!y.wants_gradient()) return;
+    if (processes) {  // gradients of parameters are added up later
+      const auto count = static_cast<std::size_t>(2 * size + layout.ghosts);
+      if (tape.rank() == 0) processes->sum(std::span<double>(sum_g, count));
+      tape.barrier();
+    }
     layout.for_each_part(tape, [&](Index ghost, Index first, Index count) {
       for (Index c = 0; c < layout.cols; ++c) {
         const Index k = layout.channel[c], at = ghost * channels + k;

@@ -84,6 +84,7 @@ class DataTraining final : public Training<T> {
                   {"dequantize", rows_.dequantized() ? "yes" : "no"},
                   {"loss", o.loss || !o.objective.is_empty() ? "of the caller" : "negative log-likelihood"}};
     if (o.weighted_statistics) f["weighted_statistics"] = "yes";
+    if (o.synchronized_statistics) f["synchronized_statistics"] = "yes";
     if (o.objective.batch || o.objective.coupling) f["batch loss"] = "of the caller";
     return f;
   }
@@ -165,6 +166,7 @@ class DataTraining final : public Training<T> {
           s.noise = &noise;
           s.dropout = &dropout;
           s.context = rows.load_context(tape, first + of_batch);
+          if (this->options().synchronized_statistics) s.processes = this->options().reducer;
           s.row_weights = rows.load_row_weights(tape, first + of_batch);
           s.checkpoint = this->options().gradient_checkpointing;
           return s;

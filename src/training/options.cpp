@@ -78,6 +78,12 @@ void check_options(const std::string& where, const FitOptions<T>& o) {
   if (o.reducer && o.batch_size < o.shards)
     throw DomainError(
         fmt::format("{}: a batch of {} rows cannot be dealt to {} shards", where, o.batch_size, o.shards));
+  if (const Index processes = o.reducer ? o.reducer->size() : 1; o.synchronized_statistics && o.shards != processes)
+    throw DomainError(fmt::format(
+        "{}: synchronized_statistics needs all shards of a batch at the same time, one for each process: shards must "
+        "be {}, got {}; in one process, shards = 1 has the statistics of the whole batch, and gradient_checkpointing "
+        "keeps its memory small",
+        where, processes, o.shards));
   if (o.shards > 1 && o.objective.batch)
     throw DomainError(fmt::format("{}: objective.batch sees all rows of a batch together, so shards must be 1, got {}; "
                                   "written in two halves, objective.columns and objective.coupling, it goes in shards",

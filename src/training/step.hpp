@@ -19,7 +19,7 @@
 #include <pushforward/execution.hpp>
 #include <pushforward/poly.hpp>
 #include <pushforward/training/optimizer.hpp>
-#include <pushforward/training/reducer.hpp>
+#include <pushforward/reducer.hpp>
 
 #include "src/core/pace.hpp"
 #include "src/kernels/kernels.hpp"

@@ -16,7 +16,7 @@
 #include <pushforward/training/adam.hpp>
 #include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/losses.hpp>
-#include <pushforward/training/reducer.hpp>
+#include <pushforward/reducer.hpp>
 #include <pushforward/training/schedule.hpp>
 
 namespace pushforward {
@@ -50,8 +50,9 @@ struct FitOptions {
   Index batch_size = 256;
   /// A batch is passed in this many parts of equal size, one after another, whose losses and gradients are added in one
   /// binary tree: the bits depend on the number of shards, not on that of threads, and activations need the memory of
-  /// one shard. Normalisation layers see a shard where they would see the batch; the running statistics take the mean
-  /// of the shards' updates. A loss over the batch goes in shards as `objective.columns` and `objective.coupling`.
+  /// one shard. Normalisation layers see a shard where they would see the batch (but `synchronized_statistics`); the
+  /// running statistics take the mean of the shards' updates. A loss over the batch goes in shards as
+  /// `objective.columns` and `objective.coupling`.
   Index shards = 1;
   /// Other processes that run the same `fit`; null: none. `shards` is their number times a power of two. Parameters
   /// start from those of rank 0, which alone writes checkpoints; one that wishes to stop stops all. An exception in one
@@ -84,6 +85,12 @@ struct FitOptions {
   EvaluationStatistics statistics = EvaluationStatistics::population;
   /// The weights count in the statistics of normalisation layers too; none may be negative then.
   bool weighted_statistics = false;
+  /// With a `reducer`: in training, normalisation layers take the statistics of the batch over all processes, not those
+  /// of the own shard, and their gradient goes through all of them (what PyTorch calls SyncBatchNorm). Every process has
+  /// one shard then: shards that follow on each other never have their statistics at the same time. One process needs
+  /// none of this: a batch in one piece (shards = 1) has the statistics of all its rows, and `gradient_checkpointing`
+  /// keeps its memory small.
+  bool synchronized_statistics = false;
 
   /// Stop after this many steps in a row with a loss or gradient that is not finite. Such steps change nothing.
   Index max_consecutive_skips = 50;
