@@ -3,6 +3,7 @@
 
 #include "src/core/evaluate.hpp"
 
+#include "src/core/proposals.hpp"
 namespace pushforward {
 
 using namespace detail;
@@ -317,18 +318,8 @@ template <Scalar T>
 void commit(Component<T>& tree, const Proposals<T>& proposals) {
   const std::vector<Slot<T>> slots = list_state(tree);
   std::vector<Tensor<T>*> targets;
-  for (const auto& [tensor, value] : proposals.values) {
-    const auto slot = std::find_if(slots.begin(), slots.end(), [&](const auto& s) { return s.tensor == tensor; });
-    if (slot == slots.end()) throw Error("commit: a proposal does not belong to this tree");
-    if (static_cast<Index>(value.size()) != slot->tensor->size())
-      throw Error("commit: a proposal for '" + slot->path + "' has " + std::to_string(value.size()) +
-                  " values, expected " + std::to_string(slot->tensor->size()));
-    for (std::size_t c = 0; c < value.size(); ++c)
-      if (!std::isfinite(static_cast<T>(value[c])))
-        throw DomainError("commit: the new value of '" + slot->path + "' is " + std::to_string(value[c]) +
-                          " in channel " + std::to_string(c) + ", which is not finite; nothing has changed");
-    targets.push_back(slot->tensor);
-  }
+  for (const auto& [tensor, value] : proposals.values)
+    targets.push_back(proposed_slot<T>("commit", slots, tensor, value).tensor);
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const std::vector<double>& value = proposals.values[i].second;
     std::transform(value.begin(), value.end(), targets[i]->data(), [](double v) { return static_cast<T>(v); });

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <functional>
 #include <limits>
 #include <span>
@@ -22,6 +23,7 @@
 #include <pushforward/reducer.hpp>
 
 #include "src/core/pace.hpp"
+#include "src/core/proposals.hpp"
 #include "src/kernels/kernels.hpp"
 #include "src/training/coupled_columns.hpp"
 
@@ -40,6 +42,7 @@ struct StepOutcome {
   double gradient_norm = 0;  // before clipping
   bool applied = false;      // false: loss or gradient was not finite, or a row outside; nothing has changed
   Index outside = -1;        // the first row that was marked as outside the support
+  std::exception_ptr refused = {};  // why the proposals of a step that is good otherwise cannot be taken
 };
 
 /// The parameters and state of a tree, with gradients and the optimiser's state.
@@ -80,11 +83,13 @@ class Stepper {
 
   /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one
   /// loss per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
+  /// @throws DomainError  if the step is good but for what its passes proposed, naming the tensor; nothing has changed.
   template <class MakeSettings, class RowLoss>
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss,
                    const Coupled& coupled = {}) {
     const bool searches = optimizer_->searches();
     StepOutcome outcome = evaluate(rows, searches ? nullptr : &settings, pass_settings, loss, coupled);
+    if (outcome.refused) std::rethrow_exception(outcome.refused);
     if (!outcome.applied) return outcome;
     if (searches) {
       const auto again = [&] { return evaluate(rows, nullptr, pass_settings, loss, coupled); };
@@ -222,6 +227,7 @@ class Stepper {
       if (rank == 0) {
         const double sum = tree_sum(sums_);
         outcome.loss = (reducer_ ? reduce(sum, outcome.outside) : sum) / static_cast<double>(rows) + coupling;
+        check_proposals(outcome.refused);
         if (update) optimizer_->advance();
       }
       if (reducer_) group.barrier();
@@ -237,7 +243,8 @@ class Stepper {
       double square = 0;
       for (const double part : partial_) square += part;
       const double norm = std::sqrt(square);
-      const bool good = std::isfinite(norm) && std::isfinite(outcome.loss) && outcome.outside < 0;
+      const bool fits = std::isfinite(norm) && std::isfinite(outcome.loss) && outcome.outside < 0;
+      const bool good = fits && !outcome.refused;
       if (good && update)
         optimizer_->update(gradients_,
                            {update->rate, update->weight_decay, clipping_scale(norm, update->clip_norm)}, rank,
@@ -246,6 +253,8 @@ class Stepper {
       if (rank == 0) {
         outcome.gradient_norm = norm;
         outcome.applied = good;
+        if (good) std::swap(proposed_, candidate_);
+        if (!fits) outcome.refused = nullptr;  // a step that is skipped anyway
       }
     };
     const auto start = std::chrono::steady_clock::now();
@@ -310,31 +319,42 @@ class Stepper {
     const Evaluate& evaluate_;
   };
 
-  /// As `commit`, with the tree already listed; of shards, the mean.
-  void commit_proposals() {
-    const auto slot_of = [&](const Tensor<T>* tensor, std::size_t values) -> const Slot<T>* {
-      for (const Slot<T>& slot : slots_)
-        if (slot.tensor == tensor && static_cast<std::size_t>(tensor->size()) == values) return &slot;
-      return nullptr;
-    };
+  /// New values of tensors, one after the other.
+  struct Proposed {
+    std::vector<Tensor<T>*> tensors;
+    std::vector<double> values;
+  };
+  /// Puts what the shards of all processes proposed, in the mean, into `candidate_`: checked, so that it can be taken
+  /// or the step refused.
+  void check_proposals(std::exception_ptr& refused) {
     const auto& first = proposals_[0].values;
-    packet_.clear();
-    for (std::size_t k = 0; k < first.size(); ++k) {
-      if (!slot_of(first[k].first, first[k].second.size()))
-        throw Error("fit: a proposal does not belong to a tensor of the flow");
+    std::vector<double>& values = candidate_.values;
+    values.clear();
+    for (std::size_t k = 0; k < first.size(); ++k)
       for (std::size_t i = 0; i < first[k].second.size(); ++i) {
         sums_.clear();
         for (const Proposals<T>& of_shard : proposals_) sums_.push_back(of_shard.values.at(k).second.at(i));
-        packet_.push_back(tree_sum(sums_));
+        values.push_back(tree_sum(sums_));
       }
-    }
-    if (reducer_ && !packet_.empty()) reducer_->sum(std::span<double>(packet_));
+    if (reducer_ && !values.empty()) reducer_->sum(std::span<double>(values));
     const double shards = static_cast<double>(static_cast<Index>(proposals_.size()) * processes());
-    const double* sum = packet_.data();
-    for (const auto& [tensor, value] : first) {
-      T* out = slot_of(tensor, value.size())->tensor->data();
-      for (std::size_t i = 0; i < value.size(); ++i) out[i] = static_cast<T>(*sum++ / shards);
+    for (double& v : values) v /= shards;
+    candidate_.tensors.clear();
+    std::span<const double> rest = values;
+    try {
+      for (const auto& [tensor, value] : first) {
+        candidate_.tensors.push_back(proposed_slot<T>("fit", slots_, tensor, rest.first(value.size())).tensor);
+        rest = rest.subspan(value.size());
+      }
+    } catch (const Error&) {
+      refused = std::current_exception();
     }
+  }
+  /// Of the last evaluation that was good.
+  void commit_proposals() {
+    const double* value = proposed_.values.data();
+    for (Tensor<T>* tensor : proposed_.tensors)
+      for (T& v : tensor->values()) v = static_cast<T>(*value++);
   }
 
   Execution& execution_;
@@ -347,6 +367,7 @@ class Stepper {
   Gradients<T> gradients_;
   std::vector<Tensor<T>> waiting_;
   std::vector<Proposals<T>> proposals_;  // of each shard
+  Proposed candidate_, proposed_;
   CoupledColumns<T> columns_;
   std::vector<double> partial_;
   std::vector<double> seeds_;

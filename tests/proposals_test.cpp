@@ -1,0 +1,113 @@
+// What training proposes for state: taken whole, or refused by name.
+
+#include <cmath>
+#include <limits>
+#include <pushforward/bijectors/affine.hpp>
+#include <pushforward/bijectors/batch_normalization.hpp>
+#include <pushforward/bijectors/chain.hpp>
+#include <pushforward/distributions/normal.hpp>
+#include <pushforward/error.hpp>
+#include <pushforward/training/fit.hpp>
+#include <pushforward/training/lbfgs.hpp>
+#include <pushforward/training/sgd.hpp>
+
+#include "tests/catch.hpp"
+#include "tests/training.hpp"
+
+using namespace pushforward;
+using namespace training_tests;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+/// y = exp(a) x, with a state that counts the steps it has seen; the one after `limit` it would spoil.
+template <Scalar T>
+class Counter final : public Bijector<T> {
+ public:
+  Counter(Index dim, int limit, double spoilt)
+      : Bijector<T>("Counter", dim), limit_(limit), spoilt_(spoilt), a_({dim}), count_({2}) {}
+  const Tensor<T>& count() const { return count_; }
+
+ private:
+  Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override {
+    const Var<T> a = pass.parameter(a_);
+    return {x * exp(a), row_sum(a)};
+  }
+  Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override {
+    if (pass.statistics() == Statistics::minibatch) {
+      const double next = static_cast<double>(count_[1]) + 1;
+      pass.propose(count_, std::vector<double>{next, next > limit_ ? spoilt_ : next});
+    }
+    const Var<T> a = pass.parameter(a_);
+    return {y * exp(-a), -row_sum(a)};
+  }
+  void do_fields(Fields<T>& f) override {
+    f.type("counter");
+    f.parameter("a", a_, {this->dim()});
+    f.state("count", count_, {2});
+  }
+
+  int limit_;
+  double spoilt_;
+  Tensor<T> a_, count_;
+};
+
+template <Scalar T>
+void check_refused(double spoilt, const std::string& text) {
+  const Matrix<T> y = make_data<T>(120, 2);
+  for (const Poly<Optimizer<T>>& optimizer :
+       {Poly<Optimizer<T>>(Adam<T>()), Poly<Optimizer<T>>(Sgd<T>()), Poly<Optimizer<T>>(LBfgs<T>({.iterations = 2}))})
+    for (const Index shards : {1, 3})
+      for (const int threads : {1, 2}) {
+        INFO(optimizer->describe().type << ", " << shards << " shards, " << threads << " threads");
+        Execution execution({.threads = threads});
+        FitOptions<T> options{.epochs = 2,
+                              .batch_size = 120,
+                              .shards = shards,
+                              .optimizer = optimizer,
+                              .validation_fraction = 0,
+                              .execution = execution};
+        const TransformedDistribution<T> start(Normal<T>(2), Counter<T>(2, 2, spoilt));
+        TransformedDistribution<T> two = start, refused = start;
+        fit(two, y, options);
+        CHECK(static_cast<const Counter<T>&>(two.bijector()).count()[1] == 2);
+        CHECK(values<T>(two) != values<T>(start));
+        options.epochs = 5;
+        CHECK_THROWS_AS(fit(refused, y, options), DomainError);
+        CHECK(same_bits(values<T>(refused), values<T>(two)));
+        CHECK_THROWS_WITH(fit(refused, y, options),
+                          ContainsSubstring("the new value of 'bijector.count' is " + text + " in channel 1") &&
+                              ContainsSubstring("nothing has changed"));
+        CHECK(same_bits(values<T>(refused), values<T>(two)));
+      }
+}
+
+}  // namespace
+
+TEST_CASE("a proposal that is not finite is refused by name, with nothing half done") {
+  check_refused<double>(std::numeric_limits<double>::infinity(), "inf");
+  check_refused<double>(std::numeric_limits<double>::quiet_NaN(), "nan");
+  check_refused<float>(1e39, "inf");
+}
+
+TEST_CASE("a step that is skipped anyway refuses nothing") {
+  TransformedDistribution<double> flow(Normal<double>(2), Counter<double>(2, 0, NAN));
+  FitOptions<double> options{.max_consecutive_skips = 3};
+  options.loss = [](Pass<double>& pass, const Distribution<double>& d, Var<double> y) {
+    return d.log_prob(pass, y) * NAN;
+  };
+  const FitReport report = fit(flow, make_data(40, 2), options);
+  CHECK(report.stop_reason == StopReason::non_finite);
+  CHECK(report.skipped_steps == 3);
+  CHECK(static_cast<const Counter<double>&>(flow.bijector()).count()[1] == 0);
+}
+
+TEST_CASE("a variance that no float holds is refused") {
+  Matrix<float> y = make_data<float>(64, 2);
+  y.col(1) *= 1e25f;
+  TransformedDistribution<float> flow(Normal<float>(2), BatchNormalization<float>(2));
+  const std::vector<float> before = values<float>(flow);
+  CHECK_THROWS_WITH(fit(flow, y, {.epochs = 1, .batch_size = 64, .validation_fraction = 0}),
+                    ContainsSubstring("moving_variance' is inf in channel 1"));
+  CHECK(same_bits(values<float>(flow), before));
+}
