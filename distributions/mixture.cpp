@@ -79,8 +79,7 @@ template <Scalar T>
 Column<T> Mixture<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   Tape<T>& tape = pass.tape();
   const Index n = tape.padded_rows(), count = components();
-  if (pass.statistics() == Statistics::minibatch && pass.takes_proposals() && components_are_equal())
-    propose_clusters(pass, y);
+  if (pass.starts() && components_are_equal()) propose_clusters(pass, y);
   // Each component marks rows on a clean sheet; what was marked before and what all of them mark stays.
   std::uint8_t* marks = pass.outside();
   auto* before = tape.template scratch<std::uint8_t>(n);

@@ -1,10 +1,12 @@
-// What training proposes for state: taken whole, or refused by name.
+// What training proposes for state, and what it asks for: taken whole or refused by name, asked once.
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/chain.hpp>
+#include <pushforward/distributions/mixture.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/training/fit.hpp>
@@ -50,6 +52,26 @@ class Counter final : public Bijector<T> {
   int limit_;
   double spoilt_;
   Tensor<T> a_, count_;
+};
+
+/// A normal distribution of scale 1 that counts how often its fields are asked for.
+class Asked final : public Distribution<double> {
+ public:
+  Asked(double loc, std::atomic<int>& asked) : Distribution<double>("Asked", 1), asked_(&asked), loc_({1}, loc) {}
+
+ private:
+  Column<double> do_log_prob(Pass<double>& pass, Var<double> y) const override {
+    return row_sum_of_squares(y - pass.parameter(loc_)) * -0.5;
+  }
+  Var<double> do_sample(Pass<double>& pass) const override { return pass.normal(1) + pass.parameter(loc_); }
+  void do_fields(Fields<double>& f) override {
+    f.type("asked");
+    f.parameter("loc", loc_, {1});
+    ++*asked_;
+  }
+
+  std::atomic<int>* asked_;
+  Tensor<double> loc_;
 };
 
 template <Scalar T>
@@ -110,4 +132,30 @@ TEST_CASE("a variance that no float holds is refused") {
   CHECK_THROWS_WITH(fit(flow, y, {.epochs = 1, .batch_size = 64, .validation_fraction = 0}),
                     ContainsSubstring("moving_variance' is inf in channel 1"));
   CHECK(same_bits(values<float>(flow), before));
+}
+
+TEST_CASE("a mixture is asked once whether it starts from the data, not in every step") {
+  Matrix<double> y = make_data(256, 1);
+  const auto asked = [&](Index batch_size, std::vector<double> locations) {
+    std::atomic<int> count{0};
+    std::vector<Poly<Distribution<double>>> components;
+    for (const double loc : locations) components.push_back(Asked(loc, count));
+    Mixture<double> mixture(std::move(components));
+    Execution execution({.threads = 2});
+    const FitReport report = fit(
+        mixture, y, {.epochs = 2, .batch_size = batch_size, .validation_fraction = 0, .execution = execution});
+    CHECK(report.steps == 2 * 256 / batch_size);
+    return count.load();
+  };
+  CHECK(asked(16, {1, 2}) == asked(128, {1, 2}));
+  CHECK(asked(16, {1, 1}) == asked(128, {1, 1}));
+}
+
+TEST_CASE("equal components of a mixture start once") {
+  // Rows that are all the same cannot part them.
+  const Matrix<double> y = Matrix<double>::Constant(64, 1, 2.5);
+  Mixture<double> mixture({Normal<double>(1), Normal<double>(1)});
+  const FitReport report =
+      fit(mixture, y, {.epochs = 3, .batch_size = 16, .learning_rate = 0.01, .validation_fraction = 0});
+  CHECK(report.train_loss.back() < report.train_loss.front());
 }

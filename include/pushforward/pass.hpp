@@ -90,6 +90,8 @@ class Pass {
     /// of them (batch normalisation). Null: none.
     Reducer* processes = nullptr;
     Proposals<T>* proposals = nullptr;
+    /// Parts that take their first values from data (`Attributes::from_data`) propose them from these rows.
+    bool starts = false;
     CapturedStatistics<T>* capture = nullptr;
     /// While recording, compositions keep in memory only what passes between their parts (`checkpoint`).
     bool checkpoint = false;
@@ -189,6 +191,8 @@ class Pass {
   // ---- state
   /// Somebody takes proposals.
   bool takes_proposals() const { return settings_.proposals != nullptr; }
+  /// First values are asked for.
+  bool starts() const { return settings_.starts && takes_proposals(); }
   /// `value` becomes the content of `state` if the caller commits.
   void propose(const Tensor<T>& state, std::span<const double> value);
   /// Hands the batch's statistics of the layer whose first statistic is `key` to the caller, if asked for.

@@ -137,6 +137,7 @@ class DataTraining final : public Training<T> {
     Proposals<T> proposals;
     const RandomCall draws = loss_noise_.stream("start").next_call();
     typename Pass<T>::Settings settings;
+    settings.starts = true;
     settings.statistics = Statistics::minibatch;
     settings.proposals = &proposals;
     settings.noise = &draws;
