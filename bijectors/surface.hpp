@@ -12,10 +12,6 @@
 
 namespace pushforward::detail {
 
-/// How far from 1 a sum over the columns of a row may be: rows as other programs write them, with rounding.
-template <Scalar T>
-inline constexpr double surface_tolerance = std::is_same_v<T, double> ? 1e-6 : 1e-4;
-
 /// Marks the rows where `sum` is not 1. NaN stays NaN.
 template <Scalar T>
 void restrict_to_one(Pass<T>& pass, Column<T> sum) {

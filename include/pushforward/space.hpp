@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <pushforward/views.hpp>
@@ -19,6 +20,11 @@ struct Interval {
 inline constexpr Interval real_line{};
 inline constexpr Interval positive{0, std::numeric_limits<double>::infinity()};
 inline constexpr Interval unit_interval{0, 1};
+
+/// How far from a surface rows of T may lie, as other programs write them, with rounding: a sum from 1, say. Maps that
+/// start on a surface take no others.
+template <Scalar T>
+inline constexpr double surface_tolerance = sizeof(T) == 8 ? 1e-6 : 1e-4;
 
 /// A set of rows: where a map goes from or to, or where a density lives. Blocks of columns side by side, each of a kind
 /// that has a reference measure, with respect to which densities and log|det| are meant:
@@ -88,12 +94,18 @@ class Space {
   std::vector<Interval> bounds() const;
 
   /// Whether every point of `inner` is known to be one of this, with the same measure. An unknown space holds what its
-  /// bounds hold, and is held by what holds its bounds.
+  /// bounds hold, and is held by what holds its bounds; a part of a surface that is not known holds such a part alone.
   bool holds(const Space& inner) const;
   /// Whether they may have points in common, more than a boundary, with the same measure.
   bool meets(const Space& other) const;
-  /// Whether the row lies in it, or on its boundary; equalities to within `tolerance`.
-  bool contains(VectorView<const double> row, double tolerance = 1e-9) const;
+  /// Whether the row lies in it, or on its boundary; what makes a surface to within `tolerance`.
+  bool contains(VectorView<const double> row, double tolerance = 1e-9) const {
+    return misfit(row, {}, tolerance).empty();
+  }
+  /// The columns for which it does not, and why; empty if it does. `set` is what the space is of something:
+  /// "column 2: 1.5 lies outside the support [0, 1]", "columns 0 to 2, whose sum is 1.1, lie outside the support
+  /// simplex(3)".
+  std::string misfit(VectorView<const double> row, std::string_view set = {}, double tolerance = 1e-9) const;
   /// "real^3 x (0, inf) x simplex(4)".
   std::string to_text() const;
 

@@ -217,9 +217,13 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
                        log_det[begin + i] = value;
                      }
                    });
-  if (first_outside < in.rows())
-    throw DomainError(this->name() + "::" + call + ": row " + std::to_string(first_outside.load()) +
-                      " lies outside the " + (forward ? "domain" : "codomain") + " of the map");
+  if (const Index i = first_outside; i < in.rows()) {
+    std::vector<double> row;
+    for (Index c = 0; c < in.cols(); ++c) row.push_back(static_cast<double>(in(i, c)));
+    const std::string misfit = (forward ? domain() : codomain()).misfit(row, {}, surface_tolerance<T>);
+    throw DomainError(this->name() + "::" + call + ": row " + std::to_string(i) + " lies outside the " +
+                      (forward ? "domain" : "codomain") + " of the map" + (misfit.empty() ? "" : ": " + misfit));
+  }
   if (!statistics.capture) return;
   for (const ConstSlot<T>& slot : slots) {
     for (const auto& [tensor, moments] : capture.layers)

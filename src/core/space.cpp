@@ -98,43 +98,53 @@ std::string text_of(Space::Block b) {
   }
 }
 
-bool block_contains(const Space::Block& b, VectorView<const double> row, Index first, double tolerance) {
+/// Of a block that starts at column `first`; what it lies outside of is called `set`.
+std::string block_misfit(const Space::Block& b, VectorView<const double> row, Index first, std::string_view set,
+                         double tolerance) {
   const auto at = [&](Index i) { return row[first + i]; };
+  const std::string of = set.empty() ? "" : std::string(set) + " ";
+  const double slack = is_product(b.kind) || b.kind == Kind::ordered ? 0.0 : tolerance;
   double sum = 0;
   for (Index i = 0; i < b.columns; ++i) {
     const Interval& range = b.bounds[static_cast<std::size_t>(i)];
-    if (!(at(i) >= range.low - tolerance && at(i) <= range.high + tolerance)) return false;
+    const bool whole = b.kind != Kind::integers || at(i) == std::nearbyint(at(i));
+    if (!(at(i) >= range.low - slack && at(i) <= range.high + slack) || !whole)
+      return fmt::format("column {}: {}{} lies outside {}[{}, {}]", first + i, at(i),
+                         whole ? "" : ", no whole number,", of, range.low, range.high);
     sum += b.kind == Kind::sphere ? at(i) * at(i) : at(i);
   }
+  const auto together = [&](const std::string& reason) {
+    return fmt::format("columns {} to {}, {}, lie outside {}{}", first, first + b.columns - 1, reason, of, text_of(b));
+  };
   const Index n = side(b.columns);
   switch (b.kind) {
-    case Kind::integers:
-      for (Index i = 0; i < b.columns; ++i)
-        if (at(i) != std::nearbyint(at(i))) return false;
-      return true;
     case Kind::simplex:
-    case Kind::sphere: return std::abs(sum - 1) <= tolerance;
+      return std::abs(sum - 1) <= tolerance ? "" : together(fmt::format("whose sum is {}", sum));
+    case Kind::sphere:
+      return std::abs(sum - 1) <= tolerance ? "" : together(fmt::format("whose squares add up to {}", sum));
     case Kind::ordered:
       for (Index i = 1; i < b.columns; ++i)
-        if (at(i) < at(i - 1)) return false;
-      return true;
+        if (at(i) < at(i - 1)) return together(fmt::format("which fall at column {}", first + i));
+      return "";
     case Kind::correlation:
       for (Index i = 0; i < n; ++i) {
         double square = 0;
         for (Index j = 0; j <= i; ++j) square += at(i * n + j) * at(i * n + j);
-        if (std::abs(square - 1) > tolerance) return false;
+        if (std::abs(square - 1) > tolerance)
+          return together(fmt::format("whose squares in row {} of the matrix add up to {}", i, square));
       }
-      return true;
+      return "";
     case Kind::positive_definite: {
       Eigen::MatrixXd m(n, n);
       for (Index i = 0; i < n; ++i)
         for (Index j = 0; j < n; ++j) {
           m(i, j) = at(i * n + j);
-          if (j < i && std::abs(at(i * n + j) - at(j * n + i)) > tolerance) return false;
+          if (j < i && std::abs(at(i * n + j) - at(j * n + i)) > tolerance)
+            return together(fmt::format("which are not symmetric at ({}, {})", i, j));
         }
-      return Eigen::LLT<Eigen::MatrixXd>(m).info() == Eigen::Success;
+      return Eigen::LLT<Eigen::MatrixXd>(m).info() == Eigen::Success ? "" : together("which are not positive definite");
     }
-    default: return true;
+    default: return "";
   }
 }
 
@@ -323,8 +333,9 @@ bool Space::compare(const Space& other, Compare compare) const {
 
 bool Space::holds(const Space& inner) const {
   return compare(inner, [](const Block& outer, const Interval& o, const Block& block, const Interval& i) {
-    // Of increasing numbers, only increasing numbers.
-    return (outer.kind != Kind::ordered || block.kind == Kind::ordered) && i.low >= o.low && i.high <= o.high;
+    // Of increasing numbers, only increasing numbers; of a part that is not known, no more than a part.
+    return (outer.kind != Kind::ordered || block.kind == Kind::ordered) && (!outer.partial || block.partial) &&
+           i.low >= o.low && i.high <= o.high;
   });
 }
 
@@ -335,15 +346,15 @@ bool Space::meets(const Space& other) const {
   });
 }
 
-bool Space::contains(VectorView<const double> row, double tolerance) const {
+std::string Space::misfit(VectorView<const double> row, std::string_view set, double tolerance) const {
   if (row.size() != columns())
     throw ShapeError(fmt::format("Space::contains: expected {} values, got {}", columns(), row.size()));
   Index first = 0;
   for (const Block& b : blocks_) {
-    if (!block_contains(b, row, first, tolerance)) return false;
+    if (std::string found = block_misfit(b, row, first, set, tolerance); !found.empty()) return found;
     first += b.columns;
   }
-  return true;
+  return {};
 }
 
 std::string Space::to_text() const {

@@ -90,16 +90,14 @@ class DataTraining final : public Training<T> {
   }
 
   void check_support(MatrixView<const T> data, const char* what, VectorView<const double> weights) {
-    const std::vector<Interval> support = this->flow().support().bounds();
+    const Space support = this->flow().support();
+    std::vector<double> row(static_cast<std::size_t>(data.cols()));
     for (Index i = 0; i < data.rows(); ++i) {
       if (!weights.empty() && weights[i] == 0) continue;
-      for (Index c = 0; c < data.cols(); ++c) {
-        const Interval& s = support[static_cast<std::size_t>(c)];
-        const double v = static_cast<double>(data(i, c));
-        if (v < s.low || v > s.high)
-          throw DomainError(fmt::format("{}: {} row {}, column {}: {} lies outside the support [{}, {}] of the model",
-                                        this->where(), what, i, c, v, s.low, s.high));
-      }
+      for (Index c = 0; c < data.cols(); ++c) row[static_cast<std::size_t>(c)] = static_cast<double>(data(i, c));
+      const std::string misfit = support.misfit(row, "the support", surface_tolerance<T>);
+      if (!misfit.empty())
+        throw DomainError(fmt::format("{}: {} row {}, {} of the model", this->where(), what, i, misfit));
     }
   }
 
@@ -137,9 +135,9 @@ class DataTraining final : public Training<T> {
     Proposals<T> proposals;
     const RandomCall draws = loss_noise_.stream("start").next_call();
     typename Pass<T>::Settings settings;
-    settings.starts = true;
     settings.statistics = Statistics::minibatch;
     settings.proposals = &proposals;
+    settings.starts = true;
     settings.noise = &draws;
     settings.context = rows.load_context(tape, 0);
     settings.row_weights = rows.load_row_weights(tape, 0);
@@ -167,8 +165,8 @@ class DataTraining final : public Training<T> {
           s.noise = &noise;
           s.dropout = &dropout;
           s.context = rows.load_context(tape, first + of_batch);
-          if (this->options().synchronized_statistics) s.processes = this->options().reducer;
           s.row_weights = rows.load_row_weights(tape, first + of_batch);
+          if (this->options().synchronized_statistics) s.processes = this->options().reducer;
           s.checkpoint = this->options().gradient_checkpointing;
           return s;
         },
