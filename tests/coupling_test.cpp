@@ -149,7 +149,8 @@ TEST_CASE("shards propose once: normalisation layers move as without a coupling"
   const auto states = [](const Flow& flow) {
     std::vector<double> all;
     for (const ConstSlot<double>& slot : list_state<double>(flow))
-      if (slot.kind == StateKind::state) all.insert(all.end(), slot.tensor->values().begin(), slot.tensor->values().end());
+      if (slot.kind == StateKind::state)
+        all.insert(all.end(), slot.tensor->values().begin(), slot.tensor->values().end());
     return all;
   };
   CHECK(states(plain) != states(start));

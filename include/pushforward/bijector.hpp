@@ -76,6 +76,20 @@ class Bijector : public Component<T> {
                     MatrixView<const T> context = {}, Run run = {}) const {
     map_into(false, y, x, log_det, context, {}, run);
   }
+  /// Of a stochastic map: one draw for each row. What a row draws depends on the engine and the row's number alone, and
+  /// each call advances the engine by one, also of a map that draws nothing. Estimates are `estimates()`'s.
+  [[gnu::always_inline]] MappedRows<T> forward(MatrixView<const T> x, Engine& engine, MatrixView<const T> context = {},
+                                               Run run = {}) const {
+    MappedRows<T> result{Matrix<T>(x.rows(), dim()), Eigen::VectorXd(x.rows())};
+    map_into(true, x, result.value, result.log_det, context, {}, run, &engine);
+    return result;
+  }
+  [[gnu::always_inline]] MappedRows<T> inverse(MatrixView<const T> y, Engine& engine, MatrixView<const T> context = {},
+                                               Run run = {}) const {
+    MappedRows<T> result{Matrix<T>(y.rows(), base_dim()), Eigen::VectorXd(y.rows())};
+    map_into(false, y, result.value, result.log_det, context, {}, run, &engine);
+    return result;
+  }
   /// With the statistics of this batch, which are handed back; nothing changes in the bijector. With
   /// Statistics::minibatch the rows depend on each other, so the result is no density.
   [[gnu::always_inline]] MappedBatch<T> forward(MatrixView<const T> x, Statistics statistics,
@@ -211,7 +225,7 @@ class Bijector : public Component<T> {
     BatchStatistics* capture = nullptr;
   };
   void map_into(bool forward, MatrixView<const T> in, MatrixView<T> out, VectorView<double> log_det,
-                MatrixView<const T> context, StatisticsChoice statistics, Run run) const;
+                MatrixView<const T> context, StatisticsChoice statistics, Run run, Engine* engine = nullptr) const;
   void log_det_into(bool forward, MatrixView<const T> in, int event_ndims, VectorView<double> log_det) const;
   void log_det_into(bool forward, const TensorView<const T>& in, int event_ndims, VectorView<double> log_det) const;
   Index event_count(bool forward, const TensorView<const T>& in, int event_ndims) const;

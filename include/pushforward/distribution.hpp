@@ -345,8 +345,10 @@ struct KlDivergence {
   double standard_error = 0;  ///< 0 where the value is exact
   bool exact = false;
 };
-/// Exact where a closed form is known for the pair, else the mean of log p - log q over n samples of p.
-/// @throws ShapeError  if the dimensions differ.
+/// Exact where a closed form is known for the pair, else the mean of log p - log q over n samples of p. Of stochastic
+/// densities whose draws estimate the logarithm, the mean over draws as well.
+/// @throws ShapeError      if the dimensions differ.
+/// @throws NotImplemented  if draws of p or q estimate the density itself: the mean of their logarithms is biased.
 template <Scalar T>
 KlDivergence kl_divergence(const Distribution<T>& p, const Distribution<T>& q, Engine& engine, Index n = 100000);
 /// The closed form. @throws NotImplemented  if none is known for the pair.

@@ -114,9 +114,9 @@ class Pass {
   }
 
   Var<T> row_weights() const { return settings_.row_weights; }
+  Reducer* processes() const { return settings_.processes; }
 
   bool has_context() const { return static_cast<bool>(settings_.context); }
-  Reducer* processes() const { return settings_.processes; }
   Var<T> context() const { return settings_.context; }
   /// Puts another context in its place and returns the old one, for parts that see a context of their own.
   Var<T> exchange_context(Var<T> context) {

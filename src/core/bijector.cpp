@@ -1,9 +1,10 @@
 #include <numeric>
+#include <optional>
 #include <pushforward/bijector.hpp>
 
 #include "src/core/evaluate.hpp"
-
 #include "src/core/proposals.hpp"
+
 namespace pushforward {
 
 using namespace detail;
@@ -148,7 +149,7 @@ Var<T> Bijector<T>::do_log_derivative(bool, Pass<T>&, Var<T>) const {
 
 template <Scalar T>
 void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> out, VectorView<double> log_det,
-                           MatrixView<const T> context, StatisticsChoice statistics, Run run) const {
+                           MatrixView<const T> context, StatisticsChoice statistics, Run run, Engine* engine) const {
   const char* call = forward ? "forward" : "inverse";
   const Index cols = forward ? dim_ : base_dim_;
   check_columns(this->name(), call, in, forward ? base_dim_ : dim_);
@@ -176,6 +177,7 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
       captured.layers.emplace_back(slot->tensor, moments);
     }
 
+  const std::optional<RandomCall> noise = engine ? std::optional(engine->next_call()) : std::nullopt;
   // Minibatch statistics couple all rows, so they make one tile.
   const bool whole = statistics.use != Statistics::running;
   std::atomic<Index> first_outside{in.rows()};
@@ -188,6 +190,7 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
                      settings.capture = statistics.capture ? &capture : nullptr;
                      settings.proposals = statistics.capture ? &proposals : nullptr;
                      settings.first_row = begin;
+                     if (engine) settings.noise = &*noise;
                      const bool repeat = context.rows() == 1;
                      if (context_dim_ > 0)
                        settings.context =

@@ -480,8 +480,14 @@ template <Scalar T>
 KlDivergence kl_divergence(const Distribution<T>& p, const Distribution<T>& q, Engine& engine, Index n) {
   if (const std::optional<double> exact = p.exact_kl_divergence(q)) return {*exact, 0.0, true};
   if (n < 2) throw DomainError("kl_divergence: expected at least 2 samples, got " + std::to_string(n));
+  const Estimate of_q = q.estimates();
+  if (of_q == Estimate::density)
+    throw NotImplemented("kl_divergence(" + p.name() + ", " + q.name() +
+                         "): draws of the second estimate its density, and the mean of their logarithms is biased");
   const SamplesAndLogProb<T> drawn = p.sample_and_log_prob(n, engine);
-  const Eigen::VectorXd difference = drawn.log_prob - q.log_prob(drawn.samples);
+  const Eigen::VectorXd difference =
+      drawn.log_prob -
+      (of_q == Estimate::exact ? q.log_prob(drawn.samples) : q.log_prob(drawn.samples, engine, 2).value);
   const double mean = difference.mean();
   const double variance = (difference.array() - mean).square().sum() / static_cast<double>(n - 1);
   return {mean, std::sqrt(variance / static_cast<double>(n)), false};

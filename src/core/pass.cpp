@@ -22,7 +22,8 @@ const RandomCall& Pass<T>::noise() const {
   if (!settings_.noise)
     throw Error((part_ ? *part_ : std::string("Pass")) +
                 ": draws random numbers, but this evaluation has none; log_prob(y, engine) has them for a density that "
-                "says what its draws estimate (do_estimates), a Pass of one's own by Settings::noise");
+                "says what its draws estimate (do_estimates), forward(x, engine) and inverse(y, engine) for a map, a Pass "
+                "of one's own by Settings::noise");
   return *settings_.noise;
 }
 
