@@ -27,19 +27,19 @@ namespace {
 const FlowPreset presets[] = {
     // The paper's 5 layers with reversed order between, and two hidden layers. Its 512 units are for sets of 10^6 rows;
     // 64 are what the scores on magic and htru2 were made with (benchmarks/SCORES.md).
-    {"maf", 5, 64, 1, false, Activation::relu, Mixing::reverse, 5, false, &maf<float>, &maf<double>},
+    {"maf", 5, 64, 1, false, Activation::relu, Mixing::reverse, 5, 3, false, &maf<float>, &maf<double>},
     // As maf, which it is turned round.
-    {"iaf", 5, 64, 1, false, Activation::relu, Mixing::reverse, 5, false, &iaf<float>, &iaf<double>},
+    {"iaf", 5, 64, 1, false, Activation::relu, Mixing::reverse, 5, 3, false, &iaf<float>, &iaf<double>},
     // A coupling changes half of the columns, so twice the layers of maf, and alternating masks need no mixing. Tanh
     // networks are smooth, which heavy tails ask for.
-    {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, 5, false, &real_nvp<float>, &real_nvp<double>},
-    // The paper's 4 couplings of 5 hidden layers. Shifts are all that it has, so they grow steep: a closer bound on what
-    // the networks see keeps them in reach of the data.
-    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, false, &nice<float>, &nice<double>},
+    {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, 5, 3, false, &real_nvp<float>, &real_nvp<double>},
+    // The paper's 4 couplings of 5 hidden layers. Shifts are all that it has, so they grow steep: closer bounds keep
+    // them in reach of the data.
+    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, 2, false, &nice<float>, &nice<double>},
     // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
     // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
-    {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, true, &nsf<float>, &nsf<double>},
-    {"nsf_ar", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, true, &nsf_ar<float>, &nsf_ar<double>},
+    {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, 3, true, &nsf<float>, &nsf<double>},
+    {"nsf_ar", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, 3, true, &nsf_ar<float>, &nsf_ar<double>},
 };
 
 }  // namespace
@@ -53,6 +53,7 @@ FlowOptions FlowPreset::complete(FlowOptions o) const {
   o.activation = o.activation.value_or(activation);
   o.mixing = o.mixing.value_or(mixing);
   o.input_bound = o.input_bound.value_or(input_bound);
+  o.tail = o.tail.value_or(tail);
   return o;
 }
 
@@ -182,7 +183,7 @@ template <Scalar T>
 TransformedDistribution<T> maf(Index dim, FlowOptions options) {
   options = flow_preset("maf").complete(options);
   return assemble<T>("maf", dim, options, [&](Index i) {
-    return autoregressive<T>(dim, AffineTransformer<T>(options.scale_bound, options.tail), options, i);
+    return autoregressive<T>(dim, AffineTransformer<T>(options.scale_bound, *options.tail), options, i);
   });
 }
 
@@ -192,7 +193,7 @@ TransformedDistribution<T> iaf(Index dim, FlowOptions options) {
   return assemble<T>("iaf", dim, options, [&](Index i) -> Poly<Bijector<T>> {
     // Turned round twice, so that the transformer's tails keep the density's direction.
     return Invert<T>(autoregressive<T>(
-        dim, InvertedTransformer<T>(AffineTransformer<T>(options.scale_bound, options.tail)), options, i));
+        dim, InvertedTransformer<T>(AffineTransformer<T>(options.scale_bound, *options.tail)), options, i));
   });
 }
 
@@ -201,7 +202,7 @@ TransformedDistribution<T> real_nvp(Index dim, FlowOptions options) {
   options = flow_preset("real_nvp").complete(options);
   return assemble<T>("real_nvp", dim, options, [&](Index i) {
     return coupling<T>(Coupling<T>::alternating_mask(dim, i % 2 == 1),
-                       AffineTransformer<T>(options.scale_bound, options.tail), options, i);
+                       AffineTransformer<T>(options.scale_bound, *options.tail), options, i);
   });
 }
 
@@ -209,7 +210,7 @@ template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options) {
   options = flow_preset("nice").complete(options);
   std::vector<Poly<Bijector<T>>> scaling;
-  scaling.push_back(Elementwise<T>(AffineTransformer<T>(options.scale_bound, options.tail), dim));
+  scaling.push_back(Elementwise<T>(AffineTransformer<T>(options.scale_bound, *options.tail), dim));
   return assemble<T>(
       "nice", dim, options,
       [&](Index i) {

@@ -212,11 +212,11 @@ def made(node, x, context):
 
 
 def with_tail(x, s, tail):
-    """exp(s) x, whose slope goes to 1 between |x| = tail and tail + 1 where it is smaller; and that slope."""
-    e = np.maximum(np.abs(x) - tail, 0) * (s < 0)
-    part = np.minimum(e, 1)
+    """exp(s) x, whose slope goes to about 1 between |x| = tail and tail + 1 where it is smaller; and that slope."""
+    e = np.maximum(np.abs(x) - tail, 0)
     rise = np.where(e < 1, e * e / 2, e - 0.5)
-    return np.sign(x) * (np.exp(s) * (np.abs(x) - rise) + rise), np.exp(s) * (1 - part) + part
+    lift = np.where(s < 0, (1 - np.exp(s)) * (1 - np.exp(4 * s)), 0)
+    return np.sign(x) * (np.exp(s) * np.abs(x) + lift * rise), np.exp(s) + lift * np.minimum(e, 1)
 
 
 def without_tail(y, s, tail):

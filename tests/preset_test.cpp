@@ -39,6 +39,8 @@ TEST_CASE("naming one option of a builder leaves its other defaults alone") {
     CHECK(preset.build<double>(4, one).describe() == whole);
     one = {.activation = preset.activation};
     CHECK(preset.build<double>(4, one).describe() == whole);
+    one = {.tail = preset.tail};
+    CHECK(preset.build<double>(4, one).describe() == whole);
     one = {.input_bound = preset.input_bound};
     CHECK(preset.build<double>(4, one).describe() == whole);
     one = {.mixing = preset.mixing};

@@ -74,11 +74,12 @@ const char* mixing_name(pf::Mixing mixing) {
   return "";
 }
 
-/// "maf, iaf 5; real_nvp 10": a default of each flow, for the help.
+/// "maf, iaf 5; real_nvp 10": a default of each flow that has one, for the help.
 std::string by_preset(const std::function<std::string(const pf::FlowPreset&)>& value) {
   std::vector<std::pair<std::string, std::string>> groups;  // value, names
   for (const pf::FlowPreset& preset : pf::flow_presets()) {
     const std::string own = value(preset), name(preset.name);
+    if (own.empty()) continue;
     const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == own; });
     if (group == groups.end()) groups.emplace_back(own, name);
     else group->second += ", " + name;
@@ -509,7 +510,7 @@ std::string settings_text(const Settings& s) {
     if (o.act_norm) add("act-norm");
     if (o.dropout > 0) add(fmt::format("dropout={}", o.dropout));
     add(fmt::format("input-bound={}", *o.input_bound));
-    if (!pf::flow_preset(s.model).splines) add(fmt::format("scale-bound={} tail={}", o.scale_bound, o.tail));
+    if (!pf::flow_preset(s.model).splines) add(fmt::format("scale-bound={} tail={}", o.scale_bound, *o.tail));
     add(fmt::format("epochs={} batch={} lr={} schedule={} weight-decay={} clip={} validation={} patience={}", s.epochs,
                     s.batch, s.lr, s.schedule, s.weight_decay, s.clip, s.validation, s.patience));
     add(fmt::format("standardize={}", s.standardize));
@@ -650,7 +651,8 @@ void add_fit(CLI::App& app) {
   const CLI::Validator positive_or_infinite(
       [](const std::string& text) {
         const auto value = to_number(text);
-        return (value && *value > 0) || text == "inf" ? "" : fmt::format("expected a number above 0, or inf, got '{}'", text);
+        const bool good = (value && *value > 0) || text == "inf";
+        return good ? "" : fmt::format("expected a number above 0, or inf, got '{}'", text);
       },
       "POSITIVE");
   auto s = std::make_shared<Settings>();
@@ -713,17 +715,21 @@ void add_fit(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->group(model)
       ->option_text("B (3)");
-  sub->add_option("--scale-bound", s->scale_bound, "maf, iaf, real_nvp, nice: |log scale| of a layer stays below it")
+  sub->add_option("--scale-bound", s->scale_bound, "Affine flows: |log scale| of a layer stays below it")
       ->check(positive_or_infinite)
       ->group(model)
       ->option_text("B (5)");
   sub->add_option("--tail", s->tail,
-                  "maf, iaf, real_nvp, nice: beyond it, in units of the base, a layer throws no row out further; inf: it may")
+                  "Affine flows: beyond it, in units of the base, a layer throws no row out further; inf: it may "
+                  "(default: " +
+                      by_preset([](const pf::FlowPreset& p) {
+                        return p.splines ? std::string() : fmt::format("{}", p.tail);
+                      }) + ")")
       ->check(positive_or_infinite)
       ->group(model)
-      ->option_text("B (3)");
+      ->option_text("B");
   sub->add_option("--input-bound", s->input_bound,
-                  "Conditioners see standardised columns and context softly bounded by it; inf: as they are (default: " +
+                  "Conditioners see columns and context, standardised, bounded by it; inf: as they are (default: " +
                       by_preset([](const pf::FlowPreset& p) { return fmt::format("{}", p.input_bound); }) + ")")
       ->check(positive_or_infinite)
       ->group(model)

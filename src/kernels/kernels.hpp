@@ -153,9 +153,9 @@ struct Table {
   void (*spline_backward)(const Spline<T>& s, bool root, const T* in, const T* out, const T* const* raw, const T* g_out,
                           const T* g_log, T* g_in, T* const* g_raw, Index n);
 
-  /// f(x) = exp(s) x, whose slope goes to 1 between |x| = knot and knot + 1 where s < 0: with e = max(|x| - knot, 0),
-  /// p = min(e, 1) and q = the integral of p to e, |f| = exp(s) (|x| - q) + q and f' = exp(s) (1 - p) + p. out = f(in),
-  /// log_derivative = log f'(in); with `root`, f^-1 and its log derivative.
+  /// f(x) = exp(s) x, whose slope goes to about 1 between |x| = knot and knot + 1 where s < 0: with p = min(e, 1),
+  /// e = max(|x| - knot, 0), q = the integral of p to e and l = (1 - exp(s)) (1 - exp(4 s)), |f| = exp(s) |x| + l q
+  /// and f' = exp(s) + l p. out = f(in), log_derivative = log f'(in); with `root`, f^-1 and its log derivative.
   void (*scale_with_tails)(bool root, T knot, const T* in, const T* s, T* out, T* log_derivative, Index n);
   /// Adds to g_in and g_s, each unless null, from adjoints of out and log_derivative (null: 0).
   void (*scale_with_tails_backward)(bool root, T knot, const T* in, const T* s, const T* out, const T* g_out,

@@ -1,4 +1,4 @@
-// Scaling that far from 0 does not shrink: one pass for value and log derivative, without branches on single rows.
+// Scaling that far from 0 hardly shrinks: one pass for value and log derivative, without branches on single rows.
 
 #include "src/kernels/dispatch.hpp"
 
@@ -19,22 +19,29 @@ HWY_INLINE Vec<T> set(T x) {
   return hn::Set(hn::ScalableTag<T>(), x);
 }
 
-/// Beyond the knot at x = knot + e, e >= 0, of a row whose scale is below 1.
+/// How much slope a row whose scale is below 1 wins far out, and the derivative with respect to s = log scale.
+template <class T>
+HWY_INLINE Vec<T> lift(Vec<T> scale) {
+  const Vec<T> one = set(T(1)), square = hn::Mul(scale, scale);
+  return hn::Mul(hn::Sub(one, scale), hn::NegMulAdd(square, square, one));
+}
+template <class T>
+HWY_INLINE Vec<T> lift_slope(Vec<T> scale) {
+  const Vec<T> one = set(T(1)), square = hn::Mul(scale, scale), fourth = hn::Mul(square, square);
+  return hn::Neg(hn::MulAdd(scale, hn::Sub(one, fourth), hn::Mul(hn::Mul(set(T(4)), fourth), hn::Sub(one, scale))));
+}
+
+/// At x = knot + e, e >= 0.
 template <class T>
 struct Tail {
-  Vec<T> part;   // min(e, 1), of the way from the slope `scale` to the slope 1
-  Vec<T> rise;   // its integral from the knot on
-  Vec<T> left;   // e - rise, 0.5 at most
-  Vec<T> slope;  // scale (1 - part) + part
+  Vec<T> part;  // min(e, 1): how much of the lift the slope has
+  Vec<T> rise;  // its integral from the knot on
 
-  HWY_INLINE Tail(Vec<T> e, Vec<T> scale) {
-    const Vec<T> one = set(T(1));
+  HWY_INLINE explicit Tail(Vec<T> e) {
+    const Vec<T> one = set(T(1)), half = set(T(0.5));
     const auto inside = hn::Lt(e, one);
     part = hn::IfThenElse(inside, e, one);
-    const Vec<T> half = set(T(0.5)), square = hn::Mul(half, hn::Mul(e, e));
-    rise = hn::IfThenElse(inside, square, hn::Sub(e, half));
-    left = hn::IfThenElse(inside, hn::Sub(e, square), half);
-    slope = hn::MulAdd(scale, hn::Sub(one, part), part);
+    rise = hn::IfThenElse(inside, hn::Mul(half, hn::Mul(e, e)), hn::Sub(e, half));
   }
 };
 
@@ -59,19 +66,20 @@ HWY_INLINE void scale_loop(T knot, const T* in, const T* s, T* out, T* log_deriv
     const auto far = hn::And(hn::Lt(log_scale, zero), hn::Gt(size, limit));
     if (!hn::AllFalse(d, far)) {
       Vec<T> tail_value, tail_log;
+      const Vec<T> more = lift<T>(scale);
       if constexpr (root) {
-        // u = scale e + (1 - scale) e^2 / 2 up to e = 1, in the form of the root without cancellation.
-        const Vec<T> u = hn::Sub(size, limit), rest = hn::Sub(one, scale);
-        const Vec<T> end = hn::MulAdd(set(T(0.5)), rest, scale);
+        // u = scale e + lift e^2 / 2 up to e = 1, in the form of the root without cancellation; a line beyond.
+        const Vec<T> u = hn::Sub(size, limit), end = hn::MulAdd(set(T(0.5)), more, scale);
         const Vec<T> within = hn::IfThenElse(hn::Lt(u, end), u, end);
-        const Vec<T> square = hn::MulAdd(hn::Add(rest, rest), within, hn::Mul(scale, scale));
-        const Vec<T> e = hn::Add(hn::Div(hn::Add(within, within), hn::Add(scale, hn::Sqrt(square))), hn::Sub(u, within));
+        const Vec<T> square = hn::MulAdd(hn::Add(more, more), within, hn::Mul(scale, scale));
+        const Vec<T> bent = hn::Div(hn::Add(within, within), hn::Add(scale, hn::Sqrt(square)));
+        const Vec<T> e = hn::Add(bent, hn::Div(hn::Sub(u, within), hn::Add(scale, more)));
         tail_value = hn::Add(from, e);
-        tail_log = hn::Neg(log<T>(Tail<T>(e, scale).slope));
+        tail_log = hn::Neg(log<T>(hn::MulAdd(more, Tail<T>(e).part, scale)));
       } else {
-        const Tail<T> tail(hn::Sub(size, from), scale);
-        tail_value = hn::MulAdd(scale, hn::Add(from, tail.left), tail.rise);
-        tail_log = log<T>(tail.slope);
+        const Tail<T> tail(hn::Sub(size, from));
+        tail_value = hn::MulAdd(scale, size, hn::Mul(more, tail.rise));
+        tail_log = log<T>(hn::MulAdd(more, tail.part, scale));
       }
       value = hn::IfThenElse(far, hn::CopySign(tail_value, x), value);
       log_slope = hn::IfThenElse(far, tail_log, log_slope);
@@ -101,20 +109,22 @@ HWY_INLINE void scale_backward_loop(T knot, const T* in, const T* s, const T* ou
     const auto far = hn::And(hn::Lt(log_scale, zero), hn::Gt(size, from));
     if (!hn::AllFalse(d, far)) {
       const Vec<T> scale = root ? hn::Div(one, factor) : factor;
-      const Vec<T> e = hn::Sub(size, from);
-      const Tail<T> tail(e, scale);
-      // Of y = scale (x - rise) + rise and log y': with respect to x and s.
-      const Vec<T> y_s = hn::CopySign(hn::Mul(scale, hn::Add(from, tail.left)), x);
-      const Vec<T> bend = hn::IfThenElseZero(hn::Lt(e, one), hn::Div(hn::Sub(one, scale), tail.slope));
+      const Vec<T> e = hn::Sub(size, from), more = lift<T>(scale), more_s = lift_slope<T>(scale);
+      const Tail<T> tail(e);
+      const Vec<T> slope = hn::MulAdd(more, tail.part, scale);
+      // Of y = scale x + lift rise and log y': with respect to x and s.
+      const Vec<T> rises = hn::MulAdd(scale, size, hn::Mul(more_s, tail.rise));
+      const Vec<T> y_s = hn::IfThenElse(hn::Lt(x, zero), hn::Neg(rises), rises);
+      const Vec<T> bend = hn::IfThenElseZero(hn::Lt(e, one), hn::Div(more, slope));
       const Vec<T> log_x = hn::CopySign(bend, x);
-      const Vec<T> log_s = hn::Div(hn::Mul(scale, hn::Sub(one, tail.part)), tail.slope);
+      const Vec<T> log_s = hn::Div(hn::MulAdd(more_s, tail.part, scale), slope);
       Vec<T> far_given, far_scale;
       if constexpr (root) {
         // x = f^-1(y): dx/dy = 1 / f', dx/ds = -f_s / f', and the log derivative is -log f'(x).
-        far_given = hn::Div(hn::NegMulAdd(upstream_log, log_x, upstream), tail.slope);
+        far_given = hn::Div(hn::NegMulAdd(upstream_log, log_x, upstream), slope);
         far_scale = hn::Neg(hn::MulAdd(far_given, y_s, hn::Mul(upstream_log, log_s)));
       } else {
-        far_given = hn::MulAdd(upstream, tail.slope, hn::Mul(upstream_log, log_x));
+        far_given = hn::MulAdd(upstream, slope, hn::Mul(upstream_log, log_x));
         far_scale = hn::MulAdd(upstream, y_s, hn::Mul(upstream_log, log_s));
       }
       sum_in = hn::IfThenElse(far, hn::Add(old_in, far_given), sum_in);

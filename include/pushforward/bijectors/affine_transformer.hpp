@@ -9,15 +9,16 @@ namespace pushforward {
 /// y = exp(s) x + shift with s = bound * tanh(raw / bound); parameters: shift, raw.
 /// log derivative: s in forward, -s in inverse.
 ///
-/// With a `tail`, an element's slope dy/dx goes to 1 between |x| = tail and tail + 1 where it is smaller, linearly in
-/// x: with e = max(|x| - tail, 0), p = min(e, 1) and q the integral of p from 0 to e,
+/// With a `tail`, an element's slope dy/dx rises between |x| = tail and tail + 1 to 0.918 at least where it is smaller,
+/// linearly in x: with e = max(|x| - tail, 0), p = min(e, 1) and q the integral of p from 0 to e,
 ///
-///     y = sign(x) [exp(s) (|x| - q) + q] + shift,    dy/dx = exp(s) (1 - p) + p    where s < 0.
+///     y = exp(s) x + sign(x) l q + shift,    dy/dx = exp(s) + l p,    l = (1 - exp(s)) (1 - exp(4 s))    where s < 0.
 ///
-/// So a row far from where the parameters were learned is not thrown out further: |x| <= tail + 1/2 + |y - shift|,
-/// whatever the scale. Up to `tail` base units the map is affine, to the bit.
+/// So a row far from where the parameters were learned is hardly thrown out further: whatever the scale, |x| is less
+/// than tail + 0.55 + 1.09 |y - shift|. Up to `tail` base units the map is affine, to the bit.
 ///
-/// @par Numerics  both directions in closed form; the density is continuous, its gradient has kinks at tail and tail + 1.
+/// @par Numerics  both directions in closed form. The density is continuous, its gradient in x has kinks at tail and
+///                tail + 1; in s it is smooth, at the identity too, where training starts.
 /// @source Papamakarios et al. 2021, eq. 31; the bound: |s| <= bound at both ends, the identity at raw = 0.
 template <Scalar T>
 class AffineTransformer final : public Transformer<T> {

@@ -20,8 +20,8 @@ enum class Mixing { none, reverse, random_permutation, lu_linear };
 /// Options that all builders share.
 ///
 /// No density explodes: a conditioner sees its input softly bounded, scales are bounded, and beyond `tail` base units
-/// an affine transformer's slope towards the base is 1 at most, as a spline's is beyond its interval. So far from the
-/// data every flow is an affine map of its base, and log densities fall there as a Gaussian's do. The bounds are in
+/// an affine transformer's slope towards the base is 1.09 at most, as a spline's is 1 beyond its interval. So far from
+/// the data every flow is an affine map of its base, and log densities fall there as a Gaussian's do. The bounds are in
 /// standardised units: give columns of location 0 and scale 1, as `prepare` does. What learned linear maps
 /// (Mixing::lu_linear) and normalisation layers stretch the data by, they stretch far rows by too.
 ///
@@ -43,8 +43,8 @@ struct FlowOptions {
   bool conditioner_batch_norm = false;  ///< batch norm of the hidden units of coupling networks; not inside a MADE
   bool act_norm = false;    ///< an ActNorm before each layer (data side)
   double scale_bound = 5;   ///< |log scale| of an affine transformer stays below it
-  /// Beyond this many base units an affine transformer throws no point out further; infinity: it may.
-  double tail = 3;
+  /// Beyond this many base units an affine transformer hardly throws points out further; infinity: it may.
+  std::optional<double> tail = {};
   /// Conditioners see columns and context softly bounded by it, in units of the data; infinity: as they are.
   std::optional<double> input_bound = {};
   /// Of spline flows. raw_scale is multiplied by 1 / sqrt(hidden) with the parameters of nflows, as in the paper.
@@ -63,6 +63,7 @@ struct FlowPreset {
   Activation activation;
   Mixing mixing;
   double input_bound;
+  double tail;
   bool splines;  ///< `FlowOptions::spline` matters
   TransformedDistribution<float> (*build_float)(Index dim, FlowOptions options);
   TransformedDistribution<double> (*build_double)(Index dim, FlowOptions options);
