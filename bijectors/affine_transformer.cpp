@@ -1,5 +1,7 @@
 #include <pushforward/bijectors/affine_transformer.hpp>
 
+#include <cmath>
+
 #include "src/core/checks.hpp"
 #include "src/ops/tails.hpp"
 
@@ -40,6 +42,37 @@ template <Scalar T>
 void AffineTransformer<T>::do_restored() {
   check_positive("AffineTransformer", "bound", bound_);
   check_bound("AffineTransformer", "tail", tail_);
+}
+
+template <Scalar T>
+AdditiveTransformer<T>::AdditiveTransformer(double bound) : Transformer<T>("AdditiveTransformer", 1), bound_(bound) {
+  do_restored();
+}
+
+template <Scalar T>
+Var<T> AdditiveTransformer<T>::shift(Var<T> raw) const {
+  return std::isinf(bound_) ? raw : soft_bound(raw, static_cast<T>(bound_));
+}
+
+template <Scalar T>
+auto AdditiveTransformer<T>::do_forward(Pass<T>&, Var<T> x, std::span<const Var<T>> params) const -> Elements {
+  return {x + shift(params[0]), {}};
+}
+
+template <Scalar T>
+auto AdditiveTransformer<T>::do_inverse(Pass<T>&, Var<T> y, std::span<const Var<T>> params) const -> Elements {
+  return {y - shift(params[0]), {}};
+}
+
+template <Scalar T>
+void AdditiveTransformer<T>::do_fields(Fields<T>& f) {
+  f.type("additive_transformer");
+  f.optional("bound", bound_, std::numeric_limits<double>::infinity());
+}
+
+template <Scalar T>
+void AdditiveTransformer<T>::do_restored() {
+  check_bound("AdditiveTransformer", "bound", bound_);
 }
 
 template class AffineTransformer<float>;

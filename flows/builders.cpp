@@ -33,8 +33,8 @@ const FlowPreset presets[] = {
     // A coupling changes half of the columns, so twice the layers of maf, and alternating masks need no mixing. Tanh
     // networks are smooth, which heavy tails ask for.
     {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, 5, 3, false, &real_nvp<float>, &real_nvp<double>},
-    // The paper's 4 couplings of 5 hidden layers. Shifts are all that it has, so they grow steep: closer bounds keep
-    // them in reach of the data.
+    // The paper's 4 couplings of 5 hidden layers. Shifts are all that it has, so they grow steep: closer bounds, and one
+    // on the shifts themselves, keep them in reach of the data.
     {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, 2, false, &nice<float>, &nice<double>},
     // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
     // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
@@ -214,7 +214,7 @@ TransformedDistribution<T> nice(Index dim, FlowOptions options) {
   return assemble<T>(
       "nice", dim, options,
       [&](Index i) {
-        return coupling<T>(Coupling<T>::half_mask(dim, i % 2 == 1), AdditiveTransformer<T>(), options, i);
+        return coupling<T>(Coupling<T>::half_mask(dim, i % 2 == 1), AdditiveTransformer<T>(options.shift_bound), options, i);
       },
       std::move(scaling));
 }

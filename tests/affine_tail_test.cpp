@@ -210,6 +210,19 @@ TEST_CASE("Whatever a network says, a tail throws no point out by much more than
   }
 }
 
+TEST_CASE("The shift of an additive transformer stays within its bound", "[affine_tail]") {
+  Constant<double> says(1, 1);
+  const auto shift = [&](double raw, double bound) {
+    list_state(says).front().tensor->values()[0] = raw;
+    Eigen::MatrixXd row(1, 2);
+    row << 0.2, 1.5;
+    return Coupling<double>({1, 0}, says, AdditiveTransformer<double>(bound)).forward(row).value(0, 1) - 1.5;
+  };
+  CHECK(shift(1e6, 4) == Approx(4));
+  CHECK(shift(-3, 4) == Approx(4 * std::tanh(-0.75)));
+  CHECK(shift(1e6, std::numeric_limits<double>::infinity()) == 1e6);
+}
+
 TEST_CASE("A conditioner with a bound sees columns and context softly bounded", "[affine_tail]") {
   const MlpOptions net{.hidden = {7}, .context_dim = 1, .final_scale = 1, .seed = 5};
   const Mlp<double> mlp(1, 2, net);
@@ -238,6 +251,8 @@ TEST_CASE("A conditioner with a bound sees columns and context softly bounded", 
 TEST_CASE("Bounds that are no bounds are refused by name", "[affine_tail]") {
   CHECK_THROWS_WITH(AffineTransformer<double>(5, 0), Catch::Contains("tail must be positive, got 0"));
   CHECK_THROWS_WITH(AffineTransformer<double>(5, std::nan("")), Catch::Contains("tail must be positive, got nan"));
+  CHECK_THROWS_WITH(AdditiveTransformer<double>(-2),
+                    Catch::Contains("AdditiveTransformer: bound must be positive, got -2"));
   const Mlp<double> mlp(1, 2, {.hidden = {3}});
   CHECK_THROWS_WITH(Coupling<double>({1, 0}, mlp, AffineTransformer<double>(), -1),
                     Catch::Contains("Coupling: input_bound must be positive, got -1; infinity is no bound"));

@@ -170,6 +170,8 @@ std::vector<Named<T>> all() {
   map("coupling_residual_context",
       Coupling<T>({0, 1, 0}, ResidualNetwork<T>(1, 2, {.hidden = 6, .blocks = 2, .context_dim = context}),
                   AdditiveTransformer<T>()));
+  map("coupling_additive_bounded",
+      Coupling<T>({1, 0, 1}, Mlp<T>(2, 1, {.hidden = {5}}), AdditiveTransformer<T>(0.5)));
   map("coupling_bounded",
       Coupling<T>({0, 1, 0}, ResidualNetwork<T>(1, 4, {.hidden = 6, .blocks = 2, .context_dim = context}),
                   InvertedTransformer<T>(AffineTransformer<T>(2, 0.5)), 1.5));

@@ -237,7 +237,9 @@ def bounded_input(node, x):
 def transformer(node, v, params, forward):
     """v mapped elementwise, and the log derivative; params[p] has the shape of v."""
     if node.type == "additive_transformer":
-        return (v + params[0] if forward else v - params[0]), np.zeros_like(v)
+        bound = node.constants.get("bound", np.inf)
+        shift = params[0] if np.isinf(bound) else soft_bound(params[0], bound)
+        return (v + shift if forward else v - shift), np.zeros_like(v)
     if node.type == "affine_transformer":
         s = soft_bound(params[1], node["bound"])
         tail = node.constants.get("tail", np.inf)

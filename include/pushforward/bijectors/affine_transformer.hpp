@@ -40,19 +40,25 @@ class AffineTransformer final : public Transformer<T> {
   double tail_;
 };
 
-/// y = x + shift, volume preserving; parameter: shift.
+/// y = x + shift with shift = bound * tanh(raw / bound), volume preserving; parameter: raw. Without a bound, which is
+/// the default, shift = raw.
 /// @source Dinh et al. 2015 (NICE), eq. 5.
 template <Scalar T>
 class AdditiveTransformer final : public Transformer<T> {
  public:
-  AdditiveTransformer() : Transformer<T>("AdditiveTransformer", 1) {}
+  /// @throws DomainError  if bound is not positive.
+  explicit AdditiveTransformer(double bound = std::numeric_limits<double>::infinity());
 
  private:
   using Elements = typename Transformer<T>::Elements;
-  Elements do_forward(Pass<T>&, Var<T> x, std::span<const Var<T>> params) const override { return {x + params[0], {}}; }
-  Elements do_inverse(Pass<T>&, Var<T> y, std::span<const Var<T>> params) const override { return {y - params[0], {}}; }
+  Elements do_forward(Pass<T>&, Var<T> x, std::span<const Var<T>> params) const override;
+  Elements do_inverse(Pass<T>&, Var<T> y, std::span<const Var<T>> params) const override;
   double do_log_scale_bound() const override { return 0; }
-  void do_fields(Fields<T>& f) override { f.type("additive_transformer"); }
+  void do_fields(Fields<T>& f) override;
+  void do_restored() override;
+  Var<T> shift(Var<T> raw) const;
+
+  double bound_;
 };
 
 extern template class AffineTransformer<float>;

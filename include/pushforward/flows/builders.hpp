@@ -43,6 +43,7 @@ struct FlowOptions {
   bool conditioner_batch_norm = false;  ///< batch norm of the hidden units of coupling networks; not inside a MADE
   bool act_norm = false;    ///< an ActNorm before each layer (data side)
   double scale_bound = 5;   ///< |log scale| of an affine transformer stays below it
+  double shift_bound = 6;   ///< nice: |shift| of a coupling stays below it
   /// Beyond this many base units an affine transformer hardly throws points out further; infinity: it may.
   std::optional<double> tail = {};
   /// Conditioners see columns and context softly bounded by it, in units of the data; infinity: as they are.
