@@ -51,7 +51,8 @@ AdditiveTransformer<T>::AdditiveTransformer(double bound) : Transformer<T>("Addi
 
 template <Scalar T>
 Var<T> AdditiveTransformer<T>::shift(Var<T> raw) const {
-  return std::isinf(bound_) ? raw : soft_bound(raw, static_cast<T>(bound_));
+  const T bound = static_cast<T>(bound_);  // beyond the numbers of T: none
+  return std::isinf(bound) ? raw : soft_bound(raw, bound);
 }
 
 template <Scalar T>

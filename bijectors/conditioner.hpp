@@ -1,6 +1,6 @@
 #pragma once
 
-#include <limits>
+#include <cmath>
 
 #include <pushforward/ops.hpp>
 #include <pushforward/pass.hpp>
@@ -11,20 +11,18 @@ namespace pushforward::detail {
 template <Scalar T>
 class Bounded {
  public:
-  Bounded(Pass<T>& pass, double bound) : pass_(pass), bound_(bound), context_(pass.context()) {
+  Bounded(Pass<T>& pass, double bound) : pass_(pass), bound_(static_cast<T>(bound)), context_(pass.context()) {
     if (context_) pass.exchange_context((*this)(context_));
   }
   ~Bounded() { pass_.exchange_context(context_); }
   Bounded(const Bounded&) = delete;
   Bounded& operator=(const Bounded&) = delete;
 
-  Var<T> operator()(Var<T> x) const {
-    return bound_ < std::numeric_limits<double>::infinity() ? soft_bound(x, static_cast<T>(bound_)) : x;
-  }
+  Var<T> operator()(Var<T> x) const { return std::isinf(bound_) ? x : soft_bound(x, bound_); }
 
  private:
   Pass<T>& pass_;
-  double bound_;
+  T bound_;  // beyond the numbers of T: none
   Var<T> context_;
 };
 

@@ -1,5 +1,7 @@
 #include <pushforward/bijectors/elementwise.hpp>
 
+#include <cmath>
+
 #include <pushforward/error.hpp>
 
 namespace pushforward {
@@ -22,7 +24,12 @@ Elementwise<T>::Elementwise(Poly<Transformer<T>> transformer, Index dim, VectorV
   if (raw.size() != raw_.size())
     throw ShapeError("Elementwise: " + transformer_->name() + " needs " + std::to_string(raw_.size()) +
                      " parameters for " + std::to_string(dim) + " columns, got " + std::to_string(raw.size()));
-  for (Index i = 0; i < raw.size(); ++i) raw_[i] = raw[i];
+  for (Index i = 0; i < raw.size(); ++i) {
+    if (!std::isfinite(raw[i]))
+      throw DomainError("Elementwise: parameters must be finite, got " + std::to_string(raw[i]) + " at " +
+                        std::to_string(i));
+    raw_[i] = raw[i];
+  }
   trainable_ = false;
 }
 

@@ -248,6 +248,14 @@ TEST_CASE("A conditioner with a bound sees columns and context softly bounded", 
   }
 }
 
+TEST_CASE("A bound beyond the numbers of float is none in float", "[affine_tail]") {
+  const Mlp<float> mlp(1, 2, {.hidden = {3}, .final_scale = 1, .seed = 2});
+  const Matrix<float> rows = Matrix<float>::Constant(3, 2, 0.7f);
+  const Coupling<float> huge({1, 0}, mlp, AffineTransformer<float>(5, 1e300), 1e300), plain({1, 0}, mlp);
+  CHECK(huge.inverse(rows).value == plain.inverse(rows).value);
+  CHECK(huge.inverse(rows).log_det == plain.inverse(rows).log_det);
+}
+
 TEST_CASE("Bounds that are no bounds are refused by name", "[affine_tail]") {
   CHECK_THROWS_WITH(AffineTransformer<double>(5, 0), Catch::Contains("tail must be positive, got 0"));
   CHECK_THROWS_WITH(AffineTransformer<double>(5, std::nan("")), Catch::Contains("tail must be positive, got nan"));

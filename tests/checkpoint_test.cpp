@@ -4,6 +4,9 @@
 #include <filesystem>
 #include <fstream>
 #include <pushforward/bijectors/act_norm.hpp>
+#include <pushforward/bijectors/affine_transformer.hpp>
+#include <pushforward/bijectors/chain.hpp>
+#include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/training/fit.hpp>
 #include <string>
@@ -113,6 +116,24 @@ TEST_CASE("a checkpoint of another run is refused, naming what differs") {
   CHECK(fit(flow, y, other).train_loss.size() == 4);
   std::ofstream(file) << "garbage";
   CHECK_THROWS_AS(fit(flow, y, options), IoError);
+}
+
+TEST_CASE("a checkpoint does not replace parameters that were given") {
+  const TemporaryFolder folder;
+  const Matrix<double> y = make_data(50, 2);
+  const auto given = [](double shift) {
+    return Flow(Normal<double>(2), Chain<double>(ActNorm<double>(2), Elementwise<double>(AffineTransformer<double>(), 2,
+                                                                                        {shift, shift, 0, 0})));
+  };
+  FitOptions<double> options{.epochs = 2, .checkpoint = folder.path / "c", .resume = true};
+  Flow first = given(0.1), second = given(0.9), third = given(0.1);
+  fit(first, y, options);
+  const std::vector<double> before = values<double>(second);
+  CHECK_THROWS_WITH(fit(second, y, options),
+                    ContainsSubstring("belongs to another run: 'bijector.1.raw', which training leaves alone"));
+  CHECK(same_bits(values<double>(second), before));
+  options.epochs = 3;
+  CHECK(fit(third, y, options).train_loss.size() == 3);
 }
 
 namespace {

@@ -114,6 +114,8 @@ TEST_CASE("Given parameters stay what they are", "[scalar]") {
   };
   CHECK(kept(d) == raw);
   CHECK(kept(*loaded.distribution) == raw);
+  CHECK_THROWS_WITH(Elementwise<double>(AffineTransformer<double>(), 1, {0.5, std::nan("")}),
+                    ContainsSubstring("parameters must be finite, got nan at 1"));
   CHECK_THROWS_WITH(Elementwise<double>(AffineTransformer<double>(), 3, raw),
                     ContainsSubstring("needs 6 parameters for 3 columns, got 4"));
 }

@@ -34,14 +34,15 @@ using Expression = decltype(std::declval<Eigen::MatrixXd&>() * 2.0);
 static_assert(Context<Eigen::MatrixXd&> && Context<const Eigen::MatrixXd&> && Context<RowMajor&> && Context<Block> &&
               Context<Map> && Context<MatrixView<const double>> && Context<MatrixView<double>> &&
               Context<Eigen::VectorXd&>);
-static_assert(!Context<Eigen::MatrixXd> && !Context<RowMajor> && !Context<Expression> && !Context<Eigen::VectorXd> &&
-              !Context<Eigen::ArrayXXd> && !Context<Eigen::MatrixXf&>);
+static_assert(!Context<Eigen::MatrixXd> && !Context<const Eigen::MatrixXd> && !Context<RowMajor> &&
+              !Context<Expression> && !Context<Eigen::VectorXd> && !Context<Eigen::ArrayXXd> && !Context<Eigen::MatrixXf&>);
 static_assert(Validation<Eigen::MatrixXd&> && !Validation<Eigen::MatrixXd>);
 static_assert(Named<Eigen::MatrixXd&> && !Named<Eigen::MatrixXd>);
 static_assert(Weights<std::vector<double>&> && Weights<const std::vector<double>&> && Weights<Eigen::VectorXd&> &&
               Weights<std::span<const double>> && Weights<VectorView<const double>> &&
               Weights<Eigen::MatrixXd::ColXpr>);
-static_assert(!Weights<std::vector<double>> && !Weights<Eigen::VectorXd> && !Weights<Eigen::RowVectorXd>);
+static_assert(!Weights<std::vector<double>> && !Weights<const Eigen::VectorXd> && !Weights<Eigen::VectorXd> &&
+              !Weights<Eigen::RowVectorXd>);
 
 }  // namespace
 

@@ -720,7 +720,7 @@ void add_fit(CLI::App& app) {
       ->group(model)
       ->option_text("B (5)");
   sub->add_option("--tail", s->tail,
-                  "Affine flows: beyond it, in units of the base, a layer throws no row out further; inf: it may "
+                  "Affine flows: beyond it, in units of the base, a layer hardly throws a row out further; inf: it may "
                   "(default: " +
                       by_preset([](const pf::FlowPreset& p) {
                         return p.splines ? std::string() : fmt::format("{}", p.tail);

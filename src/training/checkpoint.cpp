@@ -109,6 +109,11 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
   std::vector<Tensor<T>> values;
   for (const Slot<T>& slot : slots) {
     values.push_back(file.get<T>("flow." + slot.path, slot.tensor->shape()));
+    const bool given = slot.kind == StateKind::parameter && !slot.attributes.trainable;
+    if (given && !std::equal(values.back().values().begin(), values.back().values().end(), slot.tensor->data()))
+      throw IoError(fmt::format("{}: the checkpoint belongs to another run: '{}', which training leaves alone, has "
+                                "other values there than here",
+                                path.string(), slot.path));
     if (s.stopping.best_epoch >= 0) s.best.push_back(file.get<T>("best." + slot.path, slot.tensor->shape()));
   }
   if (std::min({s.epoch, s.batch, s.step, s.skipped, counters[7]}) < 0)

@@ -12,7 +12,8 @@ namespace pushforward {
 namespace detail {
 /// Objects whose storage dies with them: of such, only names convert to a borrowed view.
 template <class D>
-concept DyingStorage = !std::is_lvalue_reference_v<D> && std::derived_from<D, Eigen::PlainObjectBase<D>>;
+concept DyingStorage = !std::is_lvalue_reference_v<D> &&
+                       std::derived_from<std::remove_cv_t<D>, Eigen::PlainObjectBase<std::remove_cv_t<D>>>;
 }  // namespace detail
 
 /// A MatrixView for options, which outlive the expression that makes them: `{.context = a.topRows(9)}` is a view of
