@@ -1,7 +1,5 @@
 #include <pushforward/bijectors/affine_transformer.hpp>
 
-#include <cmath>
-
 #include "src/core/checks.hpp"
 #include "src/ops/tails.hpp"
 
@@ -50,19 +48,13 @@ AdditiveTransformer<T>::AdditiveTransformer(double bound) : Transformer<T>("Addi
 }
 
 template <Scalar T>
-Var<T> AdditiveTransformer<T>::shift(Var<T> raw) const {
-  const T bound = static_cast<T>(bound_);  // beyond the numbers of T: none
-  return std::isinf(bound) ? raw : soft_bound(raw, bound);
-}
-
-template <Scalar T>
 auto AdditiveTransformer<T>::do_forward(Pass<T>&, Var<T> x, std::span<const Var<T>> params) const -> Elements {
-  return {x + shift(params[0]), {}};
+  return {x + soft_bound(params[0], static_cast<T>(bound_)), {}};
 }
 
 template <Scalar T>
 auto AdditiveTransformer<T>::do_inverse(Pass<T>&, Var<T> y, std::span<const Var<T>> params) const -> Elements {
-  return {y - shift(params[0]), {}};
+  return {y - soft_bound(params[0], static_cast<T>(bound_)), {}};
 }
 
 template <Scalar T>

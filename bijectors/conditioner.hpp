@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cmath>
-
 #include <pushforward/ops.hpp>
 #include <pushforward/pass.hpp>
 
@@ -18,11 +16,11 @@ class Bounded {
   Bounded(const Bounded&) = delete;
   Bounded& operator=(const Bounded&) = delete;
 
-  Var<T> operator()(Var<T> x) const { return std::isinf(bound_) ? x : soft_bound(x, bound_); }
+  Var<T> operator()(Var<T> x) const { return soft_bound(x, bound_); }
 
  private:
   Pass<T>& pass_;
-  T bound_;  // beyond the numbers of T: none
+  T bound_;
   Var<T> context_;
 };
 

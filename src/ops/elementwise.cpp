@@ -176,7 +176,7 @@ Var<T> operator-(Var<T> x) {
 
 template <Scalar T>
 Var<T> soft_bound(Var<T> x, T bound) {
-  return bound * tanh(x / bound);
+  return std::isinf(bound) ? x : bound * tanh(x / bound);
 }
 
 // --------------------------------------------------------------------------------------------- binary arithmetic

@@ -56,7 +56,6 @@ class AdditiveTransformer final : public Transformer<T> {
   double do_log_scale_bound() const override { return 0; }
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
-  Var<T> shift(Var<T> raw) const;
 
   double bound_;
 };
