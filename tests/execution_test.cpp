@@ -16,6 +16,7 @@
 
 using namespace pushforward;
 using Catch::Matchers::ContainsSubstring;
+using pushforward::detail::Help;
 using pushforward::detail::Pace;
 
 namespace {
@@ -171,7 +172,84 @@ TEST_CASE("run_on_one is the calling thread in a group of one", "[execution]") {
   CHECK(all == 3);
 }
 
+TEST_CASE("deal gives each task to one thread, between calls that all threads take part in", "[execution]") {
+  // Short calls close behind each other: threads that wake late must neither miss a call of all nor enter one twice.
+  for (const int threads : {1, 2, 3, 5}) {
+    INFO(threads << " threads");
+    Execution execution({.threads = threads});
+    for (int call = 0; call < 2000; ++call) {
+      const Index tasks = call % 7;
+      std::vector<std::atomic<int>> dealt(static_cast<std::size_t>(tasks)), at(static_cast<std::size_t>(threads));
+      std::atomic<int> twice{0};
+      execution.deal(tasks, [&](int thread, Index i) {
+        twice += at[static_cast<std::size_t>(thread)].fetch_add(1) != 0;
+        ++dealt[static_cast<std::size_t>(i)];
+        --at[static_cast<std::size_t>(thread)];
+      });
+      bool once = twice == 0;
+      for (const std::atomic<int>& n : dealt) once = once && n == 1;
+      if (!once) FAIL("call " << call);
+      std::vector<std::atomic<int>> ran(static_cast<std::size_t>(threads));
+      execution.run([&](int thread) {
+        execution.group().barrier();
+        ++ran[static_cast<std::size_t>(thread)];
+      });
+      for (const std::atomic<int>& n : ran)
+        if (n != 1) FAIL("call " << call);
+    }
+  }
+}
+
+TEST_CASE("deal throws what the lowest failing task threw, and is refused inside work", "[execution]") {
+  for (const int threads : {1, 2, 3}) {
+    Execution execution({.threads = threads});
+    for (int call = 0; call < 200; ++call) {
+      std::atomic<int> begun{0};
+      CHECK_THROWS_WITH(execution.deal(1000,
+                                       [&](int, Index i) {
+                                         ++begun;
+                                         if (i >= 5) throw DomainError("task " + std::to_string(i));
+                                       }),
+                        "task 5");
+      CHECK(begun <= 5 + threads);
+    }
+    CHECK_THROWS_WITH(execution.deal(3, [&](int, Index) { execution.deal(1, [](int, Index) {}); }),
+                      ContainsSubstring("from inside work that runs on it"));
+    std::atomic<int> calls{0};
+    execution.deal(10, [&](int, Index) { ++calls; });
+    CHECK(calls == 10);
+  }
+}
+
 // ---------------------------------------------------------------------------------------------------------------- pace
+
+TEST_CASE("Help is asked for where it pays, and seldom where it costs", "[execution]") {
+  constexpr Index tasks = 4;
+  constexpr double one = 4e-3, each = one / tasks;
+  // What works of four tasks take with one helper, whose `waited` tells how long it is waited for at the end.
+  const auto total = [&](Help& help, int works, double waited, Index own) {
+    double sum = 0;
+    for (int i = 0; i < works; ++i) {
+      if (!help.at_once()) {
+        sum += one;
+        continue;
+      }
+      const double own_seconds = static_cast<double>(own) * each;
+      sum += own_seconds + waited;
+      help.took(own_seconds + waited, tasks, own_seconds, own);
+    }
+    return sum;
+  };
+  Help help;
+  CHECK(total(help, 1000, 0.0, 2) == Approx(500 * one));
+  // Two time slices for a helper that lost its processor: one call in 64.
+  CHECK(total(help, 6400, 8e-3, 3) < 1.06 * 6400 * one);
+  // Help that comes too late for any task is as good as none.
+  CHECK(total(help, 640, 0.0, 4) == Approx(640 * one));
+  // Quiet again: half the pause after each call that paid.
+  CHECK(total(help, 1000, 0.0, 2) < 1.2 * 500 * one);
+  CHECK(help.at_once());
+}
 
 namespace {
 

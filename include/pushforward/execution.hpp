@@ -32,6 +32,11 @@ class Execution {
   /// Calls work(thread) once for each thread, at the same time; returns when all have returned. If calls throw, the
   /// others are released from barriers and the exception of the lowest thread is thrown on.
   void run(const std::function<void(int thread)>& work);
+  /// Calls task(thread, i) once for each i in 0..tasks-1, in that order on whichever thread is free; returns when all
+  /// have returned. A thread that has not begun when nothing is left (another program has its processor) is not waited
+  /// for, and where help has cost more than it saved, some calls go by before it is asked for again. If tasks throw, no
+  /// further one begins, and the exception of the lowest is thrown on.
+  void deal(Index tasks, const std::function<void(int thread, Index task)>& task);
   /// The same with the calling thread alone: work(0), while `group` has one member. No other thread is woken.
   void run_on_one(const std::function<void(int thread)>& work);
   /// The group of the threads that are at work, for use within `run`.

@@ -3,7 +3,6 @@
 // The one driver of all calls that take rows and give rows: tiles, threads, copies in and out, rows that are not finite.
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -34,14 +33,7 @@ void for_each_tile(Index rows, Run run, Index rows_per_tile, const F& f) {
     return;
   }
   Execution& execution = *run.execution();
-  std::atomic<Index> next{0};
-  const auto work = [&](int thread) {
-    for (Index i = next++; i < tiles; i = next++) tile({execution.batch(thread), execution.local(thread)}, i);
-  };
-  if (tiles <= 1)
-    execution.run_on_one(std::ref(work));
-  else
-    execution.run(std::ref(work));
+  execution.deal(tiles, [&](int thread, Index i) { tile({execution.batch(thread), execution.local(thread)}, i); });
 }
 
 /// Copies rows into a batch matrix (column-major, padding zero). A single row is repeated where `repeat` says so.

@@ -1,5 +1,6 @@
 #include <pushforward/execution.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -8,9 +9,12 @@
 #include <vector>
 
 #include <hwy/cache_control.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <pushforward/error.hpp>
+
+#include "src/core/pace.hpp"
 
 namespace pushforward {
 
@@ -27,6 +31,12 @@ void wait_while(const std::atomic<V>& value, V old) {
     hwy::Pause();
   }
   value.wait(old, std::memory_order_acquire);
+}
+
+double seconds_of(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
 /// Barrier that a failing member can break, so that the others do not wait for ever.
@@ -80,19 +90,42 @@ struct Execution::State {
   struct ThreadMemory {
     Arena batch;
     Arena local;
+    std::atomic<unsigned> begun{0};  ///< the last round that its thread began, or that was taken from it before
   };
 
   void work_loop(int thread) {
-    for (unsigned seen = 0;; ++seen) {
+    for (unsigned seen = 0;;) {
       wait_while(round, seen);
+      seen = round.load(std::memory_order_acquire);
       if (stop) return;
+      if (!begin(thread, seen)) continue;
       call(*current, thread);
       if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
     }
   }
-  void start() {
+  /// Calls work(thread) on all threads but the first.
+  void start(const std::function<void(int)>& work) {
+    current = &work;
+    running.store(static_cast<int>(workers.size()), std::memory_order_relaxed);
+    next_round();
+  }
+  void next_round() {
     round.fetch_add(1, std::memory_order_acq_rel);
     round.notify_all();
+  }
+  /// True for the first who says it of a thread and a round.
+  bool begin(int thread, unsigned in_round) {
+    unsigned before = in_round - 1;
+    return memory[static_cast<std::size_t>(thread)].begun.compare_exchange_strong(before, in_round);
+  }
+  /// Takes the work from the threads that have not begun it.
+  void leave_out_the_late() {
+    const unsigned now = round.load(std::memory_order_relaxed);
+    for (int t = 1; t <= static_cast<int>(workers.size()); ++t)
+      if (begin(t, now)) running.fetch_sub(1, std::memory_order_acq_rel);
+  }
+  void finish() {
+    for (int left; (left = running.load(std::memory_order_acquire)) != 0;) wait_while(running, left);
   }
 
   void call(const std::function<void(int)>& task, int thread) {
@@ -122,9 +155,10 @@ struct Execution::State {
   std::atomic<std::thread::id> caller{};
   // Written while no worker is at work, and published by `round`.
   const std::function<void(int)>* current = nullptr;
-  bool stop = false;
+  std::atomic<bool> stop{false};
   std::atomic<unsigned> round{0};
   std::atomic<int> running{0};
+  detail::Help help;
   std::vector<std::thread> workers;
 };
 
@@ -142,7 +176,7 @@ Execution::~Execution() {
     return;
   }
   state_->stop = true;
-  state_->start();
+  state_->next_round();
   for (std::thread& worker : state_->workers) worker.join();
 }
 
@@ -189,11 +223,50 @@ void Execution::call(const Work& work) {
 
 void Execution::run(const std::function<void(int)>& work) {
   call([&](State& s) {
-    s.current = &work;
-    s.running.store(threads() - 1, std::memory_order_relaxed);
-    s.start();
+    s.start(work);
     s.call(work, 0);
-    for (int left; (left = s.running.load(std::memory_order_acquire)) != 0;) wait_while(s.running, left);
+    s.finish();
+  });
+}
+
+void Execution::deal(Index tasks, const std::function<void(int, Index)>& task) {
+  call([&](State& s) {
+    std::atomic<Index> next{0};
+    std::mutex failing;
+    Index failed = tasks;
+    std::exception_ptr error;
+    const auto run_task = [&](int thread, Index i) {
+      try {
+        task(thread, i);
+      } catch (...) {
+        const std::lock_guard lock(failing);
+        if (i < failed) error = std::current_exception();
+        failed = std::min(failed, i);
+        next = tasks;  // all tasks before this one have begun, so the lowest that fails is the same on any threads
+      }
+    };
+    const std::function<void(int)> help = [&](int thread) {
+      for (Index i = next++; i < tasks; i = next++) run_task(thread, i);
+    };
+    const bool alone = threads() == 1 || tasks <= 1, at_once = !alone && s.help.at_once();
+    bool helped = at_once;
+    Index own = 0;
+    if (at_once) s.start(help);
+    const double start = seconds_of(CLOCK_MONOTONIC), start_of_own = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    for (Index i = next++; i < tasks; i = next++) {
+      run_task(0, i);
+      ++own;
+      if (alone || helped || i + 1 >= tasks || seconds_of(CLOCK_MONOTONIC) - start < detail::Help::long_work) continue;
+      s.start(help);
+      helped = true;
+    }
+    if (helped) {
+      const double own_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - start_of_own;
+      s.leave_out_the_late();
+      s.finish();
+      if (at_once) s.help.took(seconds_of(CLOCK_MONOTONIC) - start, tasks, own_seconds, own);
+    }
+    if (error) std::rethrow_exception(error);
   });
 }
 

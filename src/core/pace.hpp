@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <pushforward/arena.hpp>
+
 namespace pushforward::detail {
 
 /// How many threads work is worth that is repeated with about the same size, by the time that it took: all or one.
@@ -83,6 +85,34 @@ class Pace {
   double usual_then_ = 0;
   double wait_ = 0;  ///< seconds until the next trial
   double share_ = first_share / 2;
+};
+
+/// Whether to ask other threads for help at once with tasks that one could do alone, by what help was worth before:
+/// where other programs hold the processors, a thread that lost its own in the middle of a task is waited for longer than
+/// the task takes. After help that cost more than it saved, the next 1, 3, 7, .. 63 works begin alone, and ask when they
+/// turn out long.
+class Help {
+ public:
+  /// Seconds of work against which the wait for one thread does not count.
+  static constexpr double long_work = 0.02;
+
+  /// For the next work.
+  bool at_once() {
+    if (alone_ == 0) return true;
+    --alone_;
+    return false;
+  }
+  /// Of work that asked at once: `tasks` of about equal size took `seconds`, and the asking thread did `own` of them in
+  /// `own_seconds` of processor time, so all of them would have cost it about own_seconds tasks / own.
+  void took(double seconds, Index tasks, double own_seconds, Index own) {
+    const bool worth = own < tasks && seconds * static_cast<double>(own) < own_seconds * static_cast<double>(tasks);
+    pause_ = worth ? pause_ / 2 : std::min(2 * pause_ + 1, 63);
+    alone_ = pause_;
+  }
+
+ private:
+  int pause_ = 0;
+  int alone_ = 0;  ///< works still to begin alone
 };
 
 }  // namespace pushforward::detail
