@@ -34,7 +34,7 @@ for kind in static shared; do
   fi
 done
 
-strip -o "$work/stripped.so" "$(find "$work/prefix-shared" -name 'libpushforward.so.*.*')"
+strip -o "$work/stripped.so" "$(find "$work/prefix-shared" -type f -name 'libpushforward.so.*.*')"
 size=$(stat -c %s "$work/stripped.so")
 echo "stripped shared library: $size bytes"
 [ "$size" -lt 8388608 ]
