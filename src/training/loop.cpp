@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "src/core/checks.hpp"
 #include "src/training/options.hpp"
 
 namespace pushforward::detail {
@@ -18,7 +19,8 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 template <Scalar T>
 Training<T>::Training(std::string where, Distribution<T>& flow, const FitOptions<T>& options)
     : where_(std::move(where)), flow_(flow), options_(options), execution_(choose_execution()),
-      stepper_((check_options(where_, options), flow), options.optimizer, execution_, options.shards, options.reducer),
+      stepper_((check_options(where_, options), flow), options.optimizer, execution_, options.shards, options.reducer,
+               where_),
       dropout_(Engine(options.seed).stream("dropout")),
       cadence_(options.checkpoint_every, options.checkpoint_every_steps) {}
 
@@ -89,7 +91,7 @@ std::optional<typename Training<T>::Ending> Training<T>::run_step() {
     return Ending{StopReason::non_finite,
                   fmt::format("{} steps in a row had a loss or gradient that is not finite (last loss {}{}); a smaller "
                               "learning rate may help",
-                              state_.consecutive_skips, outcome.loss,
+                              state_.consecutive_skips, unsigned_nan(outcome.loss),
                               worst.empty() ? "" : ", gradient of '" + worst + "'")};
   }
   if (due) save();
@@ -177,8 +179,9 @@ FitReport Training<T>::report(const Ending& ending) {
   report.skipped_steps = state_.skipped;
   report.best_epoch = state_.stopping.best_epoch;
   if (state_.skipped > 0 && ending.reason != StopReason::non_finite)
-    report.warnings.push_back(fmt::format(
-        "{} of {} steps had a loss or gradient that is not finite and were skipped", state_.skipped, state_.step));
+    report.warnings.push_back(
+        {.problem = fmt::format("{} of {} steps had a loss or gradient that is not finite and were skipped",
+                                state_.skipped, state_.step)});
   finish(report, ending.reason == StopReason::cancelled);
   report.seconds = earlier_seconds_ + seconds();
   return report;

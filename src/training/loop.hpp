@@ -2,7 +2,9 @@
 
 // The loop of all kinds of runs: epochs, steps, schedules, early stopping, checkpoints.
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <optional>
 #include <string>
 
@@ -55,6 +57,11 @@ class Training {
   Index epoch() const { return state_.epoch; }
   Index steps() const { return state_.step; }
   bool has_best() const { return !state_.best.empty(); }
+  /// In an earlier epoch.
+  bool has_validated() const {
+    return std::any_of(state_.validation_loss.begin(), state_.validation_loss.end(),
+                       [](double loss) { return !std::isnan(loss); });
+  }
 
  private:
   struct Ending {
