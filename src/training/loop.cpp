@@ -48,9 +48,13 @@ void Training<T>::start() {
   fingerprint_.merge(fingerprint());
   state_.rate = rate_->state();
   if (options_.resume && std::filesystem::exists(options_.checkpoint)) {
+    const std::string given = state_checksum(stepper_.slots());
     load_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.optimizer(), state_, fingerprint_);
     rate_->set_state(state_.rate);
+    replaced_state_ = !state_.start.empty() && given != state_.start && given != state_checksum(stepper_.slots()) &&
+                      (state_.best.empty() || given != state_checksum(stepper_.slots(), state_.best));
   } else {
+    state_.start = state_checksum(stepper_.slots());
     start_from_data();
   }
   if (options_.reducer)
@@ -182,6 +186,12 @@ FitReport Training<T>::report(const Ending& ending) {
     report.warnings.push_back(
         {.problem = fmt::format("{} of {} steps had a loss or gradient that is not finite and were skipped",
                                 state_.skipped, state_.step)});
+  if (replaced_state_)
+    report.warnings.push_back(
+        {.problem = fmt::format("the state that the flow was given (averages of normalisation layers and the like) not "
+                                "that which the run of '{}' started from, nor one of the checkpoint's; it was replaced",
+                                options_.checkpoint.string()),
+         .option = "resume"});
   finish(report, ending.reason == StopReason::cancelled);
   report.seconds = earlier_seconds_ + seconds();
   return report;

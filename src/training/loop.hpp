@@ -111,6 +111,7 @@ class Training {
   Fingerprint fingerprint_;
   RunState<T> state_;
   Index batches_ = 0;
+  bool replaced_state_ = false;  // by that of the checkpoint, which is of another start
   std::chrono::steady_clock::time_point begin_;
   double earlier_seconds_ = 0;  // of the parts before an interruption
   Index first_step_ = 0;        // of this part
