@@ -150,6 +150,13 @@ run 0 fit steps.csv --out steps.st $small
 says err.txt "column 'five' holds one value only"
 says err.txt "column 'steps'"
 says err.txt "consider --dequantize, which adds noise of one step"
+# Of columns in other units than they are made for, conditioners see next to nothing.
+awk -F, 'NR > 1 { print $2 "," 1000 + 50 * $3 "," 300 * $2 + $3 } NR == 1 { print "x,far,given" }' data.csv >far.csv
+run 0 fit far.csv --out far.st $small --context given --standardize none
+says err.txt "column 'far', context column 'given': conditioners see values softly bounded by 5"
+says err.txt "--standardize mean_std helps"
+run 0 fit far.csv --out far.st $small --context given
+holds '! grep -q conditioners err.txt'
 
 refuses 1 "column 'five' is constant; leave it out" fit steps.csv --out g.st --model gaussian
 

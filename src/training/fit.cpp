@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "src/training/bounded_inputs.hpp"
 #include "src/training/loop.hpp"
 #include "src/training/population.hpp"
 #include "src/training/rows.hpp"
@@ -181,6 +182,13 @@ class DataTraining final : public Training<T> {
     commit_as(this->where(), this->flow(), proposals);
   }
 
+  void started() override {
+    evaluate_at_start(BoundedInputs<T>::enough,
+                      [&](Tape<T>& tape, Var<T> y, const typename Pass<T>::Settings& settings) {
+                        blind_ = BoundedInputs<T>(tape, y, settings).warning(this->flow());
+                      });
+  }
+
   StepOutcome step(Index batch, const RandomCall& dropout, const typename Stepper<T>::Settings& settings) override {
     const Index first = bounds_[static_cast<std::size_t>(batch)];
     const RowSource<T> rows = source(order_.data());
@@ -265,6 +273,7 @@ class DataTraining final : public Training<T> {
     report.validation_rows = rows_.validation_count();
     report.repeated_values = rows_.repeated_values();
     report.warnings.insert(report.warnings.begin(), rows_.warnings().begin(), rows_.warnings().end());
+    if (blind_) report.warnings.push_back(*blind_);
     if (cancelled) return;
     // The best parameters were stored with their statistics.
     if (!this->has_best()) make_population_statistics();
@@ -305,6 +314,7 @@ class DataTraining final : public Training<T> {
   RandomCall noise_;
   std::vector<std::int64_t> order_;
   std::vector<double> losses_;
+  std::optional<Notice> blind_;
 };
 
 }  // namespace

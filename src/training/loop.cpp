@@ -59,6 +59,7 @@ void Training<T>::start() {
   }
   if (options_.reducer)
     for (const Slot<T>& slot : stepper_.slots()) options_.reducer->broadcast(slot.tensor->values());
+  started();
   earlier_seconds_ = state_.seconds;
   first_step_ = state_.step;
 }

@@ -74,6 +74,8 @@ class Training {
   virtual Index batches_per_epoch() const = 0;
   virtual Index rows_of(Index batch) const = 0;
   virtual void start_from_data() {}
+  /// Everything is as the first step of this part of the run finds it.
+  virtual void started() {}
   virtual void begin_epoch(Index epoch) = 0;
   virtual StepOutcome step(Index batch, const RandomCall& dropout, const typename Stepper<T>::Settings& settings) = 0;
   virtual bool validates() const { return false; }
