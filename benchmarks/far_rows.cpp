@@ -39,7 +39,7 @@ struct Table {
 };
 
 template <pf::Scalar T>
-void run(const pf::FlowPreset& preset, const Split& split, const pf::MultivariateNormalTriL<double>& gaussian,
+void run(const pf::FlowPreset& preset, const Split& split, const pf::GaussianBaseline& gaussian,
          const Eigen::MatrixXd& directions, pf::Execution& execution, Outcome& outcome) {
   const pf::Matrix<T> train = split.train.cast<T>(), validation = split.validation.cast<T>();
   pf::TransformedDistribution<T> flow = preset.build<T>(train.cols(), {.seed = 1});
@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
         }
         Split split{values(rows[0], Eigen::all), values(rows[1], Eigen::all), values(rows[2], Eigen::all)};
         standardize(split);
-        const auto gaussian = pf::MultivariateNormalTriL<double>::fit(split.train);
+        const auto gaussian = pf::GaussianBaseline::fit(split.train);
         run<decltype(scalar)>(preset, split, gaussian, directions, execution, outcome);
       }
       const auto n = static_cast<double>(outcome.rows);

@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
   const pf::MultivariateStudentT<double> truth(2.0, Eigen::VectorXd::Zero(dim).eval(),
                                                Eigen::MatrixXd::Identity(dim, dim).eval());
   const Eigen::MatrixXd train = truth.sample(100000, engine), test = truth.sample(20000, engine);
-  const auto fitted = pf::MultivariateNormalTriL<double>::fit(train);
+  const auto fitted = pf::GaussianBaseline::fit(train);
   const double gaussian = fitted.log_prob(test).mean(), best = truth.log_prob(test).mean();
   std::printf("held-out log-likelihood: fitted Gaussian %.3f, truth %.3f\n", gaussian, best);
   const double in_float = run<float>(train, test, gaussian, best, threads);

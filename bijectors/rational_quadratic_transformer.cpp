@@ -62,6 +62,18 @@ Index checked_parameter_count(const RationalQuadraticOptions& o) {
   return parameter_count(o);
 }
 
+kernels::Tails kernel_tails(SplineTails tails) {
+  switch (tails) {
+    case SplineTails::identity:
+      return kernels::Tails::identity;
+    case SplineTails::circular:
+      return kernels::Tails::circular;
+    case SplineTails::bounded:
+      return kernels::Tails::bounded;
+  }
+  throw DomainError("RationalQuadraticTransformer: no such tails");
+}
+
 template <Scalar T>
 kernels::Spline<T> kernel_spline(const RationalQuadraticOptions& o) {
   const bool soft = o.parameters == SplineParameters::zuko;
@@ -73,7 +85,7 @@ kernels::Spline<T> kernel_spline(const RationalQuadraticOptions& o) {
           .high = high,
           .first = open ? std::nextafter(low, high) : low,
           .last = open ? std::nextafter(high, low) : high,
-          .tails = static_cast<kernels::Tails>(o.tails),
+          .tails = kernel_tails(o.tails),
           .scale = number(o.raw_scale),
           .min_width = number(soft ? 0 : o.min_bin_width),
           .min_height = number(soft ? 0 : o.min_bin_height),

@@ -91,6 +91,14 @@ Index factor_correlation(Eigen::MatrixXd& m) {
 }  // namespace
 
 GaussianMoments fit_gaussian(const std::string& where, Index dim, const ForEachRow& rows, double ridge) {
+  const std::string not_definite = where + ": the covariance is not positive definite: ";
+  const auto refuse_column = [&](Index column, const char* problem) {
+    throw DomainError(Notice{.where = not_definite,
+                             .columns = {column},
+                             .problem = problem,
+                             .option = "ridge",
+                             .way_out = "; drop it or pass a ridge"});
+  };
   double total = 0;
   Index seen = 0, used = 0;
   Eigen::VectorXd first = Eigen::VectorXd::Zero(dim);
@@ -101,8 +109,11 @@ GaussianMoments fit_gaussian(const std::string& where, Index dim, const ForEachR
   });
   if (used == 0) throw DomainError(where + ": expected at least one row with a positive weight, got none");
   if (ridge == 0 && used <= dim)
-    throw DomainError(where + ": the covariance is not positive definite: " + std::to_string(used) +
-                      " rows cannot span " + std::to_string(dim) + " columns around their mean; pass a ridge");
+    throw DomainError(Notice{.where = not_definite,
+                             .problem = std::to_string(used) + " rows cannot span " + std::to_string(dim) +
+                                        " columns around their mean",
+                             .option = "ridge",
+                             .way_out = "; pass a ridge"});
 
   // In two passes, shifted by the first row: values far from 0 keep their digits.
   Eigen::VectorXd mean = Eigen::VectorXd::Zero(dim), centred(dim);
@@ -118,8 +129,7 @@ GaussianMoments fit_gaussian(const std::string& where, Index dim, const ForEachR
   for (Index c = 0; c < dim; ++c) {
     // Deviations from the first row are exact zeros in a constant column.
     if (ridge == 0 && !(covariance(c, c) > 0))
-      throw DomainError(where + ": the covariance is not positive definite: column " + std::to_string(c) +
-                        " is constant; drop it or pass a ridge");
+      refuse_column(c, " is constant");
     mean[c] += first[c];
     covariance(c, c) += ridge;
   }
@@ -129,8 +139,7 @@ GaussianMoments fit_gaussian(const std::string& where, Index dim, const ForEachR
   for (Index i = 0; i < dim; ++i)
     for (Index j = 0; j <= i; ++j) covariance(i, j) = i == j ? 1.0 : covariance(i, j) / deviation[i] / deviation[j];
   if (const Index bad = factor_correlation(covariance); bad >= 0)
-    throw DomainError(where + ": the covariance is not positive definite: column " + std::to_string(bad) +
-                      " depends linearly on the columns before it; drop it or pass a ridge");
+    refuse_column(bad, " depends linearly on the columns before it");
   GaussianMoments moments{mean, Eigen::MatrixXd::Zero(dim, dim)};
   for (Index i = 0; i < dim; ++i)
     for (Index j = 0; j <= i; ++j) moments.scale_tril(i, j) = deviation[i] * covariance(i, j);

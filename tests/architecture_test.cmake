@@ -6,7 +6,7 @@
 # that no rule knows is an error: a new folder gets a layer here.
 function(layer_of path result)
   set(rules
-    "^include/pushforward/(error|reducer|views)\\.hpp$=0"
+    "^include/pushforward/(activation|error|reducer|views)\\.hpp$=0"
     "^src/kernels/=1"
     "^include/pushforward/(arena|packed_weights|tape|tensor)\\.hpp$=2"
     "^src/core/(packed_weights|tape)\\.cpp$=2"

@@ -136,6 +136,32 @@ TEST_CASE("a checkpoint does not replace parameters that were given") {
   CHECK(fit(third, y, options).train_loss.size() == 3);
 }
 
+TEST_CASE("a checkpoint does not silently replace the state of another start") {
+  const TemporaryFolder folder;
+  const Matrix<double> y = make_data(60, 2);
+  const auto says = [](const FitReport& report) {
+    return std::count_if(report.warnings.begin(), report.warnings.end(),
+                         [](const Notice& warning) { return warning.option == "resume"; });
+  };
+  FitOptions<double> options{.epochs = 2, .batch_size = 20, .checkpoint = folder.path / "c", .resume = true};
+  Flow first = rich_flow(2), same = rich_flow(2), other = rich_flow(2), before = rich_flow(2);
+  CHECK(says(fit(first, y, options)) == 0);
+  options.epochs = 3;
+  CHECK(says(fit(same, y, options)) == 0);
+  options.epochs = 4;
+  CHECK(says(fit(same, y, options)) == 0);  // where the run left it
+  for (const Slot<double>& slot : list_state(static_cast<Component<double>&>(other)))
+    if (slot.path.ends_with("moving_mean")) std::ranges::fill(slot.tensor->values(), 0.5);
+  options.epochs = 5;
+  const FitReport report = fit(other, y, options);
+  REQUIRE(says(report) == 1);
+  CHECK_THAT(to_text(report), ContainsSubstring("warning: the state that the flow was given") &&
+                                  ContainsSubstring((folder.path / "c").string()));
+  // What the file says of the start goes on through all parts of the run.
+  options.epochs = 6;
+  CHECK(says(fit(before, y, options)) == 0);
+}
+
 namespace {
 
 std::vector<double> a_long_run(const std::filesystem::path& checkpoint) {

@@ -257,7 +257,7 @@ TEST_CASE("csv: writing reads back bit for bit") {
   }
   std::ostringstream stream;
   Eigen::Matrix<float, 2, 2, Eigen::RowMajor> floats;
-  floats << 0.1f, 2, std::numeric_limits<float>::infinity(), std::nanf("");
+  floats << 0.1f, 2, std::numeric_limits<float>::infinity(), -std::nanf("");
   CsvWriter to_stream(stream, {"x", "y"});
   to_stream.write(floats);
   to_stream.commit();

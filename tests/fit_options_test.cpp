@@ -233,7 +233,7 @@ TEST_CASE("repeated values are reported, and dequantised on request") {
   CHECK(report.repeated_values[1].share > 0.8);
   CHECK(report.repeated_values[1].smallest_step == 0.25);
   report = fit(flow, y, {.epochs = 1, .dequantize = true});
-  for (const std::string& warning : report.warnings) CHECK_THAT(warning, !ContainsSubstring("repeated"));
+  for (const Notice& warning : report.warnings) CHECK_THAT(warning, !ContainsSubstring("repeated"));
 
   // Noise in one column only, within a step, another one in each epoch, the same for the same seed.
   const FitOptions<double> options{.validation_fraction = 0, .dequantize = true, .seed = 8};

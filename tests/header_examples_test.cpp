@@ -105,9 +105,8 @@ TEST_CASE("the example of training/prepare.hpp", "[examples]") {
   const Eigen::MatrixXd data = (Eigen::MatrixXd::Random(100, 4).array() + 1.001) / 2.1,
                         context = Eigen::MatrixXd::Random(100, 2);
 
-  const FitOptions<double> options{.epochs = 100, .context = context};
-  auto model = prepare(maf<double>(4, {.context_dim = 2}), data, {.supports = {{0, 1}, {}, {}, {}}}, options);
-  const FitReport report = fit(model, data, options);
+  auto [model, report] = prepare_and_fit(maf<double>(4, {.context_dim = 2}), data,
+                                         {.supports = {{0, 1}, {}, {}, {}}}, {.epochs = 100, .context = context});
 
   CHECK(std::isfinite(report.train_loss.back()));
   CHECK(model.log_prob(data, context).allFinite());

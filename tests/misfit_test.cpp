@@ -51,6 +51,11 @@ Matrix<double> with(Matrix<double> y, Index i, std::vector<double> row) {
 TEST_CASE("a space says which columns do not lie in it", "[misfit]") {
   CHECK(misfit(Space::real(1) * Space::box(1, {0, 1}), {9, 1.5}) == "column 1: 1.5 lies outside the support [0, 1]");
   CHECK(misfit(Space::box(1, {0, inf}), {-1}) == "column 0: -1 lies outside the support [0, inf]");
+  CHECK(misfit(Space::real(2), {0, inf}) == "column 1: inf, no finite number, lies outside the support [-inf, inf]");
+  CHECK(misfit(Space::box(1, {0, inf}), {inf}) == "column 0: inf, no finite number, lies outside the support [0, inf]");
+  CHECK(misfit(Space::ordered(2), {-inf, 0}) == "column 0: -inf, no finite number, lies outside the support [-inf, inf]");
+  CHECK(misfit(Space::integers({{0, inf}}), {inf}) == "column 0: inf, no finite number, lies outside the support [0, inf]");
+  CHECK(misfit(Space::real(1), {-NAN}) == "column 0: nan lies outside the support [-inf, inf]");
   CHECK(misfit(Space::real(1), {NAN}) == "column 0: nan lies outside the support [-inf, inf]");
   CHECK(misfit(Space::categories(2, 5), {1, 1.5}) == "column 1: 1.5, no whole number, lies outside the support [0, 4]");
   CHECK(misfit(Space::categories(2, 5), {5, 1}) == "column 0: 5 lies outside the support [0, 4]");

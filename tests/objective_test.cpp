@@ -166,3 +166,51 @@ TEST_CASE("loss and objective together are refused") {
                          .objective = {.rows = negative_log_likelihood<double>()}}),
                     ContainsSubstring("objective"));
 }
+
+TEST_CASE("a loss over the batch is one number, of at least one column, or refused by name") {
+  const Matrix<double> y = normal_data(48, 2);
+  const auto log_prob = [](Pass<double>& pass, const Distribution<double>& flow, Var<double> v) {
+    return std::vector{flow.log_prob(pass, v)};
+  };
+  const auto refused = [&](const Objective<double>& objective, Index shards, int threads, bool validate) -> std::string {
+    Execution execution({.threads = threads});
+    Flow flow(Normal<double>(2), Affine<double>(2));
+    const std::vector<double> before = values(flow);
+    FitOptions<double> options{.epochs = 1,
+                               .batch_size = 24,
+                               .shards = shards,
+                               .validation_fraction = validate ? 0.5 : 0,
+                               .objective = objective,
+                               .execution = execution};
+    try {
+      fit(flow, y, options);
+    } catch (const ShapeError& error) {
+      CHECK(values(flow) == before);
+      CHECK_THAT(error.what(), ContainsSubstring(error.notice().option));
+      return error.what();
+    }
+    return "";
+  };
+  for (const Index shards : {1, 3})
+    for (const int threads : {1, 2}) {
+      INFO(shards << " shards, " << threads << " threads");
+      const Objective<double> per_row{.columns = log_prob, .coupling = [](auto columns) { return -columns[0]; }};
+      CHECK_THAT(refused(per_row, shards, threads, false),
+                 ContainsSubstring("objective.coupling: expected one number for the batch") &&
+                     ContainsSubstring(" in row 0 and ") && ContainsSubstring("batch_sum and batch_log_sum_exp"));
+      const Objective<double> none{
+          .columns = [](auto&, const auto&, auto) { return std::vector<Column<double>>(); },
+          .coupling = [](auto columns) { return columns.empty() ? Column<double>() : batch_sum(columns[0]); }};
+      CHECK_THAT(refused(none, shards, threads, false),
+                 ContainsSubstring("objective.columns: expected at least one column, with a number for each row, got none"));
+      // A column that is zero everywhere has its numbers, on one tape as in shards.
+      const Objective<double> zero{.columns = [](auto&, const auto&, auto) { return std::vector<Column<double>>(1); },
+                                   .coupling = [](auto columns) { return batch_log_sum_exp(columns[0]); }};
+      CHECK(refused(zero, shards, threads, true).empty());
+      const Objective<double> good{.columns = log_prob,
+                                   .coupling = [](auto columns) { return -batch_log_sum_exp(columns[0]); }};
+      CHECK(refused(good, shards, threads, true).empty());
+    }
+  const Objective<double> batch{.batch = [](auto& pass, const auto& flow, auto v) { return -flow.log_prob(pass, v); }};
+  CHECK_THAT(refused(batch, 1, 2, false), ContainsSubstring("objective.batch: expected one number for the batch"));
+}

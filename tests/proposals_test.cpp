@@ -9,6 +9,7 @@
 #include <pushforward/distributions/mixture.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/error.hpp>
+#include <pushforward/training/calibrate.hpp>
 #include <pushforward/training/fit.hpp>
 #include <pushforward/training/lbfgs.hpp>
 #include <pushforward/training/sgd.hpp>
@@ -19,6 +20,7 @@
 using namespace pushforward;
 using namespace training_tests;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
 
 namespace {
 
@@ -99,7 +101,8 @@ void check_refused(double spoilt, const std::string& text) {
         CHECK(same_bits(values<T>(refused), values<T>(two)));
         CHECK_THROWS_WITH(fit(refused, y, options),
                           ContainsSubstring("the new value of 'bijector.count' is " + text + " in channel 1") &&
-                              ContainsSubstring("nothing has changed"));
+                              ContainsSubstring("it was not taken, nor was anything that came with it") &&
+                              StartsWith("fit(TransformedDistribution"));
         CHECK(same_bits(values<T>(refused), values<T>(two)));
       }
 }
@@ -158,4 +161,25 @@ TEST_CASE("equal components of a mixture start once") {
   const FitReport report =
       fit(mixture, y, {.epochs = 3, .batch_size = 16, .learning_rate = 0.01, .validation_fraction = 0});
   CHECK(report.train_loss.back() < report.train_loss.front());
+}
+
+TEST_CASE("an error of a proposal names the call that was made, and says no more than is true") {
+  // Values that a float cannot hold in the start from data, in the population statistics, and by hand.
+  const std::string tail = "; it was not taken, nor was anything that came with it";
+  Matrix<float> y = make_data<float>(64, 2);
+  y.col(1) *= 1e25f;
+  TransformedDistribution<float> flow(Normal<float>(2), BatchNormalization<float>(2));
+  CHECK_THROWS_WITH(calibrate(flow, y), StartsWith("TransformedDistribution(") && ContainsSubstring(": calibrate: the new value of ") &&
+                                            Catch::Matchers::EndsWith(tail));
+  CHECK_THROWS_WITH(fit(flow, y, {.epochs = 0}),
+                    StartsWith("fit(TransformedDistribution(") && ContainsSubstring(": the new value of ") &&
+                        Catch::Matchers::EndsWith(tail));
+  Proposals<float> proposals;
+  const std::vector<double> spoilt{1, -std::numeric_limits<double>::quiet_NaN()};
+  for (const Slot<float>& slot : list_state(static_cast<Component<float>&>(flow)))
+    if (slot.path == "bijector.moving_mean") proposals.add(*slot.tensor, spoilt);
+  REQUIRE(proposals.values.size() == 1);
+  CHECK_THROWS_WITH(commit(flow, proposals),
+                    Catch::Matchers::Equals(
+                        "commit: the new value of 'bijector.moving_mean' is nan in channel 1, which is not finite" + tail));
 }

@@ -289,3 +289,21 @@ TEST_CASE("shards must be dealt evenly, a power of two to each process, and have
   CHECK_THROWS_WITH(refused(2, 1, 64), ContainsSubstring("shards must be 2 times"));
   CHECK_THROWS_WITH(refused(4, 32, 31), ContainsSubstring("a batch of") && ContainsSubstring("32 shards"));
 }
+
+TEST_CASE("a reducer without processes, or of a rank that is none of them, is refused by name") {
+  const Matrix<double> y = make_data(64, 2);
+  const auto refused = [&](int rank, int size) -> std::string {
+    Sockets reducer(rank, size, {});
+    Flow flow = affine_flow(2);
+    try {
+      fit(flow, y, {.epochs = 1, .shards = 2, .reducer = &reducer});
+    } catch (const DomainError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  CHECK_THAT(refused(0, 0), ContainsSubstring("reducer->size() must be at least 1, got 0"));
+  CHECK_THAT(refused(0, -2), ContainsSubstring("reducer->size() must be at least 1, got -2"));
+  CHECK_THAT(refused(2, 2), ContainsSubstring("reducer->rank() must be at least 0 and below size(), 2, got 2"));
+  CHECK_THAT(refused(-1, 2), ContainsSubstring("reducer->rank() must be at least 0 and below size(), 2, got -1"));
+}

@@ -239,3 +239,23 @@ TEST_CASE("divergences from and to stochastic densities", "[stochastic]") {
   CHECK_THROWS_AS(kl_divergence<double>(exact, blurred, engine, 100), NotImplemented);
   CHECK_THROWS_AS(kl_divergence<double>(blurred, exact, engine, 100), NotImplemented);
 }
+
+TEST_CASE("counts of which nothing can be said are refused by name", "[stochastic]") {
+  const Poly<Bijector<double>> map = Hutchinson<double>(2);
+  const Poly<Distribution<double>> distribution = TransformedDistribution<double>(Normal<double>(2), map);
+  const auto refused = [&](const StochasticContract& contract, const std::string& text) {
+    INFO(text);
+    CHECK_THROWS_MATCHES(check_stochastic_distribution(distribution, contract), DomainError,
+                         Catch::Matchers::Message("check_stochastic_distribution: StochasticContract::" + text));
+    CHECK_THROWS_MATCHES(check_stochastic_bijector(map, contract), DomainError,
+                         Catch::Matchers::Message("check_stochastic_bijector: StochasticContract::" + text));
+  };
+  refused({.rows = 0}, "rows must be at least 1, got 0");
+  refused({.draws = 0}, "draws must be at least 2, got 0");
+  refused({.repeats = 0}, "repeats must be at least 2, got 0");
+  refused({.samples = 0}, "samples must be at least 5, got 0");
+  refused({.draws = -7}, "draws must be at least 2, got -7");
+  // The fewest end, with whatever they find.
+  CHECK_NOTHROW(check_stochastic_distribution(distribution, {.rows = 1, .draws = 2, .repeats = 2, .samples = 5}));
+  CHECK_NOTHROW(check_stochastic_bijector(map, {.rows = 1, .draws = 2, .repeats = 2, .samples = 5}));
+}

@@ -358,7 +358,7 @@ TEMPLATE_TEST_CASE("First and second derivatives of activations on every instruc
   for (const kernels::Table<T>* table : kernels::available_tables<T>())
     for (const Activation a : activations) {
       INFO(table->instruction_set << ", " << activation_name(a));
-      const auto kind = static_cast<kernels::Activation>(a);
+      const kernels::Activation kind = a;
       std::vector<T> d(x.size()), ones(x.size(), T(1)), g(x.size(), T(0));
       table->activation_derivative(kind, x.data(), d.data(), n);
       table->activation_second_backward(kind, x.data(), ones.data(), g.data(), n);

@@ -73,6 +73,34 @@ refuses 2 "equal widths" fit data.csv --out m.st --hidden 128,64
 refuses 2 "--hidden" fit data.csv --out m.st --hidden 12.5
 refuses 2 "--blocks" fit data.csv --out m.st --blocks 3
 refuses 2 "splines have --bound" fit data.csv --out m.st --drop id --model nsf --tail 4
+# No number is NaN, and each refusal says the range.
+for option in lr weight-decay clip validation dropout; do
+  refuses 2 "--$option: expected a number " fit data.csv --out m.st --drop id --$option nan
+  refuses 2 "--$option: expected a number " fit data.csv --out m.st --drop id --$option -1
+  refuses 2 "got '-nan'" fit data.csv --out m.st --drop id --$option=-nan
+done
+for option in scale-bound tail input-bound; do
+  refuses 2 "--$option: expected a number above 0, or inf, got 'nan'" fit data.csv --out m.st --$option nan
+done
+refuses 2 "--bound: expected a number above 0, got 'nan'" fit data.csv --out m.st --model nsf --bound nan
+refuses 2 "--validation: expected a number from 0 to 0.9, got 'nan'" fit data.csv --out m.st --validation nan
+for option in layers blocks bins epochs batch patience threads seed; do
+  refuses 2 "--$option" fit data.csv --out m.st --$option nan
+done
+refuses 2 "expected column=low:high" fit data.csv --out m.st --drop id --bounds size=nan:1
+# What would change nothing is refused by the names of option and model.
+for option in "--layers 7" "--hidden 8" --residual "--blocks 2" "--bins 8" "--bound 3" "--scale-bound 2" "--tail 2" \
+  "--input-bound 2" "--activation elu" "--mixing lu" --batch-norm --act-norm "--dropout 0.5" "--standardize none" \
+  "--epochs 3" "--batch 9" "--lr 0.1" "--schedule cosine" "--weight-decay 0.1" "--clip 1" "--patience 3" --dequantize \
+  "--checkpoint c" --resume; do
+  refuses 2 "${option%% *}: has no effect with --model gaussian" fit data.csv --out m.st --drop id --model gaussian $option
+done
+refuses 2 "--bins: maf has no splines" fit data.csv --out m.st --bins 8
+refuses 2 "--bound: real_nvp has no splines" fit data.csv --out m.st --model real_nvp --bound 2
+refuses 2 "--scale-bound: goes with maf" fit data.csv --out m.st --model nsf_ar --scale-bound 2
+refuses 2 "--batch-norm: is for what stands between layers" fit data.csv --out m.st --layers 1 --batch-norm
+refuses 2 "--mixing: is for what stands between layers" fit data.csv --out m.st --layers 1 --mixing lu
+refuses 2 "--patience: counts epochs without" fit data.csv --out m.st --validation 0 --patience 3
 refuses 2 "low:high" fit data.csv --out m.st --drop id --bounds size=0
 refuses 2 "below the upper one" fit data.csv --out m.st --drop id --bounds size=3:1
 refuses 2 "no data column 'height'" fit data.csv --out m.st --drop id --bounds height=0:
@@ -121,7 +149,14 @@ awk -F, 'NR > 1 { print $2 "," int($3) ",5" } NR == 1 { print "x,steps,five" }' 
 run 0 fit steps.csv --out steps.st $small
 says err.txt "column 'five' holds one value only"
 says err.txt "column 'steps'"
-says err.txt "--dequantize"
+says err.txt "consider --dequantize, which adds noise of one step"
+# Of columns in other units than they are made for, conditioners see next to nothing.
+awk -F, 'NR > 1 { print $2 "," 1000 + 50 * $3 "," 300 * $2 + $3 } NR == 1 { print "x,far,given" }' data.csv >far.csv
+run 0 fit far.csv --out far.st $small --context given --standardize none
+says err.txt "column 'far', context column 'given': conditioners see values softly bounded by 5"
+says err.txt "--standardize mean_std helps"
+run 0 fit far.csv --out far.st $small --context given
+holds '! grep -q conditioners err.txt'
 
 refuses 1 "column 'five' is constant; leave it out" fit steps.csv --out g.st --model gaussian
 
@@ -178,6 +213,7 @@ run 0 log-prob m.st s.npy --out from_npy.csv
 run 0 log-prob m.st s.csv --out from_csv.csv
 holds 'cmp -s from_npy.csv from_csv.csv'
 refuses 2 "-n" sample m.st --out s.csv
+refuses 2 "--array: goes with --context-file" sample m.st -n 3 --out s.csv --array x
 refuses 2 "takes no context" sample m.st -n 3 --out s.csv --context x=1
 refuses 1 "cannot" sample m.st -n 3 --out none/s.csv
 
@@ -200,7 +236,9 @@ run 0 log-prob c.st s.csv
 
 # ---- the other models, single precision, JSON
 for model in iaf real_nvp nice gaussian; do
-  run 0 fit data.csv --out $model.st $small --columns x,y,size --model $model --bounds size=0: --precision float --json
+  settings=$small
+  [ $model = gaussian ] && settings="--threads 2"
+  run 0 fit data.csv --out $model.st $settings --columns x,y,size --model $model --bounds size=0: --precision float --json
   says out.txt "\"model\": \"$model\""
   says out.txt '"gain_over_gaussian"'
   run 0 log-prob $model.st data.csv

@@ -45,6 +45,7 @@ std::string counted(Index n, std::string_view singular) {
 }
 
 std::string with_error(double value, double error) {
+  if (std::isnan(value)) return "nan";  // without the sign that arithmetic gave it
   if (!std::isfinite(value)) return fmt::format("{}", value);
   if (!std::isfinite(error) || error <= 1e-9 * std::abs(value)) return fmt::format("{:.6g}", value);
   // Two significant digits of the error.

@@ -42,6 +42,10 @@ struct Settings {
   int threads = 0;
   std::string checkpoint;
   bool resume = false, json = false;
+  /// Names of the options on the command line: "--layers".
+  std::vector<std::string> given;
+
+  bool has(std::string_view option) const { return std::find(given.begin(), given.end(), option) != given.end(); }
 };
 
 // ---------------------------------------------------------------------------------------------------- command line
@@ -97,10 +101,6 @@ pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
   const std::vector<Index> hidden = parse_hidden(s.hidden);
   if (!hidden.empty()) o.hidden = hidden.front();
   if (s.residual) o.residual = true;
-  if (!preset.splines && (s.bins > 0 || s.bound > 0))
-    throw UsageError("--bins and --bound: go with --model nsf and nsf_ar");
-  if (preset.splines && (s.scale_bound > 0 || s.tail > 0))
-    throw UsageError("--scale-bound and --tail: go with maf, iaf, real_nvp and nice; splines have --bound");
   if (s.scale_bound > 0) o.scale_bound = s.scale_bound;
   if (s.tail > 0) o.tail = s.tail;
   if (s.input_bound > 0) o.input_bound = s.input_bound;
@@ -112,7 +112,6 @@ pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
           "--hidden: with --residual and spline flows give one width; --blocks is the number of blocks of two layers");
     if (s.blocks > 0) o.blocks = s.blocks;
   } else {
-    if (s.blocks > 0) throw UsageError("--blocks: goes with --residual; otherwise --hidden 128,128 gives the layers");
     if (!hidden.empty()) o.blocks = static_cast<Index>(hidden.size()) - 1;
   }
   if (!s.activation.empty()) o.activation = pf::activation_from(s.activation);
@@ -159,12 +158,43 @@ std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std:
   return supports;
 }
 
+/// No option is taken that would change nothing.
+void refuse_without_effect(const Settings& s) {
+  const auto refuse = [&](std::string_view option, bool useless, const std::string& why) {
+    if (useless && s.has(option)) throw UsageError(fmt::format("{}: {}", option, why));
+  };
+  if (s.model == "gaussian") {
+    refuse("--context", true, "a gaussian takes no context; choose another --model");
+    constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
+                                               "--array",   "--model",   "--precision", "--validation", "--seed",
+                                               "--threads", "--json"};
+    for (const std::string& option : s.given) {
+      const bool useless = std::find(std::begin(has_effect), std::end(has_effect), option) == std::end(has_effect);
+      refuse(option, useless && option.starts_with("--"),
+             "has no effect with --model gaussian, which has no layers and is fitted in one step");
+    }
+    return;
+  }
+  const pf::FlowPreset& preset = pf::flow_preset(s.model);
+  const std::string no_splines = fmt::format("{} has no splines; goes with --model nsf and nsf_ar", s.model);
+  const std::string has_splines =
+      fmt::format("goes with maf, iaf, real_nvp and nice; {} is made of splines, and splines have --bound", s.model);
+  const std::string between = "is for what stands between layers, and --layers is 1";
+  const bool single = s.layers > 0 ? s.layers == 1 : preset.layers == 1;
+  refuse("--bins", !preset.splines, no_splines);
+  refuse("--bound", !preset.splines, no_splines);
+  refuse("--scale-bound", preset.splines, has_splines);
+  refuse("--tail", preset.splines, has_splines);
+  refuse("--blocks", !s.residual && !preset.residual,
+         "goes with --residual; otherwise --hidden 128,128 gives the layers");
+  refuse("--batch-norm", single, between);
+  refuse("--mixing", single && !preset.splines, between);
+  refuse("--patience", s.validation == 0, "counts epochs without a better validation, and --validation is 0");
+}
+
 /// What can be said before the data is read.
 void check(const Settings& s) {
-  if (s.model == "gaussian") {
-    if (!s.context.empty()) throw UsageError("--context: a gaussian takes no context; choose another --model");
-    if (s.resume || !s.checkpoint.empty()) throw UsageError("--checkpoint: a gaussian is fitted in one step");
-  }
+  refuse_without_effect(s);
   if (s.out == "-" || extension(s.out) == ".csv")
     throw UsageError("--out: expected a file for the model (model.safetensors), got '" + s.out + "'");
   const std::string folder = std::filesystem::path(s.out).parent_path().string();
@@ -349,23 +379,22 @@ class ProgressLine {
 // --------------------------------------------------------------------------------------------------------- results
 
 /// The library counts columns and speaks of its own options.
-std::string in_words_of_the_tool(std::string text, const Input& in) {
-  const auto say = [&text](std::string_view of_library, std::string_view of_tool) {
-    if (const std::size_t at = text.find(of_library); at != text.npos) text.replace(at, of_library.size(), of_tool);
+std::string in_words_of_the_tool(const pf::Notice& notice, const Input& in) {
+  std::string place = pf::Notice{.set = notice.set, .row = notice.row}.place();
+  const auto name = [&](const char* kind, const std::vector<std::ptrdiff_t>& columns,
+                        const std::vector<std::string>& names) {
+    std::vector<std::string> quoted;
+    for (const std::ptrdiff_t c : columns) quoted.push_back(fmt::format("'{}'", names.at(static_cast<std::size_t>(c))));
+    if (!quoted.empty())
+      place += fmt::format("{}{}{} {}", place.empty() ? "" : ", ", kind, quoted.size() > 1 ? "s" : "", joined(quoted));
   };
-  say(".dequantize = true", "--dequantize");
-  say("drop it or pass a ridge", "leave it out with --drop");
-  const std::string column = "column ";
-  std::vector<std::string> names = in.columns;
-  names.insert(names.end(), in.context_columns.begin(), in.context_columns.end());
-  for (std::size_t at = text.find(column); at != text.npos; at = text.find(column, at)) {
-    at += column.size();
-    const std::size_t end = std::min(text.find_first_not_of("0123456789", at), text.size());
-    const auto index = to_number(std::string_view(text).substr(at, end - at));
-    if (!index || *index >= static_cast<double>(names.size())) continue;
-    text.replace(at, end - at, fmt::format("'{}'", names[static_cast<std::size_t>(*index)]));
-  }
-  return text;
+  name("column", notice.columns, in.columns);
+  name("context column", notice.context_columns, in.context_columns);
+  std::string way_out = notice.way_out;
+  if (notice.option == "dequantize") way_out = "; consider --dequantize, which adds noise of one step";
+  if (notice.option == "standardize") way_out = "; --standardize mean_std helps, or a larger --input-bound";
+  if (notice.option == "ridge") way_out = place.empty() ? "; leave some out with --drop" : "; leave it out with --drop";
+  return notice.where + place + notice.problem + way_out;
 }
 
 struct Result {
@@ -380,7 +409,7 @@ pf::MeanLogLikelihood summarise(const Eigen::VectorXd& values, const Eigen::Vect
   return {mean.mean(), mean.standard_error()};
 }
 
-/// log p(y) of a full-covariance Gaussian, or log p(y | context) of a joint one.
+/// What the Gaussian says of the same rows.
 struct Baseline {
   pf::MeanLogLikelihood train, validation;
   Eigen::VectorXd of_rows;  ///< of the rows that models are compared on
@@ -390,29 +419,15 @@ struct Baseline {
 Baseline gaussian_baseline(const Input& in) {
   Baseline b;
   try {
-    using Gaussian = pf::MultivariateNormalTriL<double>;
-    const bool conditional = in.train.context.cols() > 0;
-    const auto joint = [&](const Rows& rows) {
-      Eigen::MatrixXd all(rows.data.rows(), rows.data.cols() + rows.context.cols());
-      all << rows.data, rows.context;
-      return all;
-    };
-    const Gaussian density = Gaussian::fit(joint(in.train), in.train.weights);
-    std::optional<Gaussian> marginal;
-    if (conditional) marginal = Gaussian::fit(in.train.context, in.train.weights);
-    const auto score = [&](const Rows& rows) {
-      Eigen::VectorXd values = density.log_prob(joint(rows));
-      if (marginal) values -= marginal->log_prob(rows.context);
-      return values;
-    };
-    b.of_rows = score(in.train);
+    const auto gaussian = pf::GaussianBaseline::fit(in.train.data, in.train.context, in.train.weights);
+    b.of_rows = gaussian.log_prob(in.train.data, in.train.context);
     b.train = summarise(b.of_rows, in.train.weights);
     if (in.validation.size() > 0) {
-      b.of_rows = score(in.validation);
+      b.of_rows = gaussian.log_prob(in.validation.data, in.validation.context);
       b.validation = summarise(b.of_rows, in.validation.weights);
     }
   } catch (const pf::DomainError& error) {
-    b.missing = error.what();
+    b.missing = "no Gaussian to compare with: " + in_words_of_the_tool(error.notice(), in);
   }
   return b;
 }
@@ -434,13 +449,9 @@ template <pf::Scalar T>
 pf::Poly<pf::Distribution<T>> fit_gaussian(const Input& in) {
   using Gaussian = pf::MultivariateNormalTriL<T>;
   const pf::Matrix<T> y = to<T>(in.train.data);
-  try {
-    if (!in.bounded) return Gaussian::fit(y, in.train.weights);
-    const pf::ColumnSupports<T> supports(in.supports);
-    return pf::TransformedDistribution<T>(Gaussian::fit(supports.inverse(y).value, in.train.weights), supports);
-  } catch (const pf::DomainError& error) {
-    throw pf::DomainError(in_words_of_the_tool(error.what(), in));
-  }
+  if (!in.bounded) return Gaussian::fit(y, in.train.weights);
+  const pf::ColumnSupports<T> supports(in.supports);
+  return pf::TransformedDistribution<T>(Gaussian::fit(supports.inverse(y).value, in.train.weights), supports);
 }
 
 /// Fits and returns the model.
@@ -484,9 +495,9 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   around.standardize_context = around.standardize;
   if (in.bounded) around.supports = in.supports;
 
-  pf::TransformedDistribution<T> model =
-      pf::prepare(pf::flow_preset(s.model).build<T>(y.cols(), flow_options(s, context.cols())), y, around, options);
-  result.report = pf::fit(model, y, options);
+  pf::Fitted<T> fitted = pf::prepare_and_fit(
+      pf::flow_preset(s.model).build<T>(y.cols(), flow_options(s, context.cols())), y, around, options);
+  result.report = std::move(fitted.report);
   line.clear();
   const Index epochs = static_cast<Index>(result.report.train_loss.size());
   if (result.report.stop_reason == pf::StopReason::cancelled)
@@ -495,7 +506,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
         checkpoint.empty() ? "with --resume a run can be continued" : "the same command with --resume continues"));
   if (result.report.stop_reason == pf::StopReason::non_finite && result.report.best_epoch < 0)
     throw pf::Error(result.report.stop_text + "; no model is written; try a smaller --lr or --clip");
-  return model;
+  return std::move(fitted.model);
 }
 
 std::string settings_text(const Settings& s) {
@@ -580,8 +591,12 @@ void run_as(const Settings& s) {
   const Interrupt interrupt;
   pf::Execution execution({.threads = thread_count(s.threads)});
   Result r;
-  const pf::Poly<pf::Distribution<T>> model =
-      s.model == "gaussian" ? fit_gaussian<T>(in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, r);
+  pf::Poly<pf::Distribution<T>> model;
+  try {
+    model = s.model == "gaussian" ? fit_gaussian<T>(in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, r);
+  } catch (const pf::DomainError& error) {
+    throw pf::DomainError(in_words_of_the_tool(error.notice(), in));
+  }
   r.parameters = pf::count_parameters(*model);
   Eigen::VectorXd values = score(*model, in.train, execution);
   r.train = summarise(values, in.train.weights);
@@ -602,9 +617,8 @@ void run_as(const Settings& s) {
   if (s.checkpoint.empty() && s.resume) std::filesystem::remove(checkpoint);
 
   std::vector<std::string> warnings;
-  for (const std::string& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
-  if (!baseline.missing.empty())
-    warnings.push_back(in_words_of_the_tool("no Gaussian to compare with: " + baseline.missing, in));
+  for (const pf::Notice& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
+  if (!baseline.missing.empty()) warnings.push_back(baseline.missing);
   if (r.report.stop_reason == pf::StopReason::non_finite) warnings.push_back(r.report.stop_text);
   for (const std::string& warning : warnings) fmt::print(stderr, "pushforward: warning: {}\n", warning);
   if (!s.json) return print_text(s, in, r, baseline, gain);
@@ -648,13 +662,21 @@ void run(const Settings& s) {
 }  // namespace
 
 void add_fit(CLI::App& app) {
-  const CLI::Validator positive_or_infinite(
-      [](const std::string& text) {
-        const auto value = to_number(text);
-        const bool good = (value && *value > 0) || text == "inf";
-        return good ? "" : fmt::format("expected a number above 0, or inf, got '{}'", text);
-      },
-      "POSITIVE");
+  // A NaN is within no range.
+  const auto number = [](const char* range, double low, double high, bool without_low, bool without_high) {
+    return CLI::Validator(
+        [=](std::string& text) {
+          const auto v = to_number(text);
+          const bool good = v && (without_low ? *v > low : *v >= low) && (without_high ? *v < high : *v <= high);
+          return good ? std::string() : fmt::format("expected a number {}, got '{}'", range, text);
+        },
+        "NUMBER");
+  };
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const CLI::Validator positive = number("above 0", 0, infinity, true, true),
+                       not_negative = number("of at least 0", 0, infinity, false, true),
+                       positive_or_infinite = number("above 0, or inf", 0, infinity, true, false);
+  const CLI::Range from_one(Index{1}, Index{1'000'000'000}), from_zero(Index{0}, Index{1'000'000'000});
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("fit", "Fit a density to the rows of a table.");
   sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
@@ -712,7 +734,7 @@ void add_fit(CLI::App& app) {
       ->group(model)
       ->option_text("N (8)");
   sub->add_option("--bound", s->bound, "nsf, nsf_ar: splines act between -B and B, in standardised units")
-      ->check(CLI::PositiveNumber)
+      ->check(positive)
       ->group(model)
       ->option_text("B (3)");
   sub->add_option("--scale-bound", s->scale_bound, "Affine flows: |log scale| of a layer stays below it")
@@ -750,7 +772,7 @@ void add_fit(CLI::App& app) {
   sub->add_flag("--batch-norm", s->batch_norm, "Batch normalisation between layers")->group(model);
   sub->add_flag("--act-norm", s->act_norm, "ActNorm before each layer")->group(model);
   sub->add_option("--dropout", s->dropout, "In the conditioners")
-      ->check(CLI::Range(0.0, 0.99))
+      ->check(number("from 0 to 0.99", 0, 0.99, false, false))
       ->group(model)
       ->option_text("P (0)");
   sub->add_option("--standardize", s->standardize, "Of data and context: mean_std, median_iqr, none")
@@ -764,15 +786,15 @@ void add_fit(CLI::App& app) {
 
   const std::string training = "Training";
   sub->add_option("--epochs", s->epochs, "At most")
-      ->check(CLI::PositiveNumber)
+      ->check(from_one)
       ->group(training)
       ->option_text("N (200)");
   sub->add_option("--batch", s->batch, "Rows of a step")
-      ->check(CLI::PositiveNumber)
+      ->check(from_one)
       ->group(training)
       ->option_text("N (256)");
   sub->add_option("--lr", s->lr, "Learning rate of Adam")
-      ->check(CLI::PositiveNumber)
+      ->check(positive)
       ->group(training)
       ->option_text("X (0.001)");
   sub->add_option("--schedule", s->schedule, "Of the learning rate: constant, cosine, plateau")
@@ -780,19 +802,19 @@ void add_fit(CLI::App& app) {
       ->group(training)
       ->option_text("NAME (constant)");
   sub->add_option("--weight-decay", s->weight_decay, "Decoupled (AdamW)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative)
       ->group(training)
       ->option_text("X (0)");
   sub->add_option("--clip", s->clip, "Largest norm of a gradient; 0: any")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative)
       ->group(training)
       ->option_text("X (5)");
   sub->add_option("--validation", s->validation, "Share of the rows that chooses the best epoch; 0: none")
-      ->check(CLI::Range(0.0, 0.9))
+      ->check(number("from 0 to 0.9", 0, 0.9, false, false))
       ->group(training)
       ->option_text("P (0.1)");
   sub->add_option("--patience", s->patience, "Epochs without improvement before it stops; 0: never")
-      ->check(CLI::NonNegativeNumber)
+      ->check(from_zero)
       ->group(training)
       ->option_text("N (30)");
   sub->add_flag("--dequantize", s->dequantize, "Add noise below the smallest step to columns with repeated values")
@@ -812,7 +834,11 @@ void add_fit(CLI::App& app) {
       ->group(training);
   sub->add_flag("--json", s->json, "Print the result as JSON");
   sub->footer("On a terminal a line shows the progress; Ctrl-C stops at the next step.");
-  sub->callback([s] { run(*s); });
+  sub->callback([s, sub] {
+    for (const CLI::Option* option : sub->get_options())
+      if (option->count() > 0) s->given.push_back(option->get_name());
+    run(*s);
+  });
 }
 
 }  // namespace tool

@@ -39,6 +39,7 @@ pf::Matrix<double> parse_context(const std::string& text, const LoadedModel& mod
 void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   if (!s.context.empty() && !s.context_file.empty()) throw UsageError("--context: excludes --context-file");
+  if (!s.array.empty() && s.context_file.empty()) throw UsageError("--array: goes with --context-file");
   const LoadedModel model = load_model(s.model);
   const bool conditional = model.context_dim() > 0;
   const bool has_context = !s.context.empty() || !s.context_file.empty();

@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <span>
 
+#include <pushforward/activation.hpp>
 #include <pushforward/tape.hpp>
 
 /// The differentiable operations: what bijectors, distributions, losses and target densities are written in.
@@ -35,7 +36,6 @@ template <Scalar T> Var<T> lgamma(Var<T> x);     ///< log |Gamma(x)|; +inf at 0,
 template <Scalar T> Var<T> log1p_square(Var<T> x);  ///< log(1 + x^2), also where x^2 overflows
 template <Scalar T> Var<T> operator-(Var<T> x);
 
-enum class Activation { identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus };
 /// leaky_relu has slope 0.01, elu alpha 1, gelu is x Phi(x), silu x sigmoid(x); the derivative of relu at 0 is 0.
 template <Scalar T> Var<T> activation(Activation a, Var<T> x);
 /// a'(x), itself differentiable: its vector-Jacobian product has the exact second derivative, 0 where a' jumps (relu and

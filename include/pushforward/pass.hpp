@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <new>
@@ -93,6 +94,8 @@ class Pass {
     /// Parts that take their first values from data (`Attributes::from_data`) propose them from these rows.
     bool starts = false;
     CapturedStatistics<T>* capture = nullptr;
+    /// Called with what a conditioner sees, its input or its context, before it bounds it softly (`input_bound`).
+    const std::function<void(Var<T> seen, double bound, bool is_context)>* on_bounded = nullptr;
     /// While recording, compositions keep in memory only what passes between their parts (`checkpoint`).
     bool checkpoint = false;
   };
@@ -195,6 +198,10 @@ class Pass {
   bool starts() const { return settings_.starts && takes_proposals(); }
   /// `value` becomes the content of `state` if the caller commits.
   void propose(const Tensor<T>& state, std::span<const double> value);
+  /// Shows the caller what is softly bounded, if it asked for it.
+  void show_bounded(Var<T> seen, double bound, bool is_context) const {
+    if (settings_.on_bounded) (*settings_.on_bounded)(seen, bound, is_context);
+  }
   /// Hands the batch's statistics of the layer whose first statistic is `key` to the caller, if asked for.
   void capture(const Tensor<T>& key, std::span<const double> mean, std::span<const double> variance);
 

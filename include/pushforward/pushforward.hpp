@@ -3,6 +3,7 @@
 // The whole public API but the contract checks, which tests include (<pushforward/testing/...>), and the ports of other
 // systems' batch normalisation (<pushforward/ports/...>, target pushforward::ports).
 
+#include <pushforward/activation.hpp>
 #include <pushforward/arena.hpp>
 #include <pushforward/batch_norm/core.hpp>
 #include <pushforward/batch_norm/layer.hpp>
@@ -36,6 +37,7 @@
 #include <pushforward/tape.hpp>
 #include <pushforward/tensor.hpp>
 #include <pushforward/training/adam.hpp>
+#include <pushforward/training/baseline.hpp>
 #include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/calibrate.hpp>
 #include <pushforward/training/ema.hpp>

@@ -323,14 +323,7 @@ Estimate common_estimate(const std::string& name, Estimate a, Estimate b) {
 
 template <Scalar T>
 void commit(Component<T>& tree, const Proposals<T>& proposals) {
-  const std::vector<Slot<T>> slots = list_state(tree);
-  std::vector<Tensor<T>*> targets;
-  for (const auto& [tensor, value] : proposals.values)
-    targets.push_back(proposed_slot<T>("commit", slots, tensor, value).tensor);
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    const std::vector<double>& value = proposals.values[i].second;
-    std::transform(value.begin(), value.end(), targets[i]->data(), [](double v) { return static_cast<T>(v); });
-  }
+  commit_as("commit", tree, proposals);
 }
 
 template class Bijector<float>;

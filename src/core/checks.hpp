@@ -3,6 +3,7 @@
 // Checks of constants that several classes have.
 
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include <fmt/format.h>
@@ -10,6 +11,11 @@
 #include <pushforward/error.hpp>
 
 namespace pushforward::detail {
+
+/// For texts: a NaN that arithmetic made has a sign, which would be printed.
+inline double unsigned_nan(double value) {
+  return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value;
+}
 
 inline void check_positive(const char* where, const char* what, double value) {
   if (!(value > 0) || !std::isfinite(value))

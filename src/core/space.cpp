@@ -9,6 +9,8 @@
 
 #include <pushforward/error.hpp>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 namespace {
@@ -108,9 +110,13 @@ std::string block_misfit(const Space::Block& b, VectorView<const double> row, In
   for (Index i = 0; i < b.columns; ++i) {
     const Interval& range = b.bounds[static_cast<std::size_t>(i)];
     const bool whole = b.kind != Kind::integers || at(i) == std::nearbyint(at(i));
-    if (!(at(i) >= range.low - slack && at(i) <= range.high + slack) || !whole)
-      return fmt::format("column {}: {}{} lies outside {}[{}, {}]", first + i, at(i),
-                         whole ? "" : ", no whole number,", of, range.low, range.high);
+    const bool endless = std::isinf(at(i));
+    if (!(at(i) >= range.low - slack && at(i) <= range.high + slack) || !whole || endless)
+      return fmt::format("column {}: {}{} lies outside {}[{}, {}]", first + i, detail::unsigned_nan(at(i)),
+                         endless  ? ", no finite number,"
+                         : !whole ? ", no whole number,"
+                                  : "",
+                         of, range.low, range.high);
     sum += b.kind == Kind::sphere ? at(i) * at(i) : at(i);
   }
   const auto together = [&](const std::string& reason) {

@@ -630,7 +630,9 @@ struct CsvWriter::Impl {
     for (Index i = 0; i < rows.rows(); ++i) {
       for (Index j = 0; j < width; ++j) {
         char number[kLongestNumber];
-        const auto result = std::to_chars(number, number + kLongestNumber, rows(i, j));
+        // The sign of a NaN says nothing.
+        const T value = std::isnan(rows(i, j)) ? std::numeric_limits<T>::quiet_NaN() : rows(i, j);
+        const auto result = std::to_chars(number, number + kLongestNumber, value);
         buffer.append(number, result.ptr);
         buffer += delimiter;
       }

@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <pushforward/activation.hpp>
 #include <pushforward/views.hpp>
 
 namespace pushforward::kernels {
@@ -19,7 +20,7 @@ namespace pushforward::kernels {
 /// Rows are padded to this many; also the number of virtual lanes of every sum over rows.
 inline constexpr Index row_block = 16;
 
-enum class Activation : std::uint8_t { identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus };
+using pushforward::Activation;
 /// Whether a'(x) is a function of a(x).
 constexpr bool derivative_follows_from_value(Activation a) {
   return a != Activation::gelu && a != Activation::silu && a != Activation::softplus;

@@ -130,34 +130,31 @@ Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high
 
 template <Scalar T>
 Var<T> activation(Activation a, Var<T> x) {
-  const auto kind = static_cast<kernels::Activation>(a);
   return unary(
-      x, [kind](const T* x, T* y, Index n) { kernel<T>().activation(kind, x, y, n); },
-      [kind](const T* x, const T* y, const T* gy, T* gx, Index n) {
-        kernel<T>().activation_backward(kind, x, y, gy, gx, n);
+      x, [a](const T* x, T* y, Index n) { kernel<T>().activation(a, x, y, n); },
+      [a](const T* x, const T* y, const T* gy, T* gx, Index n) {
+        kernel<T>().activation_backward(a, x, y, gy, gx, n);
       });
 }
 
 template <Scalar T>
 Var<T> activation_derivative(Activation a, Var<T> x) {
-  const auto kind = static_cast<kernels::Activation>(a);
   return unary(
-      x, [kind](const T* x, T* d, Index n) { kernel<T>().activation_derivative(kind, x, d, n); },
-      [kind](const T* x, const T*, const T* gd, T* gx, Index n) {
-        kernel<T>().activation_second_backward(kind, x, gd, gx, n);
+      x, [a](const T* x, T* d, Index n) { kernel<T>().activation_derivative(a, x, d, n); },
+      [a](const T* x, const T*, const T* gd, T* gx, Index n) {
+        kernel<T>().activation_second_backward(a, x, gd, gx, n);
       },
       false);
 }
 
 template <Scalar T>
 Var<T> activation_in_place(Activation a, Var<T> x) {
-  const auto kind = static_cast<kernels::Activation>(a);
   if (a == Activation::identity) return x;
-  if (!kernels::derivative_follows_from_value(kind) || x.is_shared()) return activation(a, x);
-  for (Index i = 0; i < pieces(x); ++i) kernel<T>().activation(kind, piece(x, i), piece(x, i), piece_size(x));
-  record(x, [x, kind] {
+  if (!kernels::derivative_follows_from_value(a) || x.is_shared()) return activation(a, x);
+  for (Index i = 0; i < pieces(x); ++i) kernel<T>().activation(a, piece(x, i), piece(x, i), piece_size(x));
+  record(x, [x, a] {
     for (Index i = 0; i < pieces(x); ++i)
-      kernel<T>().activation_backward_in_place(kind, piece(x, i), gradient_piece(x, i), piece_size(x));
+      kernel<T>().activation_backward_in_place(a, piece(x, i), gradient_piece(x, i), piece_size(x));
   });
   return x;
 }

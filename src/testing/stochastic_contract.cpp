@@ -16,6 +16,19 @@ using namespace detail;
 
 namespace {
 
+/// With fewer of them nothing can be said: a spread takes two numbers, quantiles of 20 % five.
+void check_counts(const char* where, const StochasticContract& c) {
+  const auto at_least = [&](const char* name, Index value, Index least) {
+    if (value < least)
+      throw DomainError(std::string(where) + ": StochasticContract::" + name + " must be at least " +
+                        std::to_string(least) + ", got " + std::to_string(value));
+  };
+  at_least("rows", c.rows, 1);
+  at_least("draws", c.draws, 2);
+  at_least("repeats", c.repeats, 2);
+  at_least("samples", c.samples, 5);
+}
+
 template <class M>
 M repeated(const M& m, Index times) {
   return m.replicate(times, 1);
@@ -468,11 +481,13 @@ class StochasticMapCheck {
 template <Scalar T>
 std::vector<Failure> check_stochastic_distribution(const Poly<Distribution<T>>& distribution,
                                                    const StochasticContract& contract) {
+  check_counts("check_stochastic_distribution", contract);
   return StochasticCheck<T>(distribution, contract).run();
 }
 
 template <Scalar T>
 std::vector<Failure> check_stochastic_bijector(const Poly<Bijector<T>>& bijector, const StochasticContract& contract) {
+  check_counts("check_stochastic_bijector", contract);
   return StochasticMapCheck<T>(bijector, contract).run();
 }
 

@@ -65,9 +65,9 @@ std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Obj
         settings.context = rows.load_context(tape, first + start);
         Pass<T> pass(tape, settings);
         const Var<T> y = rows.load_data(tape, first + start);
-        if (objective.coupling) columns.store(tape, objective.columns(pass, flow, y), start);
-        const Column<T> result = objective.batch ? objective.batch(pass, flow, y) : Column<T>();
-        tape.barrier();
+        if (objective.coupling) columns.store(tape, some_columns(tape, objective.columns(pass, flow, y)), start);
+        const Column<T> result =
+            one_number("batch", tape, objective.batch ? objective.batch(pass, flow, y) : Column<T>());
         if (rank == 0) {
           // The first thread's rows start at 0, and the value is the same in every row.
           if (!result.is_zero()) value = result.values()[0];
@@ -151,14 +151,14 @@ class Merged {
 }  // namespace
 
 template <Scalar T>
-bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count, Execution& execution,
-                    const std::stop_token& stop) {
+bool calibrate_rows(const std::string& where, Distribution<T>& flow, const RowSource<T>& rows, Index count,
+                    Execution& execution, const std::stop_token& stop) {
   const std::vector<ConstSlot<T>> slots = list_state(std::as_const(static_cast<Component<T>&>(flow)));
   const std::vector<Layer<T>> layers = normalisation_layers(slots);
   if (layers.empty()) return true;
   for (const ConstSlot<T>& slot : slots)
     if (slot.kind == StateKind::state && slot.attributes.from_data)
-      throw DomainError("calibrate: the layer of '" + slot.path +
+      throw DomainError(where + ": the layer of '" + slot.path +
                         "' has not started from data yet; `fit` starts it, also with 0 epochs");
 
   const Index tile = rows_together(flow, slots, count), tiles = (count + tile - 1) / tile;
@@ -204,7 +204,7 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
         proposals.values.emplace_back(layer.mean, moments.mean);
         proposals.values.emplace_back(layer.variance, moments.variance);
       }
-  commit(flow, proposals);
+  commit_as(where, flow, proposals);
   return true;
 }
 
@@ -214,7 +214,8 @@ bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count
   template std::optional<double> evaluate_batch_loss(const Distribution<T>&, const Objective<T>&, const RowSource<T>&, \
                                                      const std::vector<Index>&, Index, Execution&,          \
                                                      const std::stop_token&, const RandomCall&);            \
-  template bool calibrate_rows(Distribution<T>&, const RowSource<T>&, Index, Execution&, const std::stop_token&);
+  template bool calibrate_rows(const std::string&, Distribution<T>&, const RowSource<T>&, Index, Execution&,   \
+                               const std::stop_token&);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)
 #undef PUSHFORWARD_INSTANTIATE
@@ -237,7 +238,7 @@ void calibrate(Distribution<T>& flow, std::type_identity_t<MatrixView<const T>> 
                             (m.data() == data.data() ? "" : " of the context") + " is not finite");
   std::optional<Execution> own;
   Execution& execution = run.execution() ? *run.execution() : own.emplace();
-  calibrate_rows(flow, RowSource<T>{.data = data, .context = context}, data.rows(), execution, {});
+  calibrate_rows(where, flow, RowSource<T>{.data = data, .context = context}, data.rows(), execution, {});
 }
 
 template void calibrate(Distribution<float>&, MatrixView<const float>, MatrixView<const float>, Run);

@@ -1,6 +1,7 @@
 #include "src/training/checkpoint.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <sstream>
 #include <variant>
@@ -32,6 +33,18 @@ std::string adam_text(const std::string& words) {
 }  // namespace
 
 template <Scalar T>
+std::string state_checksum(const std::vector<Slot<T>>& slots, const std::vector<Tensor<T>>& values) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (std::size_t i = 0; i < slots.size(); ++i)
+    if (slots[i].kind == StateKind::state)
+      for (const T v : (values.empty() ? *slots[i].tensor : values[i]).values()) {
+        h = (h ^ std::bit_cast<std::uint64_t>(static_cast<double>(v))) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+      }
+  return fmt::format("{:016x}", h);
+}
+
+template <Scalar T>
 void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,
                      Optimizer<T>& optimizer, const RunState<T>& s, const Fingerprint& fingerprint) {
   const Tensor<std::int64_t> counters = Tensor<std::int64_t>::of(
@@ -55,6 +68,7 @@ void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
   }
   std::map<std::string, std::string> metadata(fingerprint.begin(), fingerprint.end());
   metadata["format"] = format_name;
+  if (!s.start.empty()) metadata["start state"] = s.start;
   write_safetensors(path, tensors, metadata);
 }
 
@@ -116,6 +130,7 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
                                 path.string(), slot.path));
     if (s.stopping.best_epoch >= 0) s.best.push_back(file.get<T>("best." + slot.path, slot.tensor->shape()));
   }
+  if (file.metadata().contains("start state")) s.start = text("start state");
   if (std::min({s.epoch, s.batch, s.step, s.skipped, counters[7]}) < 0)
     throw IoError(path.string() + ": tensor \"counters\" holds a negative count");
   // Nothing can fail from here on. Values are copied, for the tensors must stay where they are.
@@ -130,6 +145,7 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
 }
 
 #define PUSHFORWARD_INSTANTIATE(T)                                                                               \
+  template std::string state_checksum(const std::vector<Slot<T>>&, const std::vector<Tensor<T>>&);               \
   template void save_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Optimizer<T>&,        \
                                 const RunState<T>&, const Fingerprint&);                                         \
   template void load_checkpoint(const std::filesystem::path&, const std::vector<Slot<T>>&, Optimizer<T>&,        \

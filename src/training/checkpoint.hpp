@@ -31,7 +31,12 @@ struct RunState {
   LearningRate::State rate;
   std::vector<double> train_loss, validation_loss, learning_rate;
   std::vector<Tensor<T>> best;  // all tensors of the flow, or none yet
+  std::string start;            // checksum of the state tensors that the run was given; empty: not known
 };
+
+/// Of the state tensors, by their values in `values`, one for each slot, or as they stand.
+template <Scalar T>
+std::string state_checksum(const std::vector<Slot<T>>& slots, const std::vector<Tensor<T>>& values = {});
 
 /// What must be the same for a run to be continued, by name.
 using Fingerprint = std::map<std::string, std::string>;

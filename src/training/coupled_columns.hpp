@@ -4,7 +4,10 @@
 // record; then the loss and the adjoints of these numbers alone; then the shards again, recorded, from these adjoints.
 
 #include <algorithm>
+#include <cmath>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -12,9 +15,40 @@
 #include <pushforward/error.hpp>
 #include <pushforward/training/losses.hpp>
 
+#include "src/core/checks.hpp"
 #include "src/kernels/kernels.hpp"
 
 namespace pushforward::detail {
+
+/// What `objective.batch` or `objective.coupling` gave: the same number in every row, or else refused by the option's
+/// name. Entered by all threads of a group together.
+template <Scalar T>
+Column<T> one_number(const char* option, Tape<T>& tape, Column<T> loss) {
+  tape.barrier();
+  if (loss.is_zero()) return loss;
+  const double* values = loss.node()->value;
+  for (Index i = 1; i < tape.rows(); ++i)
+    if (values[i] != values[0] && !(std::isnan(values[i]) && std::isnan(values[0])))
+      throw ShapeError(Notice{
+          .problem = fmt::format("objective.{}: expected one number for the batch, the same in every row of the column, "
+                                 "got {} in row 0 and {} in row {}",
+                                 option, unsigned_nan(values[0]), unsigned_nan(values[i]), i),
+          .option = std::string("objective.") + option,
+          .way_out = "; batch_sum and batch_log_sum_exp make one number of a column"});
+  return loss;
+}
+
+/// What `objective.columns` gave; a column that is zero in every row becomes one of zeros.
+template <Scalar T>
+std::vector<Column<T>> some_columns(Tape<T>& tape, std::vector<Column<T>> columns) {
+  if (columns.empty())
+    throw ShapeError(
+        Notice{.problem = "objective.columns: expected at least one column, with a number for each row, got none",
+               .option = "objective.columns"});
+  for (Column<T>& column : columns)
+    if (column.is_zero()) column = constant_column(tape, 0.0);
+  return columns;
+}
 
 /// Shared by the threads of a group, which enter all but `start` together.
 template <Scalar T>
@@ -45,9 +79,11 @@ class CoupledColumns {
   /// The loss, on a tape of the whole batch, and the adjoints. `seed`: of each of its rows.
   double couple(Tape<T>& tape, const BatchCoupling<T>& coupling, const double* seed) {
     const std::vector<Column<T>> columns = on(tape);
-    Column<T> loss = coupling(columns);
-    if (loss.is_zero()) loss = constant_column(tape, 0.0);
-    tape.barrier();
+    Column<T> loss = one_number("coupling", tape, coupling(columns));
+    if (loss.is_zero()) {
+      loss = constant_column(tape, 0.0);
+      tape.barrier();
+    }
     const double sum = kernels::table<double>().sum(loss.node()->value, rows_);
     tape.backward(loss, seed);
     for (Index k = 0; k < count_; ++k)
@@ -59,8 +95,7 @@ class CoupledColumns {
 
   /// The loss alone.
   double value(Tape<T>& tape, const BatchCoupling<T>& coupling) const {
-    const Column<T> loss = coupling(on(tape));
-    tape.barrier();
+    const Column<T> loss = one_number("coupling", tape, coupling(on(tape)));
     return loss.is_zero() ? 0.0 : loss.node()->value[0];
   }
 

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "src/training/bounded_inputs.hpp"
 #include "src/training/loop.hpp"
 #include "src/training/population.hpp"
 #include "src/training/rows.hpp"
@@ -97,8 +98,36 @@ class DataTraining final : public Training<T> {
       for (Index c = 0; c < data.cols(); ++c) row[static_cast<std::size_t>(c)] = static_cast<double>(data(i, c));
       const std::string misfit = support.misfit(row, "the support", surface_tolerance<T>);
       if (!misfit.empty())
-        throw DomainError(fmt::format("{}: {} row {}, {} of the model", this->where(), what, i, misfit));
+        throw DomainError(Notice{.where = this->where() + ": ",
+                                 .set = what,
+                                 .row = i,
+                                 .problem = fmt::format(", {} of the model", misfit)});
     }
+  }
+
+  [[noreturn]] void refuse_outside(const char* set, Index row, const char* of_validation) {
+    throw DomainError(
+        Notice{.where = this->where() + ": ",
+               .set = set,
+               .row = row,
+               .problem = fmt::format("{} lies outside the support of the model{}", of_validation,
+                                      rows_.dequantized() ? " after dequantisation" : " (a value on a bound does too)")});
+  }
+  /// What the steps of the first epoch do for training rows, where the first validation gave an infinite loss.
+  void check_validation_rows() {
+    losses_.resize(static_cast<std::size_t>(rows_.validation_count()));
+    const RowSource<T> rows = rows_.validation_source();
+    const Loss<T> marks = [](Pass<T>& pass, const Distribution<T>& flow, Var<T> y) {
+      static_cast<void>(flow.log_prob(pass, y));
+      return Column<T>();
+    };
+    if (!evaluate_loss(this->flow(), marks, rows, losses_, this->execution(), this->cancel(), evaluation_noise_)) return;
+    for (std::size_t i = 0; i < losses_.size(); ++i)
+      if (losses_[i] > 0) {
+        const bool separate = this->options().validation.rows() > 0;
+        refuse_outside(separate ? "validation" : "data", rows.row(static_cast<Index>(i)),
+                       separate ? "" : ", set aside for validation,");
+      }
   }
 
   Index batches_per_epoch() const override { return static_cast<Index>(bounds_.size()) - 1; }
@@ -119,6 +148,22 @@ class DataTraining final : public Training<T> {
     return s;
   }
 
+  /// One evaluation of some training rows together, before the first step: f(tape, y, settings) adds what it wants of it.
+  template <class F>
+  void evaluate_at_start(Index count, F f) {
+    begin_epoch(0);
+    const RowSource<T> rows = source(order_.data());
+    Arena batch, local;
+    Tape<T> tape(Tape<T>::Mode::evaluate, {batch, local}, std::min(static_cast<Index>(order_.size()), count));
+    const RandomCall draws = loss_noise_.stream("start").next_call();
+    typename Pass<T>::Settings settings;
+    settings.statistics = Statistics::minibatch;
+    settings.noise = &draws;
+    settings.context = rows.load_context(tape, 0);
+    settings.row_weights = rows.load_row_weights(tape, 0);
+    f(tape, rows.load_data(tape, 0), settings);
+  }
+
   // Parts that take their first values from data.
   void start_from_data() override {
     const std::vector<Slot<T>>& slots = this->stepper().slots();
@@ -126,24 +171,22 @@ class DataTraining final : public Training<T> {
         std::any_of(slots.begin(), slots.end(), [](const Slot<T>& slot) { return slot.attributes.from_data; });
     if (!needed) return;
     constexpr Index enough = 1024;
-    begin_epoch(0);
-    const RowSource<T> rows = source(order_.data());
-    const Index count =
-        std::min(static_cast<Index>(order_.size()), std::max(this->options().batch_size, enough));
-    Arena batch, local;
-    Tape<T> tape(Tape<T>::Mode::evaluate, {batch, local}, count);
     Proposals<T> proposals;
-    const RandomCall draws = loss_noise_.stream("start").next_call();
-    typename Pass<T>::Settings settings;
-    settings.statistics = Statistics::minibatch;
-    settings.proposals = &proposals;
-    settings.starts = true;
-    settings.noise = &draws;
-    settings.context = rows.load_context(tape, 0);
-    settings.row_weights = rows.load_row_weights(tape, 0);
-    Pass<T> pass(tape, settings);
-    static_cast<void>(this->flow().log_prob(pass, rows.load_data(tape, 0)));
-    commit(this->flow(), proposals);
+    evaluate_at_start(std::max(this->options().batch_size, enough),
+                      [&](Tape<T>& tape, Var<T> y, typename Pass<T>::Settings settings) {
+                        settings.proposals = &proposals;
+                        settings.starts = true;
+                        Pass<T> pass(tape, settings);
+                        static_cast<void>(this->flow().log_prob(pass, y));
+                      });
+    commit_as(this->where(), this->flow(), proposals);
+  }
+
+  void started() override {
+    evaluate_at_start(BoundedInputs<T>::enough,
+                      [&](Tape<T>& tape, Var<T> y, const typename Pass<T>::Settings& settings) {
+                        blind_ = BoundedInputs<T>(tape, y, settings).warning(this->flow());
+                      });
   }
 
   StepOutcome step(Index batch, const RandomCall& dropout, const typename Stepper<T>::Settings& settings) override {
@@ -176,19 +219,17 @@ class DataTraining final : public Training<T> {
           // The columns come first, here as of a batch in shards, so that they draw the same random numbers.
           std::vector<Column<T>> columns;
           const bool couples = objective_.coupling && !in_shards.coupling;
-          if (couples) columns = objective_.columns(pass, this->flow(), y);
+          if (couples) columns = some_columns(pass.tape(), objective_.columns(pass, this->flow(), y));
           if (objective_.rows) {
             loss = objective_.rows(pass, this->flow(), y);
             if (rows_.weighted()) loss = multiply(loss, rows.load_weights(pass.tape(), first + of_batch));
           }
-          if (couples) loss = loss + objective_.coupling(columns);
-          return objective_.batch ? loss + objective_.batch(pass, this->flow(), y) : loss;
+          if (couples) loss = loss + one_number("coupling", pass.tape(), objective_.coupling(columns));
+          if (!objective_.batch) return loss;
+          return loss + one_number("batch", pass.tape(), objective_.batch(pass, this->flow(), y));
         },
         in_shards);
-    if (outcome.outside >= 0 && this->epoch() == 0)
-      throw DomainError(fmt::format("{}: data row {} lies outside the support of the model{}", this->where(),
-                                    rows.row(first + outcome.outside),
-                                    rows_.dequantized() ? " after dequantisation" : " (a value on a bound does too)"));
+    if (outcome.outside >= 0 && this->epoch() == 0) refuse_outside("data", rows.row(first + outcome.outside), "");
     return outcome;
   }
 
@@ -197,8 +238,8 @@ class DataTraining final : public Training<T> {
   bool make_population_statistics() {
     if (this->options().statistics != EvaluationStatistics::population) return true;
     noise_ = rows_.train_noise(0);
-    return calibrate_rows(this->flow(), source(rows_.train().data()), static_cast<Index>(rows_.train().size()),
-                          this->execution(), this->cancel());
+    return calibrate_rows(this->where(), this->flow(), source(rows_.train().data()),
+                          static_cast<Index>(rows_.train().size()), this->execution(), this->cancel());
   }
 
   std::optional<double> validate() override {
@@ -223,6 +264,7 @@ class DataTraining final : public Training<T> {
       if (!term) return std::nullopt;
       loss += *term;
     }
+    if (!this->has_validated() && loss == std::numeric_limits<double>::infinity()) check_validation_rows();
     return loss;
   }
 
@@ -231,6 +273,7 @@ class DataTraining final : public Training<T> {
     report.validation_rows = rows_.validation_count();
     report.repeated_values = rows_.repeated_values();
     report.warnings.insert(report.warnings.begin(), rows_.warnings().begin(), rows_.warnings().end());
+    if (blind_) report.warnings.push_back(*blind_);
     if (cancelled) return;
     // The best parameters were stored with their statistics.
     if (!this->has_best()) make_population_statistics();
@@ -248,18 +291,19 @@ class DataTraining final : public Training<T> {
       judge(rows_.validation_source(), report.validation_rows, report.validation);
       for (std::size_t i = 0; i < losses_.size(); ++i)
         if (losses_[i] == std::numeric_limits<double>::infinity()) {
-          report.warnings.push_back(fmt::format("the model gives density 0 to validation row {}",
-                                                rows_.validation_source().row(static_cast<Index>(i))));
+          report.warnings.push_back(
+              {.problem = fmt::format("the model gives density 0 to validation row {}",
+                                      rows_.validation_source().row(static_cast<Index>(i)))});
           break;
         }
     }
     report.gaussian_baseline = rows_.gaussian_baseline();
     const double mean = report.validation_rows > 0 ? report.validation.mean : report.train.mean;
     report.bits_per_dimension = -mean / (static_cast<double>(this->flow().dim()) * std::numbers::ln2);
-    if (this->flow().context_dim() == 0 && mean < report.gaussian_baseline)
-      report.warnings.push_back(fmt::format(
-          "the model's mean log-likelihood, {:.4f}, is below that of a Gaussian with full covariance, {:.4f}", mean,
-          report.gaussian_baseline));
+    if (mean < report.gaussian_baseline)
+      report.warnings.push_back({.problem = fmt::format("the model's mean log-likelihood, {:.4f}, is below that of a "
+                                                        "Gaussian with full covariance, {:.4f}",
+                                                        mean, report.gaussian_baseline)});
   }
 
   FitRows<T> rows_;
@@ -270,6 +314,7 @@ class DataTraining final : public Training<T> {
   RandomCall noise_;
   std::vector<std::int64_t> order_;
   std::vector<double> losses_;
+  std::optional<Notice> blind_;
 };
 
 }  // namespace

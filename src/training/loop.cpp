@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "src/core/checks.hpp"
 #include "src/training/options.hpp"
 
 namespace pushforward::detail {
@@ -18,7 +19,8 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 template <Scalar T>
 Training<T>::Training(std::string where, Distribution<T>& flow, const FitOptions<T>& options)
     : where_(std::move(where)), flow_(flow), options_(options), execution_(choose_execution()),
-      stepper_((check_options(where_, options), flow), options.optimizer, execution_, options.shards, options.reducer),
+      stepper_((check_options(where_, options), flow), options.optimizer, execution_, options.shards, options.reducer,
+               where_),
       dropout_(Engine(options.seed).stream("dropout")),
       cadence_(options.checkpoint_every, options.checkpoint_every_steps) {}
 
@@ -46,13 +48,18 @@ void Training<T>::start() {
   fingerprint_.merge(fingerprint());
   state_.rate = rate_->state();
   if (options_.resume && std::filesystem::exists(options_.checkpoint)) {
+    const std::string given = state_checksum(stepper_.slots());
     load_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.optimizer(), state_, fingerprint_);
     rate_->set_state(state_.rate);
+    replaced_state_ = !state_.start.empty() && given != state_.start && given != state_checksum(stepper_.slots()) &&
+                      (state_.best.empty() || given != state_checksum(stepper_.slots(), state_.best));
   } else {
+    state_.start = state_checksum(stepper_.slots());
     start_from_data();
   }
   if (options_.reducer)
     for (const Slot<T>& slot : stepper_.slots()) options_.reducer->broadcast(slot.tensor->values());
+  started();
   earlier_seconds_ = state_.seconds;
   first_step_ = state_.step;
 }
@@ -89,7 +96,7 @@ std::optional<typename Training<T>::Ending> Training<T>::run_step() {
     return Ending{StopReason::non_finite,
                   fmt::format("{} steps in a row had a loss or gradient that is not finite (last loss {}{}); a smaller "
                               "learning rate may help",
-                              state_.consecutive_skips, outcome.loss,
+                              state_.consecutive_skips, unsigned_nan(outcome.loss),
                               worst.empty() ? "" : ", gradient of '" + worst + "'")};
   }
   if (due) save();
@@ -177,8 +184,15 @@ FitReport Training<T>::report(const Ending& ending) {
   report.skipped_steps = state_.skipped;
   report.best_epoch = state_.stopping.best_epoch;
   if (state_.skipped > 0 && ending.reason != StopReason::non_finite)
-    report.warnings.push_back(fmt::format(
-        "{} of {} steps had a loss or gradient that is not finite and were skipped", state_.skipped, state_.step));
+    report.warnings.push_back(
+        {.problem = fmt::format("{} of {} steps had a loss or gradient that is not finite and were skipped",
+                                state_.skipped, state_.step)});
+  if (replaced_state_)
+    report.warnings.push_back(
+        {.problem = fmt::format("the state that the flow was given (averages of normalisation layers and the like) not "
+                                "that which the run of '{}' started from, nor one of the checkpoint's; it was replaced",
+                                options_.checkpoint.string()),
+         .option = "resume"});
   finish(report, ending.reason == StopReason::cancelled);
   report.seconds = earlier_seconds_ + seconds();
   return report;

@@ -2,7 +2,9 @@
 
 // The loop of all kinds of runs: epochs, steps, schedules, early stopping, checkpoints.
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <optional>
 #include <string>
 
@@ -55,6 +57,11 @@ class Training {
   Index epoch() const { return state_.epoch; }
   Index steps() const { return state_.step; }
   bool has_best() const { return !state_.best.empty(); }
+  /// In an earlier epoch.
+  bool has_validated() const {
+    return std::any_of(state_.validation_loss.begin(), state_.validation_loss.end(),
+                       [](double loss) { return !std::isnan(loss); });
+  }
 
  private:
   struct Ending {
@@ -67,6 +74,8 @@ class Training {
   virtual Index batches_per_epoch() const = 0;
   virtual Index rows_of(Index batch) const = 0;
   virtual void start_from_data() {}
+  /// Everything is as the first step of this part of the run finds it.
+  virtual void started() {}
   virtual void begin_epoch(Index epoch) = 0;
   virtual StepOutcome step(Index batch, const RandomCall& dropout, const typename Stepper<T>::Settings& settings) = 0;
   virtual bool validates() const { return false; }
@@ -104,6 +113,7 @@ class Training {
   Fingerprint fingerprint_;
   RunState<T> state_;
   Index batches_ = 0;
+  bool replaced_state_ = false;  // by that of the checkpoint, which is of another start
   std::chrono::steady_clock::time_point begin_;
   double earlier_seconds_ = 0;  // of the parts before an interruption
   Index first_step_ = 0;        // of this part

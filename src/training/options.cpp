@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward::detail {
 
 namespace {
@@ -48,8 +50,11 @@ std::string checksum_of(const std::string& text) {
 
 template <Scalar T>
 void check_options(const std::string& where, const FitOptions<T>& o) {
-  const auto check = [&](bool good, const char* name, double value, const char* expected) {
-    if (!good) throw DomainError(fmt::format("{}: {} must be {}, got {}", where, name, expected, value));
+  const auto check = [&](bool good, const char* name, double value, const std::string& expected) {
+    if (!good)
+      throw DomainError(Notice{.where = where + ": ",
+                               .problem = fmt::format("{} must be {}, got {}", name, expected, unsigned_nan(value)),
+                               .option = name});
   };
   const auto at_least = [&](Index value, Index least, const char* name) {
     check(value >= least, name, static_cast<double>(value), least == 0 ? "at least 0" : "at least 1");
@@ -71,6 +76,11 @@ void check_options(const std::string& where, const FitOptions<T>& o) {
     throw DomainError(where + ": objective.columns and objective.coupling are two halves of one loss; give both");
   if (o.loss && !o.objective.is_empty())
     throw DomainError(where + ": loss is short for objective.rows; give one of loss and objective");
+  if (o.reducer) {
+    const int size = o.reducer->size(), rank = o.reducer->rank();
+    check(size >= 1, "reducer->size()", size, "at least 1");
+    check(rank >= 0 && rank < size, "reducer->rank()", rank, fmt::format("at least 0 and below size(), {}", size));
+  }
   if (o.reducer && (o.shards % o.reducer->size() != 0 ||
                     !std::has_single_bit(static_cast<std::uint64_t>(o.shards / o.reducer->size()))))
     throw DomainError(fmt::format("{}: with {} processes shards must be {} times a power of two, got {}", where,

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "src/training/rows.hpp"
@@ -25,9 +26,10 @@ std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Obj
                                           const RowSource<T>& rows, const std::vector<Index>& bounds, Index shards,
                                           Execution& execution, const std::stop_token& stop, const RandomCall& noise);
 
-/// What `calibrate` does, for rows of a source. False if a stop was asked for; then nothing has changed.
+/// What `calibrate` does, for rows of a source. False if a stop was asked for; then nothing has changed. `where` is the
+/// call that the user made.
 template <Scalar T>
-bool calibrate_rows(Distribution<T>& flow, const RowSource<T>& rows, Index count, Execution& execution,
+bool calibrate_rows(const std::string& where, Distribution<T>& flow, const RowSource<T>& rows, Index count, Execution& execution,
                     const std::stop_token& stop);
 
 }  // namespace pushforward::detail

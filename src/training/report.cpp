@@ -26,7 +26,7 @@ std::string to_text(const FitReport& r) {
   line("training log-likelihood", r.train);
   line("validation log-likelihood", r.validation);
   if (!std::isnan(r.gaussian_baseline)) text += fmt::format("Gaussian for comparison: {:.4f}\n", r.gaussian_baseline);
-  for (const std::string& warning : r.warnings) text += "warning: " + warning + "\n";
+  for (const Notice& warning : r.warnings) text += "warning: " + warning.text() + "\n";
   return text;
 }
 

@@ -8,9 +8,9 @@
 
 #include <fmt/format.h>
 
-#include <pushforward/distributions/multivariate_normal_tril.hpp>
+#include <pushforward/training/baseline.hpp>
 
-#include "distributions/gaussian.hpp"
+#include "src/core/checks.hpp"
 
 namespace pushforward::detail {
 
@@ -28,12 +28,18 @@ std::vector<Index> batch_bounds(Index n, Index batch_size) {
 namespace {
 
 template <class T>
-void check_finite(const std::string& where, const char* what, MatrixView<const T> m) {
+void check_finite(const std::string& where, const char* what, MatrixView<const T> m, bool is_context) {
   for (Index i = 0; i < m.rows(); ++i)
     for (Index c = 0; c < m.cols(); ++c)
-      if (!std::isfinite(m(i, c)))
-        throw DomainError(fmt::format("{}: {} row {}, column {} is {}; every value must be finite", where, what, i, c,
-                                      static_cast<double>(m(i, c))));
+      if (!std::isfinite(m(i, c))) {
+        Notice notice{.where = where + ": ",
+                      .set = what,
+                      .row = i,
+                      .problem = fmt::format(" is {}", unsigned_nan(static_cast<double>(m(i, c)))),
+                      .way_out = "; every value must be finite"};
+        (is_context ? notice.context_columns : notice.columns) = {c};
+        throw DomainError(std::move(notice));
+      }
 }
 
 }  // namespace
@@ -47,13 +53,19 @@ void FitRows<T>::check(const std::string& where, const char* what, MatrixView<co
   if (weights.size() != 0 && weights.size() != data.rows())
     throw ShapeError(fmt::format("{}: expected {} weights for the {} rows, got {}", where, data.rows(), what,
                                  weights.size()));
-  check_finite(where, what, data);
-  check_finite(where, (std::string(what) + " context").c_str(), context);
+  check_finite(where, what, data, false);
+  check_finite(where, what, context, true);
   relative.resize(static_cast<std::size_t>(weights.size()));
   for (Index i = 0; i < weights.size(); ++i) {
     if (!std::isfinite(weights[i]) || (weights[i] < 0 && (!options.allow_negative_weights || options.weighted_statistics)))
-      throw DomainError(fmt::format("{}: weight of {} row {} is {}; expected a finite number >= 0{}", where, what, i,
-                                    weights[i], weights[i] < 0 && !options.weighted_statistics ? " (or allow_negative_weights)" : ""));
+      throw DomainError(Notice{
+          .where = where + ": weight of ",
+          .set = what,
+          .row = i,
+          .problem = fmt::format(" is {}", unsigned_nan(weights[i])),
+          .option = "weights",
+          .way_out = std::string("; expected a finite number >= 0") +
+                     (weights[i] < 0 && !options.weighted_statistics ? " (or allow_negative_weights)" : "")});
     relative[static_cast<std::size_t>(i)] = weights[i];
   }
 }
@@ -204,31 +216,43 @@ void FitRows<T>::find_repeated_values(const FitOptions<T>& options) {
       noise_width_[static_cast<std::size_t>(c)] = static_cast<T>(step);
       continue;
     }
-    warnings_.push_back(
-        step == 0
-            ? fmt::format("column {} holds one value only: its density has no finite maximum; leave the column out", c)
-            : fmt::format("column {}: {:.1f} % of the values are repeated (smallest step {:g}): the density can grow "
-                          "without limit there; consider .dequantize = true, which adds noise of one step",
-                          c, 100 * share, step));
+    if (step == 0)
+      warnings_.push_back({.columns = {c},
+                           .problem = " holds one value only: its density has no finite maximum",
+                           .way_out = "; leave the column out"});
+    else
+      warnings_.push_back(
+          {.columns = {c},
+           .problem = fmt::format(": {:.1f} % of the values are repeated (smallest step {:g}): the density can grow "
+                                  "without limit there",
+                                  100 * share, step),
+           .option = "dequantize",
+           .way_out = "; consider .dequantize = true, which adds noise of one step"});
   }
 }
 
 template <Scalar T>
 double FitRows<T>::gaussian_baseline() const {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  if (dim_ > 1000) return nan;
+  // One row of context for all tells nothing.
+  const Index given = context_.rows() == 1 ? 0 : context_dim_, width = dim_ + given;
+  if (width > 1000) return nan;
   using RowsOfDoubles = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  // Rows as `fit` sees them, in blocks.
+  // Rows as `fit` sees them, in blocks, each followed by its context.
   const auto for_blocks = [&](const RowSource<T>& source, Index count, const auto& f) {
     constexpr Index block = 512;
     RowsOfDoubles rows;
     Arena batch, local;
     for (Index begin = 0; begin < count; begin += block) {
       Tape<T> tape(Tape<T>::Mode::evaluate, {batch, local}, std::min(block, count - begin));
-      const Var<T> y = source.load_data(tape, begin);
-      rows.resize(tape.rows(), dim_);
-      for (Index c = 0; c < dim_; ++c)
-        for (Index i = 0; i < tape.rows(); ++i) rows(i, c) = static_cast<double>(tape.value(y, c)[i]);
+      rows.resize(tape.rows(), width);
+      const auto take = [&](Var<T> from, Index first) {
+        for (Index c = 0; c < from.cols(); ++c)
+          for (Index i = 0; i < tape.rows(); ++i)
+            rows(i, first + c) = static_cast<double>(tape.value(from, c)[from.is_shared() ? 0 : i]);
+      };
+      take(source.load_data(tape, begin), 0);
+      if (given > 0) take(source.load_context(tape, begin), dim_);
       f(begin, std::as_const(rows));
     }
   };
@@ -238,16 +262,15 @@ double FitRows<T>::gaussian_baseline() const {
   if (dequantized_) train.noise = &noise;
   const auto count = static_cast<Index>(train_.size());
   try {
-    const GaussianMoments moments = fit_gaussian("baseline", dim_, [&](const auto& f) {
+    const auto gaussian = GaussianBaseline::fit(dim_, given, [&](const auto& f) {
       for_blocks(train, count, [&](Index begin, const RowsOfDoubles& rows) {
         for (Index i = 0; i < rows.rows(); ++i) f(rows.row(i).data(), weight(train, begin + i));
       });
     });
-    const MultivariateNormalTriL<double> gaussian(moments.mean, moments.scale_tril);
     double sum = 0, weights = 0;
     const RowSource<T> judged = validation_count_ > 0 ? validation_source() : train;
     for_blocks(judged, validation_count_ > 0 ? validation_count_ : count, [&](Index begin, const RowsOfDoubles& rows) {
-      const Eigen::VectorXd log_prob = gaussian.log_prob(rows);
+      const Eigen::VectorXd log_prob = gaussian.log_prob(rows.leftCols(dim_), rows.rightCols(given));
       for (Index i = 0; i < rows.rows(); ++i) {
         sum += weight(judged, begin + i) * log_prob[i];
         weights += weight(judged, begin + i);

@@ -106,9 +106,9 @@ class FitRows {
   const std::vector<T>& noise_width() const { return noise_width_; }
 
   const std::vector<RepeatedValues>& repeated_values() const { return repeated_; }
-  const std::vector<std::string>& warnings() const { return warnings_; }
+  const std::vector<Notice>& warnings() const { return warnings_; }
 
-  /// The training rows' mean log-likelihood, or the validation rows', by a Gaussian fitted to the training rows.
+  /// The training rows' mean log-likelihood, or the validation rows', by the GaussianBaseline of the training rows.
   double gaussian_baseline() const;
   /// A checksum of all numbers.
   std::uint64_t checksum() const;
@@ -136,7 +136,7 @@ class FitRows {
   RandomCall validation_noise_;
   std::vector<T> noise_width_;
   std::vector<RepeatedValues> repeated_;
-  std::vector<std::string> warnings_;
+  std::vector<Notice> warnings_;
 };
 
 extern template class FitRows<float>;

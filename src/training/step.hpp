@@ -50,8 +50,9 @@ template <Scalar T>
 class Stepper {
  public:
   Stepper(Component<T>& tree, Poly<Optimizer<T>> optimizer, Execution& execution, Index shards = 1,
-          Reducer* reducer = nullptr)
-      : execution_(execution),
+          Reducer* reducer = nullptr, std::string where = "fit")
+      : where_(std::move(where)),
+        execution_(execution),
         pace_(execution.threads()),
         slots_(list_state(tree)),
         optimizer_(std::move(optimizer)),
@@ -83,7 +84,7 @@ class Stepper {
 
   /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one
   /// loss per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
-  /// @throws DomainError  if the step is good but for what its passes proposed, naming the tensor; nothing has changed.
+  /// @throws DomainError  if the step is good but for what its passes proposed, naming the tensor; it has changed nothing.
   template <class MakeSettings, class RowLoss>
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss,
                    const Coupled& coupled = {}) {
@@ -181,7 +182,7 @@ class Stepper {
     const auto couple = [&](int rank) {
       for (Index shard = 0; shard < own_shards; ++shard) {
         pass_shard(Tape<T>::Mode::evaluate, rank, shard, nullptr, [&](Pass<T>& pass, Index first, Index) {
-          columns_.store(pass.tape(), coupled.columns(pass, first), first);
+          columns_.store(pass.tape(), some_columns(pass.tape(), coupled.columns(pass, first)), first);
         });
         group.barrier();
       }
@@ -203,7 +204,7 @@ class Stepper {
                    [&](Pass<T>& pass, Index first, Index count) {
           Tape<T>& tape = pass.tape();
           std::vector<Column<T>> columns;
-          if (coupled.coupling) columns = coupled.columns(pass, first);
+          if (coupled.coupling) columns = some_columns(tape, coupled.columns(pass, first));
           Column<T> row_loss = loss(pass, first);
           for (const Slot<T>* slot : regularized_)
             row_loss = row_loss + slot->attributes.regularizer(pass.parameter(*slot->tensor));
@@ -343,7 +344,7 @@ class Stepper {
     std::span<const double> rest = values;
     try {
       for (const auto& [tensor, value] : first) {
-        candidate_.tensors.push_back(proposed_slot<T>("fit", slots_, tensor, rest.first(value.size())).tensor);
+        candidate_.tensors.push_back(proposed_slot<T>(where_, slots_, tensor, rest.first(value.size())).tensor);
         rest = rest.subspan(value.size());
       }
     } catch (const Error&) {
@@ -357,6 +358,7 @@ class Stepper {
       for (T& v : tensor->values()) v = static_cast<T>(*value++);
   }
 
+  std::string where_;  // the call, for messages
   Execution& execution_;
   Pace pace_;
   std::vector<Slot<T>> slots_;

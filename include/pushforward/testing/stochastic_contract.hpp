@@ -12,13 +12,14 @@ namespace pushforward::testing {
 
 struct StochasticContract {
   std::uint64_t seed = 1;
-  /// Points at which estimates are judged.
+  /// Points at which estimates are judged; at least 1.
   Index rows = 5;
-  /// Draws of one estimate: enough for its mean to be nearly normal, at every point; a skewed density takes many.
+  /// Draws of one estimate: enough for its mean to be nearly normal, at every point; a skewed density takes many. At
+  /// least 2.
   Index draws = 1024;
-  /// Estimates of each point, about 95 % of which must cover the truth.
+  /// Estimates of each point, about 95 % of which must cover the truth; at least 2.
   Index repeats = 400;
-  /// Samples against which the density is held.
+  /// Samples against which the density is held; at least 5.
   Index samples = 20000;
   /// Paths of all tensors, in order, as files name them; empty: not checked.
   std::vector<std::string> tensors = {};
@@ -45,6 +46,7 @@ struct StochasticContract {
 ///    file and read again are the same object: the same engine, the same bits.
 ///
 /// Parameters should not be at their start: `perturb` first. A density that draws nothing is `check_distribution`'s.
+/// @throws DomainError  for fewer rows, draws, repeats or samples than it takes.
 template <Scalar T>
 std::vector<Failure> check_stochastic_distribution(const Poly<Distribution<T>>& distribution,
                                                    const StochasticContract& contract = {});

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <pushforward/distribution.hpp>
+#include <pushforward/error.hpp>
 #include <pushforward/execution.hpp>
 #include <pushforward/poly.hpp>
 #include <pushforward/training/adam.hpp>
@@ -153,13 +154,14 @@ struct FitReport {
   /// Of the final flow; NaN after a cancel, and where there is no such set.
   MeanLogLikelihood train;
   MeanLogLikelihood validation;
-  /// Mean log-likelihood of the Gaussian with mean and covariance of the training rows, on the validation rows, or on
-  /// the training rows where there are none. NaN if the covariance is singular or has more than 1000 columns.
+  /// Mean log-likelihood by the GaussianBaseline of the training rows (given the context, where each row has one), of
+  /// the validation rows, or of the training rows where there are none. NaN if a covariance is singular or has more than
+  /// 1000 columns.
   double gaussian_baseline = std::numeric_limits<double>::quiet_NaN();
   /// -mean / (D log 2) of validation, or of training where there is none.
   double bits_per_dimension = std::numeric_limits<double>::quiet_NaN();
   std::vector<RepeatedValues> repeated_values;  ///< for each column
-  std::vector<std::string> warnings;
+  std::vector<Notice> warnings;  ///< texts, with their parts
 };
 /// Some lines for people.
 std::string to_text(const FitReport& report);
@@ -176,11 +178,16 @@ std::string to_text(const FitReport& report);
 /// Stochastic densities draw anew in each step and train on the mean of -log_prob: of a density whose draws estimate
 /// `Estimate::density`, a bound. Validation and the report's likelihoods take one draw for each row, always the same.
 ///
+/// Flows whose conditioners bound their input softly (`FlowOptions::input_bound`) take columns and context of location
+/// 0 and scale 1; the report warns of others, by column. `prepare_and_fit` makes them so.
+///
 /// The flow must not be used by others meanwhile. Rows are copied once if the data is stored by columns.
 ///
-/// @throws ShapeError   if sizes do not fit.
-/// @throws DomainError  if there are no rows, a value or weight is not finite, a row lies outside the support, the
-///                      weights do not sum to more than 0, or an option is out of range; the text names row and column.
+/// @throws ShapeError   if sizes do not fit, or a loss over the batch is not one number.
+/// @throws DomainError  if there are no rows, a value or weight is not finite, a row lies outside the support (a
+///                      training row on an open bound of it in the first epoch, a validation row in the first
+///                      validation), the weights do not sum to more than 0, or an option is out of range; text and
+///                      notice() name row and column.
 /// @throws IoError      if the checkpoint cannot be written or read, or belongs to another run: names what differs.
 template <Scalar T>
 FitReport fit(Distribution<T>& flow, std::type_identity_t<MatrixView<const T>> data,

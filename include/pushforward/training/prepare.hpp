@@ -24,12 +24,9 @@ struct PrepareOptions {
 /// sees columns of location 0 and scale 1 on the real line, and context likewise. All of it is in the model: its
 /// log_prob is that of the raw data, and it is saved with the model.
 ///
-///     const FitOptions<double> options{.epochs = 100, .context = context};
-///     auto model = prepare(maf<double>(4, {.context_dim = 2}), data, {.supports = {{0, 1}, {}, {}, {}}}, options);
-///     const FitReport report = fit(model, data, options);
-///
-/// Locations and scales are computed from the rows that `fit` will train on with the same options (split, weights,
-/// dequantisation), so nothing of the validation rows leaks into the model. `prepare_and_fit` takes the options once.
+/// Locations and scales are computed from the rows that `fit` trains on with these options (split, weights,
+/// dequantisation, seed), so nothing of the validation rows leaks into the model. For a fit take `prepare_and_fit`, which
+/// has one set of options; this is for a model that is to be looked at, or changed, before it is fitted with the same.
 /// @throws ShapeError, DomainError  as `fit`; also if a value lies outside the support of its column.
 template <Scalar T>
 TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, std::type_identity_t<MatrixView<const T>> data,
@@ -57,7 +54,8 @@ struct Fitted {
 
 /// `prepare`, and `fit` with the same options: both see the same training rows.
 ///
-///     auto [model, report] = prepare_and_fit(maf<double>(4), data, {}, {.epochs = 100});
+///     auto [model, report] = prepare_and_fit(maf<double>(4, {.context_dim = 2}), data,
+///                                            {.supports = {{0, 1}, {}, {}, {}}}, {.epochs = 100, .context = context});
 ///
 /// @throws ShapeError, DomainError, IoError  as `prepare` and `fit`.
 template <class Flow, Scalar T = decltype(detail::scalar_of(std::declval<const Flow&>()))>
