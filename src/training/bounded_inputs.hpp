@@ -51,7 +51,7 @@ class BoundedInputs {
   }
 
  private:
-  /// Standardised columns of any shape have fewer than 1 / bound^2 of their rows beyond the bound.
+  /// More rows than tails have: of a column of mean 0 and deviation 1, of any shape, at most 1 / bound^2 lie beyond.
   static constexpr double many = 0.1;
 
   void look_at(Var<T> seen, double bound, bool is_context) {
@@ -70,7 +70,7 @@ class BoundedInputs {
     }
   }
 
-  /// 0 where location and scale are those of a standardised column, whatever its tails.
+  /// 0 where mean and deviation, or median and quartiles, are those of a standardised column, whatever its tails.
   double share_beyond(const T* v, double bound) const {
     const Index n = tape_.rows();
     if (std::all_of(v, v + n, [v](T other) { return other == v[0]; })) return 0;  // nothing to be blind to
@@ -80,8 +80,13 @@ class BoundedInputs {
       beyond += std::abs(static_cast<double>(v[i])) > bound;
     }
     for (Index i = 0; i < n; ++i) square += (static_cast<double>(v[i]) - mean) * (static_cast<double>(v[i]) - mean);
-    const bool standardised = std::abs(mean) <= 1 && std::sqrt(square / static_cast<double>(n)) <= 2;
-    return standardised ? 0 : beyond / static_cast<double>(n);
+    if (std::abs(mean) <= 1 && std::sqrt(square / static_cast<double>(n)) <= 2) return 0;
+    std::vector<T> sorted(v, v + n);
+    std::sort(sorted.begin(), sorted.end());
+    const auto at = [&](Index i) { return static_cast<double>(sorted[static_cast<std::size_t>(i)]); };
+    constexpr double normal_range = 1.349;  // between the quartiles of a standard normal variable
+    if (std::abs(at(n / 2)) <= 1 && at(3 * n / 4) - at(n / 4) <= 2 * normal_range) return 0;
+    return beyond / static_cast<double>(n);
   }
 
   /// The column of data or context with which these values rise or fall, by rank correlation: flows begin near the
