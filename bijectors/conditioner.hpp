@@ -5,23 +5,28 @@
 
 namespace pushforward::detail {
 
-/// What a conditioner sees while this lives: the pass's context, and the columns that it is given, softly bounded.
+/// While this lives the pass's context is softly bounded: for the time that a conditioner runs. What else takes part in
+/// the map, such as its transformer, sees the context as it is.
 template <Scalar T>
-class Bounded {
+class BoundedContext {
  public:
-  Bounded(Pass<T>& pass, double bound) : pass_(pass), bound_(static_cast<T>(bound)), context_(pass.context()) {
-    if (context_) pass.exchange_context((*this)(context_));
+  BoundedContext(Pass<T>& pass, double bound) : pass_(pass), context_(pass.context()) {
+    if (context_) pass.exchange_context(soft_bound(context_, bound));
   }
-  ~Bounded() { pass_.exchange_context(context_); }
-  Bounded(const Bounded&) = delete;
-  Bounded& operator=(const Bounded&) = delete;
-
-  Var<T> operator()(Var<T> x) const { return soft_bound(x, bound_); }
+  ~BoundedContext() { pass_.exchange_context(context_); }
+  BoundedContext(const BoundedContext&) = delete;
+  BoundedContext& operator=(const BoundedContext&) = delete;
 
  private:
   Pass<T>& pass_;
-  T bound_;
   Var<T> context_;
 };
+
+/// f(), a conditioner's run, in the bounded context.
+template <Scalar T, class F>
+auto in_bounded_context(Pass<T>& pass, double bound, F f) {
+  const BoundedContext<T> scope(pass, bound);
+  return f();
+}
 
 }  // namespace pushforward::detail
