@@ -1,14 +1,16 @@
 // What a solver reaches: all numbers of the scalar type, both signs alike, and one search inside another.
 
-#include <chrono>
 #include <cmath>
+#include <ctime>
 #include <limits>
 #include <pushforward/bijectors/affine_transformer.hpp>
+#include <pushforward/bijectors/chain.hpp>
 #include <pushforward/bijectors/composed_transformer.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/log.hpp>
 #include <pushforward/bijectors/numerical_inverse.hpp>
+#include <pushforward/bijectors/shift.hpp>
 #include <pushforward/bijectors/softplus.hpp>
 #include <pushforward/bijectors/softsign.hpp>
 #include <pushforward/bijectors/tanh.hpp>
@@ -218,24 +220,36 @@ TEST_CASE("Searches inside one another by other ways are two at most", "[numeric
   CHECK_THROWS_WITH(around(Inverted(two), Solved::forward),
                     ContainsSubstring("ComposedTransformer is solved for already, and 3 searches inside one another"));
   CHECK_THROWS_AS(around(two, Solved::inverse), DomainError);
-  // A file says it in the same words.
-  const TransformedDistribution<double> d(Normal<double>(1), Elementwise<double>(around(two, Solved::forward), 1));
-  CHECK(std::isfinite(load<double>(serialize(d), "memory").distribution->log_prob(column<double>({0.3}))[0]));
+  // Two may, and three are found in a description too.
+  const Elementwise<double> map(around(line, Solved::inverse), 1);
+  CHECK(std::isfinite(map.inverse(column<double>({0.3})).value(0, 0)));
+  Description d = map.describe();
+  REQUIRE_NOTHROW(Registry::standard().bijector<double>(d));
+  d.children[0].description.children[0].description.children[0].description = two->describe();
+  CHECK_THROWS_WITH(Registry::standard().bijector<double>(d), ContainsSubstring("3 searches inside one another"));
 }
 
 TEST_CASE("Many parts take time in proportion to their number", "[numerical_inverse]") {
-  const auto seconds = [](Index count) {
-    const auto start = std::chrono::steady_clock::now();
-    const TransformedDistribution<float> d(
-        Normal<float>(1),
-        Elementwise<float>(ComposedTransformer<float>(Parts<float>(static_cast<std::size_t>(count),
-                                                                   AdditiveTransformer<float>())), 1));
-    const auto loaded = load<float>(serialize(d), "memory");
-    CHECK(loaded.distribution->log_prob(column<float>({0.5})) == d.log_prob(column<float>({0.5})));
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const auto composed = [](std::size_t count) -> Poly<Bijector<float>> {
+    return Elementwise<float>(ComposedTransformer<float>(Parts<float>(count, AdditiveTransformer<float>())), 1);
   };
-  seconds(1000);
-  const double few = seconds(4'000), many = seconds(64'000);
-  INFO(few << " s, " << many << " s");
-  CHECK(many < 16 * 4 * few);  // the square would be 256
+  const auto chained = [](std::size_t count) -> Poly<Bijector<float>> {
+    return Chain<float>(std::vector<Poly<Bijector<float>>>(count, Shift<float>(1)));
+  };
+  const auto seconds = [](const Poly<Bijector<float>>& map) {
+    const std::clock_t start = std::clock();
+    const TransformedDistribution<float> d(Normal<float>(1), map);
+    const auto loaded = load<float>(serialize(d), "memory");
+    const Matrix<float> y = column<float>({0.5});
+    CHECK(loaded.distribution->log_prob(y) == d.log_prob(y));
+    CHECK_FALSE(to_text<float>(*loaded.distribution).empty());
+    return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  };
+  const auto check = [&](const auto& make) {
+    const double few = seconds(make(2'000)), many = seconds(make(32'000));
+    INFO(few << " s, " << many << " s");
+    CHECK(many < 16 * 4 * few);  // the square would be 256
+  };
+  check(composed);
+  check(chained);
 }
