@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bijectors/log_scale.hpp"
 #include "src/core/checks.hpp"
 #include "src/ops/common.hpp"
 
@@ -30,7 +31,7 @@ auto ActNorm<T>::from_moments(Pass<T>& pass, const double* mean, const double* v
   for (Index c = 0; c < dim; ++c) {
     const double s = 0.5 * std::log(variance[c] + epsilon_);
     shift[c] = static_cast<T>(mean[c]);
-    log_scale[c] = static_cast<T>(bound * std::atanh(std::clamp(s / bound, -furthest, furthest)));
+    log_scale[c] = static_cast<T>(raw_log_scale(std::clamp(s, -furthest * bound, furthest * bound), bound));
   }
   return values;
 }

@@ -1,5 +1,6 @@
 #include <pushforward/bijectors/affine.hpp>
 
+#include "bijectors/log_scale.hpp"
 #include "src/core/checks.hpp"
 
 namespace pushforward {
@@ -35,15 +36,20 @@ auto Affine<T>::values(Pass<T>& pass, Var<T>) const -> Values {
 template <Scalar T>
 auto Affine<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const -> Elements {
   const Values values = this->values(pass);
-  const Var<T> s = soft_bound(values.log_scale, static_cast<T>(bound_));
+  const Var<T> s = bounded_log_scale(values.log_scale, bound_);
   return {x * exp(s) + values.shift, s};
 }
 
 template <Scalar T>
 auto Affine<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const -> Elements {
   const Values values = this->values(pass, y);
-  const Var<T> s = soft_bound(values.log_scale, static_cast<T>(bound_));
+  const Var<T> s = bounded_log_scale(values.log_scale, bound_);
   return {(y - values.shift) * exp(-s), -s};
+}
+
+template <Scalar T>
+double Affine<T>::do_log_scale_bound() const {
+  return largest_log_scale<T>(bound_) * static_cast<double>(this->dim());
 }
 
 template <Scalar T>
@@ -62,7 +68,7 @@ void Affine<T>::affine_fields(Fields<T>& f) {
 
 template <Scalar T>
 void Affine<T>::do_restored() {
-  check_positive(this->name().c_str(), "bound", bound_);
+  check_bound(this->name().c_str(), "bound", bound_);
 }
 
 template class Affine<float>;

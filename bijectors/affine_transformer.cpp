@@ -1,5 +1,6 @@
 #include <pushforward/bijectors/affine_transformer.hpp>
 
+#include "bijectors/log_scale.hpp"
 #include "src/core/checks.hpp"
 #include "src/ops/tails.hpp"
 
@@ -17,7 +18,7 @@ template <Scalar T>
 typename AffineTransformer<T>::Elements AffineTransformer<T>::do_forward(Pass<T>&, Var<T> x,
                                                                          std::span<const Var<T>> params) const {
   const auto [scaled, log_derivative] =
-      scale_with_tails(false, static_cast<T>(tail_), x, soft_bound(params[1], static_cast<T>(bound_)));
+      scale_with_tails(false, static_cast<T>(tail_), x, bounded_log_scale(params[1], bound_));
   return {scaled + params[0], log_derivative};
 }
 
@@ -25,8 +26,13 @@ template <Scalar T>
 typename AffineTransformer<T>::Elements AffineTransformer<T>::do_inverse(Pass<T>&, Var<T> y,
                                                                          std::span<const Var<T>> params) const {
   const auto [value, log_derivative] =
-      scale_with_tails(true, static_cast<T>(tail_), y - params[0], soft_bound(params[1], static_cast<T>(bound_)));
+      scale_with_tails(true, static_cast<T>(tail_), y - params[0], bounded_log_scale(params[1], bound_));
   return {value, log_derivative};
+}
+
+template <Scalar T>
+double AffineTransformer<T>::do_log_scale_bound() const {
+  return largest_log_scale<T>(bound_);
 }
 
 template <Scalar T>
@@ -38,7 +44,7 @@ void AffineTransformer<T>::do_fields(Fields<T>& f) {
 
 template <Scalar T>
 void AffineTransformer<T>::do_restored() {
-  check_positive("AffineTransformer", "bound", bound_);
+  check_bound("AffineTransformer", "bound", bound_);
   check_bound("AffineTransformer", "tail", tail_);
 }
 
@@ -49,12 +55,12 @@ AdditiveTransformer<T>::AdditiveTransformer(double bound) : Transformer<T>("Addi
 
 template <Scalar T>
 auto AdditiveTransformer<T>::do_forward(Pass<T>&, Var<T> x, std::span<const Var<T>> params) const -> Elements {
-  return {x + soft_bound(params[0], static_cast<T>(bound_)), {}};
+  return {x + soft_bound(params[0], bound_), {}};
 }
 
 template <Scalar T>
 auto AdditiveTransformer<T>::do_inverse(Pass<T>&, Var<T> y, std::span<const Var<T>> params) const -> Elements {
-  return {y - soft_bound(params[0], static_cast<T>(bound_)), {}};
+  return {y - soft_bound(params[0], bound_), {}};
 }
 
 template <Scalar T>

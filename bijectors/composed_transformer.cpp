@@ -1,5 +1,7 @@
 #include <pushforward/bijectors/composed_transformer.hpp>
 
+#include <algorithm>
+
 #include <pushforward/error.hpp>
 
 namespace pushforward {
@@ -64,6 +66,13 @@ double ComposedTransformer<T>::do_log_scale_bound() const {
   double bound = 0;
   for (const Poly<Transformer<T>>& part : parts_) bound += part->log_scale_bound();
   return bound;
+}
+
+template <Scalar T>
+int ComposedTransformer<T>::do_searches(bool forward) const {
+  int most = 0;
+  for (const Poly<Transformer<T>>& part : parts_) most = std::max(most, part->searches(forward));
+  return most;
 }
 
 template <Scalar T>

@@ -5,28 +5,26 @@
 
 namespace pushforward::detail {
 
-/// What a conditioner sees while this lives: the pass's context, and the columns that it is given, softly bounded.
+enum class Seen : bool { columns, context };
+
+/// What a conditioner sees of `x`: columns or context, softly bounded.
 template <Scalar T>
-class Bounded {
- public:
-  Bounded(Pass<T>& pass, double bound) : pass_(pass), bound_(static_cast<T>(bound)), context_(pass.context()) {
-    if (context_) pass.exchange_context(bounded(context_, true));
-  }
-  ~Bounded() { pass_.exchange_context(context_); }
-  Bounded(const Bounded&) = delete;
-  Bounded& operator=(const Bounded&) = delete;
+Var<T> bounded(const Pass<T>& pass, Var<T> x, double bound, Seen what) {
+  pass.show_bounded(x, bound, what == Seen::context);
+  return soft_bound(x, bound);
+}
 
-  Var<T> operator()(Var<T> x) const { return bounded(x, false); }
-
- private:
-  Var<T> bounded(Var<T> x, bool is_context) const {
-    pass_.show_bounded(x, static_cast<double>(bound_), is_context);
-    return soft_bound(x, bound_);
-  }
-
-  Pass<T>& pass_;
-  T bound_;
-  Var<T> context_;
-};
+/// f(), a conditioner's run, with the pass's context softly bounded meanwhile. What else takes part in the map, such as
+/// its transformer, sees the context as it is.
+template <Scalar T, class F>
+auto in_bounded_context(Pass<T>& pass, double bound, F f) {
+  struct Scope {
+    Pass<T>& pass;
+    Var<T> context;
+    ~Scope() { pass.exchange_context(context); }
+  } const scope{pass, pass.context()};
+  if (scope.context) pass.exchange_context(bounded(pass, scope.context, bound, Seen::context));
+  return f();
+}
 
 }  // namespace pushforward::detail

@@ -34,13 +34,15 @@ Index parameters(const std::vector<std::int64_t>& mask, const Transformer<T>& tr
 }  // namespace
 
 template <Scalar T>
-Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const MlpOptions& net)
-    : Coupling(mask, Mlp<T>(count_unchanged(mask), parameters(mask, *transformer), net), transformer) {}
+Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const MlpOptions& net,
+                      double input_bound)
+    : Coupling(mask, Mlp<T>(count_unchanged(mask), parameters(mask, *transformer), net), transformer, input_bound) {}
 
 template <Scalar T>
 Coupling<T>::Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer,
-                      const ResidualNetworkOptions& net)
-    : Coupling(mask, ResidualNetwork<T>(count_unchanged(mask), parameters(mask, *transformer), net), transformer) {}
+                      const ResidualNetworkOptions& net, double input_bound)
+    : Coupling(mask, ResidualNetwork<T>(count_unchanged(mask), parameters(mask, *transformer), net), transformer,
+               input_bound) {}
 
 template <Scalar T>
 Coupling<T>::Coupling(Blank) : Bijector<T>("Coupling") {}
@@ -98,8 +100,9 @@ template <Scalar T>
 Mapped<T> Coupling<T>::map(Pass<T>& pass, Var<T> in, bool forward) const {
   const Var<T> unchanged = gather_columns<T>(in, unchanged_);
   const Var<T> changed = gather_columns<T>(in, changed_);
-  const detail::Bounded<T> bounded(pass, input_bound_);
-  const Var<T> raw = (*net_)(pass, bounded(unchanged));
+  const Var<T> raw = detail::in_bounded_context(pass, input_bound_, [&] {
+    return (*net_)(pass, detail::bounded(pass, unchanged, input_bound_, detail::Seen::columns));
+  });
   const std::span<const Var<T>> params = split_columns(raw, transformer_->multiplier());
   const Elements elements =
       forward ? transformer_->forward(pass, changed, params) : transformer_->inverse(pass, changed, params);

@@ -4,6 +4,9 @@
 
 #include <pushforward/error.hpp>
 
+#include "bijectors/conditioner.hpp"
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 template <Scalar T>
@@ -13,8 +16,11 @@ Elementwise<T>::Elementwise(std::string name, Poly<Transformer<T>> transformer, 
       raw_({transformer_->multiplier() * dim}) {}
 
 template <Scalar T>
-Elementwise<T>::Elementwise(Poly<Transformer<T>> transformer, Index dim, Poly<Network<T>> net)
-    : ElementwiseBijector<T>("Elementwise", dim), transformer_(std::move(transformer)), net_(std::move(net)) {
+Elementwise<T>::Elementwise(Poly<Transformer<T>> transformer, Index dim, Poly<Network<T>> net, double input_bound)
+    : ElementwiseBijector<T>("Elementwise", dim),
+      transformer_(std::move(transformer)),
+      net_(std::move(net)),
+      input_bound_(input_bound) {
   Elementwise::do_restored();
 }
 
@@ -36,6 +42,7 @@ Elementwise<T>::Elementwise(Poly<Transformer<T>> transformer, Index dim, VectorV
 template <Scalar T>
 void Elementwise<T>::do_restored() {
   if (!net_) return;
+  detail::check_bound(this->name().c_str(), "input_bound", input_bound_);
   const Network<T>& net = **net_;
   const Index outputs = transformer_->multiplier() * this->dim();
   if (net.outputs() != outputs || net.context_dim() != 0)
@@ -49,7 +56,9 @@ template <Scalar T>
 std::span<const Var<T>> Elementwise<T>::params(Pass<T>& pass) const {
   const Index multiplier = transformer_->multiplier();
   if (multiplier == 0) return {};
-  return split_columns(net_ ? (**net_)(pass, pass.context()) : spread(pass.tape(), pass.parameter(raw_)), multiplier);
+  return split_columns(net_ ? (**net_)(pass, detail::bounded(pass, pass.context(), input_bound_, detail::Seen::context))
+                            : spread(pass.tape(), pass.parameter(raw_)),
+                       multiplier);
 }
 
 template <Scalar T>
@@ -61,10 +70,12 @@ void Elementwise<T>::named_fields(Fields<T>& f, std::string_view type, std::stri
   f.optional("conditional", conditional, false);
   f.optional("trainable", trainable_, true);
   const Index count = transformer_->multiplier() * this->dim();
-  if (conditional)
+  if (conditional) {
     f.part("net", net_ ? *net_ : net_.emplace());
-  else if (count > 0)
+    f.optional("input_bound", input_bound_, std::numeric_limits<double>::infinity());
+  } else if (count > 0) {
     f.parameter("raw", raw_, {count}, {.decay = false, .trainable = trainable_});
+  }
 }
 
 template class Elementwise<float>;

@@ -64,22 +64,24 @@ void MaskedAutoregressive<T>::do_restored() {
 template <Scalar T>
 auto MaskedAutoregressive<T>::inverse_elements(Pass<T>& pass, Var<T> y) const -> Elements {
   if (!order_.empty()) y = gather_columns<T>(y, order_);
-  const detail::Bounded<T> bounded(pass, input_bound_);
-  const Var<T> raw = net_(pass, bounded(y));
+  const Var<T> raw = detail::in_bounded_context(pass, input_bound_, [&] {
+    return net_(pass, detail::bounded(pass, y, input_bound_, detail::Seen::columns));
+  });
   return transformer_->inverse(pass, y, split_columns(raw, net_.multiplier()));
 }
 
 template <Scalar T>
 auto MaskedAutoregressive<T>::forward_elements(Pass<T>& pass, Var<T> x) const -> Elements {
-  const detail::Bounded<T> bounded(pass, input_bound_);
-  typename Made<T>::Sequence sequence(net_, pass);
+  // The sequence reads the context once, at its start.
+  using Sequence = typename Made<T>::Sequence;
+  Sequence sequence = detail::in_bounded_context(pass, input_bound_, [&] { return Sequence(net_, pass); });
   const Var<T> y = pass.tape().matrix(this->dim(), pass.recording());
   Var<T> log_derivatives;
   for (Index d = 0; d < this->dim(); ++d) {
     const Index column = order_.empty() ? d : static_cast<Index>(order_[static_cast<std::size_t>(d)]);
     const Elements elements = transformer_->forward(pass, columns(x, column, 1), sequence.outputs(d));
     assign(columns(y, d, 1), elements.value);
-    sequence.set_input(d, bounded(elements.value));
+    sequence.set_input(d, soft_bound(elements.value, input_bound_));
     if (elements.log_derivative) {
       if (!log_derivatives) log_derivatives = pass.tape().matrix(this->dim(), pass.recording());
       assign(columns(log_derivatives, d, 1), elements.log_derivative);

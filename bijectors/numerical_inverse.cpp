@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
+
+#include <pushforward/error.hpp>
 
 namespace pushforward {
 
@@ -10,43 +13,45 @@ namespace {
 
 constexpr Choice<Solved> solved_choices[] = {{Solved::forward, "forward"}, {Solved::inverse, "inverse"}};
 
-/// Points of an interval by a coordinate u from 0 to 1, so that halving u soon comes near a number of any size: with
-/// v = (2 u - 1) log(largest), sign(v) expm1(|v|) on the real line, at the distance exp(v) from the end of a half-line,
-/// where small distances count too. Between two ends it is linear.
+/// Points of an interval by a coordinate t from -1 to 1, so that halving soon comes near a number of any size and of any
+/// distance from an end: on the real line sign(t) expm1(|t| log(largest number)); otherwise the distance from an end, the
+/// nearer one of two, goes with exp.
 template <Scalar T>
 class Bracket {
  public:
-  explicit Bracket(const Interval& i) : low_(i.low), high_(i.high) {
-    constexpr T infinity = std::numeric_limits<T>::infinity();
-    first_ = std::isfinite(low_) ? std::nextafter(static_cast<T>(low_), infinity) : -largest();
-    last_ = std::isfinite(high_) ? std::nextafter(static_cast<T>(high_), -infinity) : largest();
+  explicit Bracket(const Interval& i) : low_(i.low), high_(i.high), log_half_(std::log(0.5 * i.high - 0.5 * i.low)) {
+    constexpr T infinity = std::numeric_limits<T>::infinity(), largest = std::numeric_limits<T>::max();
+    first_ = std::isfinite(low_) ? std::nextafter(static_cast<T>(low_), infinity) : -largest;
+    last_ = std::isfinite(high_) ? std::nextafter(static_cast<T>(high_), -infinity) : largest;
   }
-  T at(double u) const {
+  T at(double t) const {
     const bool below = std::isfinite(low_), above = std::isfinite(high_);
-    const double v = (2 * u - 1) * std::log(static_cast<double>(largest()));
+    const double log_largest = std::log(static_cast<double>(std::numeric_limits<T>::max()));
+    const double log_smallest = std::log(static_cast<double>(std::numeric_limits<T>::denorm_min()));
+    // Of t = 1, and of -1.
+    const auto distance = [&](double t) { return std::exp(t < 0 ? -t * log_smallest : t * log_largest); };
     double x;
     if (below && above) {
-      x = low_ + (high_ - low_) * u;
+      const double d = std::exp(log_half_ + std::abs(t) * (log_smallest - log_half_));
+      x = t <= 0 ? low_ + d : high_ - d;
     } else if (below) {
-      x = low_ + std::exp(v);
+      x = low_ + distance(t);
     } else if (above) {
-      x = high_ - std::exp(-v);
+      x = high_ - distance(-t);
     } else {
-      x = std::copysign(std::expm1(std::abs(v)), v);
+      x = std::copysign(std::expm1(std::abs(t) * log_largest), t);
     }
-    return std::clamp(static_cast<T>(x), first_, last_);
+    return static_cast<T>(std::clamp<double>(x, first_, last_));
   }
   /// A point that any map of the interval takes without trouble.
-  T inside() const { return at(0.5); }
+  T inside() const { return at(0); }
   T first() const { return first_; }
   T last() const { return last_; }
   /// x, or the last number before the bound that it stepped over.
   Var<T> keep(Var<T> x) const { return clamp(x, first_, last_); }
 
  private:
-  // Its square is a number of T still.
-  static T largest() { return std::sqrt(std::numeric_limits<T>::max()); }
-  double low_, high_;
+  double low_, high_, log_half_;
   T first_, last_;
 };
 
@@ -58,68 +63,96 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
   constexpr int halvings = sizeof(T) == 8 ? 70 : 38;
   constexpr T tolerance = sizeof(T) == 8 ? T(1e-7) : T(1e-2);
   Tape<T>& tape = pass.tape();
-  const Index cols = y.cols(), n = tape.padded_rows();
+  const Index cols = y.cols(), n = tape.padded_rows(), rows = tape.local_rows();
   // The root lies where the solved direction leads.
   const bool forward = solved_ == Solved::forward;
   const Interval given = forward ? this->domain() : this->codomain();
   const Bracket<T> bracket(forward ? this->codomain() : this->domain());
   y = pass.restrict_to(y, given);
   const Var<T> root = tape.matrix(cols, false), inverse_slope = tape.matrix(cols, false);
-  auto* low = tape.template scratch<double>(cols * n);
-  auto* high = tape.template scratch<double>(cols * n);
+  auto* low = tape.template scratch<double>(n);
+  auto* high = tape.template scratch<double>(n);
   auto* marks = tape.template scratch<std::uint8_t>(n);
-  std::fill_n(low, cols * n, 0.0);
-  std::fill_n(high, cols * n, 1.0);
-  std::copy_n(pass.outside(), n, marks);
-  for (int k = 0; k < halvings; ++k) {
-    for (Index c = 0; c < cols; ++c)
-      for (Index i = 0; i < n; ++i)
-        tape.value(root, c)[i] = bracket.at(low[c * n + i] + 0.5 * (high[c * n + i] - low[c * n + i]));
-    const typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);
-    const Var<T> at = closed(pass, root, params).value;
-    for (Index c = 0; c < cols; ++c) {
-      const T *value = tape.value(at, c), *wanted = tape.value(y, c);
+  std::fill_n(marks, n, std::uint8_t{0});
+  std::copy_n(pass.outside(), rows, marks);
+  // Column by column: what a trial says of its row, overflow on the way among it, is of that element then.
+  const auto try_column = [&](Index c) {
+    const std::span<Var<T>> own(tape.template scratch<Var<T>>(static_cast<Index>(params.size())), params.size());
+    for (std::size_t p = 0; p < params.size(); ++p) new (&own[p]) Var<T>(columns(params[p], c, 1));
+    std::fill_n(pass.outside(), rows, std::uint8_t{0});
+    return closed(pass, columns(root, c, 1), own);
+  };
+  for (Index c = 0; c < cols; ++c) {
+    const T* wanted = tape.value(y, c);
+    T* x = tape.value(root, c);
+    std::fill_n(low, n, -1.0);
+    std::fill_n(high, n, 1.0);
+    for (int k = 0; k < halvings; ++k) {
+      for (Index i = 0; i < n; ++i) x[i] = bracket.at(0.5 * (low[i] + high[i]));
+      const typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);
+      const T* value = tape.value(try_column(c).value, 0);
       for (Index i = 0; i < n; ++i) {
-        const double middle = low[c * n + i] + 0.5 * (high[c * n + i] - low[c * n + i]);
-        (value[i] < wanted[i] ? low : high)[c * n + i] = middle;
+        // What is beyond the numbers, and what equal numbers leave open, inwards: on a plateau next to an end that is its
+        // nearer point, and the two sides of an odd map take the same steps.
+        const double middle = 0.5 * (low[i] + high[i]);
+        const bool beyond = i < rows && pass.outside()[i] != 0;
+        const bool less = !beyond && value[i] < wanted[i], more = !beyond && value[i] > wanted[i], open = !less && !more;
+        low[i] = more || (open && middle > 0) ? low[i] : middle;
+        high[i] = less || (open && middle < 0) ? high[i] : middle;
       }
     }
-  }
-  {
     const typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);
-    const Elements at = closed(pass, root, params);
+    const Elements at = try_column(c);
     const Var<T> slope = at.log_derivative ? exp(at.log_derivative) : Var<T>();
-    // What was tried on the way says nothing about the row.
-    std::copy_n(marks, n, pass.outside());
-    for (Index c = 0; c < cols; ++c) {
-      const T *value = tape.value(at.value, c), *wanted = tape.value(y, c);
-      const T* own = slope ? tape.value(slope, c) : nullptr;
-      T *x = tape.value(root, c), *inverse = tape.value(inverse_slope, c);
-      for (Index i = 0; i < n; ++i) {
-        const T g = own ? own[i] : T(1);
-        const T scale = T(1) + std::abs(wanted[i]) + std::abs(g * x[i]);
-        const bool found = std::abs(value[i] - wanted[i]) <= tolerance * scale && g > T(0) && std::isfinite(g);
-        inverse[i] = found ? T(1) / g : T(0);
-        if (found) continue;
-        x[i] = bracket.inside();
-        if (i < tape.local_rows()) pass.outside()[i] |= 1;
-      }
+    const T *value = tape.value(at.value, 0), *own = slope ? tape.value(slope, 0) : nullptr;
+    T* inverse = tape.value(inverse_slope, c);
+    for (Index i = 0; i < n; ++i) {
+      // A slope that is 0 or infinite in T, as near the ends of the bracket, is cut to the numbers: the halvings have
+      // found what there is.
+      constexpr T largest = std::numeric_limits<T>::max();
+      const T g = own ? std::min(own[i], largest) : T(1);
+      const T moved = std::min(std::abs(g * x[i]), largest), miss = std::abs(value[i] - wanted[i]);
+      const bool found = miss <= tolerance * (T(1) + std::abs(wanted[i]) + moved) && std::isfinite(miss) &&
+                         (!own || std::isfinite(tape.value(at.log_derivative, 0)[i])) &&
+                         !(i < rows && pass.outside()[i] != 0);
+      inverse[i] = found ? std::min(T(1) / g, largest) : T(0);
+      if (found) continue;
+      x[i] = bracket.inside();
+      marks[i] |= 1;
     }
   }
+  // What was tried on the way says nothing about the rows.
+  std::copy_n(marks, rows, pass.outside());
   // The step carries the gradient of the implicit function: root and slope are constants in it.
   const Var<T> x = bracket.keep(root - (closed(pass, root, params).value - y) * inverse_slope);
   const Elements at = closed(pass, x, params);
-  // Where y grows without bound towards an end of the interval, the last number of T before it stands for all that is
-  // beyond it: no answer.
+  // Where y grows without bound towards an end of the interval, the last number of T before it would stand for all that is
+  // beyond it: an answer only where no other number is nearer.
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  const T first_gap = std::nextafter(bracket.first(), infinity) - bracket.first();
+  const T last_gap = bracket.last() - std::nextafter(bracket.last(), -infinity);
   for (Index c = 0; c < cols; ++c) {
     const T *found = tape.value(x, c), *value = tape.value(at.value, c), *wanted = tape.value(y, c);
-    for (Index i = 0; i < tape.local_rows(); ++i) {
-      const bool last = (found[i] == bracket.first() && std::isinf(given.low)) ||
-                        (found[i] == bracket.last() && std::isinf(given.high));
-      if (last && !(std::abs(value[i] - wanted[i]) <= tolerance * (T(1) + std::abs(wanted[i])))) pass.outside()[i] |= 1;
+    const T *slope = tape.value(inverse_slope, c);
+    for (Index i = 0; i < rows; ++i) {
+      const bool first = found[i] == bracket.first() && std::isinf(given.low);
+      const bool last = found[i] == bracket.last() && std::isinf(given.high);
+      if (!first && !last) continue;
+      const T miss = std::abs(value[i] - wanted[i]) - 8 * std::numeric_limits<T>::epsilon() * std::abs(wanted[i]);
+      if (!(miss * slope[i] <= (first ? first_gap : last_gap))) pass.outside()[i] |= 1;
     }
   }
   return {x, at.log_derivative ? -at.log_derivative : Var<T>()};
+}
+
+template <Scalar T>
+void NumericalInverse<T>::check() const {
+  constexpr int most = 2;
+  const int searches = std::max(do_searches(true), do_searches(false));
+  if (searches > most)
+    throw DomainError("NumericalInverse: " + transformer_->name() + " is solved for already, and " +
+                      std::to_string(searches) + " searches inside one another multiply their cost; " +
+                      std::to_string(most) + " may: solve for its parts one by one");
 }
 
 template <Scalar T>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "bijectors/log_scale.hpp"
 #include "src/core/checks.hpp"
 
 namespace pushforward {
@@ -16,25 +17,26 @@ Scale<T>::Scale(Index dim, double bound)
       log_scale_({dim}),
       sign_(static_cast<std::size_t>(dim), 1),
       bound_(bound) {
-  check_positive("Scale", "bound", bound);
+  check_bound("Scale", "bound", bound);
 }
 
 template <Scalar T>
 Scale<T>::Scale(VectorView<const T> values, double bound) : Scale(values.size(), bound) {
+  const double largest = largest_log_scale<T>(bound);
   for (Index i = 0; i < values.size(); ++i) {
     const double value = static_cast<double>(values[i]);
     const double s = std::log(std::abs(value));
-    if (!(std::abs(s) < bound))  // 0, infinities and NaN too
-      throw DomainError("Scale: the size of a scale must lie between exp(-" + std::to_string(bound) + ") and exp(" +
-                        std::to_string(bound) + "), got " + std::to_string(value) + " in column " + std::to_string(i));
-    log_scale_[i] = static_cast<T>(bound * std::atanh(s / bound));
+    if (!(std::abs(s) < largest))  // 0, infinities and NaN too
+      throw DomainError("Scale: the size of a scale must lie between exp(-" + std::to_string(largest) + ") and exp(" +
+                        std::to_string(largest) + "), got " + std::to_string(value) + " in column " + std::to_string(i));
+    log_scale_[i] = static_cast<T>(raw_log_scale(s, bound));
     sign_[static_cast<std::size_t>(i)] = value < 0 ? -1 : 1;
   }
 }
 
 template <Scalar T>
 Var<T> Scale<T>::bounded(Pass<T>& pass) const {
-  return soft_bound(pass.parameter(log_scale_), static_cast<T>(bound_));
+  return bounded_log_scale(pass.parameter(log_scale_), bound_);
 }
 
 // exp(log_factor) with the signs.
@@ -62,6 +64,11 @@ typename Scale<T>::Elements Scale<T>::do_inverse_elements(Pass<T>& pass, Var<T> 
 }
 
 template <Scalar T>
+double Scale<T>::do_log_scale_bound() const {
+  return largest_log_scale<T>(bound_) * static_cast<double>(this->dim());
+}
+
+template <Scalar T>
 std::vector<bool> Scale<T>::do_is_increasing() const {
   std::vector<bool> increasing(sign_.size());
   std::transform(sign_.begin(), sign_.end(), increasing.begin(), [](std::int64_t s) { return s > 0; });
@@ -79,7 +86,7 @@ void Scale<T>::do_fields(Fields<T>& f) {
 
 template <Scalar T>
 void Scale<T>::do_restored() {
-  check_positive("Scale", "bound", bound_);
+  check_bound("Scale", "bound", bound_);
   if (static_cast<Index>(sign_.size()) != this->dim())
     throw IoError("scale: 'sign' has " + std::to_string(sign_.size()) + " values, expected " +
                   std::to_string(this->dim()));

@@ -123,8 +123,9 @@ void Beta<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out)
     const double a = exp_at(log_concentration1_, column), b = exp_at(log_concentration0_, column);
     return [=](double y) -> double {
       const bool below = y <= 0, beyond = y >= 1;
-      const double p = below ? 0 : beyond ? 1 : ibeta(a, b, y);
-      const double q = below ? 1 : beyond ? 0 : ibetac(a, b, y);
+      // One of the two alone where that is what is asked for.
+      const double p = below || tail == Tail::survival ? 0 : beyond ? 1 : ibeta(a, b, y);
+      const double q = below ? 1 : beyond || tail == Tail::cdf ? 0 : ibetac(a, b, y);
       if (tail == Tail::log_cdf && p < tiny_probability && !below)
         return log_tiny_ibeta(a, b, y, 1 - y, std::log(y), std::log1p(-y), log_beta(a, b));
       if (tail == Tail::log_survival && q < tiny_probability && !beyond)

@@ -111,8 +111,9 @@ void Gamma<T>::do_tails(Tail tail, MatrixView<const T> y, MatrixView<double> out
     return [=](double y) -> double {
       const double x = y * rate;
       const bool below = x <= 0, beyond = std::isinf(x) && x > 0;
-      const double p = below ? 0 : beyond ? 1 : gamma_p(a, x);
-      const double q = below ? 1 : beyond ? 0 : gamma_q(a, x);
+      // One of the two alone where that is what is asked for.
+      const double p = below || tail == Tail::survival ? 0 : beyond ? 1 : gamma_p(a, x);
+      const double q = below ? 1 : beyond || tail == Tail::cdf ? 0 : gamma_q(a, x);
       if (tail == Tail::log_cdf && p < tiny_probability && !below) return log_tiny_gamma_p(a, x);
       if (tail == Tail::log_survival && q < tiny_probability && !beyond) return log_tiny_gamma_q(a, x);
       return tail_of(tail, p, q);

@@ -13,6 +13,9 @@
 #include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
+#include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/transformed_distribution.hpp>
+#include <pushforward/io/model.hpp>
 #include <pushforward/nn/constant.hpp>
 
 #include "tests/catch.hpp"
@@ -56,6 +59,26 @@ void arguments(Buffer<T>& x, Buffer<T>& s, T knot, std::uint64_t seed) {
   s[0] = s[1] = s[2] = s[3] = s[4] = T(-3);
   s[5] = 0;
 }
+
+/// y = x + raw + the context.
+class PlusContext final : public Transformer<double> {
+ public:
+  PlusContext() : Transformer<double>("PlusContext", 1) {}
+
+ private:
+  Elements do_forward(Pass<double>& pass, Var<double> x, std::span<const Var<double>> p) const override {
+    return {x + p[0] + across(pass, x), {}};
+  }
+  Elements do_inverse(Pass<double>& pass, Var<double> y, std::span<const Var<double>> p) const override {
+    return {y - p[0] - across(pass, y), {}};
+  }
+  /// The context in each column of x.
+  static Var<double> across(Pass<double>& pass, Var<double> x) {
+    return concatenate<double>(std::vector<Var<double>>(static_cast<std::size_t>(x.cols()), pass.context()));
+  }
+  double do_log_scale_bound() const override { return 0; }
+  void do_fields(Fields<double>& f) override { f.type("plus_context"); }
+};
 
 }  // namespace
 
@@ -246,6 +269,62 @@ TEST_CASE("A conditioner with a bound sees columns and context softly bounded", 
     CHECK(bounded_made.forward(got_made.value, context).value(0, 0) == Approx(far).epsilon(1e-12));
     CHECK(bounded_made.forward(got_made.value, context).value(0, 1) == Approx(0.3).epsilon(1e-12));
   }
+}
+
+TEST_CASE("The transformer of a conditioner with a bound sees the context as it is", "[affine_tail]") {
+  const MlpOptions net{.hidden = {7}, .context_dim = 1, .final_scale = 1, .seed = 5};
+  const MadeOptions made{.hidden = 6, .context_dim = 1, .final_scale = 1, .seed = 5};
+  const Coupling<double> coupling({1, 0}, PlusContext(), net, 2), plain_coupling({1, 0}, AdditiveTransformer<double>(), net, 2);
+  const MaskedAutoregressive<double> maf(2, PlusContext(), made, {}, 2), plain_maf(2, AdditiveTransformer<double>(), made, {}, 2);
+  const Mlp<double> mlp(1, 2, {.hidden = {7}, .final_scale = 1, .seed = 5});
+  const Elementwise<double> own(PlusContext(), 2, mlp, 2), plain_own(AdditiveTransformer<double>(), 2, mlp, 2);
+  Eigen::MatrixXd x(3, 2), context(3, 1);
+  x << 0.2, -1, 3, 0.5, -0.4, 0.9;
+  context << 100, -0.3, 7;
+  const auto added = [&](const Bijector<double>& with, const Bijector<double>& without) {
+    return (with.forward(x, context).value - without.forward(x, context).value).eval();
+  };
+  const Eigen::VectorXd c = context.col(0);
+  CHECK(added(coupling, plain_coupling).col(0).isZero());
+  CHECK(added(coupling, plain_coupling).col(1).isApprox(c, 1e-14));
+  CHECK(added(own, plain_own).col(0).isApprox(c, 1e-14));
+  CHECK(added(own, plain_own).col(1).isApprox(c, 1e-14));
+  CHECK(added(maf, plain_maf).col(0).isApprox(c, 1e-14));
+  for (const Bijector<double>* map : {static_cast<const Bijector<double>*>(&coupling), static_cast<const Bijector<double>*>(&maf),
+                                      static_cast<const Bijector<double>*>(&own)})
+    CHECK(map->inverse(map->forward(x, context).value, context).value.isApprox(x, 1e-12));
+}
+
+TEST_CASE("Maps that size their own network, and a network of the context, take a bound too", "[affine_tail]") {
+  const AffineTransformer<double> affine;
+  const MlpOptions net{.hidden = {5}, .context_dim = 1, .final_scale = 1, .seed = 3};
+  const ResidualNetworkOptions residual{.hidden = 4, .context_dim = 1, .final_scale = 1, .seed = 3};
+  const MadeOptions made{.hidden = 6, .context_dim = 1, .final_scale = 1, .seed = 5};
+  Eigen::MatrixXd x(3, 2), context(3, 1), soft_context(3, 1);
+  x << 0.2, -1, 30, 0.5, -4, 9;
+  context << 100, -0.3, 7;
+  soft_context = (2 * (context.array() / 2).tanh()).matrix();
+  const auto same = [&](const Bijector<double>& a, const Bijector<double>& b) {
+    CHECK(a.describe() == b.describe());
+    CHECK(a.inverse(x, context).value == b.inverse(x, context).value);
+  };
+  same(Coupling<double>({1, 0}, affine, net, 2), Coupling<double>({1, 0}, Mlp<double>(1, 2, net), affine, 2));
+  same(Coupling<double>({1, 0}, affine, residual, 2),
+       Coupling<double>({1, 0}, ResidualNetwork<double>(1, 2, residual), affine, 2));
+  same(MaskedAutoregressive<double>(2, affine, made, {1, 0}, 2),
+       MaskedAutoregressive<double>(Made<double>(2, 2, made), affine, {1, 0}, 2));
+  const Mlp<double> mlp(1, 4, {.hidden = {5}, .final_scale = 1, .seed = 3});
+  const Elementwise<double> bounded(affine, 2, mlp, 2), plain(affine, 2, mlp);
+  CHECK(bounded.input_bound() == 2);
+  CHECK(bounded.inverse(x, context).value.isApprox(plain.inverse(x, soft_context).value, 1e-14));
+  CHECK(bounded.inverse(x, context).log_det.isApprox(plain.inverse(x, soft_context).log_det, 1e-14));
+  // Files of maps without a bound are those of 0.1.
+  CHECK(bounded.describe().number("input_bound") == 2);
+  CHECK_FALSE(plain.describe().has("input_bound"));
+  const TransformedDistribution<double> d(Normal<double>(2), bounded);
+  CHECK(load<double>(serialize(d), "memory").distribution->log_prob(x, context) == d.log_prob(x, context));
+  CHECK_THROWS_WITH(Elementwise<double>(affine, 2, mlp, -1),
+                    Catch::Contains("Elementwise: input_bound must be positive, got -1; infinity is no bound"));
 }
 
 TEST_CASE("A bound beyond the numbers of float is none in float", "[affine_tail]") {

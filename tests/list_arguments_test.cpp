@@ -198,6 +198,26 @@ TEST_CASE("Without a context the place of a call follows on the data", "[lists]"
   CHECK_THROWS_AS(flow.log_prob(y, y), ShapeError);
 }
 
+TEST_CASE("The scalar type of an elementwise map with given parameters follows from its transformer", "[lists]") {
+  const Elementwise map(AffineTransformer<double>(), 2, {0.5, -1, 0.2, 0});  // whole numbers among others
+  STATIC_REQUIRE(std::same_as<decltype(map), const Elementwise<double>>);
+  check_same<double>(map, Elementwise<double>(AffineTransformer<double>(), 2, vector<double>({0.5, -1, 0.2, 0})));
+  const Elementwise single(AdditiveTransformer<float>(), 1, {0.25});
+  STATIC_REQUIRE(std::same_as<decltype(single), const Elementwise<float>>);
+  CHECK(single.raw()[0] == 0.25f);
+  const Elementwise zero(AdditiveTransformer<float>(), 1, {0});
+  CHECK(zero.raw()[0] == 0);
+  const Poly<Transformer<double>> owner = AdditiveTransformer<double>();
+  const Elementwise from_owner(owner, 2, {1, 2});
+  STATIC_REQUIRE(std::same_as<decltype(from_owner), const Elementwise<double>>);
+  CHECK(from_owner.raw()[1] == 2);
+  // A network, with a bound of its input, or a vector as before.
+  const Elementwise conditional(AdditiveTransformer<double>(), 2, Mlp<double>(1, 2, {.hidden = {3}}), 4);
+  STATIC_REQUIRE(std::same_as<decltype(conditional), const Elementwise<double>>);
+  const Elementwise given(AdditiveTransformer<double>(), 2, std::vector<double>{1, 2});
+  check_same<double>(given, from_owner);
+}
+
 TEST_CASE("A pass says whether it can draw", "[lists]") {
   Workspace memory;
   Tape<double> tape(Tape<double>::Mode::evaluate, {memory.batch, memory.local}, 4);

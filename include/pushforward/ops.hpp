@@ -44,8 +44,11 @@ template <Scalar T> Var<T> activation_derivative(Activation a, Var<T> x);
 /// a(x), written over x where the derivative follows from the value (all but gelu, silu, softplus): for the result of
 /// an operation that does not read its own values again, such as `linear`, of which x is the only use.
 template <Scalar T> Var<T> activation_in_place(Activation a, Var<T> x);
-/// bound * tanh(x / bound): the identity near 0, never beyond +-bound; x itself where the bound is infinite.
-template <Scalar T> Var<T> soft_bound(Var<T> x, T bound);
+/// bound * tanh(x / bound): the identity near 0, never beyond +-bound. x itself where the bound is infinite, or larger than
+/// the square root of the largest number of T: next to it ordinary numbers have no digits. One that is 0 in T is the smallest
+/// normal number of T.
+/// @throws DomainError  unless bound > 0.
+template <Scalar T> Var<T> soft_bound(Var<T> x, double bound);
 /// x moved into [low, high]; NaN stays. The gradient is that of the identity, beyond the bounds too: for values that
 /// only rounding has taken to where the next operation is not finite, such as an exp that underflowed to 0.
 /// @throws DomainError  unless low <= high.

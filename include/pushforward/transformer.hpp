@@ -29,6 +29,8 @@ class Transformer : public Component<T> {
   }
   /// Largest |log derivative|, or infinity.
   double log_scale_bound() const { return do_log_scale_bound(); }
+  /// How many root searches stand inside one another in that direction; 0: none, it has a closed form.
+  int searches(bool forward) const { return do_searches(forward); }
   /// Where x lives, and where y may lie: one interval for every element, whatever its parameters. Other values are
   /// outside.
   Interval domain() const { return do_domain(); }
@@ -43,6 +45,8 @@ class Transformer : public Component<T> {
   virtual Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const = 0;
   virtual Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const = 0;
   virtual double do_log_scale_bound() const = 0;
+  /// For maps made of others; default: none.
+  virtual int do_searches(bool) const { return 0; }
   virtual Interval do_domain() const { return real_line; }
   /// Default: the domain is mapped onto itself.
   virtual Interval do_codomain() const { return do_domain(); }

@@ -124,11 +124,15 @@ class Restorer final : public Fields<T> {
   }
   std::size_t count_parts() const override { return d_.children.size(); }
   Restoration do_source(std::string_view name) override {
-    return {d_.child(name), from_.registry, from_.shapes, from_.prefix + this->prefix() + std::string(name) + "."};
+    // Parts are asked for in the order of the description as a rule, of which there may be many.
+    const bool next = asked_ < d_.children.size() && d_.children[asked_].name == name;
+    const Description& part = next ? d_.children[asked_++].description : d_.child(name);
+    return {part, from_.registry, from_.shapes, from_.prefix + this->prefix() + std::string(name) + "."};
   }
 
   const Restoration& from_;
   const Description& d_;
+  std::size_t asked_ = 0;
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <concepts>
+#include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -57,19 +59,41 @@ struct Line {
   std::string tree, count, detail;
 };
 
+/// How many values train below a path, for trees of very many parts.
+template <Scalar T>
+class Counts {
+ public:
+  explicit Counts(std::vector<ConstSlot<T>> slots) : slots_(std::move(slots)), before_(slots_.size() + 1) {
+    std::sort(slots_.begin(), slots_.end(),
+              [](const ConstSlot<T>& a, const ConstSlot<T>& b) { return a.path < b.path; });
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      const bool counts = slots_[i].kind == StateKind::parameter && slots_[i].attributes.trainable;
+      before_[i + 1] = before_[i] + (counts ? slots_[i].tensor->size() : 0);
+    }
+  }
+  Index below(const std::string& path) const {
+    const auto start = [&](const ConstSlot<T>& slot) { return std::string_view(slot.path).substr(0, path.size()); };
+    const auto first = std::partition_point(slots_.begin(), slots_.end(), [&](const auto& s) { return start(s) < path; });
+    const auto last = std::partition_point(first, slots_.end(), [&](const auto& s) { return start(s) <= path; });
+    return before_[static_cast<std::size_t>(last - slots_.begin())] -
+           before_[static_cast<std::size_t>(first - slots_.begin())];
+  }
+
+ private:
+  std::vector<ConstSlot<T>> slots_;
+  std::vector<Index> before_;
+};
+
 template <Scalar T>
 void collect(const Description& d, const std::string& name, const std::string& path, const std::string& indent,
-             const std::string& branch, const std::vector<ConstSlot<T>>& slots, std::vector<Line>& lines) {
-  Index parameters = 0;
-  for (const ConstSlot<T>& slot : slots)
-    if (slot.path.starts_with(path) && slot.kind == StateKind::parameter && slot.attributes.trainable)
-      parameters += slot.tensor->size();
+             const std::string& branch, const Counts<T>& counts, std::vector<Line>& lines) {
+  const Index parameters = counts.below(path);
   lines.push_back({indent + branch + (name.empty() ? "" : name + ": ") + d.type,
                    parameters > 0 ? grouped(parameters) : "-", constants_text(d)});
   const std::string deeper = indent + (branch.empty() ? "" : branch == "└─ " ? "   " : "│  ");
   for (std::size_t i = 0; i < d.children.size(); ++i)
     collect(d.children[i].description, d.children[i].name, path + d.children[i].name + ".", deeper,
-            i + 1 == d.children.size() ? "└─ " : "├─ ", slots, lines);
+            i + 1 == d.children.size() ? "└─ " : "├─ ", counts, lines);
 }
 
 /// Characters, not bytes, of UTF-8.
@@ -82,7 +106,7 @@ std::size_t width(const std::string& text) {
 template <Scalar T>
 std::string to_text(const Component<T>& model) {
   std::vector<Line> lines{{"layers (base side first)", "parameters", ""}};
-  collect<T>(model.describe(), "", "", "", "", list_state(model), lines);
+  collect<T>(model.describe(), "", "", "", "", Counts<T>(list_state(model)), lines);
   std::size_t tree = 0, count = 0;
   for (const Line& line : lines) {
     tree = std::max(tree, width(line.tree));

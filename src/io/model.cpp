@@ -172,10 +172,13 @@ class FileShapes final : public TensorShapes {
 std::string find_unknown(const Description& file, const Description& own, const std::string& where) {
   for (const auto& [name, value] : file.constants)
     if (!own.has(name)) return where + ".constants." + name;
-  for (const auto& [name, child] : file.children) {
-    if (!own.has_child(name)) return where + "." + name;
-    if (std::string unknown = find_unknown(child, own.child(name), where + "." + name); !unknown.empty())
-      return unknown;
+  for (std::size_t i = 0; i < file.children.size(); ++i) {
+    const auto& [name, child] = file.children[i];
+    // In the same order as a rule: not every part is looked for among all.
+    const bool same = i < own.children.size() && own.children[i].name == name;
+    if (!same && !own.has_child(name)) return where + "." + name;
+    const Description& part = same ? own.children[i].description : own.child(name);
+    if (std::string unknown = find_unknown(child, part, where + "." + name); !unknown.empty()) return unknown;
   }
   return {};
 }

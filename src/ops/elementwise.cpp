@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "src/numerics/special_functions.hpp"
 #include "src/ops/common.hpp"
@@ -172,8 +174,11 @@ Var<T> operator-(Var<T> x) {
 }
 
 template <Scalar T>
-Var<T> soft_bound(Var<T> x, T bound) {
-  return std::isinf(bound) ? x : bound * tanh(x / bound);
+Var<T> soft_bound(Var<T> x, double bound) {
+  if (!(bound > 0)) throw DomainError("soft_bound: the bound must be positive, got " + std::to_string(bound));
+  if (bound > std::sqrt(static_cast<double>(std::numeric_limits<T>::max()))) return x;
+  const T b = std::max(static_cast<T>(bound), std::numeric_limits<T>::min());
+  return b * tanh(x / b);
 }
 
 // --------------------------------------------------------------------------------------------- binary arithmetic
@@ -355,7 +360,7 @@ Var<T> operator/(Var<T> a, Var<T> b) {
   template Var<T> activation(Activation, Var<T>); \
   template Var<T> activation_derivative(Activation, Var<T>); \
   template Var<T> activation_in_place(Activation, Var<T>); \
-  template Var<T> soft_bound(Var<T>, T);          \
+  template Var<T> soft_bound(Var<T>, double);     \
   template Var<T> scale_shift(Var<T>, T, T);      \
   template Var<T> operator+(Var<T>, Var<T>);      \
   template Var<T> operator-(Var<T>, Var<T>);      \

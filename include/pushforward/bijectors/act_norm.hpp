@@ -20,7 +20,7 @@ namespace pushforward {
 /// @par Numerics    Variance is biased (1/N), in double. A start beyond 0.99 bound is moved there, where the soft bound
 ///                  still lets gradients pass. A batch of no rows starts nothing; one row has variance 0.
 /// @par Cost        O(N dim).
-/// @throws DomainError  if bound or epsilon is not positive and finite.
+/// @throws DomainError  if bound is not positive (infinity is none) or epsilon not positive and finite.
 /// @source Kingma and Dhariwal 2018 (Glow), section 3.1.
 template <Scalar T>
 class ActNorm final : public Affine<T> {

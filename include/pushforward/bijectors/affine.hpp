@@ -10,7 +10,7 @@ namespace pushforward {
 ///
 /// @par Shapes      x, y: (N, dim).
 /// @par Parameters  shift, log_scale: (dim), unconstrained, initially 0: the identity. |s| never exceeds `bound`
-///                  (default 10), so a scale lies in [exp(-bound), exp(bound)].
+///                  (default 10), nor 87 in float and 708 in double, so a scale lies in [exp(-bound), exp(bound)].
 /// @par Cost        O(N dim).
 /// @source Papamakarios et al. 2021, eq. 31.
 template <Scalar T>
@@ -18,7 +18,7 @@ class Affine : public ElementwiseBijector<T> {
  public:
   static constexpr double default_bound = 10;
 
-  /// The identity. @throws DomainError  if bound is not positive and finite.
+  /// The identity. @throws DomainError  if bound is not positive; infinity is none.
   explicit Affine(Index dim, double bound = default_bound);
   /// With the given values of the parameters (log_scale before the bound is applied).
   /// @throws ShapeError  if the sizes differ.
@@ -47,7 +47,7 @@ class Affine : public ElementwiseBijector<T> {
   Elements do_forward_elements(Pass<T>& pass, Var<T> x) const override;
   Elements do_inverse_elements(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
-  double do_log_scale_bound() const override { return bound_ * static_cast<double>(this->dim()); }
+  double do_log_scale_bound() const override;
   void do_fields(Fields<T>& f) override;
 
   Tensor<T> shift_;

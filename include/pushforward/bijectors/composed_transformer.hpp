@@ -23,6 +23,7 @@ class ComposedTransformer final : public Transformer<T> {
   Elements do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const override;
   Elements do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const override;
   double do_log_scale_bound() const override;
+  int do_searches(bool forward) const override;
   Interval do_domain() const override { return parts_.front()->domain(); }
   Interval do_codomain() const override { return parts_.back()->codomain(); }
   void do_fields(Fields<T>& f) override;
@@ -50,6 +51,7 @@ class InvertedTransformer final : public Transformer<T> {
     return transformer_->forward(pass, y, params);
   }
   double do_log_scale_bound() const override { return transformer_->log_scale_bound(); }
+  int do_searches(bool forward) const override { return transformer_->searches(!forward); }
   Interval do_domain() const override { return transformer_->codomain(); }
   Interval do_codomain() const override { return transformer_->domain(); }
   void do_fields(Fields<T>& f) override;

@@ -18,7 +18,7 @@ namespace pushforward {
 ///
 /// With an `input_bound` b the network sees b tanh(y / b) in place of y, and its context likewise: whatever y is, the
 /// parameters are those of a point that lies at most b away from 0, where there is data if columns and context are in
-/// units of their standard deviations. The map stays exact.
+/// units of their standard deviations. The map stays exact. The transformer sees the context as it is.
 ///
 /// @par Shapes      x, y: (N, dim); network: (number of unchanged columns) to multiplier * (number of others),
 ///                  parameter by parameter: output p of transformed column j stands at p * others + j.
@@ -34,8 +34,10 @@ class Coupling final : public Bijector<T> {
            Poly<Transformer<T>> transformer = AffineTransformer<T>(),
            double input_bound = std::numeric_limits<double>::infinity());
   /// With a network of the size that mask and transformer ask for.
-  Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const MlpOptions& net);
-  Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const ResidualNetworkOptions& net);
+  Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const MlpOptions& net,
+           double input_bound = std::numeric_limits<double>::infinity());
+  Coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const ResidualNetworkOptions& net,
+           double input_bound = std::numeric_limits<double>::infinity());
   explicit Coupling(Blank);
 
   /// 1, 0, 1, 0, ... (or 0, 1, 0, 1, ... where `swap`).

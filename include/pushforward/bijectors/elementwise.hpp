@@ -1,5 +1,7 @@
 #pragma once
 
+#include <initializer_list>
+#include <limits>
 #include <optional>
 
 #include <pushforward/bijector.hpp>
@@ -13,6 +15,9 @@ namespace pushforward {
 ///
 /// log_det = sum_d log |tau'(x_d)|
 ///
+/// With an `input_bound` b the network sees b tanh(c / b) in place of the context c, so that no context leads further from
+/// those that were learned from than b; the transformer sees c.
+///
 /// @par Shapes      x, y: (N, dim); context: (N, inputs of the network).
 /// @par Parameters  raw: (multiplier * dim), parameter p of column d at p * dim + d; initially 0. No weight decay. Or
 ///                  those of the network, under "net", whose outputs stand in the same order. The transformer's own,
@@ -20,19 +25,22 @@ namespace pushforward {
 /// @par Cost        that of the transformer for N dim values, and of the network.
 /// @throws ShapeError  if dim < 1; if the network does not have multiplier * dim outputs, or takes a context beside its
 ///                     inputs, which are the context; if there are not multiplier * dim given parameters.
+/// @throws DomainError  if a given parameter is not finite, or input_bound is not positive.
 template <Scalar T>
 class Elementwise : public ElementwiseBijector<T> {
  public:
   Elementwise(Poly<Transformer<T>> transformer, Index dim)
       : Elementwise("Elementwise", std::move(transformer), dim) {}
-  Elementwise(Poly<Transformer<T>> transformer, Index dim, Poly<Network<T>> net);
-  /// With the given parameters, which training leaves alone.
+  Elementwise(Poly<Transformer<T>> transformer, Index dim, Poly<Network<T>> net,
+              double input_bound = std::numeric_limits<double>::infinity());
+  /// With the given parameters, which training leaves alone: `Elementwise(AffineTransformer<double>(), 2, {1, 2, 0, 0})`.
   Elementwise(Poly<Transformer<T>> transformer, Index dim, VectorView<const T> raw);
   explicit Elementwise(Blank) : ElementwiseBijector<T>("Elementwise") {}
 
   const Transformer<T>& transformer() const { return *transformer_; }
   /// Null without one.
   const Network<T>* net() const { return net_ ? &**net_ : nullptr; }
+  double input_bound() const { return input_bound_; }
   /// Without values where a network computes them.
   const Tensor<T>& raw() const { return raw_; }
   Tensor<T>& raw() { return raw_; }
@@ -63,6 +71,7 @@ class Elementwise : public ElementwiseBijector<T> {
 
   Poly<Transformer<T>> transformer_;
   std::optional<Poly<Network<T>>> net_;
+  double input_bound_ = std::numeric_limits<double>::infinity();
   Tensor<T> raw_;
   bool trainable_ = true;
 };
@@ -71,7 +80,9 @@ class Elementwise : public ElementwiseBijector<T> {
 template <class C>
 Elementwise(C, Index) -> Elementwise<ScalarOf<C>>;
 template <class C, class Net>
-Elementwise(C, Index, Net) -> Elementwise<ScalarOf<C>>;
+Elementwise(C, Index, Net, double = 0) -> Elementwise<ScalarOf<C>>;
+template <class C>
+Elementwise(C, Index, std::initializer_list<double>) -> Elementwise<ScalarOf<C>>;
 
 extern template class Elementwise<float>;
 extern template class Elementwise<double>;

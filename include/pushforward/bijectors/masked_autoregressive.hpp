@@ -17,7 +17,7 @@ namespace pushforward {
 ///
 /// With an `input_bound` b the network sees b tanh(y / b) in place of y, and its context likewise: whatever y is, the
 /// parameters are those of a point that lies at most b away from 0, where there is data if columns and context are in
-/// units of their standard deviations. The map stays exact.
+/// units of their standard deviations. The map stays exact. The transformer sees the context as it is.
 ///
 /// @par Shapes      x, y: (N, dim); context: (N, context_dim of the network).
 /// @par Parameters  those of the network, under "net", and the transformer's own, under "transformer".
@@ -35,8 +35,9 @@ class MaskedAutoregressive final : public Bijector<T> {
                                 double input_bound = std::numeric_limits<double>::infinity());
   /// With a network of the size that the transformer asks for.
   MaskedAutoregressive(Index dim, Poly<Transformer<T>> transformer, const MadeOptions& net,
-                       std::vector<std::int64_t> order = {})
-      : MaskedAutoregressive(Made<T>(dim, transformer->multiplier(), net), transformer, std::move(order)) {}
+                       std::vector<std::int64_t> order = {},
+                       double input_bound = std::numeric_limits<double>::infinity())
+      : MaskedAutoregressive(Made<T>(dim, transformer->multiplier(), net), transformer, std::move(order), input_bound) {}
   explicit MaskedAutoregressive(Blank) : Bijector<T>("MaskedAutoregressive"), net_(Blank()) {}
 
   const Made<T>& net() const { return net_; }
