@@ -31,9 +31,25 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EQUIVALENT = ROOT / "tests" / "mutants_equivalent.txt"
 PATTERNS = [
+    "src/kernels/[aelnrst]*.cpp",
+    "src/kernels/*-inl.hpp",
+    "src/kernels/moments.hpp",
+    "src/kernels/philox.hpp",
+    "src/core/bijector.cpp",
+    "src/core/distribution.cpp",
+    "src/core/pass.cpp",
+    "src/core/random.cpp",
+    "src/core/space.cpp",
+    "src/core/tape.cpp",
     "src/ops/*.[ch]pp",
     "src/numerics/*.[ch]pp",
-    "nn/*.cpp",
+    "src/training/*.[ch]pp",
+    "src/testing/chart.cpp",
+    "src/testing/stochastic_contract.cpp",
+    "include/pushforward/dual.hpp",
+    "include/pushforward/training/losses.hpp",
+    "nn/*.[ch]pp",
+    "include/pushforward/nn/*.hpp",
     "src/batch_norm/*.cpp",
     "ports/*.cpp",
     "flows/builders.cpp",
@@ -51,9 +67,42 @@ FLOWS = ["flow_test", "prefix_test"]
 PORTS = ["tf_nn_test", "aesara_test", "ports_oracle_test"]
 TRAINING = ["fit_batch_norm_test", "calibrate_test", "fit_test", "fit_options_test", "prepare_test", "optimizer_test",
             "checkpoint_test"]
+COUPLED = ["coupling_test", "objective_test", "shards_test", "reducer_test"]
 # The first one that fails ends the matter, so the one that most likely does comes first.
 TESTS = {
+    "src/kernels/activation": ["kernels_functions_test", "tangent_test"],
+    "src/kernels/linear": ["kernels_linear_test"],
+    "src/kernels/math": ["kernels_functions_test"],
+    "src/kernels/normalize": ["ops_batch_norm_test", "batch_normalization_test"],
+    "src/kernels/philox": ["random_test"],
+    "src/kernels/random": ["random_test", "random_draws_test"],
+    "src/kernels/spline": ["fused_ops_test", "spline_test"],
+    "src/kernels/tails": ["affine_tail_test"],
+    "src/kernels": ["kernels_test"] + OPS,
+    "src/core/bijector": ["space_test", "noise_test", "surfaces_test", "batch_normalization_test", "contract_test",
+                          "batch_norm_frictions_test"],
+    "src/core/distribution": ["noise_test", "tails_test", "contract_test"] + DISTRIBUTIONS + FLOWS,
+    "src/core/pass": ["nn_test", "noise_test", "contract_test"],
+    "src/core/random": ["random_test", "random_draws_test", "row_stream_test"],
+    "src/core/space": ["space_test", "misfit_test", "surfaces_test"],
+    "src/core/tape": ["ops_test", "scope_test", "objective_test", "optimizer_test", "contract_test"],
+    "src/training/calibrate": ["calibrate_test", "objective_test", "noise_test"] + TRAINING,
+    "src/training/coupled_columns": COUPLED,
+    "src/training/step": COUPLED + ["optimizer_test", "scope_test"] + TRAINING,
+    "src/training/fit": ["fit_test", "objective_test", "coupling_test"] + TRAINING,
+    "src/training/loop": ["fit_options_test", "fit_test"] + TRAINING + COUPLED,
+    "src/training/rows": ["fit_test", "fit_options_test", "misfit_test"] + TRAINING,
+    "src/training/prepare": ["prepare_test"] + TRAINING,
+    "src/training/reverse_kl": ["fit_options_test"] + TRAINING,
+    "src/training": ["optimizer_test", "optimizer_fit_test"] + TRAINING,
+    "training/losses": ["optimizer_test"] + TRAINING,
+    "src/testing/stochastic": ["stochastic_contract_test"],
+    "src/testing/chart": ["surfaces_test", "contract_test"],
+    "dual": ["tangent_test"],
     "src/ops/batch_norm": ["ops_batch_norm_test"] + BIJECTORS[::-1] + OPS[:3],
+    "src/ops/batch": ["scope_test", "objective_test"],
+    "src/ops/checkpoint": ["scope_test", "noise_test"],
+    "src/ops/tails": ["affine_tail_test", "contract_test"],
     "src/ops/linear": ["ops_linear_test", "contract_test"] + OPS + BIJECTORS,
     "src/ops/structure": ["ops_test", "contract_test"] + OPS + BIJECTORS,
     "src/ops/spline": ["fused_ops_test", "spline_test"],
@@ -62,7 +111,7 @@ TESTS = {
     "src/ops": OPS + ["fused_ops_test", "contract_test"] + BIJECTORS,
     "src/numerics": ["special_functions_test"] + DISTRIBUTIONS,
     "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_frictions_test"] + PORTS + BIJECTORS[::-1] + TRAINING,
-    "nn/": ["contract_test", "nn_test"] + FLOWS,
+    "nn/": ["nn_test", "tangent_test", "contract_test"] + FLOWS,
     "ports": PORTS,
     "flows": ["flow_test", "spline_test", "contract_test", "prefix_test"],
     "distributions/transformed": ["contract_test"] + FLOWS + DISTRIBUTIONS,
@@ -76,20 +125,31 @@ TESTS = {
     "bijectors/surface": ["surfaces_test", "contract_test"],
     "bijectors/unit_vector": ["surfaces_test", "contract_test"],
     "distributions/categorical": ["surfaces_test", "contract_test"],
+    "bijectors/affine_transformer": ["affine_tail_test", "contract_test", "scalar_maps_test"] + FLOWS,
+    "bijectors/conditioner": ["affine_tail_test", "contract_test"] + FLOWS,
     "bijectors/elementwise": ["contract_test", "scalar_maps_test"],
     "bijectors/composed_transformer": ["contract_test", "scalar_maps_test"],
     "bijectors/numerical_inverse": ["contract_test", "scalar_maps_test"],
     "bijectors": ["contract_test"] + BIJECTORS + FLOWS,
     "fixed_map": ["contract_test", "scalar_maps_test"],
+    "distributions/start": ["mixture_start_test"] + DISTRIBUTIONS,
+    "distributions/mixture": ["distributions_test", "mixture_start_test", "tails_test", "contract_test"] + DISTRIBUTIONS,
     "distributions": ["contract_test"] + DISTRIBUTIONS,
 }
 EXCHANGES = [("exp", "expm1"), ("log", "log1p"), ("sin", "cos"), ("sqrt", "erf"), ("tanh", "sigmoid"),
              ("digamma", "log_gamma")]
+VECTOR_EXCHANGES = {"Add": "Sub", "Sub": "Add", "Mul": "Div", "Div": "Mul", "MulAdd": "NegMulAdd", "NegMulAdd": "MulAdd",
+                    "MulSub": "MulAdd", "Lt": "Ge", "Ge": "Lt", "Gt": "Le", "Le": "Gt"}
 
 
 class Mutant:
     def __init__(self, path, number, unit, rule, old, new):
         self.path, self.number, self.unit, self.rule, self.old, self.new = path, number, unit, rule, old, new
+
+    @property
+    def folder(self):
+        """Headers belong to their sources; operations and kernels of one name are two units."""
+        return str(pathlib.PurePath(self.path.removeprefix("include/pushforward/")).parent)
 
     @property
     def key(self):
@@ -158,6 +218,8 @@ def mutations(line, path):
     for m in re.finditer(r", (true|false)\)", code):
         if re.search(r"\b(matrix|shared)\([^()]*(\(\))?[^()]*$", code[: m.start()]):
             continue  # whether a new matrix wants a gradient: for constants nobody reads it
+        if m.group(1) == "false" and re.search(r"\bload\(", code[: m.start()]):
+            continue  # likewise for data
         other = "false" if m.group(1) == "true" else "true"
         yield "direction swapped", code[: m.start(1)] + other + code[m.end(1):]
     for m in re.finditer(r"\bforward \?", code):
@@ -205,8 +267,15 @@ def mutations(line, path):
         for m in re.finditer(r"(?<=, )(scale|shift|1\.0)(?=[,)])", code):
             yield "argument changed", code[: m.start()] + "-" + m.group(0) + code[m.end():]
 
+    # ---- operations on vectors
+    for m in re.finditer(r"\bhn::(\w+)\(", code):
+        if m.group(1) in VECTOR_EXCHANGES:
+            yield "operation exchanged", code[: m.start(1)] + VECTOR_EXCHANGES[m.group(1)] + code[m.end(1):]
+        elif m.group(1) in ("Neg", "Abs", "Sqrt"):
+            yield "operation dropped", code[: m.start()] + code[m.end() - 1:]
+
     # ---- functions
-    if not re.match(r"(Var|Column|template)\b", stripped):
+    if not re.match(r"(Var|Column|template|HWY_INLINE)\b", stripped):
         for a, b in EXCHANGES:
             for name, other in ((a, b), (b, a)):
                 m = re.search(r"(?<![\w])" + name + r"(?=\(|,|\))", code)
@@ -216,10 +285,10 @@ def mutations(line, path):
 
 def unit_of(lines, number, path):
     """The operation for sources of operations, else the class or file."""
-    if not path.startswith(("src/ops/", "src/numerics/", "src/batch_norm/", "ports/")):
+    if not path.startswith(("src/", "ports/")):
         return pathlib.PurePath(path).stem
     for k in range(number, -1, -1):
-        m = re.match(r"(?!namespace|using|#|//)\S.*?\b(operator ?\S+?|\w+)\([^;]*\{$|struct (\w+) \{$", lines[k])
+        m = re.match(r"(?!namespace|using|#|//)\S.*?\b(operator ?\S+?|\w+)\([^;]*\{$|(?:struct|class) (\w+)[^;]*\{$", lines[k])
         if m:
             return m.group(1) or m.group(2)
         m = re.match(r"(?!namespace|using|#|//)\S.*?\b(\w+)\([^;{]*\) \{.*\}$", lines[k]) if k == number else None
@@ -402,7 +471,7 @@ def main():
 
         units = {}
         for m in mutants:
-            units.setdefault(m.unit if options.per_unit else str(m), []).append(m)
+            units.setdefault((m.folder, m.unit) if options.per_unit else str(m), []).append(m)
         wanted = options.per_unit or 1
         said = threading.Lock()
 
