@@ -140,7 +140,7 @@ int main(int argc, char** argv) {
 
   pf::TransformedDistribution<float> flow = model.build(63, model.flow);
   std::printf("%s%s: %td rows, %td hidden, batch %td, %td epochs of about %.1f s\n", model.name,
-              hidden > 0 ? " (other size)" : "", rows, model.flow.hidden, options.batch_size, options.epochs, epoch);
+              hidden > 0 ? " (other size)" : "", rows, *model.flow.hidden, options.batch_size, options.epochs, epoch);
   std::vector<double> marks{30, 60, 120};
   options.callback = [&](const pf::Progress& p) {
     if (p.epoch % 5 == 0 || p.epoch == p.epochs) std::printf("%s\n", pf::to_text(p).c_str());

@@ -81,7 +81,7 @@ auto MaskedAutoregressive<T>::forward_elements(Pass<T>& pass, Var<T> x) const ->
     const Index column = order_.empty() ? d : static_cast<Index>(order_[static_cast<std::size_t>(d)]);
     const Elements elements = transformer_->forward(pass, columns(x, column, 1), sequence.outputs(d));
     assign(columns(y, d, 1), elements.value);
-    sequence.set_input(d, soft_bound(elements.value, input_bound_));
+    sequence.set_input(d, detail::bounded(pass, elements.value, input_bound_, detail::Seen::columns));
     if (elements.log_derivative) {
       if (!log_derivatives) log_derivatives = pass.tape().matrix(this->dim(), pass.recording());
       assign(columns(log_derivatives, d, 1), elements.log_derivative);
