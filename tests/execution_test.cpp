@@ -65,7 +65,7 @@ Matrix<double> some_rows(Index rows) {
 
 }  // namespace
 
-TEST_CASE("An Execution made before a fork is refused in the child", "[execution]") {
+TEST_CASE("An Execution made before a fork is refused in the child", "[execution][fork]") {
   const Normal<double> normal({0, 1}, {1, 2});
   const Matrix<double> y = some_rows(2000);
   for (const int threads : {1, 3}) {
