@@ -34,9 +34,9 @@ class Execution {
   /// others are released from barriers and the exception of the lowest thread is thrown on.
   void run(const std::function<void(int thread)>& work);
   /// Calls task(thread, i) once for each i in 0..tasks-1, in that order on whichever thread is free; returns when all
-  /// have returned. A thread that has not begun when nothing is left (another program has its processor) is not waited
-  /// for, and where help has cost more than it saved, some calls go by before it is asked for again. If tasks throw, no
-  /// further one begins, and the exception of the lowest is thrown on.
+  /// have returned. Where the other threads' help has cost more than it saved (other programs have the processors), some
+  /// calls go by before it is asked for at once again; longer ones ask later. If tasks throw, no further one begins, and
+  /// the exception of the lowest is thrown on.
   void deal(Index tasks, const std::function<void(int thread, Index task)>& task);
   /// The same with the calling thread alone: work(0), while `group` has one member. No other thread is woken.
   void run_on_one(const std::function<void(int thread)>& work);

@@ -90,15 +90,12 @@ struct Execution::State {
   struct ThreadMemory {
     Arena batch;
     Arena local;
-    std::atomic<unsigned> begun{0};  ///< the last round that its thread began, or that was taken from it before
   };
 
   void work_loop(int thread) {
-    for (unsigned seen = 0;;) {
+    for (unsigned seen = 0;; ++seen) {
       wait_while(round, seen);
-      seen = round.load(std::memory_order_acquire);
       if (stop) return;
-      if (!begin(thread, seen)) continue;
       call(*current, thread);
       if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
     }
@@ -112,17 +109,6 @@ struct Execution::State {
   void next_round() {
     round.fetch_add(1, std::memory_order_acq_rel);
     round.notify_all();
-  }
-  /// True for the first who says it of a thread and a round.
-  bool begin(int thread, unsigned in_round) {
-    unsigned before = in_round - 1;
-    return memory[static_cast<std::size_t>(thread)].begun.compare_exchange_strong(before, in_round);
-  }
-  /// Takes the work from the threads that have not begun it.
-  void leave_out_the_late() {
-    const unsigned now = round.load(std::memory_order_relaxed);
-    for (int t = 1; t <= static_cast<int>(workers.size()); ++t)
-      if (begin(t, now)) running.fetch_sub(1, std::memory_order_acq_rel);
   }
   void finish() {
     for (int left; (left = running.load(std::memory_order_acquire)) != 0;) wait_while(running, left);
@@ -155,7 +141,7 @@ struct Execution::State {
   std::atomic<std::thread::id> caller{};
   // Written while no worker is at work, and published by `round`.
   const std::function<void(int)>* current = nullptr;
-  std::atomic<bool> stop{false};
+  bool stop = false;
   std::atomic<unsigned> round{0};
   std::atomic<int> running{0};
   detail::Help help;
@@ -262,7 +248,6 @@ void Execution::deal(Index tasks, const std::function<void(int, Index)>& task) {
     }
     if (helped) {
       const double own_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - start_of_own;
-      s.leave_out_the_late();
       s.finish();
       if (at_once) s.help.took(seconds_of(CLOCK_MONOTONIC) - start, tasks, own_seconds, own);
     }

@@ -88,9 +88,9 @@ class Pace {
 };
 
 /// Whether to ask other threads for help at once with tasks that one could do alone, by what help was worth before:
-/// where other programs hold the processors, a thread that lost its own in the middle of a task is waited for longer than
-/// the task takes. After help that cost more than it saved, the next 1, 3, 7, .. 63 works begin alone, and ask when they
-/// turn out long.
+/// where other programs hold the processors, a thread that has lost its own is waited for longer than a task takes. After
+/// help that cost more than it saved, the next 1, 3, 7, .. 255 works begin alone, and ask when they turn out long. To
+/// leave out who has not begun would not do: some schedulers part two threads of one processor only when one sleeps.
 class Help {
  public:
   /// Seconds of work against which the wait for one thread does not count.
@@ -106,7 +106,7 @@ class Help {
   /// `own_seconds` of processor time, so all of them would have cost it about own_seconds tasks / own.
   void took(double seconds, Index tasks, double own_seconds, Index own) {
     const bool worth = own < tasks && seconds * static_cast<double>(own) < own_seconds * static_cast<double>(tasks);
-    pause_ = worth ? pause_ / 2 : std::min(2 * pause_ + 1, 63);
+    pause_ = worth ? pause_ / 2 : std::min(2 * pause_ + 1, 255);
     alone_ = pause_;
   }
 
