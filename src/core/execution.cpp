@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -231,24 +232,27 @@ void Execution::deal(Index tasks, const std::function<void(int, Index)>& task) {
         next = tasks;  // all tasks before this one have begun, so the lowest that fails is the same on any threads
       }
     };
-    const std::function<void(int)> help = [&](int thread) {
+    const auto run_tasks = [&](int thread) {
       for (Index i = next++; i < tasks; i = next++) run_task(thread, i);
     };
-    const bool alone = threads() == 1 || tasks <= 1, at_once = !alone && s.help.at_once();
-    bool helped = at_once;
-    Index own = 0;
-    if (at_once) s.start(help);
-    const double start = seconds_of(CLOCK_MONOTONIC), start_of_own = seconds_of(CLOCK_THREAD_CPUTIME_ID);
-    for (Index i = next++; i < tasks; i = next++) {
-      run_task(0, i);
-      ++own;
-      if (alone || helped || i + 1 >= tasks || seconds_of(CLOCK_MONOTONIC) - start < detail::Help::long_work) continue;
-      s.start(help);
-      helped = true;
-    }
-    if (helped) {
+    if (threads() == 1 || tasks <= 1) {
+      run_tasks(0);
+    } else {
+      const std::function<void(int)> others = std::ref(run_tasks);
+      const bool at_once = s.help.at_once();
+      bool helped = at_once;
+      Index own = 0;
+      if (at_once) s.start(others);
+      const double start = seconds_of(CLOCK_MONOTONIC), start_of_own = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+      for (Index i = next++; i < tasks; i = next++) {
+        run_task(0, i);
+        ++own;
+        if (helped || i + 1 >= tasks || seconds_of(CLOCK_MONOTONIC) - start < detail::Help::long_work) continue;
+        s.start(others);
+        helped = true;
+      }
       const double own_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - start_of_own;
-      s.finish();
+      if (helped) s.finish();
       if (at_once) s.help.took(seconds_of(CLOCK_MONOTONIC) - start, tasks, own_seconds, own);
     }
     if (error) std::rethrow_exception(error);
