@@ -1,7 +1,6 @@
 #include "src/training/checkpoint.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <sstream>
 #include <variant>
@@ -9,6 +8,8 @@
 #include <fmt/format.h>
 #include <pushforward/error.hpp>
 #include <pushforward/io/safetensors.hpp>
+
+#include "src/training/checksum.hpp"
 
 namespace pushforward::detail {
 
@@ -34,14 +35,11 @@ std::string adam_text(const std::string& words) {
 
 template <Scalar T>
 std::string state_checksum(const std::vector<Slot<T>>& slots, const std::vector<Tensor<T>>& values) {
-  std::uint64_t h = 0xcbf29ce484222325u;
+  Checksum sum;
   for (std::size_t i = 0; i < slots.size(); ++i)
     if (slots[i].kind == StateKind::state)
-      for (const T v : (values.empty() ? *slots[i].tensor : values[i]).values()) {
-        h = (h ^ std::bit_cast<std::uint64_t>(static_cast<double>(v))) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 29;
-      }
-  return fmt::format("{:016x}", h);
+      for (const T v : (values.empty() ? *slots[i].tensor : values[i]).values()) sum.add(static_cast<double>(v));
+  return fmt::format("{:016x}", sum.value());
 }
 
 template <Scalar T>

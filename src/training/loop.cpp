@@ -189,7 +189,7 @@ FitReport Training<T>::report(const Ending& ending) {
                                 state_.skipped, state_.step)});
   if (replaced_state_)
     report.warnings.push_back(
-        {.problem = fmt::format("the state that the flow was given (averages of normalisation layers and the like) not "
+        {.problem = fmt::format("the state that the flow was given (averages of normalisation layers and the like) is not "
                                 "that which the run of '{}' started from, nor one of the checkpoint's; it was replaced",
                                 options_.checkpoint.string()),
          .option = "resume"});

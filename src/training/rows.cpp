@@ -1,6 +1,5 @@
 #include "src/training/rows.hpp"
 
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,6 +10,7 @@
 #include <pushforward/training/baseline.hpp>
 
 #include "src/core/checks.hpp"
+#include "src/training/checksum.hpp"
 
 namespace pushforward::detail {
 
@@ -284,26 +284,22 @@ double FitRows<T>::gaussian_baseline() const {
 
 template <Scalar T>
 std::uint64_t FitRows<T>::checksum() const {
-  std::uint64_t h = 0xcbf29ce484222325u;
-  const auto mix = [&h](std::uint64_t v) {
-    h = (h ^ v) * 0x9e3779b97f4a7c15u;
-    h ^= h >> 29;
-  };
-  const auto mix_matrix = [&](MatrixView<const T> m) {
-    mix(static_cast<std::uint64_t>(m.rows()));
-    mix(static_cast<std::uint64_t>(m.cols()));
+  Checksum sum;
+  const auto add_matrix = [&](MatrixView<const T> m) {
+    sum.add(static_cast<std::uint64_t>(m.rows()));
+    sum.add(static_cast<std::uint64_t>(m.cols()));
     for (Index i = 0; i < m.rows(); ++i)
-      for (Index c = 0; c < m.cols(); ++c) mix(std::bit_cast<std::uint64_t>(static_cast<double>(m(i, c))));
+      for (Index c = 0; c < m.cols(); ++c) sum.add(static_cast<double>(m(i, c)));
   };
-  mix_matrix(data_);
-  mix_matrix(context_);
-  for (const double w : weights_) mix(std::bit_cast<std::uint64_t>(w));
+  add_matrix(data_);
+  add_matrix(context_);
+  for (const double w : weights_) sum.add(w);
   if (separate_validation_) {
-    mix_matrix(validation_);
-    mix_matrix(validation_context_);
-    for (const double w : validation_weights_) mix(std::bit_cast<std::uint64_t>(w));
+    add_matrix(validation_);
+    add_matrix(validation_context_);
+    for (const double w : validation_weights_) sum.add(w);
   }
-  return h;
+  return sum.value();
 }
 
 template class FitRows<float>;
