@@ -1,6 +1,10 @@
 # architecture_test finds what it is for: small trees with one wrong line each.
 #   cmake -D WORK=<folder to write to> -P architecture_fails_test.cmake
 
+if(NOT WORK)
+  message(FATAL_ERROR "say where to write: cmake -D WORK=<folder> -P architecture_fails_test.cmake")
+endif()
+
 set(umbrella "#include <pushforward/pass.hpp>\n#include <pushforward/training/fit.hpp>\n")
 
 # A tree that is right but for `text` in `path`; `message` is what must be said of it, empty for nothing.
