@@ -161,6 +161,9 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Elementwise, by the context",
        Elementwise<T>(RationalQuadraticTransformer<T>({.bins = 3}), 2, Mlp<T>(3, 16, mlp())),
        under("net.", layers({"layer0", "layer1", "layer2"}))},
+      {"Elementwise, by the bounded context, no bound of the scales",
+       Elementwise<T>(AffineTransformer<T>(std::numeric_limits<double>::infinity(), 0.7), 2, Mlp<T>(3, 4, mlp()), 1.5),
+       under("net.", layers({"layer0", "layer1", "layer2"}))},
       {"Elementwise, without parameters", Elementwise<T>(InvertedTransformer<T>(SoftplusTransformer<T>()), 2), {}},
       {"Elementwise, from an interval, solved",
        Elementwise<T>(
