@@ -5,6 +5,7 @@
 
 #include <pushforward/classes.hpp>
 #include <pushforward/testing/gradient_check.hpp>
+#include <limits>
 #include <string>
 #include <vector>
 

@@ -148,6 +148,9 @@ std::vector<Named<T>> all() {
                      dim));
   map("elementwise_context",
       Elementwise<T>(RationalQuadraticTransformer<T>({.bins = 4}), dim, Mlp<T>(context, 33, {.hidden = {5}})));
+  map("elementwise_context_bounded",
+      Elementwise<T>(AffineTransformer<T>(std::numeric_limits<double>::infinity(), 0.5), dim,
+                     Mlp<T>(context, 6, {.hidden = {5}}), 1.5));
   on_gamma("log", Log<T>(dim));
   on_gamma("invert_softplus", Invert<T>(Softplus<T>(dim)));
 

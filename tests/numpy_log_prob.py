@@ -109,7 +109,11 @@ def sigmoid(x):
 
 
 def soft_bound(x, bound):
-    return bound * np.tanh(x / bound)
+    return x if np.isinf(bound) else bound * np.tanh(x / bound)
+
+
+def log_scale(raw, bound):
+    return np.clip(soft_bound(raw, bound), -708, 708)
 
 
 def erf(x):
@@ -230,18 +234,16 @@ def without_tail(y, s, tail):
 
 
 def bounded_input(node, x):
-    bound = node.constants.get("input_bound", np.inf)
-    return x if x is None or np.isinf(bound) else soft_bound(x, bound)
+    return None if x is None else soft_bound(x, node.constants.get("input_bound", np.inf))
 
 
 def transformer(node, v, params, forward):
     """v mapped elementwise, and the log derivative; params[p] has the shape of v."""
     if node.type == "additive_transformer":
-        bound = node.constants.get("bound", np.inf)
-        shift = params[0] if np.isinf(bound) else soft_bound(params[0], bound)
+        shift = soft_bound(params[0], node.constants.get("bound", np.inf))
         return (v + shift if forward else v - shift), np.zeros_like(v)
     if node.type == "affine_transformer":
-        s = soft_bound(params[1], node["bound"])
+        s = log_scale(params[1], node["bound"])
         tail = node.constants.get("tail", np.inf)
         if forward:
             value, slope = with_tail(v, s, tail)
@@ -345,7 +347,7 @@ def elementwise(node, v, forward, context=None):
     nowhere = np.zeros(len(v), bool)
     t = node.type
     if t in ("affine", "act_norm", "scale"):
-        s = soft_bound(node.tensor("log_scale"), node["bound"])
+        s = log_scale(node.tensor("log_scale"), node["bound"])
         sign = node["sign"] if t == "scale" else np.ones(dim)
         shift = np.zeros(dim) if t == "scale" else node.tensor("shift")
         if forward:
@@ -390,7 +392,7 @@ def elementwise(node, v, forward, context=None):
         return v / (1 - np.abs(v)), -2 * np.log1p(-np.abs(v)), outside
     if t == "elementwise":
         if node.constants.get("conditional", False):
-            raw = network(node.part("net"), context, None)
+            raw = network(node.part("net"), bounded_input(node, context), None)
         else:
             raw = node.tensor("raw")[None, :]
         params = [np.broadcast_to(raw[:, c : c + dim], v.shape) for c in range(0, raw.shape[1], dim)]
