@@ -13,9 +13,9 @@ namespace {
 
 constexpr Choice<Solved> solved_choices[] = {{Solved::forward, "forward"}, {Solved::inverse, "inverse"}};
 
-/// Points of an interval by a coordinate t from -1 to 1, so that halving soon comes near a number of any size and of any
-/// distance from an end: on the real line sign(t) expm1(|t| log(largest number)); otherwise the distance from an end, the
-/// nearer one of two, goes with exp.
+/// Points of an interval by a coordinate t from -1 to 1, so that halving soon comes near a number of any size and of
+/// any distance from an end: on the real line sign(t) expm1(|t| log(largest number)); otherwise the distance from an
+/// end, the nearer one of two, goes with exp.
 template <Scalar T>
 class Bracket {
  public:
@@ -92,8 +92,8 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
       const typename Tape<T>::Scope scope(tape, Tape<T>::Mode::evaluate);
       const T* value = tape.value(try_column(c).value, 0);
       for (Index i = 0; i < n; ++i) {
-        // What is beyond the numbers, and what equal numbers leave open, inwards: on a plateau next to an end that is its
-        // nearer point, and the two sides of an odd map take the same steps.
+        // What is beyond the numbers, and what equal numbers leave open, inwards: on a plateau next to an end that is
+        // its nearer point, and the two sides of an odd map take the same steps.
         const double middle = 0.5 * (low[i] + high[i]);
         const bool beyond = i < rows && pass.outside()[i] != 0;
         const bool less = !beyond && value[i] < wanted[i], more = !beyond && value[i] > wanted[i], open = !less && !more;
@@ -126,8 +126,8 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
   // The step carries the gradient of the implicit function: root and slope are constants in it.
   const Var<T> x = bracket.keep(root - (closed(pass, root, params).value - y) * inverse_slope);
   const Elements at = closed(pass, x, params);
-  // Where y grows without bound towards an end of the interval, the last number of T before it would stand for all that is
-  // beyond it: an answer only where no other number is nearer.
+  // Where y grows without bound towards an end of the interval, the last number of T before it would stand for all that
+  // is beyond it: an answer only where no other number is nearer.
   constexpr T infinity = std::numeric_limits<T>::infinity();
   const T first_gap = std::nextafter(bracket.first(), infinity) - bracket.first();
   const T last_gap = bracket.last() - std::nextafter(bracket.last(), -infinity);

@@ -102,15 +102,14 @@ TEMPLATE_TEST_CASE("column supports: round trip, log_det, bounds", "", float, do
   CHECK_THROWS_AS(ColumnSupports<T>({Interval{1, 1}}), DomainError);
 }
 
-TEST_CASE("prepare puts standardiser and supports into the model, from the training rows alone") {
+TEST_CASE("prepare_and_fit puts standardiser and supports into the model, from the training rows alone") {
   const Index n = 600;
   Matrix<double> y = make_data(n, 3);
   y.col(1) = (y.col(1) / 2).array().exp() * 100;
   y.col(2) = 7 + 2 / (1 + (-y.col(2) / 10).array().exp());
   const Matrix<double> context = 50 * make_data(n, 1, 5).array() + 1000;
-  const FitOptions<double> options{
-      .epochs = 30, .batch_size = 64, .learning_rate = 5e-3, .context = context, .seed = 2};
-  auto model = prepare(rich_flow(3, 1), y, {.supports = {real_line, positive, {7, 9}}}, options);
+  FitOptions<double> options{.epochs = 0, .batch_size = 64, .learning_rate = 5e-3, .context = context, .seed = 2};
+  auto model = prepare_and_fit(rich_flow(3, 1), y, {.supports = {real_line, positive, {7, 9}}}, options).model;
   // The flow sees standardised training rows: check through the model's own parts.
   const detail::FitRows<double> rows("test", 3, 1, y, options);
   Matrix<double> train(static_cast<Index>(rows.train().size()), 3), train_context(train.rows(), 1);
@@ -132,6 +131,7 @@ TEST_CASE("prepare puts standardiser and supports into the model, from the train
   const Eigen::VectorXd expected = base.inner().log_prob(z, standard_context) + log_det;
   CHECK((model.log_prob(y, context) - expected).cwiseAbs().maxCoeff() < 1e-10);
 
+  options.epochs = 30;
   const FitReport report = fit(model, y, options);
   CHECK(report.validation_loss.back() < report.validation_loss.front());
   CHECK(report.stop_reason != StopReason::non_finite);
@@ -145,10 +145,10 @@ TEST_CASE("prepare puts standardiser and supports into the model, from the train
 
   Matrix<double> bad = y;
   bad(5, 1) = 0;
-  CHECK_THROWS_WITH(prepare(rich_flow(3, 1), bad, {.supports = {real_line, positive, real_line}},
+  CHECK_THROWS_WITH(prepare_and_fit(rich_flow(3, 1), bad, {.supports = {real_line, positive, real_line}},
                             {.context = context, .validation_fraction = 0}),
                     ContainsSubstring("row 5, column 1"));
-  CHECK_THROWS_AS(prepare(rich_flow(3, 1), y, {.supports = {positive}}, options), ShapeError);
+  CHECK_THROWS_AS(prepare_and_fit(rich_flow(3, 1), y, {.supports = {positive}}, options), ShapeError);
 }
 
 TEST_CASE("outliers do not ruin a fit with the robust standardiser") {
@@ -156,9 +156,8 @@ TEST_CASE("outliers do not ruin a fit with the robust standardiser") {
   Engine engine(4);
   for (Index i = 0; i < 1000; i += 100) y(i, 0) = 1e12;
   const FitOptions<double> options{.epochs = 20, .batch_size = 100, .learning_rate = 5e-3};
-  auto model = prepare(maf<double>(2, {.layers = 2, .hidden = 16, .blocks = 1}), y,
-                       {.standardize = Standardization::median_iqr}, options);
-  const FitReport report = fit(model, y, options);
+  const auto [model, report] = prepare_and_fit(maf<double>(2, {.layers = 2, .hidden = 16, .blocks = 1}), y,
+                                               {.standardize = Standardization::median_iqr}, options);
   CHECK(report.stop_reason != StopReason::non_finite);
   for (const double v : values<double>(model)) CHECK(std::isfinite(v));
   CHECK(std::isfinite(report.train.mean));

@@ -29,7 +29,7 @@ TEST_CASE("fit --model NAME makes what the builder NAME makes") {
                                 " --epochs 1 --threads 1 " + arguments + " > " + (path / "log").string() + " 2>&1";
     INFO(command);
     REQUIRE(std::system(command.c_str()) == 0);
-    // Around the flow stands what `prepare` put there.
+    // Around the flow stands what `prepare_and_fit` put there.
     const Model<double> model = load<double>(out);
     return dynamic_cast<const TransformedDistribution<double>&>(*model.distribution).base().describe();
   };

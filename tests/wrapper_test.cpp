@@ -397,8 +397,8 @@ TEST_CASE("prefixes of a prepared conditional flow", "[wrapper][prefix]") {
   Eigen::MatrixXd y = Normal<double>(3).sample(200, engine), context = Normal<double>(2).sample(200, engine);
   y = (y.array() * 3 + 5).matrix();
   context = (context.array() * 0.1 - 7).matrix();
-  const FitOptions<double> options{.context = context};
-  const TransformedDistribution<double> model = prepare(Poly<Distribution<double>>(flow), y, {}, options);
+  const TransformedDistribution<double> model =
+      prepare_and_fit(flow, y, {}, {.epochs = 0, .context = context}).model;
   const auto& standardized = dynamic_cast<const StandardizedContext<double>&>(model.base());
   const Eigen::MatrixXd few = y.topRows(6), raw = context.topRows(6);
   Eigen::MatrixXd seen = raw;

@@ -27,8 +27,9 @@ struct MappedBatch {
 /// (sampling), `inverse` from data to base (density). The two sides may have different numbers of columns, where one is
 /// a surface: log|det| is with respect to the measures of `domain()` and `codomain()`.
 ///
-/// To write one: derive, pass name and dimension to the base, and override do_forward, do_inverse and do_fields. Hooks get matrices of the right width with finite values, and write the map and its
-/// log|det| with the operations of ops.hpp: gradients, training, files and threads follow.
+/// To write one: derive, pass name and dimension to the base, and override do_forward, do_inverse and do_fields. Hooks
+/// get matrices of the right width with finite values, and write the map and its log|det| with the operations of
+/// ops.hpp: gradients, training, files and threads follow.
 template <Scalar T>
 class Bijector : public Component<T> {
  public:
@@ -129,8 +130,8 @@ class Bijector : public Component<T> {
     return log_det;
   }
   /// Reductions as TFP's: `x` has shape batch + event, the last `event_ndims` axes are one event, and the result has
-  /// one value per batch element (flat, last axis fastest). The trailing axes must be the event shape of the side; axes of the
-  /// event beyond it are summed. Elementwise maps (forward_min_event_ndims() == 0) also take event_ndims == 0.
+  /// one value per batch element (flat, last axis fastest). The trailing axes must be the event shape of the side; axes
+  /// of the event beyond it are summed. Elementwise maps (forward_min_event_ndims() == 0) also take event_ndims == 0.
   [[gnu::always_inline]] Eigen::VectorXd forward_log_det_jacobian(const TensorView<const T>& x, int event_ndims) const {
     Eigen::VectorXd log_det(event_count(true, x, event_ndims));
     log_det_into(true, x, event_ndims, log_det);
@@ -209,14 +210,15 @@ class Bijector : public Component<T> {
   virtual bool do_has_inverse() const { return true; }
   virtual Space do_domain() const { return Space::real(base_dim_); }
   virtual Space do_codomain() const { return Space::real(dim_); }
-  /// Of a space with the right number of columns. Default: one side's whole space for the other's; elementwise maps: the
-  /// ends of each column's interval.
+  /// Of a space with the right number of columns. Default: one side's whole space for the other's; elementwise maps:
+  /// the ends of each column's interval.
   virtual Space do_image(bool forward, const Space& from) const;
   virtual double do_log_scale_bound() const;
   /// Of a map whose hooks draw.
   virtual Estimate do_estimates() const { return Estimate::exact; }
   virtual std::vector<std::int64_t> do_triangular_order() const;
-  /// Elementwise and triangular maps: log of the absolute derivative of each element of `in`, (N, dim) or shared (1, dim).
+  /// Elementwise and triangular maps: log of the absolute derivative of each element of `in`, (N, dim) or shared (1,
+  /// dim).
   virtual Var<T> do_log_derivative(bool forward, Pass<T>& pass, Var<T> in) const;
 
   struct StatisticsChoice {
@@ -271,7 +273,8 @@ class ElementwiseBijector : public Bijector<T> {
 std::vector<std::int64_t> common_order(const std::string& name, std::vector<std::int64_t> a, std::vector<std::int64_t> b);
 
 /// What draws of both parts say about their composition.
-/// @throws NotImplemented  naming `name`, if one draws densities and the other their logarithms: no mean is unbiased then.
+/// @throws NotImplemented  naming `name`, if one draws densities and the other their logarithms: no mean is unbiased
+///   then.
 Estimate common_estimate(const std::string& name, Estimate a, Estimate b);
 
 /// Applies proposals to the tree: all or nothing.

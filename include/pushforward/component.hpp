@@ -97,8 +97,8 @@ class Visitor {
 template <Scalar T>
 class Fields;
 
-/// What bijectors, distributions and networks have in common: a name, and fields, named once by `do_fields` (fields.hpp),
-/// from which description, listing of tensors, files and texts follow.
+/// What bijectors, distributions and networks have in common: a name, and fields, named once by `do_fields`
+/// (fields.hpp), from which description, listing of tensors, files and texts follow.
 template <Scalar T>
 class Component {
  public:

@@ -18,8 +18,8 @@ struct ExecutionOptions {
 /// A pool of threads and the memory they work in, kept warm between calls. Results never depend on it: any number of
 /// threads gives the same bits. One call at a time uses it; a second one waits. Calls from inside work that runs on it
 /// (in a loss of a `fit` on the same Execution) and calls in a child process after a fork throw Error: they would wait
-/// for ever. So would a call that comes back to it from a thread that its work has started and waits for, or by way of a
-/// second Execution: those it cannot tell from a stranger's call, which may wait.
+/// for ever. So would a call that comes back to it from a thread that its work has started and waits for, or by way of
+/// a second Execution: those it cannot tell from a stranger's call, which may wait.
 class Execution {
  public:
   /// @throws DomainError  if threads is not in 1..1024.
@@ -34,9 +34,9 @@ class Execution {
   /// others are released from barriers and the exception of the lowest thread is thrown on.
   void run(const std::function<void(int thread)>& work);
   /// Calls task(thread, i) once for each i in 0..tasks-1, in that order on whichever thread is free; returns when all
-  /// have returned. Where the other threads' help has cost more than it saved (other programs have the processors), some
-  /// calls go by before it is asked for at once again; longer ones ask later. If tasks throw, no further one begins, and
-  /// the exception of the lowest is thrown on.
+  /// have returned. Where the other threads' help has cost more than it saved (other programs have the processors),
+  /// some calls go by before it is asked for at once again; longer ones ask later. If tasks throw, no further one
+  /// begins, and the exception of the lowest is thrown on.
   void deal(Index tasks, const std::function<void(int thread, Index task)>& task);
   /// The same with the calling thread alone: work(0), while `group` has one member. No other thread is woken.
   void run_on_one(const std::function<void(int thread)>& work);

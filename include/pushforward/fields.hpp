@@ -55,9 +55,9 @@ struct Choice {
 ///     f.parameter("skew", skew_, {this->dim()});
 ///     f.parameter("tail", tail_, {this->dim()});
 ///
-/// The same walk lists tensors, describes the object, and restores one: then constants and parts are read into the members,
-/// tensors get their shapes (after the file has been asked whether it holds as much), and `do_restored` makes what follows
-/// from them. So a constant is named before what depends on it. Everything else only reads.
+/// The same walk lists tensors, describes the object, and restores one: then constants and parts are read into the
+/// members, tensors get their shapes (after the file has been asked whether it holds as much), and `do_restored` makes
+/// what follows from them. So a constant is named before what depends on it. Everything else only reads.
 template <Scalar T>
 class Fields {
  public:
@@ -74,8 +74,8 @@ class Fields {
     do_type(name);
   }
 
-  // ---- constants. Restoring, each @throws IoError, naming type and constant, if it is missing, of another kind, or out of
-  // range.
+  // ---- constants. Restoring, each @throws IoError, naming type and constant, if it is missing, of another kind, or
+  // out of range.
   void constant(std::string_view name, bool& value) { exchange(name, value); }
   void constant(std::string_view name, double& value) { exchange(name, value); }
   void constant(std::string_view name, std::string& value) { exchange(name, value); }
@@ -170,8 +170,8 @@ class Fields {
     names();
     prefix_.resize(length);
   }
-  /// The same for the tensors of a component whose constants follow from its owner's; without a name they stand among the
-  /// owner's.
+  /// The same for the tensors of a component whose constants follow from its owner's; without a name they stand among
+  /// the owner's.
   void tensors_of(std::string_view name, Component<T>& component) { do_tensors_of(name, component); }
 
  protected:

@@ -38,15 +38,15 @@ template <Scalar T> Var<T> operator-(Var<T> x);
 
 /// leaky_relu has slope 0.01, elu alpha 1, gelu is x Phi(x), silu x sigmoid(x); the derivative of relu at 0 is 0.
 template <Scalar T> Var<T> activation(Activation a, Var<T> x);
-/// a'(x), itself differentiable: its vector-Jacobian product has the exact second derivative, 0 where a' jumps (relu and
-/// leaky_relu at 0; elu's at 0 is that of its left side, 1). Accurate in both tails.
+/// a'(x), itself differentiable: its vector-Jacobian product has the exact second derivative, 0 where a' jumps (relu
+/// and leaky_relu at 0; elu's at 0 is that of its left side, 1). Accurate in both tails.
 template <Scalar T> Var<T> activation_derivative(Activation a, Var<T> x);
 /// a(x), written over x where the derivative follows from the value (all but gelu, silu, softplus): for the result of
 /// an operation that does not read its own values again, such as `linear`, of which x is the only use.
 template <Scalar T> Var<T> activation_in_place(Activation a, Var<T> x);
-/// bound * tanh(x / bound): the identity near 0, never beyond +-bound. x itself where the bound is infinite, or larger than
-/// the square root of the largest number of T: next to it ordinary numbers have no digits. One that is 0 in T is the smallest
-/// normal number of T.
+/// bound * tanh(x / bound): the identity near 0, never beyond +-bound. x itself where the bound is infinite, or larger
+/// than the square root of the largest number of T: next to it ordinary numbers have no digits. One that is 0 in T is
+/// the smallest normal number of T.
 /// @throws DomainError  unless bound > 0.
 template <Scalar T> Var<T> soft_bound(Var<T> x, double bound);
 /// x moved into [low, high]; NaN stays. The gradient is that of the identity, beyond the bounds too: for values that
@@ -113,7 +113,8 @@ template <Scalar T> Var<T> replace_columns(Var<T> x, Var<T> y, std::span<const s
 /// Copies the values of x into y, a block of columns whose values are still unset.
 template <Scalar T> void assign(Var<T> y, Var<T> x);
 
-/// The `parts` equal groups of columns of x, side by side: parameters of transformers. Lives as long as the tape's rows.
+/// The `parts` equal groups of columns of x, side by side: parameters of transformers. Lives as long as the tape's
+/// rows.
 template <Scalar T> std::span<const Var<T>> split_columns(Var<T> x, Index parts);
 
 // ---- linear maps, row by row
@@ -154,8 +155,8 @@ template <Scalar T> Column<T> exp(Column<T> x);
 template <Scalar T> Column<T> log1p(Column<T> x);
 /// log(sum_k exp(x_k)) row by row.
 template <Scalar T> Column<T> log_sum_exp(std::span<const Column<T>> x);
-/// Reductions over all rows of the batch, in row order and in double, the same in every row: for losses that couple rows.
-/// The bits depend on neither the number of threads nor their ranges. Divide by `tape.rows()` for means.
+/// Reductions over all rows of the batch, in row order and in double, the same in every row: for losses that couple
+/// rows. The bits depend on neither the number of threads nor their ranges. Divide by `tape.rows()` for means.
 template <Scalar T> Column<T> batch_sum(Column<T> x);
 template <Scalar T> Column<T> batch_log_sum_exp(Column<T> x);
 /// x as a (N, 1) matrix of T.

@@ -223,9 +223,9 @@ class Pass {
   Index slot_ = 0;
 };
 
-/// f(pass, x), a map of batch matrices to {value, log_det} with `cols` columns of values, of which a recording pass keeps
-/// only the result: the backward pass computes the rest once more. About a third more time for a training step, and
-/// memory for one such f at a time; the same bits, dropout and batch statistics included.
+/// f(pass, x), a map of batch matrices to {value, log_det} with `cols` columns of values, of which a recording pass
+/// keeps only the result: the backward pass computes the rest once more. About a third more time for a training step,
+/// and memory for one such f at a time; the same bits, dropout and batch statistics included.
 /// `f` holds handles, pointers and numbers only, and what it points to outlives the backward pass.
 template <Scalar T, class F>
 Mapped<T> checkpoint(Pass<T>& pass, Var<T> x, Index cols, F f) {

@@ -19,8 +19,8 @@ namespace pushforward {
 /// Makes objects from descriptions, by registered name: a value, passed to `load` and `cast`.
 ///
 /// `Registry::standard().add<MyMap>("my_map")` makes a user's class save, load and cast like ours. The class template
-/// names its fields in `do_fields`, with the same name as type. The object to restore into is made by its constructor from
-/// `Blank`, the one without arguments, or the one from a number of columns.
+/// names its fields in `do_fields`, with the same name as type. The object to restore into is made by its constructor
+/// from `Blank`, the one without arguments, or the one from a number of columns.
 class Registry {
  public:
   /// Empty: knows no class.

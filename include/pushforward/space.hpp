@@ -41,8 +41,8 @@ inline constexpr double surface_tolerance = sizeof(T) == 8 ? 1e-6 : 1e-4;
 ///                         matrices                                                       the diagonal
 ///     unknown             some part of a box                                             Lebesgue
 ///
-/// Adjacent boxes are one block. Categories are the integers from 0. Where only a part of a block is meant and not known
-/// which, the block says so; of Lebesgue's kinds it is `unknown` then.
+/// Adjacent boxes are one block. Categories are the integers from 0. Where only a part of a block is meant and not
+/// known which, the block says so; of Lebesgue's kinds it is `unknown` then.
 class Space {
  public:
   enum class Kind { box, circle, integers, simplex, ordered, sphere, lower_triangular, positive_definite, correlation, unknown };

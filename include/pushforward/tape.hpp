@@ -274,12 +274,12 @@ class Tape {
     Arena::Cursor local;
   };
   Mark mark() const { return {batch_, local_}; }
-  /// Frees everything made since `mark` but the values of `x` and `c`, which move down. Only while evaluating; with several
-  /// threads nothing is freed, since they share the columns that would move.
+  /// Frees everything made since `mark` but the values of `x` and `c`, which move down. Only while evaluating; with
+  /// several threads nothing is freed, since they share the columns that would move.
   void release(const Mark& mark, Var<T>& x, Column<T>& c);
 
-  /// A stretch of work on this tape in a mode of its own, whose memory is freed when it ends. What was made before may be
-  /// read in it, and matrices made before it may be filled in it; nothing that is made in it outlives it.
+  /// A stretch of work on this tape in a mode of its own, whose memory is freed when it ends. What was made before may
+  /// be read in it, and matrices made before it may be filled in it; nothing that is made in it outlives it.
   ///
   ///     const Var<T> kept = tape.matrix(x.cols(), false);
   ///     {
@@ -287,8 +287,8 @@ class Tape {
   ///       assign(kept, exp(x) - x);
   ///     }
   ///
-  /// A recording scope inside a backward pass has lists of its own, which `backward()` runs before it ends. All threads of
-  /// a group make and end their scopes in the same order.
+  /// A recording scope inside a backward pass has lists of its own, which `backward()` runs before it ends. All threads
+  /// of a group make and end their scopes in the same order.
   class Scope {
    public:
     Scope(Tape& tape, Mode mode);

@@ -1,6 +1,7 @@
 #pragma once
 
-// The one driver of all calls that take rows and give rows: tiles, threads, copies in and out, rows that are not finite.
+// The one driver of all calls that take rows and give rows: tiles, threads, copies in and out, rows that are not
+// finite.
 
 #include <algorithm>
 #include <cmath>

@@ -88,9 +88,10 @@ class Pace {
 };
 
 /// Whether to ask other threads for help at once with tasks that one could do alone, by what help was worth before:
-/// where other programs hold the processors, a thread that has lost its own is waited for longer than a task takes. After
-/// help that cost more than it saved, the next 1, 3, 7, .. 255 works begin alone, and ask when they turn out long. To
-/// leave out who has not begun would not do: some schedulers part two threads of one processor only when one sleeps.
+/// where other programs hold the processors, a thread that has lost its own is waited for longer than a task takes.
+/// After help that cost more than it saved, the next 1, 3, 7, .. 255 works begin alone, and ask when they turn out
+/// long. To leave out who has not begun would not do: some schedulers part two threads of one processor only when one
+/// sleeps.
 class Help {
  public:
   /// Seconds of work against which the wait for one thread does not count.

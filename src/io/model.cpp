@@ -154,8 +154,8 @@ Description from_json(const Json& j, const SafetensorsFile& file, std::set<std::
 
 // ---------------------------------------------------------------------------------------------------------- shapes
 
-/// What a description asks for must be there before anything is made from it, so that a few bytes of text cannot ask for
-/// more memory than the file takes.
+/// What a description asks for must be there before anything is made from it, so that a few bytes of text cannot ask
+/// for more memory than the file takes.
 class FileShapes final : public TensorShapes {
  public:
   explicit FileShapes(const SafetensorsFile& file) : file_(file) {}

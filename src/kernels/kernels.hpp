@@ -176,7 +176,8 @@ struct Table {
   void (*linear_backward_input)(Index n, const T* gy, Index ldgy, Staircase<T> w, Index begin, Index end, Index inputs,
                                 T* gx, Index ldgx, T* scratch);
   /// gw[o, k] += sum_{i < n} gy[i, o] x[i, k] for o in [begin, end), k < prefix[o]; gw has the layout of the weights;
-  /// gbias[o] += sum_i gy[i, o] unless null. Any n >= 0 (no padding is read as data); one chain per weight in row order.
+  /// gbias[o] += sum_i gy[i, o] unless null. Any n >= 0 (no padding is read as data); one chain per weight in row
+  /// order.
   void (*linear_backward_weight)(Index n, const T* gy, Index ldgy, const T* x, Index ldx, const Index* prefix,
                                  const Index* offset, Index begin, Index end, T* gw, T* gbias, T* scratch);
   /// Values of T that `scratch` must hold for maps with at most `inputs` inputs.

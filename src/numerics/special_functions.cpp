@@ -19,8 +19,8 @@ using Quiet = policies::policy<policies::domain_error<policies::ignore_error>,
                                policies::pole_error<policies::ignore_error>,
                                policies::overflow_error<policies::ignore_error>,
                                policies::evaluation_error<policies::ignore_error>>;
-// Without long double on the way: five to fifteen times faster, to within roundings of the arguments. Not so the incomplete
-// beta function, which then has six digits where one parameter is small.
+// Without long double on the way: five to fifteen times faster, to within roundings of the arguments. Not so the
+// incomplete beta function, which then has six digits where one parameter is small.
 using Quick = policies::normalise<Quiet, policies::promote_double<false>>::type;
 template <class Policy>
 using StudentT = boost::math::students_t_distribution<double, Policy>;
@@ -75,8 +75,8 @@ double ibeta_inv(double a, double b, double p) { return boost::math::ibeta_inv(a
 double ibetac_inv(double a, double b, double q) { return boost::math::ibetac_inv(a, b, q, Quiet()); }
 
 double student_t_cdf(double df, double z) { return boost::math::cdf(StudentT<Quick>(df), z); }
-// Near the median the result is small, with few degrees of freedom and in the far tails it is huge: there long double keeps
-// its digits, or its range.
+// Near the median the result is small, with few degrees of freedom and in the far tails it is huge: there long double
+// keeps its digits, or its range.
 double student_t_quantile(double df, double p) {
   const double side = std::min(p, 1 - p);
   return df >= 1 && side > 1e-12 && side < 0.4 ? boost::math::quantile(StudentT<Quick>(df), p)

@@ -9,8 +9,8 @@ using namespace detail;
 
 namespace {
 
-/// reduce(values of all rows, number of rows) in every row; weight(x_i, y) is the derivative of the result y in x_i. Each
-/// thread computes the whole sum, so that all have the same bits without exchanging it.
+/// reduce(values of all rows, number of rows) in every row; weight(x_i, y) is the derivative of the result y in x_i.
+/// Each thread computes the whole sum, so that all have the same bits without exchanging it.
 template <Scalar T, class Reduce, class Weight>
 Column<T> over_batch(Column<T> x, Reduce reduce, Weight weight) {
   Tape<T>& tape = *x.node()->tape;

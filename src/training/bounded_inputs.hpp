@@ -1,7 +1,7 @@
 #pragma once
 
-// Conditioners see columns and context softly bounded, in standardised units. Of columns in other units they see next to
-// nothing, and no step of a fit fails for it.
+// Conditioners see columns and context softly bounded, in standardised units. Of columns in other units they see next
+// to nothing, and no step of a fit fails for it.
 
 #include <algorithm>
 #include <cmath>

@@ -148,7 +148,8 @@ class DataTraining final : public Training<T> {
     return s;
   }
 
-  /// One evaluation of some training rows together, before the first step: f(tape, y, settings) adds what it wants of it.
+  /// One evaluation of some training rows together, before the first step: f(tape, y, settings) adds what it wants of
+  /// it.
   template <class F>
   void evaluate_at_start(Index count, F f) {
     begin_epoch(0);

@@ -6,9 +6,7 @@
 
 #include "src/training/rows.hpp"
 
-namespace pushforward {
-
-using namespace detail;
+namespace pushforward::detail {
 
 namespace {
 
@@ -32,10 +30,9 @@ std::vector<double> as_double(const Tensor<T>& tensor) {
 }  // namespace
 
 template <Scalar T>
-TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, std::type_identity_t<MatrixView<const T>> data,
-                                   const PrepareOptions& prepare_options,
-                                   const std::type_identity_t<FitOptions<T>>& options) {
-  const std::string where = "prepare(" + flow->name() + ")";
+TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const T> data,
+                                   const PrepareOptions& prepare_options, const FitOptions<T>& options) {
+  const std::string where = "prepare_and_fit(" + flow->name() + ")";
   const Index dim = flow->dim();
   if (!prepare_options.supports.empty() && static_cast<Index>(prepare_options.supports.size()) != dim)
     throw ShapeError(where + ": expected supports of " + std::to_string(dim) + " columns, got " +
@@ -82,4 +79,4 @@ template TransformedDistribution<float> prepare(Poly<Distribution<float>>, Matri
 template TransformedDistribution<double> prepare(Poly<Distribution<double>>, MatrixView<const double>,
                                                  const PrepareOptions&, const FitOptions<double>&);
 
-}  // namespace pushforward
+}  // namespace pushforward::detail

@@ -84,7 +84,8 @@ class Stepper {
 
   /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one
   /// loss per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
-  /// @throws DomainError  if the step is good but for what its passes proposed, naming the tensor; it has changed nothing.
+  /// @throws DomainError  if the step is good but for what its passes proposed, naming the tensor; it has changed
+  /// nothing.
   template <class MakeSettings, class RowLoss>
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss,
                    const Coupled& coupled = {}) {

@@ -6,8 +6,8 @@
 
 namespace pushforward {
 
-/// Scalar maps one after the other, the first one first in `forward`. The raw parameters are those of the first, then those of
-/// the second, and so on; log derivatives add.
+/// Scalar maps one after the other, the first one first in `forward`. The raw parameters are those of the first, then
+/// those of the second, and so on; log derivatives add.
 ///
 /// @par Parameters  those of the parts, under "0", "1", ...
 /// @throws ShapeError   if there is no part.

@@ -12,7 +12,8 @@
 
 namespace pushforward {
 
-/// Coupling map: the masked columns pass unchanged; each other column goes through tau(.; h(unchanged columns, context)).
+/// Coupling map: the masked columns pass unchanged; each other column goes through tau(.; h(unchanged columns,
+/// context)).
 ///
 /// log_det = sum over transformed columns of log |d tau|; both directions are one pass of the network.
 ///

@@ -15,8 +15,8 @@ namespace pushforward {
 ///
 /// log_det = sum_d log |tau'(x_d)|
 ///
-/// With an `input_bound` b the network sees b tanh(c / b) in place of the context c, so that no context leads further from
-/// those that were learned from than b; the transformer sees c.
+/// With an `input_bound` b the network sees b tanh(c / b) in place of the context c, so that no context leads further
+/// from those that were learned from than b; the transformer sees c.
 ///
 /// @par Shapes      x, y: (N, dim); context: (N, inputs of the network).
 /// @par Parameters  raw: (multiplier * dim), parameter p of column d at p * dim + d; initially 0. No weight decay. Or
@@ -33,7 +33,8 @@ class Elementwise : public ElementwiseBijector<T> {
       : Elementwise("Elementwise", std::move(transformer), dim) {}
   Elementwise(Poly<Transformer<T>> transformer, Index dim, Poly<Network<T>> net,
               double input_bound = std::numeric_limits<double>::infinity());
-  /// With the given parameters, which training leaves alone: `Elementwise(AffineTransformer<double>(), 2, {1, 2, 0, 0})`.
+  /// With the given parameters, which training leaves alone: `Elementwise(AffineTransformer<double>(), 2, {1, 2, 0,
+  /// 0})`.
   Elementwise(Poly<Transformer<T>> transformer, Index dim, VectorView<const T> raw);
   explicit Elementwise(Blank) : ElementwiseBijector<T>("Elementwise") {}
 

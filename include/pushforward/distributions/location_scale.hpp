@@ -35,7 +35,8 @@ class LocationScale : public Distribution<T>, private Prefixes<T> {
  private:
   using Tail = typename Distribution<T>::Tail;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
-  /// The mean, and the scale whose quartiles are those of a normal with the rows' deviation: every family has quartiles.
+  /// The mean, and the scale whose quartiles are those of a normal with the rows' deviation: every family has
+  /// quartiles.
   bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
   const Prefixes<T>* do_prefixes() const override { return this; }
   Column<T> do_marginal_log_prob(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const override;

@@ -22,7 +22,7 @@ enum class Mixing { none, reverse, random_permutation, lu_linear };
 /// No density explodes: a conditioner sees its input softly bounded, scales are bounded, and beyond `tail` base units
 /// an affine transformer's slope towards the base is 1.09 at most, as a spline's is 1 beyond its interval. So far from
 /// the data every flow is an affine map of its base, and log densities fall there as a Gaussian's do. The bounds are in
-/// standardised units: give columns of location 0 and scale 1, as `prepare` does. What learned linear maps
+/// standardised units: give columns of location 0 and scale 1, as `prepare_and_fit` does. What learned linear maps
 /// (Mixing::lu_linear) and normalisation layers stretch the data by, they stretch far rows by too.
 ///
 /// What is not given is the builder's own, from the table `flow_presets()`; naming one option leaves the others alone:
@@ -101,8 +101,8 @@ template <Scalar T>
 TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {});
 
 /// Additive coupling flow with half masks and a learned diagonal scaling (and shift) at the end.
-/// @par Numerics  Bounded shifts cannot follow strongly correlated columns far out, where a Gaussian with full covariance
-///   does: single rows may score below it by more than with the other flows (benchmarks/SCORES.md).
+/// @par Numerics  Bounded shifts cannot follow strongly correlated columns far out, where a Gaussian with full
+///   covariance does: single rows may score below it by more than with the other flows (benchmarks/SCORES.md).
 /// @source Dinh et al. 2015 (NICE): 4 couplings, 5 hidden layers.
 template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options = {});

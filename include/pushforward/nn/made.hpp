@@ -83,7 +83,8 @@ struct MadeOptions {
   std::uint64_t seed = 0;  ///< of the initial weights and random degrees
 };
 
-/// Masked autoencoder: `multiplier` outputs for each of dim inputs, those for input d depending on inputs before d only.
+/// Masked autoencoder: `multiplier` outputs for each of dim inputs, those for input d depending on inputs before d
+/// only.
 ///
 /// h = A x + a(C context), [a(h) if plain]; a residual block: h += W1 dropout(a(W0 a(h) + B context)); a plain
 /// layer: h = dropout(a(W h)); outputs = F h. Output p of input d stands in column p * dim + d.

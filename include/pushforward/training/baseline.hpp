@@ -17,7 +17,8 @@ namespace pushforward {
 /// @par Cost    of fit O(N D^2 + D^3), of log_prob O(N D^2), D = dim + context_dim.
 class GaussianBaseline {
  public:
-  /// Calls its argument with each row, dim values and then those of its context, and the row's weight; the same each time.
+  /// Calls its argument with each row, dim values and then those of its context, and the row's weight; the same each
+  /// time.
   using ForEachRow = std::function<void(const std::function<void(const double* row, double weight)>&)>;
 
   /// `weights`: one for each row; none: all 1.

@@ -87,16 +87,17 @@ struct FitOptions {
   /// The weights count in the statistics of normalisation layers too; none may be negative then.
   bool weighted_statistics = false;
   /// With a `reducer`: in training, normalisation layers take the statistics of the batch over all processes, not those
-  /// of the own shard, and their gradient goes through all of them (what PyTorch calls SyncBatchNorm). Every process has
-  /// one shard then: shards that follow on each other never have their statistics at the same time. One process needs
-  /// none of this: a batch in one piece (shards = 1) has the statistics of all its rows, and `gradient_checkpointing`
-  /// keeps its memory small.
+  /// of the own shard, and their gradient goes through all of them (what PyTorch calls SyncBatchNorm). Every process
+  /// has one shard then: shards that follow on each other never have their statistics at the same time. One process
+  /// needs none of this: a batch in one piece (shards = 1) has the statistics of all its rows, and
+  /// `gradient_checkpointing` keeps its memory small.
   bool synchronized_statistics = false;
 
   /// Stop after this many steps in a row with a loss or gradient that is not finite. Such steps change nothing.
   Index max_consecutive_skips = 50;
-  /// Keep in memory only what passes between the parts of a flow, and compute the rest again in the backward pass (gradient
-  /// checkpointing): deep flows on large batches take a fifth of the memory and up to 1.3 times the time; the same bits.
+  /// Keep in memory only what passes between the parts of a flow, and compute the rest again in the backward pass
+  /// (gradient checkpointing): deep flows on large batches take a fifth of the memory and up to 1.3 times the time; the
+  /// same bits.
   bool gradient_checkpointing = false;
   /// A loss of each row, short for `.objective = {.rows = ...}`; minus log_prob if both are empty.
   Loss<T> loss = {};
@@ -155,8 +156,8 @@ struct FitReport {
   MeanLogLikelihood train;
   MeanLogLikelihood validation;
   /// Mean log-likelihood by the GaussianBaseline of the training rows (given the context, where each row has one), of
-  /// the validation rows, or of the training rows where there are none. NaN if a covariance is singular or has more than
-  /// 1000 columns.
+  /// the validation rows, or of the training rows where there are none. NaN if a covariance is singular or has more
+  /// than 1000 columns.
   double gaussian_baseline = std::numeric_limits<double>::quiet_NaN();
   /// -mean / (D log 2) of validation, or of training where there is none.
   double bits_per_dimension = std::numeric_limits<double>::quiet_NaN();

@@ -12,38 +12,13 @@
 
 namespace pushforward {
 
-/// What `prepare` puts around a flow.
+/// What `prepare_and_fit` puts around a flow.
 struct PrepareOptions {
   Standardization standardize = Standardization::mean_std;
   Standardization standardize_context = Standardization::mean_std;
   /// Where the values of each column live: `real_line`, `positive`, `{low, high}`, ...; empty: all on the real line.
   std::vector<Interval> supports = {};
 };
-
-/// A model of raw data around a flow: y = supports(standardize(x)) for x drawn from `flow`, so that the flow itself
-/// sees columns of location 0 and scale 1 on the real line, and context likewise. All of it is in the model: its
-/// log_prob is that of the raw data, and it is saved with the model.
-///
-/// Locations and scales are computed from the rows that `fit` trains on with these options (split, weights,
-/// dequantisation, seed), so nothing of the validation rows leaks into the model. For a fit take `prepare_and_fit`, which
-/// has one set of options; this is for a model that is to be looked at, or changed, before it is fitted with the same.
-/// @throws ShapeError, DomainError  as `fit`; also if a value lies outside the support of its column.
-template <Scalar T>
-TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, std::type_identity_t<MatrixView<const T>> data,
-                                   const PrepareOptions& prepare_options = {},
-                                   const std::type_identity_t<FitOptions<T>>& options = {});
-
-namespace detail {
-template <Scalar T>
-T scalar_of(const Distribution<T>&);
-}  // namespace detail
-
-template <class Flow, Scalar T = decltype(detail::scalar_of(std::declval<const Flow&>()))>
-TransformedDistribution<T> prepare(Flow flow, std::type_identity_t<MatrixView<const T>> data,
-                                   const PrepareOptions& prepare_options = {},
-                                   const std::type_identity_t<FitOptions<T>>& options = {}) {
-  return prepare(Poly<Distribution<T>>(std::move(flow)), data, prepare_options, options);
-}
 
 /// A model of raw data, and what came of fitting it.
 template <Scalar T>
@@ -52,17 +27,31 @@ struct Fitted {
   FitReport report;
 };
 
-/// `prepare`, and `fit` with the same options: both see the same training rows.
+namespace detail {
+template <Scalar T>
+T scalar_of(const Distribution<T>&);
+
+template <Scalar T>
+TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const T> data,
+                                   const PrepareOptions& prepare_options, const FitOptions<T>& options);
+}  // namespace detail
+
+/// Fits a model of raw data around a flow: y = supports(standardize(x)) for x drawn from `flow`, so that the flow
+/// itself sees columns of location 0 and scale 1 on the real line, and context likewise. All of it is in the model: its
+/// log_prob is that of the raw data, and it is saved with the model.
 ///
 ///     auto [model, report] = prepare_and_fit(maf<double>(4, {.context_dim = 2}), data,
 ///                                            {.supports = {{0, 1}, {}, {}, {}}}, {.epochs = 100, .context = context});
 ///
-/// @throws ShapeError, DomainError, IoError  as `prepare` and `fit`.
+/// Locations and scales are computed from the rows that the fit trains on (split, weights, dequantisation, seed), so
+/// nothing of the validation rows leaks into the model. With 0 epochs the model is prepared and started, and not
+/// trained: to be looked at, or changed, and given to `fit`.
+/// @throws ShapeError, DomainError, IoError  as `fit`; also if a value lies outside the support of its column.
 template <class Flow, Scalar T = decltype(detail::scalar_of(std::declval<const Flow&>()))>
 Fitted<T> prepare_and_fit(Flow flow, std::type_identity_t<MatrixView<const T>> data,
                           const PrepareOptions& prepare_options = {},
                           const std::type_identity_t<FitOptions<T>>& options = {}) {
-  Fitted<T> fitted{prepare(Poly<Distribution<T>>(std::move(flow)), data, prepare_options, options), {}};
+  Fitted<T> fitted{detail::prepare(Poly<Distribution<T>>(std::move(flow)), data, prepare_options, options), {}};
   fitted.report = fit(fitted.model, data, options);
   return fitted;
 }
