@@ -61,12 +61,6 @@ std::optional<double> Cauchy<T>::do_kl_divergence(const Distribution<T>& other) 
   return sum;
 }
 
-template <Scalar T>
-void Cauchy<T>::do_fields(Fields<T>& f) {
-  f.type("cauchy");
-  LocationScale<T>::do_fields(f);
-}
-
 template class Cauchy<float>;
 template class Cauchy<double>;
 

@@ -57,12 +57,6 @@ std::optional<double> Laplace<T>::do_kl_divergence(const Distribution<T>& other)
   return sum;
 }
 
-template <Scalar T>
-void Laplace<T>::do_fields(Fields<T>& f) {
-  f.type("laplace");
-  LocationScale<T>::do_fields(f);
-}
-
 template class Laplace<float>;
 template class Laplace<double>;
 

@@ -125,7 +125,8 @@ void LocationScale<T>::do_quantiles(bool complement, MatrixView<const double> p,
 }
 
 template <Scalar T>
-void LocationScale<T>::do_fields(Fields<T>& f) {
+void LocationScale<T>::family_fields(Fields<T>& f, std::string_view type) {
+  f.type(type);
   this->dim_field(f);
   tensor_fields(f, {.decay = false});
 }

@@ -68,12 +68,6 @@ std::optional<double> Normal<T>::do_kl_divergence(const Distribution<T>& other) 
   return gaussian_kl<T>(*this, other);
 }
 
-template <Scalar T>
-void Normal<T>::do_fields(Fields<T>& f) {
-  f.type("normal");
-  LocationScale<T>::do_fields(f);
-}
-
 template class Normal<float>;
 template class Normal<double>;
 

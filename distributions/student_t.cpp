@@ -111,8 +111,7 @@ double StudentT<T>::do_standard_quantile(double p, Index column) const {
 
 template <Scalar T>
 void StudentT<T>::do_fields(Fields<T>& f) {
-  f.type("student_t");
-  LocationScale<T>::do_fields(f);
+  this->family_fields(f, "student_t");
   f.parameter("log_df", log_df_, {this->dim()}, {.decay = false});
 }
 

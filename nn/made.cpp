@@ -225,23 +225,51 @@ Var<T> Made<T>::sorted_context(Pass<T>& pass, const Dense<T>& layer) const {
 }
 
 template <Scalar T>
-template <class V>
-V Made<T>::compute(Pass<T>& pass, V x) const {
+template <class V, class Steps>
+V Made<T>::hidden_values(const Steps& steps, V x) const {
   const Activation a = options_.activation;
   const bool with_context = this->context_dim() > 0;
-  V h = initial_(pass, x);
-  if (with_context) h = h + activation(a, sorted_context(pass, context_));
+  std::size_t k = 0;
+  V h = steps.layer(k++, initial_, x);
+  if (with_context) h = h + steps.context(0);
   if (!options_.residual) h = activation_in_place(a, h);
-  for (const Block& block : blocks_) {
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const Block& block = blocks_[i];
     if (options_.residual) {
-      V t = block.linear0(pass, activation(a, h));
-      if (with_context) t = t + sorted_context(pass, block.context);
-      h = h + block.linear1(pass, pass.dropout(activation_in_place(a, t), options_.dropout));
+      V t = steps.layer(k++, block.linear0, activation(a, h));
+      if (with_context) t = t + steps.context(i + 1);
+      h = h + steps.layer(k++, block.linear1, steps.dropout(activation_in_place(a, t)));
     } else {
-      h = pass.dropout(activation_in_place(a, block.linear0(pass, h)), options_.dropout);
+      h = steps.dropout(activation_in_place(a, steps.layer(k++, block.linear0, h)));
     }
   }
-  return final_(pass, h);
+  return h;
+}
+
+template <Scalar T>
+struct Made<T>::Rows {
+  const Made& made;
+  Pass<T>& pass;
+
+  template <class V>
+  V layer(std::size_t, const MaskedDense<T>& linear, V h) const {
+    return linear(pass, h);
+  }
+  /// Of the first layer, and of each block.
+  Var<T> context(std::size_t i) const {
+    if (i == 0) return activation(made.options_.activation, made.sorted_context(pass, made.context_));
+    return made.sorted_context(pass, made.blocks_[i - 1].context);
+  }
+  template <class V>
+  V dropout(V h) const {
+    return pass.dropout(h, made.options_.dropout);
+  }
+};
+
+template <Scalar T>
+template <class V>
+V Made<T>::compute(Pass<T>& pass, V x) const {
+  return final_(pass, hidden_values(Rows{*this, pass}, x));
 }
 
 template <Scalar T>
@@ -255,22 +283,15 @@ Made<T>::Sequence::Sequence(const Made& made, Pass<T>& pass) : made_(made), pass
   const bool wanted = pass.recording();
   const Index hidden = static_cast<Index>(made.sorted_degrees_.size());
   const auto buffer = [&](Index cols) { return pass.tape().matrix(cols, wanted); };
-  inputs_ = buffer(made.dim());
-  first_ = buffer(hidden);
+  const auto list = [&](std::size_t count, const auto& make) {
+    Var<T>* const vars = pass.tape().template scratch<Var<T>>(static_cast<Index>(count));
+    for (std::size_t i = 0; i < count; ++i) new (vars + i) Var<T>(make(i));
+    return std::span<Var<T>>(vars, count);
+  };
+  known_ = list(made.hidden_layers() + 1, [&](std::size_t i) { return buffer(i == 0 ? made.dim() : hidden); });
   if (made.context_dim() > 0)
-    context_ = activation(made.options_.activation, made.sorted_context(pass, made.context_));
-  const std::size_t count = made.blocks_.size();
-  blocks_ = {pass.tape().template scratch<BlockBuffers>(static_cast<Index>(count)), count};
-  for (std::size_t i = 0; i < count; ++i) {
-    const Block& block = made.blocks_[i];
-    BlockBuffers& b = *new (&blocks_[i]) BlockBuffers;
-    b.out = buffer(hidden);
-    if (made.options_.residual) {
-      b.activated = buffer(hidden);
-      b.inner_activated = buffer(hidden);
-      if (made.context_dim() > 0) b.context = made.sorted_context(pass, block.context);
-    }
-  }
+    contexts_ = list(made.options_.residual ? made.blocks_.size() + 1 : 1,
+                     [&](std::size_t i) { return Rows{made, pass}.context(i); });
   outputs_ = buffer(made.outputs());
   if (!wanted) {
     bias_ = pass.tape().shared(1, made.outputs(), false);
@@ -289,7 +310,7 @@ std::span<const Var<T>> Made<T>::Sequence::outputs(Index d) {
     // In one product, which recording may not do: reductions number the outputs of a layer in one way only.
     const Var<T> out = columns(outputs_, d * multiplier, multiplier);
     const Index known = made_.final_.prefix(d);
-    made_.final_.into(pass_, out, columns(blocks_.empty() ? first_ : blocks_.back().out, 0, known),
+    made_.final_.into(pass_, out, columns(known_.back(), 0, known),
                       {made_.together_.prefix, made_.together_.offset}, bias_, d * multiplier);
     for (Index p = 0; p < multiplier; ++p) new (result + p) Var<T>(columns(out, p, 1));
     return {result, static_cast<std::size_t>(multiplier)};
@@ -298,7 +319,7 @@ std::span<const Var<T>> Made<T>::Sequence::outputs(Index d) {
     const Index column = p * made_.dim() + d;
     const Var<T> out = columns(outputs_, column, 1);
     const Index known = made_.final_.prefix(column);
-    made_.final_.into(pass_, out, columns(blocks_.empty() ? first_ : blocks_.back().out, 0, known), column);
+    made_.final_.into(pass_, out, columns(known_.back(), 0, known), column);
     new (result + p) Var<T>(out);
   }
   return {result, static_cast<std::size_t>(multiplier)};
@@ -306,40 +327,35 @@ std::span<const Var<T>> Made<T>::Sequence::outputs(Index d) {
 
 template <Scalar T>
 void Made<T>::Sequence::set_input(Index d, Var<T> x) {
-  assign(columns(inputs_, d, 1), x);
+  assign(columns(known_.front(), d, 1), x);
   extend(d + 1);
 }
+
+template <Scalar T>
+struct Made<T>::Units {
+  Pass<T>& pass;
+  std::span<const Var<T>> known, contexts;
+  Index begin, end;
+
+  Var<T> layer(std::size_t k, const MaskedDense<T>& linear, Var<T> h) const {
+    if (k > 0) keep(k, h);
+    const Var<T> out = pass.tape().matrix(end - begin, pass.recording());
+    linear.into(pass, out, columns(known[k], 0, linear.prefix(end - 1)), begin);
+    return out;
+  }
+  /// For the units of higher degrees.
+  void keep(std::size_t k, Var<T> h) const { assign(columns(known[k], begin, end - begin), h); }
+  Var<T> context(std::size_t i) const { return columns(contexts[i], begin, end - begin); }
+  Var<T> dropout(Var<T> h) const { return h; }
+};
 
 // Computes the hidden units of one degree, layer by layer; their inputs are complete.
 template <Scalar T>
 void Made<T>::Sequence::extend(Index degree) {
   const auto [begin, end] = made_.units(degree);
-  const Index count = end - begin;
-  if (count == 0) return;
-  const Activation a = made_.options_.activation;
-  const auto layer = [&](const MaskedDense<T>& linear, Var<T> source) {
-    const Var<T> out = pass_.tape().matrix(count, pass_.recording());
-    linear.into(pass_, out, columns(source, 0, linear.prefix(end - 1)), begin);
-    return out;
-  };
-  Var<T> h = layer(made_.initial_, inputs_);
-  if (context_) h = h + columns(context_, begin, count);
-  if (!made_.options_.residual) h = activation_in_place(a, h);
-  assign(columns(first_, begin, count), h);
-  for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    const Block& block = made_.blocks_[i];
-    BlockBuffers& b = blocks_[i];
-    if (made_.options_.residual) {
-      assign(columns(b.activated, begin, count), activation(a, h));
-      Var<T> t = layer(block.linear0, b.activated);
-      if (b.context) t = t + columns(b.context, begin, count);
-      assign(columns(b.inner_activated, begin, count), activation_in_place(a, t));
-      h = h + layer(block.linear1, b.inner_activated);
-    } else {
-      h = activation_in_place(a, layer(block.linear0, i == 0 ? first_ : blocks_[i - 1].out));
-    }
-    assign(columns(b.out, begin, count), h);
-  }
+  if (begin == end) return;
+  const Units units{pass_, known_, contexts_, begin, end};
+  units.keep(known_.size() - 1, made_.hidden_values(units, known_.front()));
 }
 
 template <Scalar T>

@@ -18,6 +18,12 @@ struct Arena::State {
   };
   std::mutex mutex;  // chunks may be asked for by several threads; a chunk never changes once made
   std::deque<Chunk> chunks;
+
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const Chunk& chunk : chunks) sum += chunk.size;
+    return sum;
+  }
 };
 
 Arena::Arena() : state_(std::make_unique<State>()) {}
@@ -33,9 +39,8 @@ void Arena::advance(Cursor& cursor, std::size_t bytes) {
   if (cursor.data) ++cursor.chunk;
   for (;; ++cursor.chunk) {
     if (cursor.chunk == state_->chunks.size()) {
-      const std::size_t grown =
-          state_->chunks.empty() ? first_chunk : std::min(2 * state_->chunks.back().size, largest_growth);
-      const std::size_t size = std::max(grown, bytes);
+      // By a quarter, so that no more than that is held for nothing.
+      const std::size_t size = std::max({first_chunk, bytes, std::min(state_->bytes() / 4, largest_growth) / 64 * 64});
       state_->chunks.push_back({static_cast<std::byte*>(::operator new(size, std::align_val_t{64})), size});
     }
     const State::Chunk& chunk = state_->chunks[cursor.chunk];
@@ -47,9 +52,7 @@ void Arena::advance(Cursor& cursor, std::size_t bytes) {
 
 std::size_t Arena::capacity() const {
   const std::lock_guard lock(state_->mutex);
-  std::size_t bytes = 0;
-  for (const State::Chunk& chunk : state_->chunks) bytes += chunk.size;
-  return bytes;
+  return state_->bytes();
 }
 
 // ------------------------------------------------------------------------------------------------------- Gradients

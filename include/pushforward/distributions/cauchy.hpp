@@ -34,7 +34,7 @@ class Cauchy final : public LocationScale<T> {
   double do_standard_quantile(double p, Index column) const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
   void do_mean(VectorView<double> mean) const override;
-  void do_fields(Fields<T>& f) override;
+  void do_fields(Fields<T>& f) override { this->family_fields(f, "cauchy"); }
 };
 
 extern template class Cauchy<float>;

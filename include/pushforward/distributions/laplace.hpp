@@ -32,7 +32,7 @@ class Laplace final : public LocationScale<T> {
   double do_standard_log_cdf(double z, Index column) const override;
   double do_standard_quantile(double p, Index column) const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
-  void do_fields(Fields<T>& f) override;
+  void do_fields(Fields<T>& f) override { this->family_fields(f, "laplace"); }
 };
 
 extern template class Laplace<float>;

@@ -24,7 +24,8 @@ class LocationScale : public Distribution<T>, private Prefixes<T> {
   /// @throws ShapeError, DomainError  as the constructors of the families say.
   LocationScale(std::string name, VectorView<const T> loc, VectorView<const T> scale);
 
-  void do_fields(Fields<T>& f) override;
+  /// do_fields of a family without more fields.
+  void family_fields(Fields<T>& f, std::string_view type);
   void do_mean(VectorView<double> mean) const override;
   void do_variance(VectorView<double> variance) const override;
   void do_mode(VectorView<double> mode) const override;

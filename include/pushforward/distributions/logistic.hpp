@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cmath>
+#include <numbers>
+
 #include <pushforward/distributions/location_scale.hpp>
 
 namespace pushforward {
@@ -18,20 +21,22 @@ template <Scalar T>
 class Logistic final : public LocationScale<T> {
  public:
   /// loc 0, scale 1 in every column.
-  explicit Logistic(Index dim);
+  explicit Logistic(Index dim) : LocationScale<T>("Logistic", dim) {}
   /// @throws ShapeError   if the sizes differ or are 0.
   /// @throws DomainError  if a loc is not finite or a scale is not positive and finite, naming the index.
-  Logistic(VectorView<const T> loc, VectorView<const T> scale);
+  Logistic(VectorView<const T> loc, VectorView<const T> scale) : LocationScale<T>("Logistic", loc, scale) {}
 
  private:
   Column<T> do_standard_log_prob(Pass<T>& pass, Var<T> z) const override;
-  Var<T> do_standard_sample(Pass<T>& pass) const override;
-  double do_standard_variance(Index column) const override;
-  double do_standard_entropy(Index column) const override;
-  double do_standard_cdf(double z, Index column) const override;
-  double do_standard_log_cdf(double z, Index column) const override;
-  double do_standard_quantile(double p, Index column) const override;
-  void do_fields(Fields<T>& f) override;
+  Var<T> do_standard_sample(Pass<T>& pass) const override { return pass.logistic(this->dim()); }
+  double do_standard_variance(Index) const override { return std::numbers::pi * std::numbers::pi / 3; }
+  double do_standard_entropy(Index) const override { return 2; }
+  double do_standard_cdf(double z, Index) const override { return 1 / (1 + std::exp(-z)); }
+  double do_standard_log_cdf(double z, Index) const override {
+    return z > 0 ? -std::log1p(std::exp(-z)) : z - std::log1p(std::exp(z));
+  }
+  double do_standard_quantile(double p, Index) const override { return std::log(p) - std::log1p(-p); }
+  void do_fields(Fields<T>& f) override { this->family_fields(f, "logistic"); }
 };
 
 extern template class Logistic<float>;

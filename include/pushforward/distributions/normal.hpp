@@ -33,7 +33,7 @@ class Normal final : public LocationScale<T> {
   double do_standard_log_cdf(double z, Index column) const override;
   double do_standard_quantile(double p, Index column) const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
-  void do_fields(Fields<T>& f) override;
+  void do_fields(Fields<T>& f) override { this->family_fields(f, "normal"); }
 };
 
 extern template class Normal<float>;

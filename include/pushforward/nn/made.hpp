@@ -117,15 +117,10 @@ class Made final : public Network<T> {
 
    private:
     void extend(Index degree);
-    struct BlockBuffers {
-      Var<T> activated, inner, inner_activated, out, context;
-    };
     const Made& made_;
     Pass<T>& pass_;
-    Var<T> inputs_;
-    Var<T> first_;
-    Var<T> context_;
-    std::span<BlockBuffers> blocks_;
+    std::span<Var<T>> known_;     // what each layer reads, as far as it is known: the inputs first
+    std::span<Var<T>> contexts_;  // as Rows gives them
     Var<T> outputs_;
     Var<T> bias_;  // of the last layer in the order of `together_`, while evaluating
   };
@@ -139,9 +134,15 @@ class Made final : public Network<T> {
   Made(Index dim, Index multiplier, MadeOptions options, std::vector<std::int64_t> hidden_degrees);
   Var<T> do_evaluate(Pass<T>& pass, Var<T> x) const override { return compute(pass, x); }
   Dual<T> do_tangent(Pass<T>& pass, Dual<T> x) const override { return compute(pass, x); }
+  struct Rows;   // whole rows through the layers
+  struct Units;  // the units of one degree, whose inputs are known
   /// V: Var<T> or Dual<T>.
   template <class V>
   V compute(Pass<T>& pass, V x) const;
+  /// The last hidden values, from the inputs x: the order of the layers, for Rows and for Units.
+  template <class V, class Steps>
+  V hidden_values(const Steps& steps, V x) const;
+  std::size_t hidden_layers() const { return 1 + blocks_.size() * (options_.residual ? 2 : 1); }
   void do_fields(Fields<T>& f) override;
   /// What follows from the degrees.
   void sort_units();
