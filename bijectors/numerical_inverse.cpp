@@ -67,13 +67,18 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
   // The root lies where the solved direction leads.
   const bool forward = solved_ == Solved::forward;
   const Interval given = forward ? this->domain() : this->codomain();
-  const Bracket<T> bracket(forward ? this->codomain() : this->domain());
+  const Interval sought = forward ? this->codomain() : this->domain();
+  const Bracket<T> bracket(sought);
   y = pass.restrict_to(y, given);
   const Var<T> root = tape.matrix(cols, false), inverse_slope = tape.matrix(cols, false);
   auto* low = tape.template scratch<double>(n);
   auto* high = tape.template scratch<double>(n);
   auto* marks = tape.template scratch<std::uint8_t>(n);
   std::fill_n(marks, n, std::uint8_t{0});
+  // Which of the two sides of y a trial was seen on: only between both a root is certain.
+  constexpr std::uint8_t at_most = 1, at_least = 2;
+  auto* seen = tape.template scratch<std::uint8_t>(n * cols);
+  std::fill_n(seen, n * cols, std::uint8_t{0});
   std::copy_n(pass.outside(), rows, marks);
   // Column by column: what a trial says of its row, overflow on the way among it, is of that element then.
   const auto try_column = [&](Index c) {
@@ -97,6 +102,8 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
         const double middle = 0.5 * (low[i] + high[i]);
         const bool beyond = i < rows && pass.outside()[i] != 0;
         const bool less = !beyond && value[i] < wanted[i], more = !beyond && value[i] > wanted[i], open = !less && !more;
+        if (!beyond && value[i] <= wanted[i]) seen[c * n + i] |= at_most;
+        if (!beyond && value[i] >= wanted[i]) seen[c * n + i] |= at_least;
         low[i] = more || (open && middle > 0) ? low[i] : middle;
         high[i] = less || (open && middle < 0) ? high[i] : middle;
       }
@@ -126,20 +133,28 @@ auto NumericalInverse<T>::solve(Pass<T>& pass, Var<T> y, Params params) const ->
   // The step carries the gradient of the implicit function: root and slope are constants in it.
   const Var<T> x = bracket.keep(root - (closed(pass, root, params).value - y) * inverse_slope);
   const Elements at = closed(pass, x, params);
-  // Where y grows without bound towards an end of the interval, the last number of T before it would stand for all that
-  // is beyond it: an answer only where no other number is nearer.
-  constexpr T infinity = std::numeric_limits<T>::infinity();
-  const T first_gap = std::nextafter(bracket.first(), infinity) - bracket.first();
-  const T last_gap = bracket.last() - std::nextafter(bracket.last(), -infinity);
+  // The last number of T that g takes, before an end of the interval or before g overflows, would stand for all y
+  // beyond: an answer only where no other number is nearer, but for the rounding of g. Where g levels off towards
+  // infinity, so that a rounding in y is all the way, only where it is exact. Between two ends y may go with a power p
+  // of the distance from one, and straight on is 1 / p numbers away then, though the root is nearer than the first.
+  constexpr T infinity = std::numeric_limits<T>::infinity(), epsilon = std::numeric_limits<T>::epsilon();
+  constexpr T least_power = T(1) / 64;
+  const double size = std::max(std::abs(given.low), std::abs(given.high));
+  const auto nearest = [&](bool last, T miss, T wanted, T slope, T gap) {
+    const bool levels = std::isfinite(last ? given.high : given.low);
+    if (levels && std::isinf(last ? sought.high : sought.low)) return miss == T(0);
+    const T scale = levels && std::isfinite(size) ? static_cast<T>(size) : std::abs(wanted);
+    return (miss - 8 * epsilon * scale) * slope <= (levels ? gap / least_power : gap);
+  };
   for (Index c = 0; c < cols; ++c) {
     const T *found = tape.value(x, c), *value = tape.value(at.value, c), *wanted = tape.value(y, c);
     const T *slope = tape.value(inverse_slope, c);
     for (Index i = 0; i < rows; ++i) {
-      const bool first = found[i] == bracket.first() && std::isinf(given.low);
-      const bool last = found[i] == bracket.last() && std::isinf(given.high);
+      const bool first = found[i] == bracket.first() || !(seen[c * n + i] & at_most);
+      const bool last = found[i] == bracket.last() || !(seen[c * n + i] & at_least);
       if (!first && !last) continue;
-      const T miss = std::abs(value[i] - wanted[i]) - 8 * std::numeric_limits<T>::epsilon() * std::abs(wanted[i]);
-      if (!(miss * slope[i] <= (first ? first_gap : last_gap))) pass.outside()[i] |= 1;
+      const T inwards = std::nextafter(found[i], first ? infinity : -infinity), gap = std::abs(inwards - found[i]);
+      if (!nearest(last, std::abs(value[i] - wanted[i]), wanted[i], slope[i], gap)) pass.outside()[i] |= 1;
     }
   }
   return {x, at.log_derivative ? -at.log_derivative : Var<T>()};

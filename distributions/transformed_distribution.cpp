@@ -227,13 +227,40 @@ void TransformedDistribution<T>::do_tails(Tail tail, MatrixView<const T> y, Matr
   });
 }
 
+namespace {
+
+/// The quantiles of 0 and 1, for each column. A support that is not known may have gaps; its ends are where the map
+/// takes those of the base all the same.
+template <Scalar T>
+std::vector<Interval> quantile_ends(const TransformedDistribution<T>& d) {
+  Space range = d.support();
+  if (range.is_box()) return range.bounds();
+  Matrix<double> p(2, d.dim());
+  p.row(0).setZero();
+  p.row(1).setOnes();
+  const Matrix<double> x = d.base().quantile(p);
+  if ((x.row(0).array() < x.row(1).array()).all()) {
+    std::vector<Interval> ends;
+    for (Index c = 0; c < x.cols(); ++c) ends.push_back({x(0, c), x(1, c)});
+    range = d.bijector().image(Space::box(std::move(ends)));
+    if (range.is_box()) return range.bounds();
+  }
+  throw NotImplemented(d.name() + "::quantile: where " + d.bijector().name() + " takes the ends of " +
+                       d.base().name() + " is not known; ask for probabilities other than 0 and 1");
+}
+
+}  // namespace
+
 template <Scalar T>
 void TransformedDistribution<T>::do_quantiles(bool complement, MatrixView<const double> p,
                                               MatrixView<double> out) const {
   if (!bijector_->is_elementwise() || this->context_dim() != 0)
     throw this->not_implemented("quantile", "known only for an elementwise bijector without context");
-  const Space support = do_support();
   const auto is_end = [&](Index i, Index c) { return p(i, c) == 0 || p(i, c) == 1; };
+  bool some_end = false;
+  for (Index c = 0; c < p.cols(); ++c)
+    for (Index i = 0; i < p.rows(); ++i) some_end = some_end || is_end(i, c);
+  const std::vector<Interval> ends = some_end ? quantile_ends(*this) : std::vector<Interval>();
   Matrix<double> probability(p.rows(), p.cols()), x(p.rows(), p.cols());
   for (Index c = 0; c < p.cols(); ++c)
     for (Index i = 0; i < p.rows(); ++i) probability(i, c) = is_end(i, c) ? 0.5 : p(i, c);
@@ -241,13 +268,11 @@ void TransformedDistribution<T>::do_quantiles(bool complement, MatrixView<const 
     base_->quantile_into(probability, result, complement != mirror);
   });
   const Matrix<T> y = bijector_->forward(Matrix<T>(x.template cast<T>())).value;
-  for (Index c = 0; c < p.cols(); ++c) {
-    const Interval range = support[c];
+  for (Index c = 0; c < p.cols(); ++c)
     for (Index i = 0; i < p.rows(); ++i)
       out(i, c) = !is_end(i, c)                  ? static_cast<double>(y(i, c))
-                  : (p(i, c) == 0) != complement ? range.low
-                                                 : range.high;
-  }
+                  : (p(i, c) == 0) != complement ? ends[static_cast<std::size_t>(c)].low
+                                                 : ends[static_cast<std::size_t>(c)].high;
 }
 
 template class TransformedDistribution<float>;

@@ -212,7 +212,8 @@ class DistributionCheck {
     report_.that(first_difference(next, all) >= 0, "the next call draws the same samples");
     Engine other(contract_.seed + 99);
     report_.that(first_difference(d_.sample(300, other, context), all) >= 0, "another seed draws the same samples");
-    report_.that(all.col(0).minCoeff() < all.col(0).maxCoeff(), "all samples are equal");
+    // A column alone may be the same everywhere, as the first one of a correlation matrix.
+    report_.that(((all.rowwise() - all.row(0)).array() != T(0)).any(), "all samples are equal");
   }
 
   // ---- the density as a density
@@ -796,6 +797,8 @@ class DistributionCheck {
         for (const T value : {std::nextafter(edge, away), static_cast<T>(low ? bound - 0.5 : bound + 0.5), away}) {
           Matrix<T> in = y;
           in(7, c) = value;
+          // A column that ends where it always is, as the first 1 of a correlation, may be off by rounding.
+          if ((y.col(c).array() == edge).all() && contains(chart_.space(), in, 7)) continue;
           Eigen::VectorXd got = d_.log_prob(in, context);
           report_.that(got[7] == -inf, "log_prob at ", value, " in column ", c, " is ", got[7], ", not -inf");
           const LogProbAndGradient<T> g = d_.log_prob_and_gradient(in, context);
