@@ -78,7 +78,7 @@ typename ColumnSupports<T>::Elements ColumnSupports<T>::map_range(bool forward, 
       break;
   }
   // The distance z > 0 from the bound is the softplus of x or, below a bound, of -x.
-  const Var<T> bound = pass.parameter(range.bound);
+  const Var<T> bound = pass.constant(range.bound);
   const bool above = range.kind == Kind::above;
   if (!forward) {
     const Var<T> inside = pass.restrict_to(in, range.low, range.high, range.inside);

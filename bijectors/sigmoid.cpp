@@ -48,14 +48,14 @@ template <Scalar T>
 typename Sigmoid<T>::Elements Sigmoid<T>::do_forward_elements(Pass<T>& pass, Var<T> x) const {
   const Var<T> y =
       sigmoid_between<T>(x, {low_row_.data(), high_row_.data(), width_.data(), first_.data(), last_.data()});
-  return {y, pass.parameter(log_width_) - (softplus(x) + softplus(-x))};
+  return {y, pass.constant(log_width_) - (softplus(x) + softplus(-x))};
 }
 
 template <Scalar T>
 typename Sigmoid<T>::Elements Sigmoid<T>::do_inverse_elements(Pass<T>& pass, Var<T> y) const {
   const Var<T> inside = pass.restrict_to(y, low_, high_, middle_);
-  const Var<T> above = log(inside - pass.parameter(low_row_)), below = log(pass.parameter(high_row_) - inside);
-  return {above - below, pass.parameter(log_width_) - (above + below)};
+  const Var<T> above = log(inside - pass.constant(low_row_)), below = log(pass.constant(high_row_) - inside);
+  return {above - below, pass.constant(log_width_) - (above + below)};
 }
 
 template <Scalar T>

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <pushforward/fields.hpp>
 #include <pushforward/io/model.hpp>
@@ -22,6 +23,17 @@ std::vector<std::filesystem::path> golden_files() {
     if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   return files;
+}
+
+/// Names in files of the classes that classes.txt has in that folder, sorted.
+std::vector<std::string> listed(const std::string& folder) {
+  std::ifstream lines(PUSHFORWARD_CLASSES);
+  std::vector<std::string> names;
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(folder)) names.push_back(line.substr(line.rfind(' ') + 1));
+  std::sort(names.begin(), names.end());
+  REQUIRE_FALSE(names.empty());
+  return names;
 }
 
 nlohmann::json metadata(const SafetensorsFile& file) {
@@ -83,6 +95,12 @@ TEST_CASE("A registry lists what it knows", "[golden]") {
   const std::vector<std::string> bijectors = registry.types<Bijector<double>>();
   CHECK(std::find(bijectors.begin(), bijectors.end(), "lu_linear") != bijectors.end());
   CHECK(std::find(bijectors.begin(), bijectors.end(), "normal") == bijectors.end());
-  CHECK(registry.types<Network<float>>() == std::vector<std::string>{"constant", "made", "mlp", "residual_network"});
+  CHECK(registry.types<Network<float>>() == listed("nn/"));
+  CHECK(registry.types<Network<double>>() == listed("nn/"));
+  CHECK(registry.types<Distribution<double>>() == listed("distributions/"));
+  std::vector<std::string> maps = bijectors;
+  for (const std::string& type : registry.types<Transformer<double>>()) maps.push_back(type);
+  std::sort(maps.begin(), maps.end());
+  CHECK(maps == listed("bijectors/"));
   CHECK(Registry().types<Distribution<double>>().empty());
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <pushforward/error.hpp>
 #include <pushforward/io/model.hpp>
 #include <pushforward/io/safetensors.hpp>
 #include <set>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/catalogue.hpp"
 #include "tests/catch.hpp"
 #include "tests/model_files.hpp"
 #include "tests/models.hpp"
@@ -20,46 +22,78 @@ using namespace pushforward;
 using namespace model_file_tests;
 using Catch::Matchers::ContainsSubstring;
 
-TEMPLATE_TEST_CASE("every class saves, loads and casts bit for bit", "", float, double) {
-  using T = TestType;
-  using Other = std::conditional_t<sizeof(T) == 8, float, double>;
-  for (const models::Named<T>& m : models::all<T>())
-    DYNAMIC_SECTION(m.name) {
-      const Distribution<T>& d = *m.distribution;
-      const Bytes bytes = serialize(d);
-      const Model<T> again = load<T>(bytes);
-      CHECK(same_state(d, *again.distribution));
-      CHECK(again.distribution->describe() == d.describe());
-      CHECK(again.distribution->name() == d.name());
-      CHECK(serialize(*again.distribution) == bytes);
+namespace {
 
-      const Index n = 20;
-      Matrix<T> context(d.context_dim() > 0 ? n : 0, d.context_dim());
-      for (Index i = 0; i < context.size(); ++i) context.data()[i] = T(0.1) * static_cast<T>(i % 13) - T(0.6);
-      Engine engine(3), engine_again(3);
-      const Matrix<T> y = d.context_dim() > 0 ? d.sample_each(context, engine) : d.sample(n, engine);
-      CHECK((d.context_dim() > 0 ? again.distribution->sample_each(context, engine_again)
-                                 : again.distribution->sample(n, engine_again)) == y);
-      CHECK(again.distribution->log_prob(y, context) == d.log_prob(y, context));
-
-      // To the other scalar and back: what `cast` does, and the way back changes nothing that a float holds.
-      const Model<Other> other = load<Other>(bytes);
-      const Poly<Distribution<Other>> casted = cast<Other>(d);
-      CHECK(same_state(*casted, *other.distribution));
-      const Model<T> back = load<T>(serialize(*other.distribution));
-      const Poly<Distribution<T>> casted_back = cast<T>(*casted);
-      CHECK(same_state(*casted_back, *back.distribution));
-      if (sizeof(T) == 4) CHECK(same_state(d, *back.distribution));
-    }
+/// A distribution of the catalogue, or a bijector of it on a base that has its domain, with values away from their start.
+template <Scalar T>
+Poly<Distribution<T>> shaken(Poly<Distribution<T>> distribution) {
+  models::shake(*distribution);
+  return distribution;
+}
+template <Scalar T>
+Poly<Distribution<T>> shaken(const Poly<Bijector<T>>& bijector) {
+  const auto on = [](Poly<Distribution<T>> base, Poly<Bijector<T>> map) {
+    return shaken<T>(Poly<Distribution<T>>(TransformedDistribution<T>(std::move(base), std::move(map))));
+  };
+  const Space domain = bijector->domain();
+  const Normal<T> normal(bijector->base_dim());
+  if (domain == normal.support()) return on(normal, bijector);
+  if (domain.is_box()) return on(TransformedDistribution<T>(normal, ColumnSupports<T>(domain.bounds())), bijector);
+  if (bijector->codomain() == Space::real(bijector->dim())) return on(Normal<T>(bijector->dim()), Invert<T>(bijector));
+  for (const auto& entry : catalogue::distributions<T>())
+    if (entry.object->support() == domain) return on(entry.object, bijector);
+  throw Error("tests/catalogue.hpp has no distribution on " + domain.to_text() + " to put " + bijector->name() + " on");
 }
 
-TEST_CASE("the list of models holds every registered class") {
+/// d is itself again after a file and after casts.
+template <Scalar T>
+void survives(const Distribution<T>& d) {
+  using Other = std::conditional_t<sizeof(T) == 8, float, double>;
+  const Bytes bytes = serialize(d);
+  const Model<T> again = load<T>(bytes);
+  CHECK(same_state(d, *again.distribution));
+  CHECK(again.distribution->describe() == d.describe());
+  CHECK(again.distribution->name() == d.name());
+  CHECK(serialize(*again.distribution) == bytes);
+
+  const Index n = 20;
+  Matrix<T> context(d.context_dim() > 0 ? n : 0, d.context_dim());
+  for (Index i = 0; i < context.size(); ++i) context.data()[i] = T(0.1) * static_cast<T>(i % 13) - T(0.6);
+  Engine engine(3), engine_again(3);
+  const Matrix<T> y = d.context_dim() > 0 ? d.sample_each(context, engine) : d.sample(n, engine);
+  CHECK((d.context_dim() > 0 ? again.distribution->sample_each(context, engine_again)
+                             : again.distribution->sample(n, engine_again)) == y);
+  CHECK(again.distribution->log_prob(y, context) == d.log_prob(y, context));
+
+  // To the other scalar and back: what `cast` does, and the way back changes nothing that a float holds.
+  const Model<Other> other = load<Other>(bytes);
+  const Poly<Distribution<Other>> casted = cast<Other>(d);
+  CHECK(same_state(*casted, *other.distribution));
+  const Model<T> back = load<T>(serialize(*other.distribution));
+  const Poly<Distribution<T>> casted_back = cast<T>(*casted);
+  CHECK(same_state(*casted_back, *back.distribution));
+  if (sizeof(T) == 4) CHECK(same_state(d, *back.distribution));
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("every class saves, loads and casts bit for bit", "", float, double) {
+  using T = TestType;
+  for (const auto& entry : catalogue::bijectors<T>())
+    DYNAMIC_SECTION(entry.name) { survives<T>(*shaken<T>(entry.object)); }
+  for (const auto& entry : catalogue::distributions<T>())
+    DYNAMIC_SECTION(entry.name) { survives<T>(*shaken<T>(entry.object)); }
+  for (const models::Named<T>& m : models::all<T>()) DYNAMIC_SECTION(m.name) { survives<T>(*m.distribution); }
+}
+
+TEST_CASE("the catalogue holds every registered class") {
   std::set<std::string> seen;
   const std::function<void(const Description&)> walk = [&](const Description& d) {
     seen.insert(d.type);
     for (const auto& [name, child] : d.children) walk(child);
   };
-  for (const models::Named<double>& m : models::all<double>()) walk(m.distribution->describe());
+  for (const auto& entry : catalogue::bijectors<double>()) walk(entry.object->describe());
+  for (const auto& entry : catalogue::distributions<double>()) walk(entry.object->describe());
 
   const Registry registry = Registry::standard();
   const Description nothing{.type = "no such type", .constants = {}, .children = {}};
@@ -78,7 +112,7 @@ TEST_CASE("the list of models holds every registered class") {
                             known([&] { registry.transformer<double>(nothing); })}) {
     CHECK(!types.empty());
     for (std::size_t end; (end = types.find(", ")) != std::string::npos; types.erase(0, end + 2)) {
-      INFO(types.substr(0, end) << " needs a line in tests/models.hpp");
+      INFO(types.substr(0, end) << " needs an object in tests/catalogue.hpp");
       CHECK(seen.contains(types.substr(0, end)));
     }
   }

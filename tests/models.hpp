@@ -1,6 +1,7 @@
 #pragma once
 
-// Small models that together hold every class of the library, with values away from their start.
+// Small models of what is more than one object of the catalogue: builders, options, whole flows, with values away from
+// their start. They are tested in files beside the catalogue; what numpy_log_prob.py is to read stands here.
 
 #include <cmath>
 #include <limits>

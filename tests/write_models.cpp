@@ -1,4 +1,4 @@
-// Writes models of every class, in double and with random parameters, and for each a CSV of rows with the library's
+// Writes the models of models.hpp, in double and with random parameters, and for each a CSV of rows with the library's
 // log_prob to 17 digits, for a reader that shares no code with the library: write_models <folder>
 
 #include <cstdio>

@@ -141,8 +141,10 @@ class Pass {
     const std::string* outer_;
   };
 
-  /// A parameter, or any other tensor of the tree, as a shared matrix.
+  /// A parameter or state of the tree, a tensor that `do_fields` names, as a shared matrix.
   Var<T> parameter(const Tensor<T>& tensor) { return tape_.parameter(tensor); }
+  /// The same for a tensor that is made from the constants of its object, and so is not named.
+  Var<T> constant(const Tensor<T>& tensor) { return tape_.constant(tensor); }
 
   // ---- random numbers: the value for a row depends on the seed, the call and the row's number alone
   /// True if the pass can draw; without, the draws @throw Error, naming the part that asks.

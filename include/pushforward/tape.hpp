@@ -196,6 +196,8 @@ class Tape {
   Var<T> shared(Index rows, Index cols, bool wanted);
   /// `tensor` itself as a shared matrix (rank 1: one row); its gradient goes to `gradients` if it is listed there.
   Var<T> parameter(const Tensor<T>& tensor);
+  /// The same for what is computed from constants alone: never with a gradient.
+  Var<T> constant(const Tensor<T>& tensor);
   /// Columns [begin, begin + count) of a batch matrix, no copy.
   Var<T> columns(Var<T> x, Index begin, Index count);
   Column<T> column(bool wanted);
@@ -262,6 +264,9 @@ class Tape {
 
   /// Where parameter gradients go; without it parameters want none.
   void set_gradients(Gradients<T>* gradients) { gradients_ = gradients; }
+
+  /// Where each tensor that `parameter` is asked for is noted, for checks of a tree; null: nowhere.
+  void set_asked(std::vector<const Tensor<T>*>* asked) { asked_ = asked; }
 
   /// Starts from d loss / d loss_i = seed[i] (rows of this thread start at seed[begin()]).
   void backward(Column<T> loss, const double* seed);
@@ -337,6 +342,7 @@ class Tape {
   Group* group_;
   int rank_;
   Gradients<T>* gradients_ = nullptr;
+  std::vector<const Tensor<T>*>* asked_ = nullptr;
   Lists lists_;
   bool freed_ = false;
 };

@@ -155,15 +155,21 @@ Var<T> Tape<T>::shared(Index rows, Index cols, bool wanted) {
 }
 
 template <Scalar T>
-Var<T> Tape<T>::parameter(const Tensor<T>& tensor) {
-  T* gradient = recording() && gradients_ ? gradients_->find(&tensor) : nullptr;
-  detail::Node<T>* node = new_node(tensor.rank() == 0 ? 1 : tensor.shape().back(), true, gradient != nullptr);
+Var<T> Tape<T>::constant(const Tensor<T>& tensor) {
+  detail::Node<T>* node = new_node(tensor.rank() == 0 ? 1 : tensor.shape().back(), true, false);
   node->ld = node->cols;
   node->rows = node->cols == 0 ? 0 : tensor.size() / node->cols;
   node->value = const_cast<T*>(tensor.data());  // operations never write to the value of an input
-  node->gradient = gradient;
-  node->touched = gradient != nullptr;
   return Var<T>(node);
+}
+
+template <Scalar T>
+Var<T> Tape<T>::parameter(const Tensor<T>& tensor) {
+  const Var<T> v = constant(tensor);
+  if (asked_) asked_->push_back(&tensor);
+  if (recording() && gradients_) v.node()->gradient = gradients_->find(&tensor);
+  v.node()->wanted = v.node()->touched = v.node()->gradient != nullptr;
+  return v;
 }
 
 template <Scalar T>

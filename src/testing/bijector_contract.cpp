@@ -23,6 +23,7 @@ class BijectorCheck {
     report_.run("properties", [&] { properties(); });
     report_.run("missing directions", [&] { missing_directions(); });
     points();
+    report_.run("named tensors", [&] { named_tensors(); });
     report_.run("round trip", [&] { round_trips(); });
     report_.run("images", [&] { images(); });
     report_.run("log_det calls", [&] { log_det_calls(); });
@@ -126,6 +127,17 @@ class BijectorCheck {
       report_.that(static_cast<Index>(b_.is_increasing().size()) == b_.dim(), "is_increasing has the wrong size");
     else
       report_.template throws<NotImplemented>([&] { (void)b_.is_increasing(); }, "is_increasing", {"elementwise"});
+  }
+
+  void named_tensors() {
+    both([&](bool forward) {
+      const Matrix<T> in = input(forward).topRows(17), context = context_rows(17);
+      for (const auto mode : {Tape<T>::Mode::evaluate, Tape<T>::Mode::record})
+        for (const Statistics statistics : {Statistics::running, Statistics::minibatch})
+          check_asked<T>(report_, b_, in, context, mode, statistics, direction(forward), [&](Pass<T>& pass, Var<T> v) {
+            (void)(forward ? b_.forward(pass, v) : b_.inverse(pass, v));
+          });
+    });
   }
 
   void missing_directions() {

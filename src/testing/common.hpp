@@ -2,9 +2,12 @@
 
 // What the contracts share: collecting failures, points of a domain, comparison of bits, recorded evaluations.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <exception>
+#include <pushforward/distribution.hpp>
+#include <pushforward/error.hpp>
 #include <pushforward/registry.hpp>
 #include <pushforward/testing/gradient_check.hpp>
 #include <sstream>
@@ -292,6 +295,57 @@ void check_listing(Report& report, const Component<T>& component, const std::vec
   report.that(!component.name().empty(), "no name");
   report.that(!component.describe().type.empty(), "describe() gives no type");
   report.that(component.describe() == component.describe(), "describe() gives two answers");
+}
+
+/// What call(pass, in) asks the tape for, proposes a value for, or captures, is named in `do_fields`: else it would be
+/// neither trained nor saved, and an object that is rebuilt agrees as long as the tensor has its first value.
+template <Scalar T, class Call>
+void check_asked(Report& report, const Component<T>& component, const Matrix<T>& in, const Matrix<T>& context,
+                 typename Tape<T>::Mode mode, Statistics statistics, const std::string& where, const Call& call) {
+  std::vector<const Tensor<T>*> asked;
+  Proposals<T> proposals;
+  CapturedStatistics<T> captured;
+  const RandomCall noise = Engine(1).next_call();
+  Workspace memory;
+  Tape<T> tape(mode, {memory.batch, memory.local}, in.rows());
+  tape.set_asked(&asked);
+  typename Pass<T>::Settings settings;
+  settings.statistics = statistics;
+  settings.noise = settings.dropout = &noise;
+  settings.proposals = &proposals;
+  settings.capture = &captured;
+  settings.starts = statistics == Statistics::minibatch;
+  if (context.cols() > 0) settings.context = load<T>(tape, context, false);
+  Pass<T> pass(tape, settings);
+  call(pass, load<T>(tape, in, tape.recording()));
+
+  for (const auto& proposal : proposals.values) asked.push_back(proposal.first);
+  for (const auto& layer : captured.layers) asked.push_back(layer.first);
+  const std::vector<ConstSlot<T>> slots = list_state(component);
+  for (auto at = asked.begin(); at != asked.end(); ++at) {
+    const Tensor<T>& tensor = **at;
+    const bool named = std::any_of(slots.begin(), slots.end(), [&](const auto& slot) { return slot.tensor == *at; });
+    if (named || std::find(asked.begin(), at, *at) != at) continue;
+    std::string values;
+    for (Index i = 0; i < std::min<Index>(tensor.size(), 3); ++i) values += text(i > 0 ? ", " : "", tensor[i]);
+    report.fail(where, " asks for a tensor of ", tensor.size(), " values (", values, tensor.size() > 3 ? ", ..." : "",
+                ") that do_fields does not name: it is neither trained nor saved; what is made from constants comes in "
+                "by Pass::constant");
+  }
+}
+
+/// The same for samples, as many as there are rows of context or 17, where the class has them.
+template <Scalar T>
+void check_asked_by_samples(Report& report, const Distribution<T>& d, const Matrix<T>& context) {
+  const Matrix<T> nothing(context.cols() > 0 ? context.rows() : 17, 0);
+  const auto check = [&](const std::string& where, const auto& call) {
+    try {
+      check_asked<T>(report, d, nothing, context, Tape<T>::Mode::evaluate, Statistics::running, where, call);
+    } catch (const NotImplemented&) {
+    }
+  };
+  check("sample", [&](Pass<T>& pass, Var<T>) { (void)d.sample(pass); });
+  check("sample_and_log_prob", [&](Pass<T>& pass, Var<T>) { (void)d.sample_and_log_prob(pass); });
 }
 
 /// `work(thread)` on n threads of their own at the same time.

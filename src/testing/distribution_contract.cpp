@@ -71,6 +71,7 @@ class DistributionCheck {
       drawn = true;
     });
     if (!drawn) return report_.take();
+    report_.run("named tensors", [&] { named_tensors(); });
     report_.run("support", [&] { support(); });
     report_.run("sample and log_prob", [&] { sample_and_log_prob(); });
     report_.run("order of samples", [&] { sample_prefixes(); });
@@ -128,6 +129,14 @@ class DistributionCheck {
       report_.that(std::string(e.what()).size() > 10, what, ": NotImplemented without a reason");
       return std::nullopt;
     }
+  }
+
+  void named_tensors() {
+    for (const auto mode : {Tape<T>::Mode::evaluate, Tape<T>::Mode::record})
+      for (const Statistics statistics : {Statistics::running, Statistics::minibatch})
+        check_asked<T>(report_, d_, y_.topRows(17), contexts(17), mode, statistics, "log_prob",
+                       [&](Pass<T>& pass, Var<T> y) { (void)d_.log_prob(pass, y); });
+    check_asked_by_samples<T>(report_, d_, contexts(17));
   }
 
   void properties() {

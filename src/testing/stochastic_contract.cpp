@@ -73,6 +73,7 @@ class StochasticCheck {
       ready = true;
     });
     if (!ready) return report_.take();
+    report_.run("named tensors", [&] { named_tensors(); });
     report_.run("no engine", [&] { no_engine(); });
     report_.run("random numbers", [&] { random_numbers(); });
     report_.run("standard error", [&] { coverage(); });
@@ -115,6 +116,13 @@ class StochasticCheck {
     } catch (const NotImplemented&) {
       y_ = draw_points<T>(chart_, n, contract_.seed);
     }
+  }
+
+  void named_tensors() {
+    for (const auto mode : {Tape<T>::Mode::evaluate, Tape<T>::Mode::record})
+      check_asked<T>(report_, d_, y_, context_, mode, Statistics::running, "log_prob",
+                     [&](Pass<T>& pass, Var<T> y) { (void)d_.log_prob(pass, y); });
+    check_asked_by_samples<T>(report_, d_, context_);
   }
 
   void no_engine() {
@@ -373,6 +381,10 @@ class StochasticMapCheck {
       const Matrix<T> in = draw_points<T>(chart, contract_.rows, contract_.seed);
       const Matrix<T> context =
           convert<T>(normals(b_.context_dim() > 0 ? in.rows() : 0, b_.context_dim(), contract_.seed + 2));
+      report_.run("named tensors", [&] {
+        check_asked<T>(report_, b_, in, context, Tape<T>::Mode::evaluate, Statistics::running, direction_,
+                       [&](Pass<T>& pass, Var<T> v) { (void)(forward ? b_.forward(pass, v) : b_.inverse(pass, v)); });
+      });
       report_.run("no engine", [&] {
         names_what_draws(report_, [&] { (void)(forward ? b_.forward(in, context) : b_.inverse(in, context)); },
                          direction_);

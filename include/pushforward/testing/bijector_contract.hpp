@@ -32,9 +32,13 @@ struct BijectorContract {
 ///    differences (double), or against the same object in double (float); every listed parameter is used;
 ///  - rows do not see each other, bit for bit, at any position, in any layout, on any number of threads;
 ///  - no rows; wrong sizes; NaN and infinite rows; rows outside the domain; points next to its bounds;
-///  - calls change nothing, copies are independent, a rebuilt or cast object is the same object.
+///  - calls change nothing, copies are independent, a rebuilt or cast object is the same object;
+///  - do_fields names every tensor that either direction asks for by `Pass::parameter`, proposes values for, or
+///    captures statistics by, whatever its value: those of networks, transformers and other parts too.
 ///
-/// Parameters should not be at their start: `perturb` first. Where log_det is 0 in all rows, the class has to say so by
+/// Parameters should not be at their start: `perturb` first. No constant should have the value that the constructor
+/// gives it by default: one that do_fields does not name is seen only where the rebuilt object then differs, and so is a
+/// tensor whose values a hook reads without the pass. Where log_det is 0 in all rows, the class has to say so by
 /// is_constant_log_det().
 template <Scalar T>
 std::vector<Failure> check_bijector(const Poly<Bijector<T>>& bijector, const BijectorContract& contract = {});

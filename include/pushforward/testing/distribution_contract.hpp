@@ -33,9 +33,13 @@ struct DistributionContract {
 ///  - -inf outside of the support, NaN for NaN, no rows, wrong sizes;
 ///  - cdf, survival, their logarithms, quantiles and density agree, in the far tails too;
 ///  - what the class cannot give throws NotImplemented with its name, and nothing else is thrown;
-///  - calls change nothing, copies are independent, a rebuilt or cast object is the same object.
+///  - calls change nothing, copies are independent, a rebuilt or cast object is the same object;
+///  - do_fields names every tensor that log_prob and sampling ask for by `Pass::parameter`, propose values for, or
+///    capture statistics by, whatever its value: those of parts too.
 ///
-/// Parameters should not be at their start: `perturb` first.
+/// Parameters should not be at their start: `perturb` first. No constant should have the value that the constructor
+/// gives it by default: one that do_fields does not name is seen only where the rebuilt object then differs, and so is a
+/// tensor whose values a hook reads without the pass.
 template <Scalar T>
 std::vector<Failure> check_distribution(const Poly<Distribution<T>>& distribution,
                                         const DistributionContract& contract = {});

@@ -43,9 +43,11 @@ struct StochasticContract {
 ///  - gradients of the estimate with held draws, in y, context and every listed parameter, against central differences
 ///    (double); every listed parameter is used;
 ///  - NaN for NaN, other rows untouched; calls change nothing; a copy, a rebuilt object and one that was written to a
-///    file and read again are the same object: the same engine, the same bits.
+///    file and read again are the same object: the same engine, the same bits;
+///  - do_fields names every tensor that log_prob and sampling ask for, as for `check_distribution`.
 ///
-/// Parameters should not be at their start: `perturb` first. A density that draws nothing is `check_distribution`'s.
+/// Parameters should not be at their start, nor constants at their default, for the reason that `check_distribution`
+/// gives: `perturb` first. A density that draws nothing is `check_distribution`'s.
 /// @throws DomainError  for fewer rows, draws, repeats or samples than it takes.
 template <Scalar T>
 std::vector<Failure> check_stochastic_distribution(const Poly<Distribution<T>>& distribution,
