@@ -35,7 +35,7 @@ foreach(line ${found})
   endif()
 endforeach()
 
-# Each test file is compiled, and short enough to be read at once.
+# Each test file is compiled, and it and each script is short enough to be read at once.
 set(long "")
 file(READ "${ROOT}/tests/CMakeLists.txt" tests)
 file(GLOB files RELATIVE "${ROOT}/tests" "${ROOT}/tests/*.cpp")
@@ -47,6 +47,9 @@ foreach(file ${files})
   if(NOT tests MATCHES "pushforward_test\\(${name}[ )]" AND NOT tests MATCHES "[ (]${file}[ )]")
     set(missing "${missing}\n  tests/CMakeLists.txt: pushforward_test(${name})")
   endif()
+endforeach()
+file(GLOB_RECURSE scripts RELATIVE "${ROOT}/tests" "${ROOT}/tests/*.py")
+foreach(file ${files} ${scripts})
   file(READ "${ROOT}/tests/${file}" text)
   string(REGEX MATCHALL "\n" lines "${text}")
   list(LENGTH lines count)
