@@ -237,7 +237,7 @@ Input read_input(const Settings& s) {
   Input in;
   in.context_columns = split_list(s.context);
   // With a choice of columns, context and weights are read besides.
-  DataReader::Choice choice{.columns = split_list(s.columns), .drop = split_list(s.drop), .array = s.array};
+  pf::TableOptions choice{.columns = split_list(s.columns), .drop = split_list(s.drop), .array = s.array};
   if (!choice.columns.empty()) {
     choice.columns.insert(choice.columns.end(), in.context_columns.begin(), in.context_columns.end());
     if (!s.weights.empty()) choice.columns.push_back(s.weights);
