@@ -40,7 +40,7 @@ foreach(line ${found})
   endif()
 endforeach()
 
-# Each test file is compiled, and short enough to be read at once.
+# Each test file is compiled, and it and each script is short enough to be read at once.
 set(long "")
 file(READ "${ROOT}/tests/CMakeLists.txt" tests)
 string(REGEX REPLACE "#[^\n]*" "" tests "${tests}")
@@ -53,6 +53,9 @@ foreach(file ${files})
   if(NOT tests MATCHES "pushforward_test\\(${name}[ )]" AND NOT tests MATCHES "[ (]${file}[ )]")
     set(missing "${missing}\n  tests/CMakeLists.txt: pushforward_test(${name})")
   endif()
+endforeach()
+file(GLOB_RECURSE scripts RELATIVE "${ROOT}/tests" "${ROOT}/tests/*.py")
+foreach(file ${files} ${scripts})
   file(READ "${ROOT}/tests/${file}" text)
   string(REGEX MATCHALL "\n" lines "${text}")
   list(LENGTH lines count)

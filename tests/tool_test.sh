@@ -177,6 +177,10 @@ holds 'cmp -s lp.csv out.txt'
 says err.txt "mean log-likelihood"
 "$tool" log-prob m.st - --out lp3.csv <data.csv >out.txt 2>err.txt
 holds 'cmp -s lp.csv lp3.csv'
+# (what no extension tells is text)
+cp data.csv data.X7
+run 0 log-prob m.st data.X7 --out lp4.csv
+holds 'cmp -s lp.csv lp4.csv'
 run 0 log-prob m.st data.csv --out lp.npy --json
 says out.txt '"rows": 2000'
 says out.txt '"rows_outside_training_range": 0'

@@ -2,7 +2,6 @@
 #include <charconv>
 #include <cstdio>
 #include <limits>
-#include <numeric>
 #include <thread>
 
 #include "tools/tool.hpp"
@@ -110,83 +109,18 @@ std::string extension(const std::filesystem::path& path) {
   return text;
 }
 
-namespace {
-
-/// An array of rank 0, 1 or 2 as a table; rank 1 is one column.
-pf::Matrix<double> table_of(const pf::NpyArray& array, const std::string& where) {
-  if (array.shape.size() > 2)
-    throw pf::IoError(fmt::format("{}: expected an array of rows and columns, got rank {}; reshape it to (N, D)", where,
-                                  array.shape.size()));
-  return array.matrix();
-}
-
-/// One array, or a column for each array of rank 1 when all have one length.
-pf::Matrix<double> read_archive(const std::string& path, const std::string& array, std::vector<std::string>& names) {
-  const pf::NpzFile file(path);
-  if (!array.empty() || file.names().size() == 1) {
-    const std::string& name = array.empty() ? file.names().front() : array;
-    pf::Matrix<double> values = table_of(file.get(name), path + ": " + name);
-    names = numbered(values.cols());
-    return values;
+DataReader::DataReader(const std::string& path, pf::TableOptions options) {
+  // A temporary file may have any name: what no extension tells is text.
+  options.format = pf::table_format(path).value_or(pf::TableFormat::text);
+  if (!options.array.empty() && options.format != pf::TableFormat::npz)
+    throw UsageError("--array: is for .npz files, not for " + path);
+  try {
+    reader_.emplace(path, options);
+  } catch (const pf::IoError& error) {
+    if (error.notice().option != "array") throw;
+    throw pf::IoError(error.notice().where + error.notice().problem + "; choose one with --array");
   }
-  std::vector<pf::NpyArray> arrays;
-  bool columns = !file.names().empty();
-  for (const std::string& name : file.names()) {
-    if (!columns) break;
-    arrays.push_back(file.get(name));
-    columns = arrays.back().shape.size() == 1 && arrays.back().shape == arrays.front().shape;
-  }
-  if (!columns)
-    throw pf::IoError(fmt::format("{}: holds several arrays ({}); choose one with --array", path,
-                                  joined(file.names())));
-  names = file.names();
-  pf::Matrix<double> values(arrays.front().shape[0], static_cast<Index>(arrays.size()));
-  for (std::size_t c = 0; c < arrays.size(); ++c)
-    for (Index i = 0; i < values.rows(); ++i) values(i, static_cast<Index>(c)) = arrays[c].values[i];
-  return values;
-}
-
-bool is_array_file(const std::string& path) { return extension(path) == ".npy" || extension(path) == ".npz"; }
-
-}  // namespace
-
-DataReader::DataReader(const std::string& path, const Choice& choice) : path_(path) {
-  if (!is_array_file(path)) {
-    if (!choice.array.empty()) throw UsageError("--array: is for .npz files, not for " + path);
-    csv_.emplace(path, pf::CsvOptions{.columns = choice.columns, .drop = choice.drop});
-    names_ = csv_->names();
-    return;
-  }
-  if (extension(path) == ".npz") {
-    values_ = read_archive(path, choice.array, names_);
-  } else {
-    if (!choice.array.empty()) throw UsageError("--array: is for .npz files, not for " + path);
-    values_ = table_of(pf::read_npy(path), path);
-    names_ = numbered(values_.cols());
-  }
-  if (values_.rows() == 0) throw pf::IoError(path + ": the file has no rows");
-  select(choice);
-}
-
-void DataReader::select(const Choice& choice) {
-  const auto find = [&](const std::string& name) {
-    const auto found = std::find(names_.begin(), names_.end(), name);
-    if (found == names_.end())
-      throw pf::IoError(fmt::format("{}: no column '{}'; the columns are {}", path_, name, joined(names_)));
-    return static_cast<Index>(found - names_.begin());
-  };
-  std::vector<Index> order;
-  for (const std::string& name : choice.columns) order.push_back(find(name));
-  if (choice.columns.empty()) {
-    order.resize(names_.size());
-    std::iota(order.begin(), order.end(), Index{0});
-  }
-  for (const std::string& name : choice.drop) std::erase(order, find(name));
-  if (order.empty()) throw pf::IoError(path_ + ": no column is left to read");
-  std::vector<std::string> names;
-  for (const Index column : order) names.push_back(names_[static_cast<std::size_t>(column)]);
-  values_ = pf::Matrix<double>(values_(Eigen::all, order));
-  names_ = std::move(names);
+  names_ = reader_->names();
 }
 
 DataReader DataReader::named_or_in_order(const std::string& path, std::vector<std::string> wanted,
@@ -194,22 +128,20 @@ DataReader DataReader::named_or_in_order(const std::string& path, std::vector<st
   // Standard input can be opened only once: its columns must have names.
   if (path == "-") return DataReader(path, {.columns = std::move(wanted), .array = array});
   DataReader all(path, {.array = array});
-  const auto count = static_cast<Index>(all.names().size());
-  if (all.names() == numbered(count) && all.names() != wanted) {
-    const bool known = std::all_of(wanted.begin(), wanted.end(), [&](const std::string& name) {
-      return std::find(all.names().begin(), all.names().end(), name) != all.names().end();
-    });
-    if (!known) {
-      if (count != static_cast<Index>(wanted.size()))
-        throw pf::IoError(fmt::format("{}: has {} without names, and the model takes {}: {}", path,
-                                      counted(count, "column"), wanted.size(), joined(wanted)));
-      all.names_ = std::move(wanted);
-      return all;
-    }
+  if (all.names_ == wanted) return all;
+  const auto count = static_cast<Index>(all.names_.size());
+  const bool known = std::all_of(wanted.begin(), wanted.end(), [&](const std::string& name) {
+    return std::find(all.names_.begin(), all.names_.end(), name) != all.names_.end();
+  });
+  if (!known && all.names_ == numbered(count)) {
+    if (count != static_cast<Index>(wanted.size()))
+      throw pf::IoError(fmt::format("{}: has {} without names, and the model takes {}: {}", path,
+                                    counted(count, "column"), wanted.size(), joined(wanted)));
+    all.names_ = std::move(wanted);
+    return all;
   }
-  if (all.csv_) return DataReader(path, {.columns = std::move(wanted)});
-  all.select({.columns = std::move(wanted)});
-  return all;
+  all.reader_.reset();  // and with it the arrays, which are read again
+  return DataReader(path, {.columns = std::move(wanted), .array = array});
 }
 
 DataReader DataReader::for_model(const std::string& path, const LoadedModel& model, const std::string& array) {
@@ -223,31 +155,15 @@ DataReader DataReader::for_context(const std::string& path, const LoadedModel& m
 }
 
 bool DataReader::next(pf::Table& chunk, Index max_rows) {
-  if (csv_) {
-    const bool any = csv_->next(chunk, max_rows);
-    chunk.names = names_;
-    return any;
-  }
-  const Index rows = std::min(max_rows, values_.rows() - position_);
+  const bool any = reader_->next(chunk, max_rows);
   chunk.names = names_;
-  chunk.values = values_.middleRows(position_, rows);
-  chunk.lines.resize(static_cast<std::size_t>(rows));
-  std::iota(chunk.lines.begin(), chunk.lines.end(), position_);
-  position_ += rows;
-  return rows > 0;
+  return any;
 }
 
 pf::Table DataReader::rest() {
-  if (csv_) return csv_->rest();
-  pf::Table table;
-  next(table, values_.rows());
+  pf::Table table = reader_->rest();
+  table.names = names_;
   return table;
-}
-
-std::string DataReader::where(const pf::Table& chunk, Index row) const {
-  const Index line = chunk.lines[static_cast<std::size_t>(row)];
-  return csv_ ? fmt::format("{}:{}", path_ == "-" ? "standard input" : path_, line)
-              : fmt::format("{}: row {} (from 0)", path_, line);
 }
 
 RowWriter::RowWriter(const std::string& path, const std::vector<std::string>& names, Index rows) {

@@ -17,6 +17,25 @@ namespace tool {
 
 namespace {
 
+constexpr std::pair<const char*, pf::Mixing> mixings[] = {{"none", pf::Mixing::none},
+                                                          {"reverse", pf::Mixing::reverse},
+                                                          {"permutation", pf::Mixing::random_permutation},
+                                                          {"lu", pf::Mixing::lu_linear}};
+constexpr std::pair<const char*, pf::Standardization> standardizations[] = {
+    {"mean_std", pf::Standardization::mean_std},
+    {"median_iqr", pf::Standardization::median_iqr},
+    {"none", pf::Standardization::none}};
+/// In the order of the alternatives of pf::Schedule.
+constexpr const char* schedules[] = {"constant", "cosine", "plateau"};
+
+template <class Value, std::size_t N>
+const char* name_of(Value value, const std::pair<const char*, Value> (&names)[N]) {
+  for (const auto& [name, own] : names)
+    if (own == value) return name;
+  return "";
+}
+
+/// What the command line does not name is as the library has it.
 struct Settings {
   std::string data, out, array;
   std::string model = "maf";
@@ -31,17 +50,13 @@ struct Settings {
   Index blocks = 0;
   bool residual = false, batch_norm = false, act_norm = false;
   std::string activation, mixing;
-  double dropout = 0;
-  std::string precision = "double", standardize = "mean_std";
-  // training
-  Index epochs = 200, batch = 256, patience = 30;
-  double lr = 1e-3, weight_decay = 0, clip = 5, validation = 0.1;
-  std::string schedule = "constant";
-  bool dequantize = false;
-  std::uint64_t seed = 0;
+  double dropout = pf::FlowOptions().dropout;
+  std::string precision = "double", standardize = name_of(pf::PrepareOptions().standardize, standardizations);
+  pf::FitOptions<double> training;
+  std::string schedule = schedules[training.schedule.index()];
   int threads = 0;
   std::string checkpoint;
-  bool resume = false, json = false;
+  bool json = false;
   /// Names of the options on the command line: "--layers".
   std::vector<std::string> given;
 
@@ -66,16 +81,6 @@ std::vector<Index> parse_hidden(const std::string& text) {
                       "there are hidden layers",
                       text));
   return widths;
-}
-
-constexpr std::pair<const char*, pf::Mixing> mixings[] = {{"none", pf::Mixing::none},
-                                                          {"reverse", pf::Mixing::reverse},
-                                                          {"permutation", pf::Mixing::random_permutation},
-                                                          {"lu", pf::Mixing::lu_linear}};
-const char* mixing_name(pf::Mixing mixing) {
-  for (const auto& [name, own] : mixings)
-    if (own == mixing) return name;
-  return "";
 }
 
 /// "maf, iaf 5; real_nvp 10": a default of each flow that has one, for the help.
@@ -121,7 +126,7 @@ pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
     if (s.mixing == name) o.mixing = mixing;
   o.batch_norm = s.batch_norm;
   o.act_norm = s.act_norm;
-  o.seed = s.seed;
+  o.seed = s.training.seed;
   return preset.complete(o);
 }
 
@@ -189,7 +194,8 @@ void refuse_without_effect(const Settings& s) {
          "goes with --residual; otherwise --hidden 128,128 gives the layers");
   refuse("--batch-norm", single, between);
   refuse("--mixing", single && !preset.splines, between);
-  refuse("--patience", s.validation == 0, "counts epochs without a better validation, and --validation is 0");
+  refuse("--patience", s.training.validation_fraction == 0,
+         "counts epochs without a better validation, and --validation is 0");
 }
 
 /// What can be said before the data is read.
@@ -237,7 +243,7 @@ Input read_input(const Settings& s) {
   Input in;
   in.context_columns = split_list(s.context);
   // With a choice of columns, context and weights are read besides.
-  DataReader::Choice choice{.columns = split_list(s.columns), .drop = split_list(s.drop), .array = s.array};
+  pf::TableOptions choice{.columns = split_list(s.columns), .drop = split_list(s.drop), .array = s.array};
   if (!choice.columns.empty()) {
     choice.columns.insert(choice.columns.end(), in.context_columns.begin(), in.context_columns.end());
     if (!s.weights.empty()) choice.columns.push_back(s.weights);
@@ -294,11 +300,11 @@ Input read_input(const Settings& s) {
         .push_back({values.col(c).minCoeff(), values.col(c).maxCoeff()});
 
   // Split here rather than in the library: the baseline is judged by the very same rows.
-  const auto held_out = static_cast<Index>(std::llround(s.validation * static_cast<double>(n)));
+  const auto held_out = static_cast<Index>(std::llround(s.training.validation_fraction * static_cast<double>(n)));
   if (n - held_out < 2)
     throw pf::DomainError(
         fmt::format("{}: {} to train on; at least 2 are needed", s.data, counted(n - held_out, "row")));
-  pf::Engine engine = pf::Engine(s.seed).stream("tool validation rows");
+  pf::Engine engine = pf::Engine(s.training.seed).stream("tool validation rows");
   std::vector<std::int64_t> rows = pf::permutation(engine.next_call(), n);
   std::vector<std::int64_t> validation(rows.begin(), rows.begin() + held_out);
   rows.erase(rows.begin(), rows.begin() + held_out);
@@ -462,15 +468,15 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   const pf::Matrix<T> y_validation = to<T>(in.validation.data), context_validation = to<T>(in.validation.context);
   ProgressLine line;
   pf::FitOptions<T> options;
-  options.epochs = s.epochs;
-  options.batch_size = s.batch;
-  options.learning_rate = s.lr;
-  options.weight_decay = s.weight_decay;
-  options.clip_norm = s.clip;
-  if (s.schedule == "cosine") options.schedule = pf::CosineSchedule{};
-  if (s.schedule == "plateau") options.schedule = pf::PlateauSchedule{};
+  options.epochs = s.training.epochs;
+  options.batch_size = s.training.batch_size;
+  options.learning_rate = s.training.learning_rate;
+  options.weight_decay = s.training.weight_decay;
+  options.clip_norm = s.training.clip_norm;
+  if (s.schedule == schedules[1]) options.schedule = pf::CosineSchedule{};
+  if (s.schedule == schedules[2]) options.schedule = pf::PlateauSchedule{};
   options.validation_fraction = 0;
-  options.patience = s.patience;
+  options.patience = s.training.patience;
   if (context.cols() > 0) options.context = context;
   if (in.train.weights.size() > 0) options.weights = in.train.weights;
   if (in.validation.size() > 0) {
@@ -478,8 +484,8 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
     if (context.cols() > 0) options.validation_context = context_validation;
     if (in.validation.weights.size() > 0) options.validation_weights = in.validation.weights;
   }
-  options.dequantize = s.dequantize;
-  options.seed = s.seed;
+  options.dequantize = s.training.dequantize;
+  options.seed = s.training.seed;
   options.execution = execution;
   options.callback = [&line](const pf::Progress& progress) {
     line.show(progress);
@@ -487,11 +493,11 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   };
   options.cancel = interrupt.token();
   options.checkpoint = checkpoint;
-  options.resume = s.resume;
+  options.resume = s.training.resume;
 
   pf::PrepareOptions around;
-  if (s.standardize == "none") around.standardize = pf::Standardization::none;
-  if (s.standardize == "median_iqr") around.standardize = pf::Standardization::median_iqr;
+  for (const auto& [name, standardization] : standardizations)
+    if (s.standardize == name) around.standardize = standardization;
   around.standardize_context = around.standardize;
   if (in.bounded) around.supports = in.supports;
 
@@ -515,19 +521,21 @@ std::string settings_text(const Settings& s) {
   if (s.model != "gaussian") {
     const pf::FlowOptions o = flow_options(s, 0);
     add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", *o.layers, *o.hidden, *o.blocks,
-                    pf::activation_name(*o.activation), mixing_name(*o.mixing)));
+                    pf::activation_name(*o.activation), name_of(*o.mixing, mixings)));
     if (*o.residual) add("residual");
     if (o.batch_norm) add("batch-norm");
     if (o.act_norm) add("act-norm");
     if (o.dropout > 0) add(fmt::format("dropout={}", o.dropout));
     add(fmt::format("input-bound={}", *o.input_bound));
     if (!pf::flow_preset(s.model).splines) add(fmt::format("scale-bound={} tail={}", o.scale_bound, *o.tail));
-    add(fmt::format("epochs={} batch={} lr={} schedule={} weight-decay={} clip={} validation={} patience={}", s.epochs,
-                    s.batch, s.lr, s.schedule, s.weight_decay, s.clip, s.validation, s.patience));
+    const pf::FitOptions<double>& fit = s.training;
+    add(fmt::format("epochs={} batch={} lr={} schedule={} weight-decay={} clip={} validation={} patience={}",
+                    fit.epochs, fit.batch_size, fit.learning_rate, s.schedule, fit.weight_decay, fit.clip_norm,
+                    fit.validation_fraction, fit.patience));
     add(fmt::format("standardize={}", s.standardize));
-    if (s.dequantize) add("dequantize");
+    if (s.training.dequantize) add("dequantize");
   } else {
-    add(fmt::format("validation={}", s.validation));
+    add(fmt::format("validation={}", s.training.validation_fraction));
   }
   for (const std::string& bound : s.bounds) add("bounds:" + bound);
   if (!s.weights.empty()) add("weights=" + s.weights);
@@ -585,7 +593,7 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
 
 template <pf::Scalar T>
 void run_as(const Settings& s) {
-  const std::string checkpoint = s.checkpoint.empty() && s.resume ? s.out + ".checkpoint" : s.checkpoint;
+  const std::string checkpoint = s.checkpoint.empty() && s.training.resume ? s.out + ".checkpoint" : s.checkpoint;
   Input in = read_input(s);
   const Baseline baseline = gaussian_baseline(in);
   const Interrupt interrupt;
@@ -610,11 +618,11 @@ void run_as(const Settings& s) {
 
   in.info.notes["producer"] = "pushforward " PUSHFORWARD_VERSION;
   in.info.notes["settings"] = settings_text(s);
-  in.info.notes["seed"] = std::to_string(s.seed);
+  in.info.notes["seed"] = std::to_string(s.training.seed);
   in.info.notes["rows"] = fmt::format("{} to train, {} to validate", in.train.size(), in.validation.size());
   pf::save(s.out, *model, in.info);
   // The checkpoint that was made on the way is of no more use; one that the user named is the user's.
-  if (s.checkpoint.empty() && s.resume) std::filesystem::remove(checkpoint);
+  if (s.checkpoint.empty() && s.training.resume) std::filesystem::remove(checkpoint);
 
   std::vector<std::string> warnings;
   for (const pf::Notice& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
@@ -765,7 +773,7 @@ void add_fit(CLI::App& app) {
   sub->add_option(
          "--mixing", s->mixing,
          "Between layers: none, reverse, permutation, lu (default: " +
-             by_preset([](const pf::FlowPreset& p) { return std::string(mixing_name(p.mixing)); }) + ")")
+             by_preset([](const pf::FlowPreset& p) { return std::string(name_of(p.mixing, mixings)); }) + ")")
       ->check(CLI::IsMember({"none", "reverse", "permutation", "lu"}))
       ->group(model)
       ->option_text("NAME");
@@ -774,54 +782,56 @@ void add_fit(CLI::App& app) {
   sub->add_option("--dropout", s->dropout, "In the conditioners")
       ->check(number("from 0 to 0.99", 0, 0.99, false, false))
       ->group(model)
-      ->option_text("P (0)");
+      ->option_text(fmt::format("P ({})", s->dropout));
   sub->add_option("--standardize", s->standardize, "Of data and context: mean_std, median_iqr, none")
       ->check(CLI::IsMember({"mean_std", "median_iqr", "none"}))
       ->group(model)
-      ->option_text("NAME (mean_std)");
+      ->option_text(fmt::format("NAME ({})", s->standardize));
   sub->add_option("--precision", s->precision, "double or float")
       ->check(CLI::IsMember({"float", "double"}))
       ->group(model)
-      ->option_text("NAME (double)");
+      ->option_text(fmt::format("NAME ({})", s->precision));
 
   const std::string training = "Training";
-  sub->add_option("--epochs", s->epochs, "At most")
+  sub->add_option("--epochs", s->training.epochs, "At most")
       ->check(from_one)
       ->group(training)
-      ->option_text("N (200)");
-  sub->add_option("--batch", s->batch, "Rows of a step")
+      ->option_text(fmt::format("N ({})", s->training.epochs));
+  sub->add_option("--batch", s->training.batch_size, "Rows of a step")
       ->check(from_one)
       ->group(training)
-      ->option_text("N (256)");
-  sub->add_option("--lr", s->lr, "Learning rate of Adam")
+      ->option_text(fmt::format("N ({})", s->training.batch_size));
+  sub->add_option("--lr", s->training.learning_rate, "Learning rate of Adam")
       ->check(positive)
       ->group(training)
-      ->option_text("X (0.001)");
+      ->option_text(fmt::format("X ({})", s->training.learning_rate));
   sub->add_option("--schedule", s->schedule, "Of the learning rate: constant, cosine, plateau")
       ->check(CLI::IsMember({"constant", "cosine", "plateau"}))
       ->group(training)
-      ->option_text("NAME (constant)");
-  sub->add_option("--weight-decay", s->weight_decay, "Decoupled (AdamW)")
+      ->option_text(fmt::format("NAME ({})", s->schedule));
+  sub->add_option("--weight-decay", s->training.weight_decay, "Decoupled (AdamW)")
       ->check(not_negative)
       ->group(training)
-      ->option_text("X (0)");
-  sub->add_option("--clip", s->clip, "Largest norm of a gradient; 0: any")
+      ->option_text(fmt::format("X ({})", s->training.weight_decay));
+  sub->add_option("--clip", s->training.clip_norm, "Largest norm of a gradient; 0: any")
       ->check(not_negative)
       ->group(training)
-      ->option_text("X (5)");
-  sub->add_option("--validation", s->validation, "Share of the rows that chooses the best epoch; 0: none")
+      ->option_text(fmt::format("X ({})", s->training.clip_norm));
+  sub->add_option("--validation", s->training.validation_fraction,
+                  "Share of the rows that chooses the best epoch; 0: none")
       ->check(number("from 0 to 0.9", 0, 0.9, false, false))
       ->group(training)
-      ->option_text("P (0.1)");
-  sub->add_option("--patience", s->patience, "Epochs without improvement before it stops; 0: never")
+      ->option_text(fmt::format("P ({})", s->training.validation_fraction));
+  sub->add_option("--patience", s->training.patience, "Epochs without improvement before it stops; 0: never")
       ->check(from_zero)
       ->group(training)
-      ->option_text("N (30)");
-  sub->add_flag("--dequantize", s->dequantize, "Add noise below the smallest step to columns with repeated values")
+      ->option_text(fmt::format("N ({})", s->training.patience));
+  sub->add_flag("--dequantize", s->training.dequantize,
+                "Add noise below the smallest step to columns with repeated values")
       ->group(training);
-  sub->add_option("--seed", s->seed, "Of weights, split and order; the same seed gives the same model")
+  sub->add_option("--seed", s->training.seed, "Of weights, split and order; the same seed gives the same model")
       ->group(training)
-      ->option_text("N (0)");
+      ->option_text(fmt::format("N ({})", s->training.seed));
   sub->add_option("--threads", s->threads, "Threads (default: all); the model does not depend on it")
       ->check(CLI::Range(1, 1024))
       ->group(training)
@@ -829,7 +839,7 @@ void add_fit(CLI::App& app) {
   sub->add_option("--checkpoint", s->checkpoint, "File to continue from after an interruption")
       ->group(training)
       ->option_text("FILE");
-  sub->add_flag("--resume", s->resume,
+  sub->add_flag("--resume", s->training.resume,
                 "Continue from the checkpoint if there is one (default file: OUT.checkpoint, removed at the end)")
       ->group(training);
   sub->add_flag("--json", s->json, "Print the result as JSON");

@@ -73,16 +73,10 @@ LoadedModel load_model(const std::string& path);
 
 // ----------------------------------------------------------------------------------------------------------- data
 
-/// A table of numbers in a file (.npy and .npz by extension, else delimited text; "-": standard input), read in chunks.
-/// Text is streamed; NumPy arrays are read whole.
+/// A table of numbers in a file, read in chunks: `pf::TableReader`, with the names that a model has for the columns.
 class DataReader {
  public:
-  struct Choice {
-    std::vector<std::string> columns{};  ///< in the order wanted; empty: all
-    std::vector<std::string> drop{};
-    std::string array{};  ///< of an archive
-  };
-  DataReader(const std::string& path, const Choice& choice);
+  DataReader(const std::string& path, pf::TableOptions options);
   /// The columns of the model and then those of its context, by name. A file without names may have exactly these.
   static DataReader for_model(const std::string& path, const LoadedModel& model, const std::string& array);
   /// The context columns of the model only.
@@ -93,19 +87,14 @@ class DataReader {
   bool next(pf::Table& chunk, Index max_rows);
   pf::Table rest();
   /// Where a row of a chunk stands: "data.csv:17", "data.npy: row 16".
-  std::string where(const pf::Table& chunk, Index row) const;
+  std::string where(const pf::Table& chunk, Index row) const { return reader_->where(chunk, row); }
 
  private:
-  DataReader() = default;
   static DataReader named_or_in_order(const std::string& path, std::vector<std::string> wanted,
                                       const std::string& array);
-  void select(const Choice& choice);
 
-  std::string path_;
+  std::optional<pf::TableReader> reader_;
   std::vector<std::string> names_;
-  std::optional<pf::CsvReader> csv_;
-  pf::Matrix<double> values_;  // of NumPy arrays
-  Index position_ = 0;
 };
 
 /// Rows to a file that appears when it is complete: .npy by extension, else CSV; "-" is CSV on standard output.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 from numpy_log_prob import Model  # noqa: E402
 from protocol import BINS, Cannot  # noqa: E402
 

@@ -25,6 +25,7 @@
 #include <pushforward/io/model.hpp>
 #include <pushforward/io/npy.hpp>
 #include <pushforward/io/safetensors.hpp>
+#include <pushforward/io/table.hpp>
 #include <pushforward/nn/dense.hpp>
 #include <pushforward/nn/network.hpp>
 #include <pushforward/ops.hpp>

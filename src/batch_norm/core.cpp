@@ -6,7 +6,7 @@
 #include <pushforward/error.hpp>
 #include <string>
 
-#include "src/batch_norm/shape_text.hpp"
+#include "src/core/shape_text.hpp"
 #include "src/kernels/kernels.hpp"
 #include "src/kernels/moments.hpp"
 #include "src/ops/batch_norm.hpp"

@@ -9,7 +9,7 @@
 #include <pushforward/ops.hpp>
 #include <pushforward/random.hpp>
 
-#include "src/batch_norm/shape_text.hpp"
+#include "src/core/shape_text.hpp"
 #include "src/ops/batch_norm.hpp"
 
 namespace pushforward {

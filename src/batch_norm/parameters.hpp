@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "src/batch_norm/shape_text.hpp"
+#include "src/core/shape_text.hpp"
 
 namespace pushforward::batch_norm {
 

@@ -44,7 +44,7 @@ template <Scalar T>
 void check_var(const Bijector<T>& b, const char* call, Index cols, Pass<T>& pass, Var<T> x) {
   if (x.cols() != cols)
     throw ShapeError(b.name() + "::" + call + ": expected (N, " + std::to_string(cols) + "), got " +
-                     shape_text(pass.rows(), x.cols()));
+                     shape_text({pass.rows(), x.cols()}));
   check_pass_context(b.name(), call, b.context_dim(), pass);
 }
 
@@ -157,8 +157,8 @@ void Bijector<T>::map_into(bool forward, MatrixView<const T> in, MatrixView<T> o
   check_columns(this->name(), call, in, forward ? base_dim_ : dim_);
   check_context(this->name(), call, context, in.rows(), context_dim_);
   if (out.rows() != in.rows() || out.cols() != cols)
-    throw ShapeError(this->name() + "::" + call + ": expected an output of shape " + shape_text(in.rows(), cols) +
-                     ", got " + shape_text(out.rows(), out.cols()));
+    throw ShapeError(this->name() + "::" + call + ": expected an output of shape " + shape_text({in.rows(), cols}) +
+                     ", got " + shape_text({out.rows(), out.cols()}));
   if (log_det.size() != in.rows())
     throw ShapeError(this->name() + "::" + call + ": expected " + std::to_string(in.rows()) +
                      " places for log_det, got " + std::to_string(log_det.size()));

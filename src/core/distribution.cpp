@@ -60,7 +60,7 @@ template <Scalar T>
 Column<T> Distribution<T>::log_prob(Pass<T>& pass, Var<T> y) const {
   if (y.cols() != dim_)
     throw ShapeError(this->name() + "::log_prob: expected (N, " + std::to_string(dim_) + "), got " +
-                     shape_text(pass.rows(), y.cols()));
+                     shape_text({pass.rows(), y.cols()}));
   check_pass_context(this->name(), "log_prob", context_dim_, pass);
   const typename Pass<T>::Part part(pass, this->name());
   return do_log_prob(pass, y);
@@ -224,7 +224,7 @@ void Distribution<T>::log_prob_and_gradient_into(MatrixView<const T> y, VectorVi
   if (log_prob.size() != y.rows() || gradient.rows() != y.rows() || gradient.cols() != dim_ ||
       (context_dim_ > 0 && (context_gradient.rows() != y.rows() || context_gradient.cols() != context_dim_)))
     throw ShapeError(this->name() + "::log_prob_and_gradient: expected outputs of " + std::to_string(y.rows()) +
-                     " values, " + shape_text(y.rows(), dim_) + " and " + shape_text(y.rows(), context_dim_));
+                     " values, " + shape_text({y.rows(), dim_}) + " and " + shape_text({y.rows(), context_dim_}));
   for_each_pass<T>(Tape<T>::Mode::record, y.rows(), context, nullptr, run,
                    [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
                      const Var<T> rows = load(tape, y.middle_rows(begin, count), true);
@@ -324,7 +324,7 @@ void Distribution<T>::sample_given_prefix_into(MatrixView<const T> prefix, Matri
   check_context(this->name(), "sample_given_prefix", context, prefix.rows(), context_dim_);
   if (out.rows() != prefix.rows() || out.cols() != dim_)
     throw ShapeError(this->name() + "::sample_given_prefix: expected an output of shape " +
-                     shape_text(prefix.rows(), dim_) + ", got " + shape_text(out.rows(), out.cols()));
+                     shape_text({prefix.rows(), dim_}) + ", got " + shape_text({out.rows(), out.cols()}));
   const RandomCall noise = engine.next_call();
   for_each_pass<T>(Tape<T>::Mode::evaluate, prefix.rows(), context, &noise, run,
                    [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
@@ -401,8 +401,8 @@ void Distribution<T>::mode_into(VectorView<double> out) const {
 template <Scalar T>
 void Distribution<T>::covariance_into(MatrixView<double> out) const {
   if (out.rows() != dim_ || out.cols() != dim_)
-    throw ShapeError(this->name() + "::covariance: expected an output of shape " + shape_text(dim_, dim_) + ", got " +
-                     shape_text(out.rows(), out.cols()));
+    throw ShapeError(this->name() + "::covariance: expected an output of shape " + shape_text({dim_, dim_}) + ", got " +
+                     shape_text({out.rows(), out.cols()}));
   do_covariance(out);
 }
 
@@ -410,8 +410,8 @@ namespace {
 
 void check_elements(const std::string& name, const char* call, Index rows, Index cols, MatrixView<double> out) {
   if (out.rows() != rows || out.cols() != cols)
-    throw ShapeError(name + "::" + call + ": expected an output of shape " + shape_text(rows, cols) + ", got " +
-                     shape_text(out.rows(), out.cols()));
+    throw ShapeError(name + "::" + call + ": expected an output of shape " + shape_text({rows, cols}) + ", got " +
+                     shape_text({out.rows(), out.cols()}));
 }
 
 /// f(in), which sees `instead` in the place of NaN, and NaN in its places in the result.

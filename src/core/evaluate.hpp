@@ -14,6 +14,8 @@
 #include <pushforward/pass.hpp>
 #include <pushforward/tape.hpp>
 
+#include "src/core/shape_text.hpp"
+
 namespace pushforward::detail {
 
 /// Activations of a tile stay in the second-level cache while it passes through the whole flow.
@@ -94,14 +96,6 @@ inline Index checked_dim(const std::string& name, const std::vector<Index>& even
   return dim;
 }
 
-inline std::string shape_text(Index rows, Index cols) {
-  std::string text = "(";
-  text += std::to_string(rows);
-  text += ", ";
-  text += std::to_string(cols);
-  return text += ")";
-}
-
 /// That the pass has the context that a component takes.
 template <Scalar T>
 void check_pass_context(const std::string& name, const char* call, Index context_dim, const Pass<T>& pass) {
@@ -116,7 +110,7 @@ template <class T>
 void check_columns(const std::string& name, const char* call, MatrixView<T> m, Index cols) {
   if (m.cols() != cols)
     throw ShapeError(name + "::" + call + ": expected (N, " + std::to_string(cols) + "), got " +
-                     shape_text(m.rows(), m.cols()));
+                     shape_text({m.rows(), m.cols()}));
 }
 
 /// A context of `cols` columns, one row for each of `rows` or one for all.
@@ -125,12 +119,12 @@ void check_context(const std::string& name, const char* call, MatrixView<T> cont
   if (cols == 0) {
     if (context.cols() != 0)
       throw ShapeError(name + "::" + call + ": takes no context, got one of shape " +
-                       shape_text(context.rows(), context.cols()));
+                       shape_text({context.rows(), context.cols()}));
     return;
   }
   if (context.cols() != cols || (context.rows() != rows && context.rows() != 1))
-    throw ShapeError(name + "::" + call + ": expected a context of shape " + shape_text(rows, cols) + " or " +
-                     shape_text(1, cols) + ", got " + shape_text(context.rows(), context.cols()));
+    throw ShapeError(name + "::" + call + ": expected a context of shape " + shape_text({rows, cols}) + " or " +
+                     shape_text({1, cols}) + ", got " + shape_text({context.rows(), context.cols()}));
 }
 
 }  // namespace pushforward::detail

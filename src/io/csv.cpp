@@ -13,6 +13,7 @@
 #include <pushforward/io/csv.hpp>
 #include <utility>
 
+#include "src/io/columns.hpp"
 #include "src/io/file.hpp"
 
 namespace pushforward {
@@ -78,44 +79,6 @@ std::optional<double> as_number(std::string_view text) {
   const char* end = text.data() + text.size();
   if (text.empty() || parse_number(text.data(), end, value) != end) return std::nullopt;
   return value;
-}
-
-std::string name_list(const std::vector<std::string>& names) {
-  constexpr std::size_t kMost = 20;
-  std::string out;
-  for (std::size_t i = 0; i < names.size() && i < kMost; ++i) out += (i == 0 ? "" : ", ") + show(names[i]);
-  if (names.size() > kMost) out += fmt::format(", ... ({} in all)", names.size());
-  return out;
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
-}
-
-// ` (did you mean "width"?)` when a name is close enough.
-std::string suggestion(std::string_view wanted, const std::vector<std::string>& names) {
-  constexpr std::size_t kLongest = 100;
-  std::size_t best = std::max<std::size_t>((wanted.size() + 1) / 2, 2);
-  const std::string* nearest = nullptr;
-  for (const std::string& name : names) {
-    if (wanted.size() > kLongest || name.empty() || name.size() > kLongest) continue;
-    const std::size_t distance = edit_distance(wanted, name);
-    if (distance < best) {
-      best = distance;
-      nearest = &name;
-    }
-  }
-  return nearest == nullptr ? std::string() : fmt::format(" (did you mean {}?)", show(*nearest));
 }
 
 struct Field {
@@ -421,30 +384,7 @@ struct CsvReader::Impl {
         fail(fmt::format("columns {} and {} have the same name {}", it->second + 1, i + 1, show(file_names_[i])));
       }
     }
-    const auto find = [&](const std::string& name) {
-      const auto it = position.find(name);
-      if (it == position.end()) {
-        throw IoError(fmt::format("{}: no column {}{}; the columns are {}", source_, show(name),
-                                  suggestion(name, file_names_), name_list(file_names_)));
-      }
-      return it->second;
-    };
-    std::vector<Index> order;
-    for (const std::string& name : options_.columns) {
-      const Index column = find(name);
-      if (std::find(order.begin(), order.end(), column) != order.end()) {
-        throw IoError(fmt::format("{}: column {} is selected twice", source_, show(name)));
-      }
-      order.push_back(column);
-    }
-    if (options_.columns.empty()) {
-      for (std::size_t i = 0; i < file_names_.size(); ++i) order.push_back(static_cast<Index>(i));
-    }
-    for (const std::string& name : options_.drop) {
-      const Index column = find(name);
-      order.erase(std::remove(order.begin(), order.end(), column), order.end());
-    }
-    if (order.empty() && !file_names_.empty()) throw IoError(source_ + ": no column is left to read");
+    const std::vector<Index> order = chosen_columns(source_, file_names_, options_.columns, options_.drop);
     targets_.assign(file_names_.size(), -1);
     for (const Index column : order) {
       targets_[static_cast<std::size_t>(column)] = static_cast<Index>(names_.size());

@@ -48,15 +48,6 @@ std::string show(std::string_view text) {
   return out + '"';
 }
 
-std::string shape_text(const std::vector<Index>& shape) {
-  constexpr std::size_t kMost = 8;
-  std::string out = "(";
-  for (std::size_t i = 0; i < shape.size() && i < kMost; ++i) out += fmt::format("{}{}", i == 0 ? "" : ", ", shape[i]);
-  if (shape.size() > kMost) out += ", ...";
-  if (shape.size() == 1) out += ",";
-  return out + ")";
-}
-
 std::optional<std::uint64_t> checked_product(std::uint64_t a, std::uint64_t b) {
   if (a != 0 && b > std::numeric_limits<std::uint64_t>::max() / a) return std::nullopt;
   return a * b;

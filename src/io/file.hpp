@@ -18,9 +18,6 @@ namespace pushforward::detail {
 /// `text` in double quotes for an error message: control bytes escaped, cut after 40 bytes.
 std::string show(std::string_view text);
 
-/// `(3, 4)`, `(5,)`, `()`; cut after eight extents.
-std::string shape_text(const std::vector<Index>& shape);
-
 /// `a * b`, or nothing when it does not fit.
 std::optional<std::uint64_t> checked_product(std::uint64_t a, std::uint64_t b);
 

@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "src/core/shape_text.hpp"
 #include "src/io/file.hpp"
 
 namespace pushforward {

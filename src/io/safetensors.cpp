@@ -12,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "src/core/shape_text.hpp"
 #include "src/io/file.hpp"
 
 namespace pushforward {

@@ -10,13 +10,13 @@
 
 namespace pushforward {
 
-/// A table of numbers as read from text.
+/// A table of numbers as read from a file.
 struct Table {
-  /// One name per column; "c0", "c1", ... for a file without a header.
+  /// One name per column; "c0", "c1", ... for text without a header and for matrices of NumPy.
   std::vector<std::string> names;
   /// (N, D): one row per line, one column per name.
   Matrix<double> values;
-  /// N line numbers, from 1: where each row begins in the file.
+  /// N line numbers, from 1: where each row begins in the text. Of arrays the numbers of the rows, from 0.
   std::vector<Index> lines;
 };
 

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <pushforward/io/csv.hpp>
+#include <pushforward/io/npy.hpp>
+#include <string>
+#include <vector>
+
+namespace pushforward {
+
+enum class TableFormat { text, npy, npz };
+
+/// What a file holds by its extension, in either case of letters: .npy, .npz, or text (.csv, .tsv, .txt, .dat, .data, no
+/// extension, and "-", standard input). Nothing for any other.
+std::optional<TableFormat> table_format(const std::filesystem::path& path);
+
+/// How `read_table` and `TableReader` understand a file.
+struct TableOptions {
+  /// Empty: by `table_format`.
+  std::optional<TableFormat> format{};
+  /// Names of the columns to read, in the order wanted; empty: all.
+  std::vector<std::string> columns{};
+  /// Names of columns to leave out.
+  std::vector<std::string> drop{};
+  /// Which array of a .npz archive is the table. Empty: the only one; or, where all are of rank 1 and of one length,
+  /// each is a column with its own name.
+  std::string array{};
+  /// Lets NaN and infinities through. Otherwise they are errors: in text only in columns that are read.
+  bool allow_non_finite = false;
+  /// Lets tables without rows through.
+  bool allow_empty = false;
+};
+
+/// Reads a table in chunks of rows, from delimited text (as `CsvReader` does, with header and delimiter found), or from
+/// a NumPy array: (N, D); (N,) is one column, a single number one row of it. The columns of an array are "c0", "c1", ...
+///
+/// Text is read as it is asked for: memory does not grow with the file. Arrays are read whole when they are opened.
+///
+/// Errors are those of `CsvReader`, `read_npy` and `NpzFile`. IoError besides, always with the file: an extension that
+/// says nothing, an array of more than two axes, several arrays of which none is chosen (the notice's option is
+/// "array"), `array` for what is no archive, a column that is not there or named twice, no column or no row left.
+/// ShapeError for `max_rows` below 1.
+class TableReader {
+ public:
+  /// Opens the file ("-": text from standard input) and reads the names of its columns.
+  explicit TableReader(const std::filesystem::path& path, const TableOptions& options = {});
+
+  /// The D columns that are read, in their order.
+  const std::vector<std::string>& names() const { return text_ ? text_->names() : names_; }
+
+  /// Puts the next rows, at most `max_rows`, in place of what `chunk` held. False when there was none left.
+  bool next(Table& chunk, Index max_rows) {
+    if (text_) return text_->next(chunk, max_rows);
+    take(chunk, checked_rows(max_rows));
+    return chunk.values.rows() > 0;
+  }
+
+  /// All remaining rows.
+  Table rest() {
+    if (text_) return text_->rest();
+    Table table;
+    take(table, rows_ - position_);
+    return table;
+  }
+
+  /// Where row `row` of `chunk` stands: "x.csv:17", "x.npy: row 16 (from 0)".
+  std::string where(const Table& chunk, Index row) const;
+
+ private:
+  /// A column of an array: its values from `offset` on, `stride` apart.
+  struct Column {
+    const double* values = nullptr;
+    Index offset = 0, stride = 1;
+  };
+  void open_matrix(const std::string& where, NpyArray array);
+  void open_archive(const NpzFile& file, const std::string& chosen, const NpyOptions& values);
+  Index checked_rows(Index max_rows) const;
+  // The matrix is allocated here, in the caller's code: no Eigen-owned memory crosses the library.
+  void take(Table& table, Index rows) {
+    table.names = names_;
+    table.values.resize(rows, static_cast<Index>(columns_.size()));
+    table.lines.resize(static_cast<std::size_t>(rows));
+    take_into(table.values, VectorView<Index>(table.lines));
+  }
+  void take_into(MatrixView<double> values, VectorView<Index> lines);
+
+  std::string source_;
+  std::optional<CsvReader> text_;
+  // Of arrays:
+  std::vector<NpyArray> arrays_;
+  std::vector<Column> columns_;
+  std::vector<std::string> names_;
+  Index rows_ = 0, position_ = 0;
+};
+
+/// A whole table of numbers from a file of any kind: text, .npy or .npz; "-" is text from standard input. See
+/// `TableReader` for what is understood and for the errors; `read_csv` has more options for text.
+inline Table read_table(const std::filesystem::path& path, const TableOptions& options = {}) {
+  return TableReader(path, options).rest();
+}
+
+}  // namespace pushforward
