@@ -8,6 +8,7 @@
 #include "distributions/parameters.hpp"
 #include "distributions/start.hpp"
 #include "src/numerics/constants.hpp"
+#include "src/core/checks.hpp"
 #include "src/ops/density.hpp"
 
 namespace pushforward {
@@ -63,6 +64,11 @@ Mixture<T>::Mixture(std::vector<Poly<Distribution<T>>> components, VectorView<co
 
 template <Scalar T>
 double Mixture<T>::log_total() const {
+template <Scalar T>
+std::size_t Mixture<T>::position(Index k) const {
+  return checked_position(this->name(), "component", k, components_.size());
+}
+
   double top = -infinity, sum = 0;
   for (const T v : logits_.values()) top = std::max(top, static_cast<double>(v));
   for (const T v : logits_.values()) sum += std::exp(static_cast<double>(v) - top);

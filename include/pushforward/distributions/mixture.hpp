@@ -39,8 +39,9 @@ class Mixture final : public Distribution<T> {
   explicit Mixture(Blank) : Distribution<T>("Mixture") {}
 
   Index components() const { return static_cast<Index>(components_.size()); }
-  const Distribution<T>& component(Index k) const { return *components_.at(static_cast<std::size_t>(k)); }
-  Distribution<T>& component(Index k) { return *components_.at(static_cast<std::size_t>(k)); }
+  /// @throws DomainError  if there is no such component.
+  const Distribution<T>& component(Index k) const { return *components_[position(k)]; }
+  Distribution<T>& component(Index k) { return *components_[position(k)]; }
   const Tensor<T>& logits() const { return logits_; }
   /// softmax(logits)
   Eigen::VectorXd weights() const {
@@ -54,6 +55,8 @@ class Mixture final : public Distribution<T> {
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   bool components_are_equal() const;
   void propose_clusters(Pass<T>& pass, Var<T> y) const;
+  /// k, if it is the number of a component.
+  std::size_t position(Index k) const;
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   Space do_support() const override;
