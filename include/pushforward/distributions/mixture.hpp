@@ -24,7 +24,9 @@ namespace pushforward {
 /// @par Start       Components that are all equal have equal gradients and would stay equal. So `fit` starts them from
 ///                  its first rows (at least 1024 if there are as many): k-means with k-means++ centres, the best of
 ///                  8 runs; each component gets location, scale and weight of its rows or, if its family has no such
-///                  start, a small random change of its parameters. The same rows give the same start.
+///                  start, a small random change of its parameters. A component that is a mixture of equal
+///                  components, also behind a bijector, clusters the rows of its cluster. The same rows give the same
+///                  start.
 /// @par Cost        The sum of the components' costs, for samples too.
 /// @source McLachlan and Peel 2000, section 1.4; the start: Arthur and Vassilvitskii 2007.
 template <Scalar T>
@@ -53,10 +55,12 @@ class Mixture final : public Distribution<T> {
  private:
   using Tail = typename Distribution<T>::Tail;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
-  bool components_are_equal() const;
-  void propose_clusters(Pass<T>& pass, Var<T> y) const;
   /// k, if it is the number of a component.
   std::size_t position(Index k) const;
+  bool components_are_equal() const;
+  bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
+  /// Of the rows with these weights, as k-means and moments see them.
+  void propose_clusters(Pass<T>& pass, Var<T> y, const T* weights) const;
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   Space do_support() const override;
