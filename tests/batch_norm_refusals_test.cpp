@@ -152,3 +152,42 @@ TEST_CASE("an average of weights that a constraint spoils is not put in", "[batc
   CHECK_THROWS_WITH(fit(flow, y, options), ContainsSubstring("Ema: the constraint of 'bijector."));
   CHECK(state(flow) == state(plain));
 }
+
+TEST_CASE("texts write a NaN without a sign", "[batch_norm]") {
+  BatchNormLayer<double> layer({-1, 2}, {});
+  const std::string commit = text_of([&] {
+    const Tensor<double> x = rows_with(infinite);
+    layer.commit(layer.train(x.view()));
+  });
+  CHECK_THAT(commit, ContainsSubstring("variance nan"));
+  const std::vector<std::function<void()>> calls = {
+      [&] { layer.commit(layer.train(rows_with(infinite).view())); },
+      [] { BatchNormLayer<double>({.momentum = negative_nan}); },
+      [] { BatchNormLayer<double>({.epsilon = negative_nan}); },
+      [] { BatchNormLayer<double>({.renorm = Renorm{.momentum = negative_nan}}); },
+      [] { batch_norm_convention("keras", negative_nan); },
+      [&] {
+        const std::vector<double> mean{0, negative_nan}, variance{1, 1};
+        layer.set_population(mean, variance);
+      },
+      [] { Normal<double>({negative_nan}, {1}); },
+      [] { Normal<double>({0}, {negative_nan}); },
+      [] { Uniform<double>({negative_nan}, {1}); },
+      [] { Space::integers(std::vector<Interval>{{negative_nan, 1}}); },
+      [] { Space::box(1, {negative_nan, 1}); },
+      [] { Space::circle(1, {0, negative_nan}); },
+      [] { Scale<double>({negative_nan}); },
+      [] { Sigmoid<double>(1, negative_nan, 1); },
+      [] { Sigmoid<double>(1, 0, negative_nan); },
+      [] { ColumnSupports<double>({Interval{negative_nan, 1}}); },
+      [] { ActNorm<double>(1, negative_nan); },
+      [] { Adam<double>({.beta1 = negative_nan}); },
+      [] { Ema<double>(Adam<double>(), {.decay = negative_nan}); },
+  };
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const std::string text = text_of(calls[i]);
+    INFO(i << ": " << text);
+    CHECK(text.find("nan") != std::string::npos);
+    CHECK(text.find("-nan") == std::string::npos);
+  }
+}
