@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 namespace {
@@ -127,7 +129,7 @@ Standardize<T> BatchNormalization<T>::frozen() const {
     const Index channel = c % layer_.channels();
     const std::size_t k = static_cast<std::size_t>(channel);
     if (!(gamma[k] > 0))
-      throw DomainError("BatchNormalization::frozen: gamma must be positive, got " + std::to_string(gamma[k]) +
+      throw DomainError("BatchNormalization::frozen: gamma must be positive, got " + detail::number_text(gamma[k]) +
                         " in channel " + std::to_string(channel));
     scale.push_back(std::sqrt(layer_.inference_variance(channel)) / gamma[k]);
     shift.push_back(static_cast<double>(moving_mean()[channel]) - beta[k] * scale.back());

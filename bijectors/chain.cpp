@@ -5,6 +5,8 @@
 
 #include <pushforward/error.hpp>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 namespace {
@@ -68,6 +70,11 @@ Chain<T>::Chain(std::vector<Poly<Bijector<T>>> parts)
                   checked_context(parts)),
       parts_(std::move(parts)) {
   check_spaces(parts_, [](const Bijector<T>& part, const Space& from) { return part.image(from); });
+}
+
+template <Scalar T>
+std::size_t Chain<T>::position(Index i) const {
+  return detail::checked_position(this->name(), "part", i, parts_.size());
 }
 
 template <Scalar T>

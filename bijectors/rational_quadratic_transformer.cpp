@@ -5,6 +5,7 @@
 #include <pushforward/error.hpp>
 #include <string>
 
+#include "src/core/checks.hpp"
 #include "src/ops/spline.hpp"
 
 namespace pushforward {
@@ -39,7 +40,7 @@ std::pair<double, double> size_range(const RationalQuadraticOptions& o, double m
 template <Scalar T>
 Index checked_parameter_count(const RationalQuadraticOptions& o) {
   const auto refuse = [](const std::string& expected, double got) {
-    throw DomainError("RationalQuadraticTransformer: expected " + expected + ", got " + std::to_string(got));
+    throw DomainError("RationalQuadraticTransformer: expected " + expected + ", got " + number_text(got));
   };
   if (o.bins < 2 || o.bins > kernels::Spline<T>::max_bins)
     refuse("2 to " + std::to_string(kernels::Spline<T>::max_bins) + " bins", static_cast<double>(o.bins));

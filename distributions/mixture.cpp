@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <optional>
 #include <span>
 
 #include "distributions/parameters.hpp"
 #include "distributions/start.hpp"
+#include "src/core/checks.hpp"
 #include "src/numerics/constants.hpp"
+#include "src/ops/common.hpp"
 #include "src/ops/density.hpp"
 
 namespace pushforward {
@@ -62,6 +65,11 @@ Mixture<T>::Mixture(std::vector<Poly<Distribution<T>>> components, VectorView<co
 }
 
 template <Scalar T>
+std::size_t Mixture<T>::position(Index k) const {
+  return checked_position(this->name(), "component", k, components_.size());
+}
+
+template <Scalar T>
 double Mixture<T>::log_total() const {
   double top = -infinity, sum = 0;
   for (const T v : logits_.values()) top = std::max(top, static_cast<double>(v));
@@ -79,7 +87,11 @@ template <Scalar T>
 Column<T> Mixture<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   Tape<T>& tape = pass.tape();
   const Index n = tape.padded_rows(), count = components();
-  if (pass.starts() && components_are_equal()) propose_clusters(pass, y);
+  std::optional<typename Pass<T>::Started> started;
+  if (pass.starts() && components_are_equal()) {
+    propose_clusters(pass, y, pass.row_weights() ? full_column(pass.row_weights(), 0) : nullptr);
+    started.emplace(pass);
+  }
   // Each component marks rows on a clean sheet; what was marked before and what all of them mark stays.
   std::uint8_t* marks = pass.outside();
   auto* before = tape.template scratch<std::uint8_t>(n);
@@ -127,8 +139,23 @@ bool Mixture<T>::components_are_equal() const {
   return components() > 1 && !first.empty();
 }
 
+// Of components that differ nobody knows which rows are whose.
 template <Scalar T>
-void Mixture<T>::propose_clusters(Pass<T>& pass, Var<T> y) const {
+bool Mixture<T>::do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
+  if (components() == 1) return component(0).propose_start(pass, y, weights);
+  if (!components_are_equal()) return false;
+  Tape<T>& tape = pass.tape();
+  T* own = tape.template common<T>(tape.leading_dimension());
+  if (tape.rank() == 0) {
+    std::fill_n(own, tape.leading_dimension(), T(0));
+    std::transform(weights, weights + tape.rows(), own, [](double w) { return static_cast<T>(w); });
+  }
+  propose_clusters(pass, y, own);
+  return true;
+}
+
+template <Scalar T>
+void Mixture<T>::propose_clusters(Pass<T>& pass, Var<T> y, const T* row_weights) const {
   Tape<T>& tape = pass.tape();
   const Index rows = tape.rows(), count = components(), n = tape.padded_rows();
   std::uint8_t* marks = pass.outside();
@@ -138,11 +165,11 @@ void Mixture<T>::propose_clusters(Pass<T>& pass, Var<T> y) const {
   double* weights = tape.template common<double>(count * rows);
   tape.barrier();  // the rows of all threads are there
   if (tape.rank() == 0) {
-    const std::vector<Index> cluster = cluster_rows(y, pass.row_weights(), count);
+    const std::vector<Index> cluster = cluster_rows(y, row_weights, count);
     std::fill_n(weights, count * rows, 0.0);
     for (Index i = 0; i < rows; ++i)
       weights[cluster[static_cast<std::size_t>(i)] * rows + i] =
-          pass.row_weights() ? static_cast<double>(full_column(pass.row_weights(), 0)[i]) : 1.0;
+          row_weights ? static_cast<double>(row_weights[i]) : 1.0;
     double total = 0;
     std::vector<double> share(static_cast<std::size_t>(count));
     for (Index k = 0; k < count; ++k)

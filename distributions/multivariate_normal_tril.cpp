@@ -6,6 +6,7 @@
 #include <pushforward/error.hpp>
 
 #include "distributions/gaussian.hpp"
+#include "src/core/checks.hpp"
 #include "src/numerics/constants.hpp"
 
 namespace pushforward {
@@ -62,7 +63,7 @@ MultivariateNormalTriL<T> MultivariateNormalTriL<T>::fit(MatrixView<const T> dat
                         " in row " + std::to_string(i));
     for (Index c = 0; c < dim; ++c)
       if (!std::isfinite(data(i, c)))
-        throw DomainError(where + ": data must be finite, got " + std::to_string(data(i, c)) + " in row " +
+        throw DomainError(where + ": data must be finite, got " + number_text(data(i, c)) + " in row " +
                           std::to_string(i) + ", column " + std::to_string(c));
   }
   const auto for_each_row = [&](const std::function<void(const double*, double)>& f) {

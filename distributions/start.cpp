@@ -14,12 +14,11 @@ namespace {
 
 /// Mean and deviation of each column, with the weights of a batch or none.
 template <Scalar T>
-void column_moments(Var<T> y, Var<T> weights, std::vector<double>& mean, std::vector<double>& deviation) {
+void column_moments(Var<T> y, const T* weights, std::vector<double>& mean, std::vector<double>& deviation) {
   const Index rows = y.tape().rows();
   for (Index c = 0; c < y.cols(); ++c) {
-    const kernels::Moments m =
-        kernel<T>().moments(full_column(y, c), weights ? full_column(weights, 0) : nullptr, rows);
-    const double total = weights ? kernel<T>().sum(full_column(weights, 0), rows) : static_cast<double>(rows);
+    const kernels::Moments m = kernel<T>().moments(full_column(y, c), weights, rows);
+    const double total = weights ? kernel<T>().sum(weights, rows) : static_cast<double>(rows);
     mean.push_back(m.mean);
     deviation.push_back(total > 0 ? std::sqrt(std::max(m.m2, 0.0) / total) : 0.0);
   }
@@ -32,7 +31,7 @@ StartMoments start_moments(Var<T> y, const double* weights) {
   const Index rows = y.tape().rows(), dim = y.cols();
   const auto size = static_cast<std::size_t>(dim);
   std::vector<double> all_mean, all_deviation;
-  column_moments<T>(y, {}, all_mean, all_deviation);
+  column_moments<T>(y, nullptr, all_mean, all_deviation);
   StartMoments result{all_mean, std::vector<double>(size), std::vector<double>(size * size)};
   double total = 0;
   for (Index i = 0; i < rows; ++i) total += weights[i];
@@ -66,7 +65,7 @@ StartMoments start_moments(Var<T> y, const double* weights) {
 }
 
 template <Scalar T>
-std::vector<Index> cluster_rows(Var<T> y, Var<T> row_weights, Index count) {
+std::vector<Index> cluster_rows(Var<T> y, const T* weights, Index count) {
   constexpr Index most = 4096;
   constexpr int runs = 8, rounds = 50;
   const Index rows = y.tape().rows(), dim = y.cols(), used = std::min(rows, most);
@@ -74,7 +73,7 @@ std::vector<Index> cluster_rows(Var<T> y, Var<T> row_weights, Index count) {
   std::vector<Index> best(static_cast<std::size_t>(rows), 0);
   if (rows == 0) return best;
   std::vector<double> mean, deviation;
-  column_moments(y, row_weights, mean, deviation);
+  column_moments(y, weights, mean, deviation);
   // Points row by row.
   std::vector<double> points(static_cast<std::size_t>(rows) * size);
   for (Index c = 0; c < dim; ++c) {
@@ -83,7 +82,7 @@ std::vector<Index> cluster_rows(Var<T> y, Var<T> row_weights, Index count) {
       points[static_cast<std::size_t>(i) * size + at] =
           deviation[at] > 0 ? (static_cast<double>(full_column(y, c)[i]) - mean[at]) / deviation[at] : 0.0;
   }
-  const auto weight = [&](Index i) { return row_weights ? static_cast<double>(full_column(row_weights, 0)[i]) : 1.0; };
+  const auto weight = [&](Index i) { return weights ? static_cast<double>(weights[i]) : 1.0; };
   const auto distance = [&](Index i, const double* centre) {
     const double* p = points.data() + static_cast<std::size_t>(i) * size;
     double sum = 0;
@@ -186,7 +185,7 @@ void propose_change(Pass<T>& pass, const Component<T>& component, Index stream) 
 
 #define PUSHFORWARD_INSTANTIATE(T)                                          \
   template StartMoments start_moments(Var<T>, const double*);               \
-  template std::vector<Index> cluster_rows(Var<T>, Var<T>, Index);          \
+  template std::vector<Index> cluster_rows(Var<T>, const T*, Index);        \
   template void propose_change(Pass<T>&, const Component<T>&, Index);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)

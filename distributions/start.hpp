@@ -20,9 +20,9 @@ template <Scalar T>
 StartMoments start_moments(Var<T> y, const double* weights);
 
 /// The cluster, in [0, count), of each row: k-means on columns scaled to one deviation, the best of 8 runs from
-/// k-means++ centres. `row_weights` as in a Pass. Rows beyond the first 4096 go to the nearest centre of these.
+/// k-means++ centres. `weights` of all rows, or null. Rows beyond the first 4096 go to the nearest centre of these.
 template <Scalar T>
-std::vector<Index> cluster_rows(Var<T> y, Var<T> row_weights, Index count);
+std::vector<Index> cluster_rows(Var<T> y, const T* weights, Index count);
 
 /// Proposes trainable parameters with normal numbers added: a tenth of each tensor's root mean square, at least 0.03.
 template <Scalar T>

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "src/batch_norm/parameters.hpp"
+#include "src/core/checks.hpp"
 
 namespace pushforward::batch_norm::aesara {
 
@@ -76,7 +77,8 @@ template <Scalar T>
 void check_epsilon(const char* call, double epsilon) {
   const double rounded = static_cast<double>(static_cast<T>(epsilon));
   if (!(rounded >= 1e-5))
-    throw DomainError(where(call) + fmt::format("epsilon must be at least 1e-5, got {}", rounded));
+    throw DomainError(where(call) +
+                      fmt::format("epsilon must be at least 1e-5, got {}", detail::unsigned_nan(rounded)));
 }
 
 void check_invstd(const char* call, const Values& invstd) {

@@ -425,7 +425,7 @@ TEMPLATE_TEST_CASE("initializers, regularizers and constraints may be functions"
   CHECK(layer.regularization_gradients().beta[5] == Approx(2 * 6 * 5 + 5).epsilon(1e-12));
   layer.apply_constraints();
   CHECK(layer.gamma() == std::vector<double>{1, 1.25, 1.5, 1.75, 2, 2});
-  options.beta_initializer = Initializer::custom({});
+  options.beta_initializer.kind = Initializer::Kind::function;
   CHECK_THROWS_WITH(BatchNormLayer<T>({-1, 2, 3}, options), ContainsSubstring("no function"));
 }
 

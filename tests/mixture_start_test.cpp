@@ -183,3 +183,96 @@ TEST_CASE("Weights of rows count in the start where they count in statistics", "
   // The first cluster has 1500 of 2000.
   CHECK(m.weights()[by_location(m)[0]] == Approx(0.75).margin(0.01));
 }
+
+// ------------------------------------------------------------------------------------------- mixtures of mixtures
+
+namespace {
+
+/// Rows around `centres`, as many around each, in turn.
+Matrix<double> around(const std::vector<double>& centres, Index each, double spread) {
+  Engine engine(8);
+  const auto count = static_cast<Index>(centres.size());
+  Matrix<double> y = Normal<double>(1).sample(count * each, engine);
+  for (Index i = 0; i < y.rows(); ++i)
+    y(i, 0) = centres[static_cast<std::size_t>((i * 3) % count)] + spread * y(i, 0);
+  return y;
+}
+
+const Mixture<double>& mixture_in(const Distribution<double>& d) { return dynamic_cast<const Mixture<double>&>(d); }
+
+}  // namespace
+
+TEST_CASE("A mixture within a mixture clusters the rows of its cluster", "[mixture_start]") {
+  // Two far groups of two clusters; over all rows k-means with two centres would find the groups alone.
+  const Matrix<double> y = around({-52, -48, 46, 54}, 250, 0.5);
+  const Mixture pair({Normal<double>(1), Normal<double>(1)});
+  const Mixture nested({pair, pair});
+  const auto m = started(nested, y);
+  const std::vector<Index> order = by_location(m);
+  const double locations[2][2] = {{-52, -48}, {46, 54}};
+  for (std::size_t g = 0; g < 2; ++g) {
+    CHECK(m.weights()[order[g]] == Approx(0.5).margin(1e-3));
+    const Mixture<double>& inner = mixture_in(m.component(order[g]));
+    const std::vector<Index> within = by_location(inner);
+    for (std::size_t k = 0; k < 2; ++k) {
+      CHECK(inner.component(within[k]).mean()[0] == Approx(locations[g][k]).margin(0.15));
+      CHECK(inner.component(within[k]).stddev()[0] == Approx(0.5).epsilon(0.15));
+      CHECK(inner.weights()[within[k]] == Approx(0.5).margin(1e-3));
+    }
+  }
+  for (const int threads : {2, 3}) CHECK(started(nested, y, threads).log_prob(y) == m.log_prob(y));
+  // As good as the flat one, and so it goes on.
+  const auto flat = started(Mixture({Normal<double>(1), Normal<double>(1), Normal<double>(1), Normal<double>(1)}), y);
+  CHECK(m.log_prob(y).mean() == Approx(flat.log_prob(y).mean()).margin(0.01));
+
+  const std::vector<double> three = {-42, -38, -22, -18, 18, 22, 38, 42};
+  const Matrix<double> z = around(three, 100, 0.2);
+  const auto deep = started(Mixture({nested, nested}), z);
+  std::vector<double> found;
+  for (Index a = 0; a < 2; ++a)
+    for (Index b = 0; b < 2; ++b)
+      for (Index c = 0; c < 2; ++c)
+        found.push_back(mixture_in(mixture_in(deep.component(a)).component(b)).component(c).mean()[0]);
+  std::sort(found.begin(), found.end());
+  for (std::size_t i = 0; i < 8; ++i) CHECK(found[i] == Approx(three[i]).margin(0.1));
+}
+
+TEST_CASE("A mixture within a mixture starts behind maps too, and with weights of rows", "[mixture_start]") {
+  const Matrix<double> y = around({-52, -48, 46, 54}, 250, 0.5);
+  const double reference =
+      started(Mixture({Normal<double>(1), Normal<double>(1), Normal<double>(1), Normal<double>(1)}), y)
+          .log_prob(y)
+          .mean();
+  const auto close = [&](const Distribution<double>& d) { CHECK(d.log_prob(y).mean() > reference - 0.05); };
+  const Mixture pair({Normal<double>(1), Normal<double>(1)});
+  const TransformedDistribution fixed(pair, Affine<double>({3}, {0.5}));
+  close(started(Mixture({fixed, fixed}), y));
+  // Started from the same rows itself.
+  const TransformedDistribution normalised(pair, ActNorm<double>(1));
+  close(started(Mixture({normalised, normalised}), y));
+  const Mixture<double> alone({pair});
+  close(started(Mixture({alone, alone}), y));
+  close(prepare_and_fit(Mixture({pair, pair}), y, {}, {.epochs = 0}).model);
+
+  // The cluster at -52 counts three times: 3 of 4 in its pair, 4 of 6 of all.
+  std::vector<double> weights;
+  for (Index i = 0; i < y.rows(); ++i) weights.push_back(y(i, 0) < -50 ? 3 : 1);
+  FitOptions<double> options{.epochs = 0, .weights = weights, .validation_fraction = 0};
+  options.weighted_statistics = true;
+  Mixture m({pair, pair});
+  fit(m, y, options);
+  const Index first = by_location(m)[0];
+  CHECK(m.weights()[first] == Approx(4.0 / 6).margin(2e-3));
+  const Mixture<double>& inner = mixture_in(m.component(first));
+  CHECK(inner.weights()[by_location(inner)[0]] == Approx(0.75).margin(2e-3));
+}
+
+TEST_CASE("Mixtures within a mixture that differ keep their places, but for a small change", "[mixture_start]") {
+  const Matrix<double> y = around({-52, -48, 46, 54}, 100, 0.5);
+  const Mixture placed({Normal<double>({-1}, {1}), Normal<double>({1}, {1})});
+  const auto m = started(Mixture({placed, placed}), y);
+  CHECK(mixture_in(m.component(0)).component(0).mean() != mixture_in(m.component(1)).component(0).mean());
+  for (Index a = 0; a < 2; ++a)
+    for (Index b = 0; b < 2; ++b)
+      CHECK(mixture_in(m.component(a)).component(b).mean()[0] == Approx(b == 0 ? -1 : 1).margin(0.5));
+}

@@ -1,12 +1,17 @@
 // Mixtures of different supports: densities, quantiles, gradients.
 
 #include <cmath>
+#include <limits>
+#include <pushforward/bijectors/chain.hpp>
+#include <pushforward/bijectors/exp.hpp>
+#include <pushforward/bijectors/shift.hpp>
 #include <pushforward/distributions/beta.hpp>
 #include <pushforward/distributions/gamma.hpp>
 #include <pushforward/distributions/laplace.hpp>
 #include <pushforward/distributions/mixture.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/uniform.hpp>
+#include <utility>
 #include <vector>
 
 #include "tests/catch.hpp"
@@ -78,4 +83,25 @@ TEST_CASE("gradients pass through a mixture with rows outside of some components
       (*slot.tensor)[i] = kept;
       check_near(gradients.find(slot.tensor)[i], (high - low) / (2 * step), 1e-6, 1e-5);
     }
+}
+
+TEST_CASE("A component or a part that is not there is refused by name", "[mixture]") {
+  using Catch::Matchers::ContainsSubstring;
+  Mixture<double> mixture({Normal<double>(2), Normal<double>(2)});
+  for (const Index k : {Index{-1}, Index{2}, std::numeric_limits<Index>::max()}) {
+    INFO(k);
+    CHECK_THROWS_AS(mixture.component(k), DomainError);
+    CHECK_THROWS_WITH(std::as_const(mixture).component(k),
+                      ContainsSubstring("Mixture: there is no component " + std::to_string(k) + "; there are 2"));
+  }
+  Chain<double> chain(Exp<double>(2), Shift<double>({1, 2}));
+  for (const Index i : {Index{-1}, Index{2}, std::numeric_limits<Index>::min()}) {
+    INFO(i);
+    const auto text = ContainsSubstring("Chain(Exp, Shift): there is no part " + std::to_string(i) + "; there are 2");
+    CHECK_THROWS_AS(chain.part(i), DomainError);
+    CHECK_THROWS_WITH(chain.part(i), text);
+    CHECK_THROWS_WITH(std::as_const(chain).part(i), text);
+    CHECK_THROWS_WITH(chain.copy_part(i), text);
+  }
+  CHECK(chain.part(1).name() == "Shift");
 }

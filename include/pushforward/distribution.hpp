@@ -115,6 +115,10 @@ class Distribution : public Component<T> {
   /// log p by half the squared standard error), whose standard error is that of the mean density divided by it. -inf,
   /// with standard error 0, where every draw is outside the support; the standard error of a mean of log_prob is NaN
   /// where some are. Row i depends on the engine's seed, its call number and i alone. Advances the engine by one call.
+  /// The standard error is itself an estimate. That of a density is too small where few of its draws carry the mean, in
+  /// the tails above all: of 95 % intervals of one model 89 % held the truth in the middle with 64 draws, and in its
+  /// tail 72 % with 512 and 82 % with 4,096. More draws are the way out: an error that does not fall with the square
+  /// root of their number is not to be believed. Of drawn logarithms 93 to 95 % held it everywhere.
   /// Densities that draw nothing have the values of log_prob(y) and standard errors of 0.
   /// @throws DomainError  for fewer than 2 draws.
   /// @throws Error        naming the part that draws, where no part says what its draws estimate; so does every call

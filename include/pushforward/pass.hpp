@@ -128,6 +128,19 @@ class Pass {
     return old;
   }
 
+  /// While it lives, nobody asks for first values (`starts`): those of the parts below have been proposed.
+  class Started {
+   public:
+    explicit Started(Pass& pass) : pass_(pass), old_(std::exchange(pass.settings_.starts, false)) {}
+    ~Started() { pass_.settings_.starts = old_; }
+    Started(const Started&) = delete;
+    Started& operator=(const Started&) = delete;
+
+   private:
+    Pass& pass_;
+    bool old_;
+  };
+
   /// While it lives, the part of the tree that is at work, as messages name it: public calls of each class make one.
   class Part {
    public:

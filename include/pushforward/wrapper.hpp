@@ -28,8 +28,6 @@ class Wrapper<Distribution<T>> : public Distribution<T>, private Prefixes<T> {
  public:
   const Distribution<T>& inner() const { return *inner_; }
   Distribution<T>& inner() { return *inner_; }
-  /// The inner object as a value, to build something else from it.
-  Poly<Distribution<T>> copy_inner() const { return inner_; }
 
  protected:
   /// Its name becomes "Name(Inner)".
@@ -109,8 +107,6 @@ class Wrapper<Bijector<T>> : public Bijector<T> {
  public:
   const Bijector<T>& inner() const { return *inner_; }
   Bijector<T>& inner() { return *inner_; }
-  /// The inner object as a value, to build something else from it.
-  Poly<Bijector<T>> copy_inner() const { return inner_; }
 
  protected:
   /// Its name becomes "Name(Inner)".

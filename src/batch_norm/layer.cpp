@@ -9,6 +9,8 @@
 #include <pushforward/ops.hpp>
 #include <pushforward/random.hpp>
 
+#include "src/core/checks.hpp"
+#include "src/core/constrain.hpp"
 #include "src/core/shape_text.hpp"
 #include "src/ops/batch_norm.hpp"
 
@@ -50,6 +52,12 @@ const Function& present(const Function& function, const std::string& what, const
     throw NotImplemented("BatchNormLayer: the " + what + " '" + name +
                          "' is a function, which no file holds; make the model by code and take the loaded values "
                          "over with copy_state");
+  return function;
+}
+
+template <class Function>
+Function given(const char* what, Function function) {
+  if (!function) throw DomainError(fmt::format("{}: expected a function, got an empty one", what));
   return function;
 }
 
@@ -119,6 +127,18 @@ double average(double momentum, double old, double value) { return old - (old - 
 
 }  // namespace
 
+Initializer Initializer::custom(ValuesFunction fill) {
+  return {Kind::function, 0, 0, 0, given("Initializer::custom", std::move(fill))};
+}
+Regularizer Regularizer::custom(std::string name, Function function) {
+  Function own = given("Regularizer::custom", std::move(function));
+  return {0, 0, std::move(name), std::move(own)};
+}
+Constraint Constraint::custom(std::string name, ValuesFunction project) {
+  ValuesFunction own = given("Constraint::custom", std::move(project));
+  return {Kind::function, 0, std::move(name), std::move(own)};
+}
+
 BatchNormLayerOptions batch_norm_convention(std::string_view system, double value, BatchNormLayerOptions base) {
   struct Convention {
     std::string_view name;
@@ -131,7 +151,7 @@ BatchNormLayerOptions batch_norm_convention(std::string_view system, double valu
       {"torch", true, false, true, Fusion::unfused},      {"nflows", true, true, true, Fusion::unfused},
       {"pyro", true, true, true, Fusion::unfused}};
   if (!(value >= 0 && value <= 1))
-    throw DomainError("batch_norm_convention: expected a number in [0, 1], got " + std::to_string(value));
+    throw DomainError("batch_norm_convention: expected a number in [0, 1], got " + detail::number_text(value));
   std::string names;
   for (const Convention& c : known) {
     if (c.name == system) {
@@ -152,9 +172,9 @@ template <Scalar T>
 BatchNormLayer<T>::BatchNormLayer(Options options) : Component<T>("BatchNormLayer"), options_(std::move(options)) {
   const auto refuse = [](const std::string& text) { throw DomainError("BatchNormLayer: " + text); };
   if (!(options_.momentum >= 0 && options_.momentum <= 1))
-    refuse("momentum must lie in [0, 1], got " + std::to_string(options_.momentum));
+    refuse("momentum must lie in [0, 1], got " + detail::number_text(options_.momentum));
   if (!(options_.epsilon >= 0) || !std::isfinite(options_.epsilon))
-    refuse(fmt::format("epsilon must be finite and not negative, got {}", options_.epsilon));
+    refuse(fmt::format("epsilon must be finite and not negative, got {}", detail::unsigned_nan(options_.epsilon)));
   if (options_.axis.empty()) refuse("expected at least one axis to keep, got none");
   if (options_.virtual_batch_size && *options_.virtual_batch_size < 1)
     refuse("virtual_batch_size must be a positive integer that divides the true batch size of the input tensor, got " +
@@ -170,13 +190,16 @@ BatchNormLayer<T>::BatchNormLayer(Options options) : Component<T>("BatchNormLaye
   if (options_.renorm) {
     const Renorm& r = *options_.renorm;
     if (!(r.momentum >= 0 && r.momentum <= 1))
-      refuse("renorm_momentum must lie in [0, 1], got " + std::to_string(r.momentum));
+      refuse("renorm_momentum must lie in [0, 1], got " + detail::number_text(r.momentum));
     if ((r.rmin && !(*r.rmin >= 0)) || (r.rmax && !(*r.rmax > 0)) || (r.dmax && !(*r.dmax >= 0)))
       refuse("renorm clipping needs rmin >= 0, rmax > 0 and dmax >= 0");
+    if (r.rmin && !std::isfinite(*r.rmin))
+      refuse(fmt::format("renorm clipping needs a finite rmin, got {}; without a bound leave it out", *r.rmin));
     if (r.rmin && r.rmax && *r.rmin > *r.rmax)
       refuse(fmt::format("renorm clipping needs rmin <= rmax, got {} and {}", *r.rmin, *r.rmax));
     if (r.open_rmax != 0 || r.open_dmax != 0) {
-      if (!r.rmax || !r.dmax) refuse("a schedule of the renorm clipping needs rmax and dmax to open to");
+      if (!r.rmax || !r.dmax || !std::isfinite(*r.rmax) || !std::isfinite(*r.dmax))
+        refuse("a schedule of the renorm clipping needs a finite rmax and dmax to open to");
       if (*r.rmax < 1)
         refuse(fmt::format("a schedule of the renorm clipping opens from 1 to an rmax above it, got {}", *r.rmax));
       if (r.open_from < 0 || r.open_rmax < r.open_from || r.open_dmax < r.open_from)
@@ -239,7 +262,7 @@ void BatchNormLayer<T>::build(std::vector<Index> input_shape) {
     const double excess = options_.gamma_map == GammaMap::softplus ? value - options_.epsilon : value - gamma_floor;
     if (!(value > 0) || (options_.gamma_map != GammaMap::exp && !(excess > 0)))
       throw DomainError("BatchNormLayer::build: gamma must start positive under this map, got " +
-                        std::to_string(value));
+                        detail::number_text(value));
     g = static_cast<T>(options_.gamma_map == GammaMap::exp        ? std::log(value)
                        : options_.gamma_map == GammaMap::softplus ? std::log(std::expm1(excess))
                                                                   : excess);
@@ -300,7 +323,7 @@ double BatchNormLayer<T>::positive(double value, std::size_t channel, const char
     throw DomainError(
         fmt::format("BatchNormLayer: {} + epsilon must be positive, got {} in channel {}; with epsilon = "
                     "{} a channel must not be constant",
-                    of, value, channel, epsilon()));
+                    of, detail::unsigned_nan(value), channel, epsilon()));
   return value;
 }
 template <Scalar T>
@@ -723,8 +746,9 @@ void BatchNormLayer<T>::commit(const Step& step) {
         throw DomainError(
             fmt::format("BatchNormLayer::commit: {} would become {} in channel {}, where the batch's mean "
                         "is {} and its variance {}; nothing has changed, and this step is to be dropped",
-                        variable_name(variable), values[c], c, step.mean[std::min(c, step.mean.size() - 1)],
-                        step.variance[std::min(c, step.mean.size() - 1)]));
+                        variable_name(variable), detail::unsigned_nan(values[c]), c,
+                        detail::unsigned_nan(step.mean[std::min(c, step.mean.size() - 1)]),
+                        detail::unsigned_nan(step.variance[std::min(c, step.mean.size() - 1)])));
   for (const auto& [variable, values] : all) std::copy(values.begin(), values.end(), (this->*variable).data());
 }
 
@@ -754,8 +778,18 @@ batch_norm::Gradients BatchNormLayer<T>::regularization_gradients() const {
 }
 template <Scalar T>
 void BatchNormLayer<T>::apply_constraints() {
-  apply(options_.gamma_constraint, gamma_);
-  apply(options_.beta_constraint, beta_);
+  const auto projected = [](const char* name, const Constraint& constraint, Tensor<T> w) {
+    detail::constrain(w, [&](Tensor<T>& values) { apply(constraint, values); },
+                      [&] {
+                        return fmt::format("BatchNormLayer::apply_constraints: the constraint {}of {}",
+                                           constraint.name.empty() ? "" : "'" + constraint.name + "' ", name);
+                      });
+    return w;
+  };
+  Tensor<T> gamma = projected(gamma_name(), options_.gamma_constraint, gamma_);
+  Tensor<T> beta = projected("beta", options_.beta_constraint, beta_);
+  std::copy(gamma.values().begin(), gamma.values().end(), gamma_.data());
+  std::copy(beta.values().begin(), beta.values().end(), beta_.data());
 }
 
 // --------------------------------------------------------------------------------------------------------- on a tape
@@ -950,7 +984,7 @@ void BatchNormLayer<T>::set_population(VectorView<const double> mean, VectorView
   for (Index c = 0; c < channels_; ++c)
     if (!std::isfinite(mean[c]) || !std::isfinite(variance[c]) || variance[c] < 0)
       throw DomainError("BatchNormLayer::set_population: expected a finite mean and a finite variance >= 0, got " +
-                        std::to_string(mean[c]) + " and " + std::to_string(variance[c]) + " in column " +
+                        detail::number_text(mean[c]) + " and " + detail::number_text(variance[c]) + " in column " +
                         std::to_string(c));
   for (Index c = 0; c < channels_; ++c) {
     moving_mean_[c] = static_cast<T>(mean[c]);

@@ -3,6 +3,9 @@
 // Checks of constants that several classes have.
 
 #include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 
@@ -13,19 +16,30 @@
 namespace pushforward::detail {
 
 /// For texts: a NaN that arithmetic made has a sign, which would be printed.
-inline double unsigned_nan(double value) {
-  return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value;
+template <std::floating_point T>
+T unsigned_nan(T value) {
+  return std::isnan(value) ? std::numeric_limits<T>::quiet_NaN() : value;
+}
+
+inline std::string number_text(double value) { return std::to_string(unsigned_nan(value)); }
+
+/// The number of a part of `where`, in words `what`, of `count` that there are.
+inline std::size_t checked_position(const std::string& where, const char* what, std::int64_t i, std::size_t count) {
+  if (i < 0 || static_cast<std::uint64_t>(i) >= count)
+    throw DomainError(fmt::format("{}: there is no {} {}; there are {}, counted from 0", where, what, i, count));
+  return static_cast<std::size_t>(i);
 }
 
 inline void check_positive(const char* where, const char* what, double value) {
   if (!(value > 0) || !std::isfinite(value))
-    throw DomainError(fmt::format("{}: {} must be positive and finite, got {:g}", where, what, value));
+    throw DomainError(fmt::format("{}: {} must be positive and finite, got {:g}", where, what, unsigned_nan(value)));
 }
 
 /// Infinity stands for no bound.
 inline void check_bound(const char* where, const char* what, double value) {
   if (!(value > 0))
-    throw DomainError(fmt::format("{}: {} must be positive, got {:g}; infinity is no bound", where, what, value));
+    throw DomainError(fmt::format("{}: {} must be positive, got {:g}; infinity is no bound", where, what,
+                                  unsigned_nan(value)));
 }
 
 }  // namespace pushforward::detail

@@ -165,7 +165,9 @@ Space Space::real(Index columns) { return box(columns, {}); }
 
 Space Space::box(std::vector<Interval> bounds) {
   for (const Interval& i : bounds)
-    if (!(i.low < i.high)) throw DomainError(fmt::format("Space::box: ({:g}, {:g}) is empty", i.low, i.high));
+    if (!(i.low < i.high))
+      throw DomainError(fmt::format("Space::box: ({:g}, {:g}) is empty", detail::unsigned_nan(i.low),
+                                    detail::unsigned_nan(i.high)));
   if (bounds.empty()) return {};
   const auto columns = static_cast<Index>(bounds.size());
   return Space({Kind::box, columns, std::move(bounds)});
@@ -180,7 +182,8 @@ Space Space::circle(Index columns, Interval period) {
   check_columns("circle", columns, 1);
   if (!(period.low < period.high) || !std::isfinite(period.high - period.low))
     throw DomainError(
-        fmt::format("Space::circle: a period must be finite and not empty, got [{:g}, {:g})", period.low, period.high));
+        fmt::format("Space::circle: a period must be finite and not empty, got [{:g}, {:g})",
+                    detail::unsigned_nan(period.low), detail::unsigned_nan(period.high)));
   return Space({Kind::circle, columns, filled(columns, period)});
 }
 
@@ -188,7 +191,8 @@ Space Space::integers(std::vector<Interval> bounds) {
   for (const Interval& i : bounds)
     if (!(i.low <= i.high) || (std::isfinite(i.low) && i.low != std::nearbyint(i.low)) ||
         (std::isfinite(i.high) && i.high != std::nearbyint(i.high)))
-      throw DomainError(fmt::format("Space::integers: bounds must be whole numbers in order, got {:g} and {:g}", i.low, i.high));
+      throw DomainError(fmt::format("Space::integers: bounds must be whole numbers in order, got {:g} and {:g}",
+                                    detail::unsigned_nan(i.low), detail::unsigned_nan(i.high)));
   check_columns("integers", static_cast<Index>(bounds.size()), 1);
   const auto columns = static_cast<Index>(bounds.size());
   return Space({Kind::integers, columns, std::move(bounds)});

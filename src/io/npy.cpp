@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "src/core/checks.hpp"
 #include "src/core/shape_text.hpp"
 #include "src/io/file.hpp"
 
@@ -349,7 +350,7 @@ NpyArray read_array(const Source& source, std::uint64_t begin, std::uint64_t siz
   if (!options.allow_non_finite) {
     for (Index i = 0; i < array.values.size(); ++i) {
       if (std::isfinite(array.values[i])) continue;
-      throw IoError(fmt::format("{}: expected finite numbers, got {} at index {}", name, array.values[i],
+      throw IoError(fmt::format("{}: expected finite numbers, got {} at index {}", name, unsigned_nan(array.values[i]),
                                 index_text(array.shape, i)));
     }
   }

@@ -1,17 +1,22 @@
 #include <pushforward/training/ema.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include <pushforward/error.hpp>
+
+#include "src/core/checks.hpp"
+#include "src/core/constrain.hpp"
 
 namespace pushforward {
 
 template <Scalar T>
 Ema<T>::Ema(Poly<Optimizer<T>> inner, EmaOptions options) : inner_(std::move(inner)), options_(options) {
   if (!(options.decay >= 0 && options.decay < 1))
-    throw DomainError(fmt::format("Ema: decay must lie in [0, 1), got {}", options.decay));
+    throw DomainError(fmt::format("Ema: decay must lie in [0, 1), got {}", detail::unsigned_nan(options.decay)));
 }
 
 template <Scalar T>
@@ -60,12 +65,18 @@ void Ema<T>::do_search(Trials<T>& trials, double loss, const typename Optimizer<
 
 template <Scalar T>
 void Ema<T>::do_put_result() {
+  // All of them before one is put in: a constraint may refuse.
+  std::vector<Tensor<T>> results;
   for (std::size_t k = 0; k < this->parameters().size(); ++k) {
-    Tensor<T>& values = *this->parameters()[k].tensor;
+    Tensor<T>& values = results.emplace_back(*this->parameters()[k].tensor);
     const double* a = average_.data() + this->offset(k);
     for (Index i = 0; i < values.size(); ++i) values[i] = static_cast<T>(a[i]);
-    if (const auto& constraint = this->parameters()[k].attributes.constraint) constraint(values);
+    const Slot<T>& slot = this->parameters()[k];
+    if (slot.attributes.constraint)
+      detail::constrain(values, slot.attributes.constraint, [&] { return "Ema: the constraint of '" + slot.path + "'"; });
   }
+  for (std::size_t k = 0; k < results.size(); ++k)
+    std::copy(results[k].values().begin(), results[k].values().end(), this->parameters()[k].tensor->data());
 }
 
 template class Ema<float>;

@@ -10,6 +10,8 @@
 
 #include <pushforward/error.hpp>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 namespace {
@@ -198,7 +200,8 @@ class Pairs {
 template <Scalar T>
 LBfgs<T>::LBfgs(LBfgsOptions options) : options_(options) {
   const auto check = [](bool good, const char* name, double value, const char* expected) {
-    if (!good) throw DomainError(fmt::format("LBfgs: {} must be {}, got {}", name, expected, value));
+    if (!good)
+      throw DomainError(fmt::format("LBfgs: {} must be {}, got {}", name, expected, detail::unsigned_nan(value)));
   };
   check(options.memory >= 1, "memory", static_cast<double>(options.memory), "at least 1");
   check(options.iterations >= 1, "iterations", static_cast<double>(options.iterations), "at least 1");

@@ -4,6 +4,8 @@
 
 #include <pushforward/error.hpp>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 template <Scalar T>
@@ -11,7 +13,8 @@ Lion<T>::Lion(LionOptions options) : options_(options) {
   for (const double beta : {options.beta1, options.beta2})
     if (!(beta >= 0 && beta < 1))
       throw DomainError(
-          fmt::format("Lion: beta1 and beta2 must lie in [0, 1), got {} and {}", options.beta1, options.beta2));
+          fmt::format("Lion: beta1 and beta2 must lie in [0, 1), got {} and {}",
+                      detail::unsigned_nan(options.beta1), detail::unsigned_nan(options.beta2)));
 }
 
 template <Scalar T>

@@ -120,7 +120,7 @@ FitRows<T>::FitRows(const std::string& where, Index dim, Index context_dim, Matr
   } else {
     if (!(options.validation_fraction >= 0 && options.validation_fraction < 1))
       throw DomainError(fmt::format("{}: validation_fraction must lie in [0, 1), got {}", where,
-                                    options.validation_fraction));
+                                    unsigned_nan(options.validation_fraction)));
     const auto total = static_cast<double>(train_.size());
     const auto count = static_cast<std::size_t>(total * options.validation_fraction);
     if (count > 0) {

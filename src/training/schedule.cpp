@@ -7,12 +7,14 @@
 
 #include <pushforward/error.hpp>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 namespace {
 
 void check(bool good, const char* what, double value) {
-  if (!good) throw DomainError(std::string("LearningRate: ") + what + ", got " + std::to_string(value));
+  if (!good) throw DomainError(std::string("LearningRate: ") + what + ", got " + detail::number_text(value));
 }
 
 }  // namespace

@@ -4,12 +4,14 @@
 
 #include <pushforward/error.hpp>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
 template <Scalar T>
 Sgd<T>::Sgd(SgdOptions options) : options_(options) {
   if (!(options.momentum >= 0 && options.momentum < 1))
-    throw DomainError(fmt::format("Sgd: momentum must lie in [0, 1), got {}", options.momentum));
+    throw DomainError(fmt::format("Sgd: momentum must lie in [0, 1), got {}", detail::unsigned_nan(options.momentum)));
   if (options.nesterov && options.momentum == 0)
     throw DomainError("Sgd: nesterov needs a momentum above 0, for it looks ahead along it");
 }

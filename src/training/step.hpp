@@ -22,6 +22,7 @@
 #include <pushforward/training/optimizer.hpp>
 #include <pushforward/reducer.hpp>
 
+#include "src/core/constrain.hpp"
 #include "src/core/pace.hpp"
 #include "src/core/proposals.hpp"
 #include "src/kernels/kernels.hpp"
@@ -66,6 +67,9 @@ class Stepper {
     partial_.resize(static_cast<std::size_t>((size() + norm_block - 1) / norm_block));
     for (const Slot<T>& slot : slots_)
       if (slot.kind == StateKind::parameter && slot.attributes.regularizer) regularized_.push_back(&slot);
+    for (const Slot<T>& slot : optimizer_->parameters())
+      if (slot.attributes.constraint) constrained_.push_back(&slot);
+    if (!constrained_.empty()) before_.resize(static_cast<std::size_t>(size()));
   }
   Stepper(const Stepper&) = delete;
   Stepper& operator=(const Stepper&) = delete;
@@ -84,12 +88,13 @@ class Stepper {
 
   /// One step over a batch of `rows`. `pass_settings(tape, first)` gives what the pass needs, `loss(pass, first)` one
   /// loss per row, for the rows of the batch from `first` on that are the tape's; each is called by every thread.
-  /// @throws DomainError  if the step is good but for what its passes proposed, naming the tensor; it has changed
-  /// nothing.
+  /// @throws DomainError  if the step is good but for what its passes proposed, or what a constraint made of it, naming
+  /// the tensor; the tree is as it was. (The optimiser has moved on: no step follows.)
   template <class MakeSettings, class RowLoss>
   StepOutcome step(Index rows, const Settings& settings, const MakeSettings& pass_settings, const RowLoss& loss,
                    const Coupled& coupled = {}) {
     const bool searches = optimizer_->searches();
+    keep_parameters();
     StepOutcome outcome = evaluate(rows, searches ? nullptr : &settings, pass_settings, loss, coupled);
     if (outcome.refused) std::rethrow_exception(outcome.refused);
     if (!outcome.applied) return outcome;
@@ -98,8 +103,14 @@ class Stepper {
       Elsewhere<decltype(again)> trials(gradients_, again);
       optimizer_->search(trials, outcome.loss, {settings.rate, settings.weight_decay, 1.0});
     }
-    for (const Slot<T>& slot : optimizer_->parameters())
-      if (slot.attributes.constraint) slot.attributes.constraint(*slot.tensor);
+    try {
+      for (const Slot<T>* slot : constrained_)
+        constrain(*slot->tensor, slot->attributes.constraint,
+                  [&] { return where_ + ": the constraint of '" + slot->path + "'"; });
+    } catch (...) {
+      put_parameters_back();
+      throw;
+    }
     commit_proposals();
     return outcome;
   }
@@ -149,6 +160,21 @@ class Stepper {
     return result;
   }
   Index size() { return static_cast<Index>(gradients_.values().size()); }
+
+  /// Where a constraint may refuse a step.
+  void keep_parameters() {
+    if (constrained_.empty()) return;
+    T* to = before_.data();
+    for (const Slot<T>& slot : optimizer_->parameters())
+      to = std::copy(slot.tensor->values().begin(), slot.tensor->values().end(), to);
+  }
+  void put_parameters_back() {
+    const T* from = before_.data();
+    for (const Slot<T>& slot : optimizer_->parameters()) {
+      std::copy_n(from, slot.tensor->size(), slot.tensor->data());
+      from += slot.tensor->size();
+    }
+  }
 
   /// Loss and gradient of a batch by all threads; with `update`, the optimiser's step where both are finite.
   template <class MakeSettings, class RowLoss>
@@ -363,7 +389,8 @@ class Stepper {
   Execution& execution_;
   Pace pace_;
   std::vector<Slot<T>> slots_;
-  std::vector<const Slot<T>*> regularized_;
+  std::vector<const Slot<T>*> regularized_, constrained_;
+  std::vector<T> before_;  // the step, all parameters; empty without constraints
   Poly<Optimizer<T>> optimizer_;
   Index shards_;
   Reducer* reducer_;

@@ -32,7 +32,8 @@ struct Initializer {
     return {Kind::normal, mean, stddev, seed};
   }
   static Initializer uniform(double low, double high, std::uint64_t seed) { return {Kind::uniform, low, high, seed}; }
-  static Initializer custom(ValuesFunction fill) { return {Kind::function, 0, 0, 0, std::move(fill)}; }
+  /// @throws DomainError  if the function is empty; so do the other two.
+  static Initializer custom(ValuesFunction fill);
 };
 
 /// Penalty l1 sum |w| + l2 sum w^2 that training adds to the loss, and one of your own.
@@ -48,9 +49,7 @@ struct Regularizer {
   double l2 = 0;
   std::string name = {};  ///< of the function, in files and errors
   Function function = {};
-  static Regularizer custom(std::string name, Function function) {
-    return {0, 0, std::move(name), std::move(function)};
-  }
+  static Regularizer custom(std::string name, Function function);
   bool has_function() const { return function || !name.empty(); }
   explicit operator bool() const { return l1 != 0 || l2 != 0 || has_function(); }
 };
@@ -68,9 +67,7 @@ struct Constraint {
   double value = 0;
   std::string name = {};
   ValuesFunction function = {};
-  static Constraint custom(std::string name, ValuesFunction project) {
-    return {Kind::function, 0, std::move(name), std::move(project)};
-  }
+  static Constraint custom(std::string name, ValuesFunction project);
 };
 
 /// How gamma comes from the variable that is learned.
@@ -105,11 +102,12 @@ struct Renorm {
   };
   Generation generation = Generation::later;
   double momentum = 0.99;
-  // Clipping: r to [rmin, rmax], rmin <= rmax, d to [-dmax, dmax]. Absent: not clipped.
+  // Clipping: r to [rmin, rmax], rmin finite and <= rmax, d to [-dmax, dmax]. Absent, or rmax or dmax infinite: not
+  // clipped there.
   std::optional<double> rmin = {}, rmax = {}, dmax = {};
   /// Steps over which the clipping opens linearly from r = 1, d = 0 to the bounds above: begin at `open_from`, rmax
   /// reached at `open_rmax`, dmax at `open_dmax`. All 0: no schedule. (Paper: 5000, 40000 with rmax 3, 25000 with
-  /// dmax 5.) With a schedule rmin is 1 / rmax, so that rmax must be at least 1.
+  /// dmax 5.) With a schedule rmin is 1 / rmax, so that rmax must be at least 1; rmax and dmax are finite then.
   Index open_from = 0, open_rmax = 0, open_dmax = 0;
 };
 
@@ -253,6 +251,8 @@ class BatchNormLayer final : public Component<T> {
   double regularization_loss() const;
   batch_norm::Gradients regularization_gradients() const;
   /// Applies the constraints; training does so after each update.
+  /// @throws DomainError  naming variable and constraint, if one makes a value that is not finite; nothing has changed
+  ///                      then.
   void apply_constraints();
 
   // ---- on a tape: a batch of flattened inputs, (N, product of the other extents); axis 0 is the batch

@@ -25,10 +25,11 @@ class Chain final : public Bijector<T> {
   explicit Chain(Blank) : Bijector<T>("Chain") {}
 
   Index size() const { return static_cast<Index>(parts_.size()); }
-  const Bijector<T>& part(Index i) const { return *parts_.at(static_cast<std::size_t>(i)); }
-  Bijector<T>& part(Index i) { return *parts_.at(static_cast<std::size_t>(i)); }
+  /// @throws DomainError  if there is no such part.
+  const Bijector<T>& part(Index i) const { return *parts_[position(i)]; }
+  Bijector<T>& part(Index i) { return *parts_[position(i)]; }
   /// A part as a value, to build something else from it.
-  Poly<Bijector<T>> copy_part(Index i) const { return parts_.at(static_cast<std::size_t>(i)); }
+  Poly<Bijector<T>> copy_part(Index i) const { return parts_[position(i)]; }
 
  private:
   template <class... Parts>
@@ -38,6 +39,8 @@ class Chain final : public Bijector<T> {
     (list.emplace_back(std::forward<Parts>(parts)), ...);
     return list;
   }
+  /// i, if it is the number of a part.
+  std::size_t position(Index i) const;
   Mapped<T> do_forward(Pass<T>& pass, Var<T> x) const override;
   Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override;
   bool do_is_elementwise() const override;

@@ -24,7 +24,9 @@ namespace pushforward {
 /// @par Start       Components that are all equal have equal gradients and would stay equal. So `fit` starts them from
 ///                  its first rows (at least 1024 if there are as many): k-means with k-means++ centres, the best of
 ///                  8 runs; each component gets location, scale and weight of its rows or, if its family has no such
-///                  start, a small random change of its parameters. The same rows give the same start.
+///                  start, a small random change of its parameters. A component that is a mixture of equal
+///                  components, also behind a bijector, clusters the rows of its cluster. The same rows give the same
+///                  start.
 /// @par Cost        The sum of the components' costs, for samples too.
 /// @source McLachlan and Peel 2000, section 1.4; the start: Arthur and Vassilvitskii 2007.
 template <Scalar T>
@@ -39,8 +41,9 @@ class Mixture final : public Distribution<T> {
   explicit Mixture(Blank) : Distribution<T>("Mixture") {}
 
   Index components() const { return static_cast<Index>(components_.size()); }
-  const Distribution<T>& component(Index k) const { return *components_.at(static_cast<std::size_t>(k)); }
-  Distribution<T>& component(Index k) { return *components_.at(static_cast<std::size_t>(k)); }
+  /// @throws DomainError  if there is no such component.
+  const Distribution<T>& component(Index k) const { return *components_[position(k)]; }
+  Distribution<T>& component(Index k) { return *components_[position(k)]; }
   const Tensor<T>& logits() const { return logits_; }
   /// softmax(logits)
   Eigen::VectorXd weights() const {
@@ -52,8 +55,12 @@ class Mixture final : public Distribution<T> {
  private:
   using Tail = typename Distribution<T>::Tail;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
+  /// k, if it is the number of a component.
+  std::size_t position(Index k) const;
   bool components_are_equal() const;
-  void propose_clusters(Pass<T>& pass, Var<T> y) const;
+  bool do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const override;
+  /// Of the rows with these weights, as k-means and moments see them.
+  void propose_clusters(Pass<T>& pass, Var<T> y, const T* weights) const;
   Var<T> do_sample(Pass<T>& pass) const override;
   bool do_is_reparameterized() const override { return false; }
   Space do_support() const override;

@@ -45,7 +45,8 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
 ///
 /// Locations and scales are computed from the rows that the fit trains on (split, weights, dequantisation, seed), so
 /// nothing of the validation rows leaks into the model. With 0 epochs the model is prepared and started, and not
-/// trained: to be looked at, or changed, and given to `fit`.
+/// trained: to be looked at, or changed, and given to `fit` with the same data and the same options but for the epochs.
+/// Another split would have rows validate a model that holds their locations and scales, and nothing could warn of it.
 /// @throws ShapeError, DomainError, IoError  as `fit`; also if a value lies outside the support of its column.
 template <class Flow, Scalar T = decltype(detail::scalar_of(std::declval<const Flow&>()))>
 Fitted<T> prepare_and_fit(Flow flow, std::type_identity_t<MatrixView<const T>> data,
