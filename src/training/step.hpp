@@ -53,7 +53,7 @@ class Stepper {
           Reducer* reducer = nullptr, std::string where = "fit")
       : where_(std::move(where)),
         execution_(execution),
-        pace_(execution.threads()),
+        pace_(execution.threads(), execution.all_always()),
         slots_(list_state(tree)),
         optimizer_(std::move(optimizer)),
         shards_(shards),
@@ -161,6 +161,7 @@ class Stepper {
     for (Proposals<T>& proposals : proposals_) proposals.clear();
     if (static_cast<Index>(seeds_.size()) != rows)
       seeds_.assign(static_cast<std::size_t>(rows), 1.0 / static_cast<double>(rows));
+    if (pace_.asks() && !execution_.others_come()) pace_.put_off();
     const int threads = pace_.threads();
     Group& group = execution_.group();
     sums_.assign(static_cast<std::size_t>(own_shards), 0.0);
