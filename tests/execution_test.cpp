@@ -299,7 +299,7 @@ Paced paced(Pace& pace, int runs, const Machine& machine, double spread, std::ui
     if (pace.asks() && !machine.come) {
       did.seconds += Pace::prompt;
       ++did.in_vain;
-      pace.put_off();
+      pace.put_off(Pace::prompt);
     }
     did.on_all += pace.threads() != 1;
     const double mean = pace.threads() == 1 ? machine.one : machine.all;
@@ -350,6 +350,21 @@ TEST_CASE("Pace: a short fit finds out within a few steps", "[execution]") {
       CHECK(did.seconds < 1.1 * runs * one);
       CHECK(did.in_vain < 10 + runs * one / (2000 * Pace::prompt));
     }
+  // Steps that are smaller than their barriers never ask.
+  Pace tiny(2);
+  CHECK(paced(tiny, 20000, quiet(2e-5), 0, 2).on_all == 0);
+  // Each asking costs a time slice: still a tenth of the time, but for the first.
+  Pace dear(2);
+  double seconds = 0, asking = 0;
+  for (; seconds < 1; seconds += 1e-4) {
+    if (dear.asks()) {
+      asking += 8e-3;
+      dear.put_off(8e-3);
+    }
+    dear.took(1e-4);
+  }
+  CHECK(asking > 8e-3);
+  CHECK(asking < 8e-3 + 0.1 * seconds);
   // They came, but were gone at the first barrier: one run, and none for some time.
   Pace pace(2);
   CHECK(paced(pace, 500, {2e-4, 0.03, true}, 0, 3).on_all == 1);

@@ -263,8 +263,9 @@ void Execution::deal(Index tasks, const std::function<void(int, Index)>& task) {
       }
       bool helped = at_once;
       Index own = 0;
-      if (at_once) s.start(others);
+      // Before the others wake, which may cost this thread its processor.
       const double start = seconds_of(CLOCK_MONOTONIC), start_of_own = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+      if (at_once) s.start(others);
       for (Index i = next++; i < tasks; i = next++) {
         run_task(0, i);
         ++own;

@@ -11,7 +11,7 @@ namespace pushforward::detail {
 /// Threads that meet at barriers gain nothing where other programs hold the processors (each barrier may then cost a
 /// time slice), or where the work is smaller than the waits. Results have the same bits either way.
 ///
-///     if (pace.asks() && !(the others come at once)) pace.put_off();
+///     if (pace.asks() && !(the others come at once)) pace.put_off(seconds);
 ///     const int threads = pace.threads();
 ///     ... the work on so many threads ...
 ///     pace.took(seconds);
@@ -33,10 +33,11 @@ class Pace {
   int threads() const { return on_one_ != trying_ ? 1 : all_; }
   /// The next run is the first of a trial of all threads.
   bool asks() const { return trying_ && on_one_ && runs_ == 0; }
-  /// Instead of that trial: they did not come.
-  void put_off() {
+  /// Instead of that trial: they did not come, and to ask has cost `seconds`. That may be a time slice, where the thread
+  /// that wakes takes the processor of the one that asks.
+  void put_off(double seconds) {
     trying_ = false;
-    wait_ = std::clamp(2 * wait_, first_wait, last_wait);
+    wait_ = std::max(std::clamp(2 * wait_, first_wait, last_wait), first_wait / prompt * seconds);
   }
 
   void took(double seconds) {
@@ -56,13 +57,17 @@ class Pace {
     }
     usual_ = runs_ == 2 ? seconds : usual_ + (seconds - usual_) / memory;
     const bool judged = usual_then_ > 0;
-    if ((!judged || runs_ > trial_runs) && (seconds_ >= wait_ || (!on_one_ && usual_ > slower * usual_then_))) {
+    const bool due = on_one_ ? usual_ >= least && seconds_ >= wait_
+                             : seconds_ >= wait_ || usual_ > slower * usual_then_;
+    if (due && (!judged || runs_ > trial_runs)) {
       trying_ = true;
       start_counting();
     }
   }
 
  private:
+  /// Seconds of a run that more threads cannot shorten: the barriers of a step take half of it where nobody is late.
+  static constexpr double least = 5e-5;
   /// Seconds on one thread until the others are asked; after each asking in vain twice as many, up to the last.
   static constexpr double first_wait = 10 * prompt, last_wait = 2500 * prompt;
   static constexpr int trial_runs = 5;          ///< the first included, which does not count
