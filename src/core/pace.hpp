@@ -33,8 +33,8 @@ class Pace {
   int threads() const { return on_one_ != trying_ ? 1 : all_; }
   /// The next run is the first of a trial of all threads.
   bool asks() const { return trying_ && on_one_ && runs_ == 0; }
-  /// Instead of that trial: they did not come, and to ask has cost `seconds`. That may be a time slice, where the thread
-  /// that wakes takes the processor of the one that asks.
+  /// Instead of that trial: they did not come, and to ask has cost `seconds`; that may be a time slice, where the
+  /// thread that wakes takes the processor of the one that asks.
   void put_off(double seconds) {
     trying_ = false;
     wait_ = std::max(std::clamp(2 * wait_, first_wait, last_wait), first_wait / prompt * seconds);
