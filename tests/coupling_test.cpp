@@ -67,7 +67,7 @@ TEST_CASE("a coupling of shards: the chain rule through a mean") {
     std::vector<double> first;
     for (const int threads : {1, 2, 3}) {
       INFO(shards << " shards, " << threads << " threads");
-      Execution execution({.threads = threads});
+      Execution execution({.threads = threads, .all_always = true});
       options.execution = execution;
       options.shards = shards;
       Flow flow = start;

@@ -151,6 +151,31 @@ TEST_CASE("A loss that evaluates on the Execution of its own fit is an error tha
   }
 }
 
+TEST_CASE("Others come when they can, and work goes on where they do not", "[execution]") {
+  CHECK(Execution({.threads = 1}).others_come());
+  Execution execution({.threads = 3});
+  // Whatever the answers are, what is asked for next is done by all, once.
+  for (int i = 0; i < 100; ++i) {
+    execution.others_come();
+    std::atomic<int> called{0};
+    if (i % 2 == 0) {
+      execution.run([&](int) {
+        ++called;
+        execution.group().barrier();
+      });
+      CHECK(called == 3);
+    } else {
+      execution.deal(7, [&](int, Index) { ++called; });
+      CHECK(called == 7);
+    }
+  }
+  // Threads that have just done work still look for more, unless they lose their processor then.
+  do execution.run([&](int) { execution.group().barrier(); });
+  while (!execution.others_come());
+  CHECK_THROWS_WITH(execution.run([&](int) { execution.others_come(); }), ContainsSubstring("from inside work"));
+  execution.others_come();  // and may still be asked when it ends
+}
+
 TEST_CASE("run_on_one is the calling thread in a group of one", "[execution]") {
   Execution execution({.threads = 3});
   int calls = 0;
@@ -240,6 +265,7 @@ TEST_CASE("Help is asked for where it pays, and seldom where it costs", "[execut
     return sum;
   };
   Help help;
+  CHECK(help.untried());
   CHECK(total(help, 1000, 0.0, 2) == Approx(500 * one));
   // Two time slices for a helper that lost its processor: one call in 256.
   CHECK(total(help, 6400, 8e-3, 3) < 1.06 * 6400 * one);
@@ -252,18 +278,39 @@ TEST_CASE("Help is asked for where it pays, and seldom where it costs", "[execut
 
 namespace {
 
-/// Seconds of `runs` runs that take `one` on one thread and `all` on all, with log-normal noise of mean 1.
-double total(Pace& pace, int runs, double one, double all, double spread, std::uint64_t seed) {
+/// A machine on which a run takes `one` second on one thread and `all` on all; `come` when they are asked.
+struct Machine {
+  double one, all;
+  bool come;
+};
+
+/// What `runs` runs did, with log-normal noise of mean 1.
+struct Paced {
+  double seconds = 0;
+  int on_all = 0;
+  int in_vain = 0;  ///< askings
+};
+
+Paced paced(Pace& pace, int runs, const Machine& machine, double spread, std::uint64_t seed) {
   std::vector<double> noise(static_cast<std::size_t>(runs));
   Engine(seed).next_call().normal(0, runs, 1, noise.data(), runs);
-  double sum = 0;
+  Paced did;
   for (const double z : noise) {
-    const double seconds = (pace.threads() == 1 ? one : all) * std::exp(spread * z - 0.5 * spread * spread);
-    sum += seconds;
+    if (pace.asks() && !machine.come) {
+      did.seconds += Pace::prompt;
+      ++did.in_vain;
+      pace.put_off(Pace::prompt);
+    }
+    did.on_all += pace.threads() != 1;
+    const double mean = pace.threads() == 1 ? machine.one : machine.all;
+    const double seconds = mean * std::exp(spread * z - 0.5 * spread * spread);
+    did.seconds += seconds;
     pace.took(seconds);
   }
-  return sum;
+  return did;
 }
+
+Machine quiet(double one) { return {one, 0.55 * one, true}; }
 
 }  // namespace
 
@@ -271,27 +318,96 @@ TEST_CASE("Pace: all threads where they pay, one where they do not", "[execution
   for (const double one : {1e-4, 1e-3, 1e-2, 0.3})
     for (const double spread : {0.0, 0.5}) {
       INFO(one << " s, spread " << spread);
-      // Two threads on a quiet machine.
-      Pace quiet(2);
-      CHECK(quiet.threads() == 2);
-      CHECK(total(quiet, 4000, one, 0.55 * one, spread, 1) < 1.05 * 4000 * 0.55 * one);
-      CHECK(quiet.threads() == 2);
-      // Where they wait for each other, and where each barrier costs a time slice.
-      for (const double factor : {1.3, 2.3, 50.0}) {
+      Pace pays(2);
+      CHECK(pays.threads() == 1);
+      CHECK(paced(pays, 4000, quiet(one), spread, 1).seconds < 1.05 * 4000 * 0.55 * one);
+      CHECK(pays.threads() == 2);
+      // Where they wait for each other, and where each barrier costs a time slice although they came.
+      for (const double factor : {1.3, 2.3, 50.0, 500.0}) {
         INFO("factor " << factor);
-        Pace busy(4);
-        CHECK(total(busy, 8000, one, factor * one, spread, 2) < 1.1 * 8000 * one);
+        Pace waits(4);
+        CHECK(paced(waits, 8000, {one, factor * one, true}, spread, 2).seconds < 1.1 * 8000 * one);
       }
     }
+}
+
+TEST_CASE("Pace: a short fit finds out within a few steps", "[execution]") {
+  // Quiet: from the third step on, or when 2 ms have gone.
+  for (const double one : {1e-3, 5e-3, 0.1}) {
+    INFO(one << " s");
+    Pace pace(2);
+    CHECK(paced(pace, 50, quiet(one), 0, 1).on_all >= 47);
+  }
+  Pace small(2);
+  CHECK(paced(small, 500, quiet(1e-4), 0, 1).on_all >= 470);
+  // Busy from the start: never on all, whatever a barrier would cost, and askings are at most a tenth of the time.
+  for (const double one : {1e-5, 1e-4, 1e-3, 1e-2})
+    for (const int runs : {20, 200, 2000, 20000}) {
+      INFO(one << " s, " << runs << " runs");
+      Pace pace(2);
+      const Paced did = paced(pace, runs, {one, 0.1, false}, 0, 2);
+      CHECK(did.on_all == 0);
+      CHECK(did.seconds < 1.1 * runs * one);
+      CHECK(did.in_vain < 10 + runs * one / (2000 * Pace::prompt));
+    }
+  // Steps that are smaller than their barriers never ask.
+  Pace tiny(2);
+  CHECK(paced(tiny, 20000, quiet(2e-5), 0, 2).on_all == 0);
+  // Each asking costs a time slice: still a tenth of the time, but for the first.
+  Pace dear(2);
+  double seconds = 0, asking = 0;
+  for (; seconds < 1; seconds += 1e-4) {
+    if (dear.asks()) {
+      asking += 8e-3;
+      dear.put_off(8e-3);
+    }
+    dear.took(1e-4);
+  }
+  CHECK(asking > 8e-3);
+  CHECK(asking < 8e-3 + 0.1 * seconds);
+  // They came, but were gone at the first barrier: one run, and none for some time.
+  Pace pace(2);
+  CHECK(paced(pace, 500, {2e-4, 0.03, true}, 0, 3).on_all == 1);
 }
 
 TEST_CASE("Pace follows a machine that becomes busy, and quiet again", "[execution]") {
   const double one = 1e-3;
   Pace pace(2);
-  total(pace, 2000, one, 0.55 * one, 0.3, 3);
+  paced(pace, 2000, quiet(one), 0.3, 3);
   CHECK(pace.threads() == 2);
-  CHECK(total(pace, 4000, 1.4 * one, 3.0 * one, 0.3, 4) < 1.1 * 4000 * 1.4 * one);
-  CHECK(total(pace, 30000, one, 0.55 * one, 0.3, 5) < 1.2 * 30000 * 0.55 * one);
+  SECTION("the others come") {
+    CHECK(paced(pace, 4000, {1.4 * one, 3.0 * one, true}, 0.3, 4).seconds < 1.1 * 4000 * 1.4 * one);
+    CHECK(paced(pace, 30000, quiet(one), 0.3, 5).seconds < 1.2 * 30000 * 0.55 * one);
+  }
+  SECTION("the others do not come") {
+    CHECK(paced(pace, 1000, {1.4 * one, 30 * one, false}, 0.3, 4).on_all <= 2);
+    // Asked again every half second.
+    paced(pace, 600, quiet(one), 0.3, 5);
+    CHECK(pace.threads() == 2);
+  }
+  SECTION("a single slow run") {
+    pace.took(30 * one);
+    CHECK(paced(pace, 1000, quiet(one), 0, 5).on_all >= 970);
+  }
+}
+
+TEST_CASE("Pace of all always is all", "[execution]") {
+  Pace pace(3, true);
+  const Paced did = paced(pace, 1000, {1e-4, 0.1, false}, 0.3, 1);
+  CHECK(did.on_all == 1000);
+  CHECK(did.in_vain == 0);
+}
+
+TEST_CASE("Help that does not come when it is asked first is asked again after one work", "[execution]") {
+  Help help;
+  CHECK(help.at_once());
+  CHECK(help.untried());
+  help.late();
+  CHECK_FALSE(help.untried());
+  CHECK_FALSE(help.at_once());
+  CHECK(help.at_once());
+  help.took(2.1e-3, 4, 2e-3, 2);
+  CHECK(help.at_once());
 }
 
 TEST_CASE("Pace of one thread is one", "[execution]") {
@@ -303,20 +419,23 @@ TEST_CASE("Pace of one thread is one", "[execution]") {
 }
 
 TEST_CASE("A fit has the same bits whatever number of threads each step takes", "[execution]") {
-  // Enough steps for a trial of one thread among them.
+  // Where it is free to choose, enough steps to try both.
   const Matrix<double> y = some_rows(64);
-  const auto fitted = [&](int threads) {
-    Execution execution({.threads = threads});
+  const auto fitted = [&](int threads, bool all_always, Index epochs) {
+    Execution execution({.threads = threads, .all_always = all_always});
     Normal<double> flow(2);
-    FitOptions<double> options{.epochs = 600, .batch_size = 32, .validation_fraction = 0};
+    FitOptions<double> options{.epochs = epochs, .batch_size = 32, .validation_fraction = 0};
     options.execution = execution;
     const FitReport report = fit(flow, y, options);
     return std::pair(report.train_loss, flow.log_prob(y));
   };
-  const auto one = fitted(1);
-  for (const int threads : {2, 3}) {
-    const auto many = fitted(threads);
-    CHECK(many.first == one.first);
-    CHECK(many.second == one.second);
+  for (const bool all_always : {false, true}) {
+    const Index epochs = all_always ? 10 : 600;
+    const auto one = fitted(1, all_always, epochs);
+    for (const int threads : {2, 3}) {
+      const auto many = fitted(threads, all_always, epochs);
+      CHECK(many.first == one.first);
+      CHECK(many.second == one.second);
+    }
   }
 }

@@ -86,7 +86,7 @@ TEST_CASE("builders: ghost batches, renormalisation and batch norm in conditione
       Renorm{.momentum = 0.9, .rmax = 3, .dmax = 5, .open_from = 2, .open_rmax = 10, .open_dmax = 8};
   options.conditioner_batch_norm = true;
   const auto trained = [&](int threads) {
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     Flow flow = real_nvp<double>(4, options);
     const double before = flow.log_prob(y).mean();
     const FitReport report = fit(flow, y, {.epochs = 8, .batch_size = 75, .seed = 5, .execution = execution});

@@ -90,7 +90,7 @@ struct FullBatch {
   std::vector<double> gradients;
 };
 FullBatch full_batch(Flow flow, const Matrix<double>& y, const std::vector<double>& weights, int threads) {
-  Execution execution({.threads = threads});
+  Execution execution({.threads = threads, .all_always = true});
   const FitOptions<double> options{.weights = weights, .validation_fraction = 0};
   const detail::FitRows<double> rows("test", flow.dim(), 0, y, options);
   const detail::RowSource<double> source = rows.train_source(rows.train().data());
@@ -169,7 +169,7 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits", "", float, doubl
   SECTION("nsf_ar") { start = nsf_ar<T>(3, splines); }
   for (const int threads : {1, 2, 3, 8}) {
     INFO(threads);
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     TransformedDistribution<T> flow = start;
     const FitReport report = fit(flow, y,
                                  {.epochs = 3,
@@ -234,7 +234,7 @@ TEST_CASE("reverse KL moves a flow onto a density that the user writes") {
 
   std::vector<double> first;
   for (const int threads : {1, 2, 3}) {
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     Flow again = rich_flow(2);
     fit_reverse_kl(again, target, {.epochs = 1, .batch_size = 50, .steps_per_epoch = 5, .execution = execution});
     if (first.empty()) first = values<double>(again);

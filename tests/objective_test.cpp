@@ -73,7 +73,7 @@ TEST_CASE("a loss over the batch: the chain rule through a mean, on any number o
   options.objective.batch = squared_mean;
   std::vector<double> first;
   for (const int threads : {1, 2, 3}) {
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     options.execution = execution;
     Flow flow = start;
     const FitReport report = fit(flow, y, options);
@@ -117,7 +117,7 @@ TEST_CASE("both terms add up; weights count for rows alone; validation goes by b
   after = flow;
   std::vector<double> first;
   for (const int threads : {1, 2}) {
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     options.execution = execution;
     after = flow;
     report = fit(after, y, options);
@@ -143,7 +143,7 @@ TEST_CASE("a loss draws random numbers: others in every step, the same in every 
   std::vector<double> first;
   std::vector<std::vector<double>> first_drawn;
   for (const int threads : {1, 2}) {
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     Flow flow(Normal<double>(2), Affine<double>(2));
     drawn.clear();
     const FitReport report = fit(flow, y, {.epochs = 2, .batch_size = 16, .loss = noisy, .execution = execution});
@@ -173,7 +173,7 @@ TEST_CASE("a loss over the batch is one number, of at least one column, or refus
     return std::vector{flow.log_prob(pass, v)};
   };
   const auto refused = [&](const Objective<double>& objective, Index shards, int threads, bool validate) -> std::string {
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     Flow flow(Normal<double>(2), Affine<double>(2));
     const std::vector<double> before = values(flow);
     FitOptions<double> options{.epochs = 1,

@@ -55,7 +55,7 @@ TEST_CASE("every optimiser: the same bits on any number of threads, and the loss
     INFO(name);
     std::vector<double> first;
     for (const int threads : {1, 2, 3}) {
-      Execution execution({.threads = threads});
+      Execution execution({.threads = threads, .all_always = true});
       FitOptions<double> options = a_run(*optimizer, optimizer);
       options.execution = execution;
       Flow flow = rich_flow(2);

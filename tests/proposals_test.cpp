@@ -84,7 +84,7 @@ void check_refused(double spoilt, const std::string& text) {
     for (const Index shards : {1, 3})
       for (const int threads : {1, 2}) {
         INFO(optimizer->describe().type << ", " << shards << " shards, " << threads << " threads");
-        Execution execution({.threads = threads});
+        Execution execution({.threads = threads, .all_always = true});
         FitOptions<T> options{.epochs = 2,
                               .batch_size = 120,
                               .shards = shards,
@@ -144,7 +144,7 @@ TEST_CASE("a mixture is asked once whether it starts from the data, not in every
     std::vector<Poly<Distribution<double>>> components;
     for (const double loc : locations) components.push_back(Asked(loc, count));
     Mixture<double> mixture(std::move(components));
-    Execution execution({.threads = 2});
+    Execution execution({.threads = 2, .all_always = true});
     const FitReport report = fit(
         mixture, y, {.epochs = 2, .batch_size = batch_size, .validation_fraction = 0, .execution = execution});
     CHECK(report.steps == 2 * 256 / batch_size);

@@ -117,7 +117,7 @@ Outcome run(int size, int threads, const Change& change) {
   const auto fitted = [&](Sockets& reducer) {
     Flow flow = start(reducer.rank());
     FitOptions<double> options = a_run();
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     options.reducer = &reducer;
     options.execution = execution;
     change(options, reducer.rank());

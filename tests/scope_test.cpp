@@ -37,7 +37,7 @@ struct Trained {
 
 Trained train(TransformedDistribution<float> flow, const Matrix<float>& y, bool checkpointing, int threads,
               Index batch, Index epochs) {
-  Execution execution({.threads = threads});
+  Execution execution({.threads = threads, .all_always = true});
   const FitReport report = fit(flow, y,
                                {.epochs = epochs,
                                 .batch_size = batch,
@@ -238,7 +238,7 @@ TEST_CASE("A loss that couples rows trains to the same bits for any number of th
   const Matrix<float> y = normal_rows(200, 3);
   const auto values = [&](int threads, bool checkpointing) {
     TransformedDistribution<float> flow = maf<float>(3, {.layers = 2, .hidden = 16});
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     // Each row against the batch, as in contrastive losses.
     const Loss<float> loss = [](Pass<float>& pass, const Distribution<float>& d, Var<float> rows) {
       const Column<float> score = d.log_prob(pass, rows) * 0.5;

@@ -43,7 +43,7 @@ struct Sums {
 };
 template <class T>
 Sums<T> sums(TransformedDistribution<T> flow, const Matrix<T>& y, Index shards, int threads = 1) {
-  Execution execution({.threads = threads});
+  Execution execution({.threads = threads, .all_always = true});
   detail::Stepper<T> stepper(flow, Sgd<T>(), execution, shards);
   const detail::StepOutcome outcome = stepper.step(
       y.rows(), {1e-3, 0, 0}, [](Tape<T>&, Index) { return typename Pass<T>::Settings{}; },
@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("shards: the same bits on any number of threads", "", float, 
   for (const Index shards : {1, 3, 4}) {
     std::vector<T> first;
     for (const int threads : {1, 2, 3}) {
-      Execution execution({.threads = threads});
+      Execution execution({.threads = threads, .all_always = true});
       TransformedDistribution<T> flow = start;
       const FitReport report = fit(flow, y,
                                    {.epochs = 2,

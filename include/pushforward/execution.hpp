@@ -13,6 +13,9 @@ namespace pushforward {
 struct ExecutionOptions {
   /// 1 to 1024; the calling thread is one of them.
   int threads = 1;
+  /// Each step of a training is done by all threads. Otherwise it is done by as many as pay, which is found out on the
+  /// way: one to begin with, and one where other programs hold the processors. The results have the same bits.
+  bool all_always = false;
 };
 
 /// A pool of threads and the memory they work in, kept warm between calls. Results never depend on it: any number of
@@ -29,6 +32,7 @@ class Execution {
   Execution& operator=(const Execution&) = delete;
 
   int threads() const;
+  bool all_always() const;
 
   /// Calls work(thread) once for each thread, at the same time; returns when all have returned. If calls throw, the
   /// others are released from barriers and the exception of the lowest thread is thrown on.
@@ -40,6 +44,9 @@ class Execution {
   void deal(Index tasks, const std::function<void(int thread, Index task)>& task);
   /// The same with the calling thread alone: work(0), while `group` has one member. No other thread is woken.
   void run_on_one(const std::function<void(int thread)>& work);
+  /// Whether the other threads come at once when they are asked, which takes 0.2 ms at most. Where other programs hold
+  /// the processors they do not: there each barrier of `run` may cost a time slice.
+  bool others_come();
   /// The group of the threads that are at work, for use within `run`.
   Group& group();
   /// Memory that all threads use with cursors of their own, and memory of one thread.

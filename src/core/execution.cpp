@@ -86,7 +86,8 @@ class ThreadGroup final : public Group {
 }  // namespace
 
 struct Execution::State {
-  explicit State(int n) : group(n), memory(static_cast<std::size_t>(n)), errors(static_cast<std::size_t>(n)) {}
+  State(int n, bool all_always)
+      : all_always(all_always), group(n), memory(static_cast<std::size_t>(n)), errors(static_cast<std::size_t>(n)) {}
 
   struct ThreadMemory {
     Arena batch;
@@ -101,8 +102,11 @@ struct Execution::State {
       if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
     }
   }
-  /// Calls work(thread) on all threads but the first.
+  /// Whether the threads but the first have nothing to do.
+  bool idle() const { return running.load(std::memory_order_acquire) == 0; }
+  /// Calls work(thread) on all threads but the first, after what they were called for before.
   void start(const std::function<void(int)>& work) {
+    finish();
     current = &work;
     running.store(static_cast<int>(workers.size()), std::memory_order_relaxed);
     next_round();
@@ -113,6 +117,15 @@ struct Execution::State {
   }
   void finish() {
     for (int left; (left = running.load(std::memory_order_acquire)) != 0;) wait_while(running, left);
+  }
+
+  /// Asks them for nothing but to come.
+  bool others_come() {
+    if (!idle()) return false;
+    start(nothing);
+    for (const double asked = seconds_of(CLOCK_MONOTONIC); !idle(); hwy::Pause())
+      if (seconds_of(CLOCK_MONOTONIC) - asked > detail::Pace::prompt) return false;
+    return true;
   }
 
   void call(const std::function<void(int)>& task, int thread) {
@@ -134,12 +147,14 @@ struct Execution::State {
   }
 
   const pid_t process = getpid();
+  const bool all_always;
   ThreadGroup group;
   Arena common;
   std::vector<ThreadMemory> memory;
   std::vector<std::exception_ptr> errors;
   std::mutex callers;  // one call at a time
   std::atomic<std::thread::id> caller{};
+  const std::function<void(int)> nothing = [](int) {};
   // Written while no worker is at work, and published by `round`.
   const std::function<void(int)>* current = nullptr;
   bool stop = false;
@@ -152,7 +167,7 @@ struct Execution::State {
 Execution::Execution(ExecutionOptions options) {
   if (options.threads < 1 || options.threads > 1024)
     throw DomainError("Execution: threads must be in 1..1024, got " + std::to_string(options.threads));
-  state_ = std::make_unique<State>(options.threads);
+  state_ = std::make_unique<State>(options.threads, options.all_always);
   for (int t = 1; t < options.threads; ++t) state_->workers.emplace_back([s = state_.get(), t] { s->work_loop(t); });
 }
 
@@ -162,12 +177,14 @@ Execution::~Execution() {
     static_cast<void>(state_.release());
     return;
   }
+  state_->finish();
   state_->stop = true;
   state_->next_round();
   for (std::thread& worker : state_->workers) worker.join();
 }
 
 int Execution::threads() const { return static_cast<int>(state_->memory.size()); }
+bool Execution::all_always() const { return state_->all_always; }
 Group& Execution::group() { return state_->group; }
 Arena& Execution::common() { return state_->common; }
 Arena& Execution::batch(int thread) { return state_->memory[static_cast<std::size_t>(thread)].batch; }
@@ -239,15 +256,21 @@ void Execution::deal(Index tasks, const std::function<void(int, Index)>& task) {
       run_tasks(0);
     } else {
       const std::function<void(int)> others = std::ref(run_tasks);
-      const bool at_once = s.help.at_once();
+      bool at_once = s.idle() && s.help.at_once();
+      if (at_once && s.help.untried() && !s.others_come()) {
+        s.help.late();
+        at_once = false;
+      }
       bool helped = at_once;
       Index own = 0;
-      if (at_once) s.start(others);
+      // Before the others wake, which may cost this thread its processor.
       const double start = seconds_of(CLOCK_MONOTONIC), start_of_own = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+      if (at_once) s.start(others);
       for (Index i = next++; i < tasks; i = next++) {
         run_task(0, i);
         ++own;
-        if (helped || i + 1 >= tasks || seconds_of(CLOCK_MONOTONIC) - start < detail::Help::long_work) continue;
+        if (helped || i + 1 >= tasks || seconds_of(CLOCK_MONOTONIC) - start < detail::Help::long_work || !s.idle())
+          continue;
         s.start(others);
         helped = true;
       }
@@ -257,6 +280,12 @@ void Execution::deal(Index tasks, const std::function<void(int, Index)>& task) {
     }
     if (error) std::rethrow_exception(error);
   });
+}
+
+bool Execution::others_come() {
+  bool come = false;
+  call([&](State& s) { come = s.others_come(); });
+  return come;
 }
 
 void Execution::run_on_one(const std::function<void(int)>& work) {

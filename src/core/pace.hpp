@@ -1,30 +1,47 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 
 #include <pushforward/arena.hpp>
 
 namespace pushforward::detail {
 
 /// How many threads work is worth that is repeated with about the same size, by the time that it took: all or one.
-/// Threads that meet at barriers gain nothing where other programs hold the processors, or where the work is smaller
-/// than the waits. Results have the same bits either way.
+/// Threads that meet at barriers gain nothing where other programs hold the processors (each barrier may then cost a
+/// time slice), or where the work is smaller than the waits. Results have the same bits either way.
 ///
+///     if (pace.asks() && !(the others come at once)) pace.put_off(seconds);
 ///     const int threads = pace.threads();
 ///     ... the work on so many threads ...
 ///     pace.took(seconds);
 ///
-/// The other way is tried after the first runs, and again when runs have become slower, or when the time spent since is
-/// a hundred times what the last trial cost; each time that it confirms the choice, twice as long.
+/// It begins with one. All are asked whether they come when that costs less than a tenth of the time spent, and tried
+/// if they do. After a trial the other way is tried again when the time spent is a hundred times what that cost, each
+/// time that it confirms the choice twice as long; and one thread when runs on all have become slower.
 class Pace {
  public:
-  explicit Pace(int threads) : all_(threads) {}
+  /// Seconds for which the others may be waited for when they are asked whether they come: longer than a sleeping
+  /// processor takes to wake, shorter than a time slice.
+  static constexpr double prompt = 2e-4;
+
+  /// With `always`, never fewer than all.
+  explicit Pace(int threads, bool always = false)
+      : all_(threads), settled_(always || threads == 1), on_one_(!always) {}
 
   /// For the next run.
   int threads() const { return on_one_ != trying_ ? 1 : all_; }
+  /// The next run is the first of a trial of all threads.
+  bool asks() const { return trying_ && on_one_ && runs_ == 0; }
+  /// Instead of that trial: they did not come, and to ask has cost `seconds`; that may be a time slice, where the
+  /// thread that wakes takes the processor of the one that asks.
+  void put_off(double seconds) {
+    trying_ = false;
+    wait_ = std::max(std::clamp(2 * wait_, first_wait, last_wait), first_wait / prompt * seconds);
+  }
 
   void took(double seconds) {
-    if (all_ == 1) return;
+    if (settled_) return;
     const bool first = runs_++ == 0;  // it makes its memory, and does not count unless it is far off
     if (trying_ && seconds >= (first ? 10 : 3) * usual_) {
       seconds_ += seconds;
@@ -40,16 +57,19 @@ class Pace {
     }
     usual_ = runs_ == 2 ? seconds : usual_ + (seconds - usual_) / memory;
     const bool judged = usual_then_ > 0;
-    if (runs_ > (judged ? trial_runs : first_runs) &&
-        (seconds_ >= wait_ || (judged && usual_ > slower * usual_then_))) {
+    const bool due = on_one_ ? usual_ >= least && seconds_ >= wait_
+                             : seconds_ >= wait_ || usual_ > slower * usual_then_;
+    if (due && (!judged || runs_ > trial_runs)) {
       trying_ = true;
       start_counting();
     }
   }
 
  private:
-  /// Runs before the first trial; on a busy machine each may cost a time slice.
-  static constexpr int first_runs = 2;
+  /// Seconds of a run that more threads cannot shorten: the barriers of a step take half of it where nobody is late.
+  static constexpr double least = 5e-5;
+  /// Seconds on one thread until the others are asked; after each asking in vain twice as many, up to the last.
+  static constexpr double first_wait = 10 * prompt, last_wait = 2500 * prompt;
   static constexpr int trial_runs = 5;          ///< the first included, which does not count
   static constexpr double longest_trial = 0.05;  ///< seconds, if that is more than one run
   static constexpr double memory = 8;            ///< runs that `usual_` remembers
@@ -58,16 +78,17 @@ class Pace {
 
   void judge(int counted) {
     const double mean = seconds_ / counted;
-    const double cost = std::max(seconds_ - counted * usual_, 0.1 * seconds_);
+    const double cost = std::max(std::abs(seconds_ - counted * usual_), 0.1 * seconds_);  // also of the way back
     if (mean < better * usual_) {
       on_one_ = !on_one_;
       usual_ = mean;
       share_ = first_share;
+      wait_ = on_one_ ? first_wait : share_ * cost;  // to ask whether the others come costs less than they did
     } else {
       share_ = std::min(2 * share_, last_share);
+      wait_ = share_ * cost;
     }
     usual_then_ = usual_;
-    wait_ = share_ * cost;
     trying_ = false;
     start_counting();
   }
@@ -77,13 +98,14 @@ class Pace {
   }
 
   int all_;
-  bool on_one_ = false;  ///< what is thought best
+  bool settled_;
+  bool on_one_;          ///< what is thought best
   bool trying_ = false;  ///< the other is on trial
   int runs_ = 0;         ///< since the way changed or the last trial
   double seconds_ = 0;   ///< that they took
   double usual_ = 0;     ///< seconds of a run as it is thought best, and what that was when it was last judged
   double usual_then_ = 0;
-  double wait_ = 0;  ///< seconds until the next trial
+  double wait_ = first_wait;  ///< seconds until the next trial
   double share_ = first_share / 2;
 };
 
@@ -97,6 +119,13 @@ class Help {
   /// Seconds of work against which the wait for one thread does not count.
   static constexpr double long_work = 0.02;
 
+  /// Nothing is known yet: ask first whether they come, and if not, `late`.
+  bool untried() const { return untried_; }
+  void late() {
+    untried_ = false;
+    alone_ = pause_ = std::min(2 * pause_ + 1, 255);
+  }
+
   /// For the next work.
   bool at_once() {
     if (alone_ == 0) return true;
@@ -107,11 +136,13 @@ class Help {
   /// `own_seconds` of processor time, so all of them would have cost it about own_seconds tasks / own.
   void took(double seconds, Index tasks, double own_seconds, Index own) {
     const bool worth = own < tasks && seconds * static_cast<double>(own) < own_seconds * static_cast<double>(tasks);
-    pause_ = worth ? pause_ / 2 : std::min(2 * pause_ + 1, 255);
-    alone_ = pause_;
+    if (!worth) return late();
+    untried_ = false;
+    alone_ = pause_ = pause_ / 2;
   }
 
  private:
+  bool untried_ = true;
   int pause_ = 0;
   int alone_ = 0;  ///< works still to begin alone
 };

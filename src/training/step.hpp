@@ -54,7 +54,7 @@ class Stepper {
           Reducer* reducer = nullptr, std::string where = "fit")
       : where_(std::move(where)),
         execution_(execution),
-        pace_(execution.threads()),
+        pace_(execution.threads(), execution.all_always()),
         slots_(list_state(tree)),
         optimizer_(std::move(optimizer)),
         shards_(shards),
@@ -187,6 +187,13 @@ class Stepper {
     for (Proposals<T>& proposals : proposals_) proposals.clear();
     if (static_cast<Index>(seeds_.size()) != rows)
       seeds_.assign(static_cast<std::size_t>(rows), 1.0 / static_cast<double>(rows));
+    const auto seconds_since = [](std::chrono::steady_clock::time_point start) {
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    if (pace_.asks()) {
+      const auto asked = std::chrono::steady_clock::now();
+      if (!execution_.others_come()) pace_.put_off(seconds_since(asked));
+    }
     const int threads = pace_.threads();
     Group& group = execution_.group();
     sums_.assign(static_cast<std::size_t>(own_shards), 0.0);
@@ -290,7 +297,7 @@ class Stepper {
       execution_.run_on_one(std::ref(work));
     else
       execution_.run(std::ref(work));
-    pace_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    pace_.took(seconds_since(start));
     if (update && !outcome.applied) optimizer_->set_steps(optimizer_->steps() - 1);
     return outcome;
   }
