@@ -192,9 +192,34 @@ void refuse_without_effect(const Settings& s) {
   refuse("--patience", s.validation == 0, "counts epochs without a better validation, and --validation is 0");
 }
 
+/// The file of --checkpoint, or that of --resume; empty: none.
+std::string checkpoint_of(const Settings& s) {
+  return s.checkpoint.empty() && s.resume ? s.out + ".checkpoint" : s.checkpoint;
+}
+
+/// Only a checkpoint is replaced by one: not the model of another day, nor a table.
+void refuse_to_replace_by_checkpoint(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) return;
+  bool known = false;
+  try {
+    const auto file = pf::SafetensorsFile::read(path);
+    const auto format = file.metadata().find("format");
+    known = format != file.metadata().end() && format->second.starts_with("pushforward checkpoint ");
+  } catch (const pf::IoError&) {
+    // no safetensors file at all
+  }
+  if (!known)
+    throw UsageError(fmt::format(
+        "--checkpoint: '{}' is there and is no checkpoint; it would be overwritten; take another name or remove it",
+        path));
+}
+
 /// What can be said before the data is read.
 void check(const Settings& s) {
   refuse_without_effect(s);
+  refuse_overwriting({{"the data", s.data}},
+                     {{"--out", s.out}, {s.checkpoint.empty() ? "the checkpoint" : "--checkpoint", checkpoint_of(s)}});
+  if (!s.checkpoint.empty() && !s.resume) refuse_to_replace_by_checkpoint(s.checkpoint);
   if (s.out == "-" || extension(s.out) == ".csv")
     throw UsageError("--out: expected a file for the model (model.safetensors), got '" + s.out + "'");
   const std::string folder = std::filesystem::path(s.out).parent_path().string();
@@ -585,7 +610,7 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
 
 template <pf::Scalar T>
 void run_as(const Settings& s) {
-  const std::string checkpoint = s.checkpoint.empty() && s.resume ? s.out + ".checkpoint" : s.checkpoint;
+  const std::string checkpoint = checkpoint_of(s);
   Input in = read_input(s);
   const Baseline baseline = gaussian_baseline(in);
   const Interrupt interrupt;
@@ -679,8 +704,14 @@ void add_fit(CLI::App& app) {
   const CLI::Range from_one(Index{1}, Index{1'000'000'000}), from_zero(Index{0}, Index{1'000'000'000});
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("fit", "Fit a density to the rows of a table.");
-  sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
-  sub->add_option("-o,--out", s->out, "Model file to write")->required()->option_text("FILE (required)");
+  sub->add_option("data", s->data, "Data file; -: CSV from standard input")
+      ->required()
+      ->check(file_name())
+      ->option_text("FILE");
+  sub->add_option("-o,--out", s->out, "Model file to write")
+      ->required()
+      ->check(file_name())
+      ->option_text("FILE (required)");
 
   const std::string columns = "Columns";
   sub->add_option("--columns", s->columns, "Data columns a,b,c (default: all others)")
@@ -827,6 +858,7 @@ void add_fit(CLI::App& app) {
       ->group(training)
       ->option_text("N");
   sub->add_option("--checkpoint", s->checkpoint, "File to continue from after an interruption")
+      ->check(file_name())
       ->group(training)
       ->option_text("FILE");
   sub->add_flag("--resume", s->resume,

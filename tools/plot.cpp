@@ -527,6 +527,7 @@ std::filesystem::path write_script(const std::filesystem::path& directory, const
 
 void run(const Settings& s) {
   if (extension(s.out) != ".png") throw UsageError("--out: expected a .png file, got '" + s.out + "'");
+  refuse_overwriting({{"the model", s.model}, {"the data", s.data}}, {{"--out", s.out}});
   const LoadedModel model = load_model(s.model);
   const std::vector<std::string> asked = split_list(s.columns);
   std::vector<Index> shown;
@@ -609,9 +610,15 @@ void run(const Settings& s) {
 void add_plot(CLI::App& app) {
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("plot", "Draw data and samples: every column and every pair of columns.");
-  sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
-  sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
-  sub->add_option("-o,--out", s->out, "PNG file")->required()->option_text("FILE (required)");
+  sub->add_option("model", s->model, "Model file")->required()->check(file_name())->option_text("MODEL");
+  sub->add_option("data", s->data, "Data file; -: CSV from standard input")
+      ->required()
+      ->check(file_name())
+      ->option_text("FILE");
+  sub->add_option("-o,--out", s->out, "PNG file")
+      ->required()
+      ->check(file_name())
+      ->option_text("FILE (required)");
   sub->add_option("--columns", s->columns, "Columns to show, a,b,c (default: the first 8)")->option_text("A,B,...");
   sub->add_option("-n,--number", s->samples, "Samples to draw (default: as many as rows, 50,000 to 200,000)")
       ->check(CLI::Range(Index{1}, Index{10'000'000}))->option_text("N");

@@ -40,6 +40,7 @@ void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   if (!s.context.empty() && !s.context_file.empty()) throw UsageError("--context: excludes --context-file");
   if (!s.array.empty() && s.context_file.empty()) throw UsageError("--array: goes with --context-file");
+  refuse_overwriting({{"the model", s.model}, {"--context-file", s.context_file}}, {{"--out", s.out}});
   const LoadedModel model = load_model(s.model);
   const bool conditional = model.context_dim() > 0;
   const bool has_context = !s.context.empty() || !s.context_file.empty();
@@ -89,15 +90,18 @@ void run(const Settings& s) {
 void add_sample(CLI::App& app) {
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("sample", "Draw rows from a model.");
-  sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
+  sub->add_option("model", s->model, "Model file")->required()->check(file_name())->option_text("MODEL");
   sub->add_option("-n,--number", s->count, "Rows to draw; with several contexts: for each of them (default 1)")
       ->check(CLI::Range(Index{0}, Index{1'000'000'000'000}))->option_text("N");
   sub->add_option("-o,--out", s->out, "CSV or .npy file; -: CSV on standard output")
       ->required()
+      ->check(file_name())
       ->option_text("FILE (required)");
   sub->add_option("--seed", s->seed, "Of the random numbers; the same seed gives the same rows")->option_text("N (0)");
   sub->add_option("--context", s->context, "Values of the context columns: c1=3.5,c2=1")->option_text("A=X,B=Y,...");
-  sub->add_option("--context-file", s->context_file, "Data file with the context columns")->option_text("FILE");
+  sub->add_option("--context-file", s->context_file, "Data file with the context columns")
+      ->check(file_name())
+      ->option_text("FILE");
   sub->add_option("--array", s->array, "Array of a .npz context file")->option_text("NAME");
   sub->add_option("--threads", s->threads, "Threads (default: all); the rows do not depend on it")
       ->check(CLI::Range(1, 1024))->option_text("N");

@@ -37,6 +37,17 @@ void add_log_prob(CLI::App& app);
 void add_info(CLI::App& app);
 void add_plot(CLI::App& app);
 
+// -------------------------------------------------------------------------------------------------- command line
+
+/// A file that a command reads or writes, and what the user calls it: "--out".
+struct NamedFile {
+  std::string name, path;  ///< empty path: not given; "-": standard input or output
+};
+/// Refuses an output that is one of the inputs, or another output: by whatever names, links among them.
+void refuse_overwriting(const std::vector<NamedFile>& inputs, const std::vector<NamedFile>& outputs);
+/// For options that take the name of a file.
+CLI::Validator file_name();
+
 // ---------------------------------------------------------------------------------------------------------- text
 
 /// The parts of "a,b,c", without blanks around them; none for an empty text.
