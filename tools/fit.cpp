@@ -20,7 +20,8 @@ namespace {
 struct Settings {
   std::string data, out, array;
   std::string model = "maf";
-  std::string columns, drop, context, weights;
+  std::vector<std::string> columns, drop, context;
+  std::string weights;
   std::vector<std::string> bounds;
   // the flow
   Index layers = 0;
@@ -144,6 +145,7 @@ pf::Interval parse_interval(const std::string& item, std::string_view range) {
 
 std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std::string>& columns) {
   std::vector<pf::Interval> supports(columns.size());
+  std::vector<bool> given(columns.size());
   for (const std::string& item : s.bounds) {
     const std::size_t equals = item.rfind('=');
     if (equals == item.npos)
@@ -153,7 +155,11 @@ std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std:
     if (found == columns.end())
       throw UsageError(
           fmt::format("--bounds: no data column '{}'; the columns are {}", item.substr(0, equals), joined(columns)));
-    supports[static_cast<std::size_t>(found - columns.begin())] = interval;
+    const auto column = static_cast<std::size_t>(found - columns.begin());
+    if (given[column] && supports[column] != interval)
+      throw UsageError(fmt::format("--bounds: column '{}' is given two different bounds; leave one of them", *found));
+    given[column] = true;
+    supports[column] = interval;
   }
   return supports;
 }
@@ -260,9 +266,9 @@ Rows take(const Eigen::MatrixXd& values, const std::vector<std::int64_t>& rows, 
 
 Input read_input(const Settings& s) {
   Input in;
-  in.context_columns = split_list(s.context);
+  in.context_columns = split_lists(s.context);
   // With a choice of columns, context and weights are read besides.
-  DataReader::Choice choice{.columns = split_list(s.columns), .drop = split_list(s.drop), .array = s.array};
+  DataReader::Choice choice{.columns = split_lists(s.columns), .drop = split_lists(s.drop), .array = s.array};
   if (!choice.columns.empty()) {
     choice.columns.insert(choice.columns.end(), in.context_columns.begin(), in.context_columns.end());
     if (!s.weights.empty()) choice.columns.push_back(s.weights);
@@ -701,7 +707,7 @@ void add_fit(CLI::App& app) {
   const CLI::Validator positive = number("above 0", 0, infinity, true, true),
                        not_negative = number("of at least 0", 0, infinity, false, true),
                        positive_or_infinite = number("above 0, or inf", 0, infinity, true, false);
-  const CLI::Range from_one(Index{1}, Index{1'000'000'000}), from_zero(Index{0}, Index{1'000'000'000});
+  const CLI::Validator from_one = whole_number(1, 1'000'000'000), from_zero = whole_number(0, 1'000'000'000);
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("fit", "Fit a density to the rows of a table.");
   sub->add_option("data", s->data, "Data file; -: CSV from standard input")
@@ -714,19 +720,17 @@ void add_fit(CLI::App& app) {
       ->option_text("FILE (required)");
 
   const std::string columns = "Columns";
-  sub->add_option("--columns", s->columns, "Data columns a,b,c (default: all others)")
+  add_list(*sub, "--columns", s->columns, "Data columns a,b,c (default: all others)")
       ->group(columns)
       ->option_text("A,B,...");
-  sub->add_option("--drop", s->drop, "Columns to leave out, a,b,c")->group(columns)->option_text("A,B,...");
-  sub->add_option("--context", s->context, "Columns that the density is conditional on, c1,c2")
+  add_list(*sub, "--drop", s->drop, "Columns to leave out, a,b,c")->group(columns)->option_text("A,B,...");
+  add_list(*sub, "--context", s->context, "Columns that the density is conditional on, c1,c2")
       ->group(columns)
       ->option_text("A,B,...");
   sub->add_option("--weights", s->weights, "Column with the weights of the rows")
       ->group(columns)
       ->option_text("COLUMN");
-  sub->add_option("--bounds", s->bounds, "Where a column's values lie: x=0:1, x=0: (positive), x=:5; repeatable")
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+  add_list(*sub, "--bounds", s->bounds, "Where a column's values lie: x=0:1, x=0: (positive), x=:5; repeatable")
       ->group(columns)
       ->option_text("COLUMN=LOW:HIGH");
   sub->add_option("--array", s->array, "Array of a .npz file")->group(columns)->option_text("NAME");
@@ -743,7 +747,7 @@ void add_fit(CLI::App& app) {
   sub->add_option("--layers", s->layers,
                   "Layers (default: " +
                       by_preset([](const pf::FlowPreset& p) { return std::to_string(p.layers); }) + ")")
-      ->check(CLI::Range(1, 1000))
+      ->transform(whole_number(1, 1000))
       ->group(model)
       ->option_text("N");
   sub->add_option("--hidden", s->hidden,
@@ -757,11 +761,11 @@ void add_fit(CLI::App& app) {
       ->option_text("N,N,...");
   sub->add_flag("--residual", s->residual, "Residual conditioners (nsf, nsf_ar: always)")->group(model);
   sub->add_option("--blocks", s->blocks, "Residual blocks of two layers")
-      ->check(CLI::Range(1, 1000))
+      ->transform(whole_number(1, 1000))
       ->group(model)
       ->option_text("N (2)");
   sub->add_option("--bins", s->bins, "nsf, nsf_ar: bins of a spline")
-      ->check(CLI::Range(2, 64))
+      ->transform(whole_number(2, 64))
       ->group(model)
       ->option_text("N (8)");
   sub->add_option("--bound", s->bound, "nsf, nsf_ar: splines act between -B and B, in standardised units")
@@ -817,11 +821,11 @@ void add_fit(CLI::App& app) {
 
   const std::string training = "Training";
   sub->add_option("--epochs", s->epochs, "At most")
-      ->check(from_one)
+      ->transform(from_one)
       ->group(training)
       ->option_text("N (200)");
   sub->add_option("--batch", s->batch, "Rows of a step")
-      ->check(from_one)
+      ->transform(from_one)
       ->group(training)
       ->option_text("N (256)");
   sub->add_option("--lr", s->lr, "Learning rate of Adam")
@@ -845,16 +849,17 @@ void add_fit(CLI::App& app) {
       ->group(training)
       ->option_text("P (0.1)");
   sub->add_option("--patience", s->patience, "Epochs without improvement before it stops; 0: never")
-      ->check(from_zero)
+      ->transform(from_zero)
       ->group(training)
       ->option_text("N (30)");
   sub->add_flag("--dequantize", s->dequantize, "Add noise below the smallest step to columns with repeated values")
       ->group(training);
   sub->add_option("--seed", s->seed, "Of weights, split and order; the same seed gives the same model")
+      ->transform(seed_number())
       ->group(training)
       ->option_text("N (0)");
   sub->add_option("--threads", s->threads, "Threads (default: all); the model does not depend on it")
-      ->check(CLI::Range(1, 1024))
+      ->transform(whole_number(1, 1024))
       ->group(training)
       ->option_text("N");
   sub->add_option("--checkpoint", s->checkpoint, "File to continue from after an interruption")
@@ -867,6 +872,7 @@ void add_fit(CLI::App& app) {
   sub->add_flag("--json", s->json, "Print the result as JSON");
   sub->footer("On a terminal a line shows the progress; Ctrl-C stops at the next step.");
   sub->callback([s, sub] {
+    refuse_repeated(*sub);
     for (const CLI::Option* option : sub->get_options())
       if (option->count() > 0) s->given.push_back(option->get_name());
     run(*s);

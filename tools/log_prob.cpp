@@ -111,11 +111,15 @@ void add_log_prob(CLI::App& app) {
       ->option_text("FILE");
   sub->add_option("--array", s->array, "Array of a .npz file")->option_text("NAME");
   sub->add_option("--threads", s->threads, "Threads (default: all); the values do not depend on it")
-      ->check(CLI::Range(1, 1024))->option_text("N");
+      ->transform(whole_number(1, 1024))
+      ->option_text("N");
   sub->add_flag("--strict", s->strict, "Rows outside the training range are errors");
   sub->add_flag("--json", s->json, "Print the result as JSON");
   sub->footer("CSV is read and written in pieces: memory does not grow with the file.");
-  sub->callback([s] { run(*s); });
+  sub->callback([s, sub] {
+    refuse_repeated(*sub);
+    run(*s);
+  });
 }
 
 }  // namespace tool
