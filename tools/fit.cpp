@@ -599,17 +599,22 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
     fmt::print("\n");
   }
   const bool compare = s.model != "gaussian" && baseline.missing.empty();
-  const auto row = [&](const char* name, const pf::MeanLogLikelihood& model, const pf::MeanLogLikelihood& other) {
-    const std::string text = with_error(model.mean, model.standard_error);
-    fmt::print("  {:<10} {:<{}}{}\n", name, text, compare ? 24 : 0,
-               compare ? with_error(other.mean, other.standard_error) : "");
+  struct Line {
+    const char* name;
+    std::string model, baseline;
   };
-  fmt::print("\n  {:<10} {:<{}}{}\n", "", "mean log-likelihood", compare ? 24 : 0,
-             !compare                     ? ""
-             : in.context_columns.empty() ? "Gaussian, same rows"
-                                          : "linear Gaussian, same rows");
-  row("train", r.train, baseline.train);
-  if (in.validation.size() > 0) row("validation", r.validation, baseline.validation);
+  const auto line = [](const char* name, const pf::MeanLogLikelihood& model, const pf::MeanLogLikelihood& other) {
+    return Line{name, with_error(model.mean, model.standard_error), with_error(other.mean, other.standard_error)};
+  };
+  std::vector<Line> lines{{"", "mean log-likelihood",
+                           in.context_columns.empty() ? "Gaussian, same rows" : "linear Gaussian, same rows"},
+                          line("train", r.train, baseline.train)};
+  if (in.validation.size() > 0) lines.push_back(line("validation", r.validation, baseline.validation));
+  std::size_t width = 22;
+  for (const Line& l : lines) width = std::max(width, l.model.size());  // in bytes, of which "±" has two
+  fmt::print("\n");
+  for (const Line& l : lines)
+    fmt::print("  {:<10} {:<{}}{}\n", l.name, l.model, compare ? width + 2 : 0, compare ? l.baseline : "");
   if (compare) fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
   fmt::print("\nwrote {}\n", s.out);
 }
