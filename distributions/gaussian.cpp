@@ -127,6 +127,11 @@ GaussianMoments fit_gaussian(const std::string& where, Index dim, const ForEachR
     covariance.selfadjointView<Eigen::Lower>().rankUpdate(centred, weight / total);
   });
   for (Index c = 0; c < dim; ++c) {
+    if (!std::isfinite(covariance(c, c)))
+      throw DomainError(Notice{.where = where + ": ",
+                               .columns = {c},
+                               .problem = " is spread so far that its variance is no finite number",
+                               .way_out = "; give it in a larger unit"});
     // Deviations from the first row are exact zeros in a constant column.
     if (ridge == 0 && !(covariance(c, c) > 0))
       refuse_column(c, " is constant");

@@ -117,11 +117,12 @@ Poly<Network<T>> conditioner(Index inputs, Index outputs, const FlowOptions& opt
 template <Scalar T>
 Poly<Bijector<T>> coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const FlowOptions& options,
                            Index layer) {
+  // Of one column, every other layer would have nothing to change.
+  if (mask.size() < 2)
+    throw ShapeError("couplings need at least 2 columns, got " + std::to_string(mask.size()) + "; take maf or nsf_ar");
   Index unchanged = 0;
   for (const std::int64_t m : mask) unchanged += m != 0;
   const Index changed = static_cast<Index>(mask.size()) - unchanged;
-  if (unchanged + options.context_dim == 0)
-    throw ShapeError("coupling flows need at least 2 columns, or a context; use maf for one column");
   Poly<Network<T>> net = conditioner<T>(unchanged, transformer->multiplier() * changed, options, layer);
   return Coupling<T>(std::move(mask), std::move(net), std::move(transformer), *options.input_bound);
 }

@@ -1,50 +1,6 @@
 #!/bin/sh
 # The command line tool from end to end, on data made here: sh tests/tool_test.sh path/to/pushforward
-set -u
-tool=$1
-arrays=$(cd "$(dirname "$0")/fuzz/corpus/npy" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failures=0
-checks=0
-
-fault() {
-  failures=$((failures + 1))
-  echo "FAILED: $1"
-  sed 's/^/  stdout: /' out.txt
-  sed 's/^/  stderr: /' err.txt
-}
-# run STATUS ARGUMENT...: the tool ends with that status; its output lands in out.txt and err.txt
-run() {
-  expected=$1
-  shift
-  checks=$((checks + 1))
-  "$tool" "$@" >out.txt 2>err.txt </dev/null
-  status=$?
-  [ "$status" -eq "$expected" ] || fault "status $status instead of $expected: pushforward $*"
-}
-# says FILE TEXT: the output has the text
-says() {
-  checks=$((checks + 1))
-  grep -qF -- "$2" "$1" || fault "$1 does not say '$2'"
-}
-# refuses STATUS TEXT ARGUMENT...: ends with that status and one line on standard error with the text, nothing on stdout
-refuses() {
-  expected=$1
-  text=$2
-  shift 2
-  run "$expected" "$@"
-  says err.txt "$text"
-  says err.txt "pushforward: "
-  checks=$((checks + 1))
-  [ "$(wc -l <err.txt)" -eq 1 ] || fault "not one line: pushforward $*"
-  [ ! -s out.txt ] || fault "an error wrote to standard output: pushforward $*"
-}
-holds() {
-  checks=$((checks + 1))
-  eval "$1" || fault "$1"
-}
+. "$(dirname "$0")/tool_checks.sh"
 
 # ---- data: a bent ridge, a positive column that goes with it, a text column, weights
 awk 'BEGIN {
@@ -291,8 +247,4 @@ checks=$((checks + 1))
 PATH=/nowhere "$absolute" plot m.st data.csv --out p.png >out.txt 2>err.txt && fault "plot without gnuplot"
 says err.txt "gnuplot-nox"
 
-# Nothing is left beside what was asked for.
-holds '[ -z "$(ls -A | grep -E "partial|tmp|temp")" ]'
-
-echo "$checks checks, $failures failures"
-[ "$failures" -eq 0 ]
+finish

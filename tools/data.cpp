@@ -47,6 +47,7 @@ std::string with_error(double value, double error) {
   if (std::isnan(value)) return "nan";  // without the sign that arithmetic gave it
   if (!std::isfinite(value)) return fmt::format("{}", value);
   if (!std::isfinite(error) || error <= 1e-9 * std::abs(value)) return fmt::format("{:.6g}", value);
+  if (std::max(std::abs(value), error) >= 1e7) return fmt::format("{:.6g} ± {:.2g}", value, error);
   // Two significant digits of the error.
   const int decimals = std::clamp(1 - static_cast<int>(std::floor(std::log10(error))), 0, 12);
   return fmt::format("{:.{}f} ± {:.{}f}", value, decimals, error, decimals);

@@ -39,7 +39,8 @@ const char* name_of(Value value, const std::pair<const char*, Value> (&names)[N]
 struct Settings {
   std::string data, out, array;
   std::string model = "maf";
-  std::string columns, drop, context, weights;
+  std::vector<std::string> columns, drop, context;
+  std::string weights;
   std::vector<std::string> bounds;
   // the flow
   Index layers = 0;
@@ -149,6 +150,7 @@ pf::Interval parse_interval(const std::string& item, std::string_view range) {
 
 std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std::string>& columns) {
   std::vector<pf::Interval> supports(columns.size());
+  std::vector<bool> given(columns.size());
   for (const std::string& item : s.bounds) {
     const std::size_t equals = item.rfind('=');
     if (equals == item.npos)
@@ -158,7 +160,11 @@ std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std:
     if (found == columns.end())
       throw UsageError(
           fmt::format("--bounds: no data column '{}'; the columns are {}", item.substr(0, equals), joined(columns)));
-    supports[static_cast<std::size_t>(found - columns.begin())] = interval;
+    const auto column = static_cast<std::size_t>(found - columns.begin());
+    if (given[column] && supports[column] != interval)
+      throw UsageError(fmt::format("--bounds: column '{}' is given two different bounds; leave one of them", *found));
+    given[column] = true;
+    supports[column] = interval;
   }
   return supports;
 }
@@ -198,9 +204,34 @@ void refuse_without_effect(const Settings& s) {
          "counts epochs without a better validation, and --validation is 0");
 }
 
+/// The file of --checkpoint, or that of --resume; empty: none.
+std::string checkpoint_of(const Settings& s) {
+  return s.checkpoint.empty() && s.training.resume ? s.out + ".checkpoint" : s.checkpoint;
+}
+
+/// Only a checkpoint is replaced by one: not the model of another day, nor a table.
+void refuse_to_replace_by_checkpoint(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) return;
+  bool known = false;
+  try {
+    const auto file = pf::SafetensorsFile::read(path);
+    const auto format = file.metadata().find("format");
+    known = format != file.metadata().end() && format->second.starts_with("pushforward checkpoint ");
+  } catch (const pf::IoError&) {
+    // no safetensors file at all
+  }
+  if (!known)
+    throw UsageError(fmt::format(
+        "--checkpoint: '{}' is there and is no checkpoint; it would be overwritten; take another name or remove it",
+        path));
+}
+
 /// What can be said before the data is read.
 void check(const Settings& s) {
   refuse_without_effect(s);
+  refuse_overwriting({{"the data", s.data}},
+                     {{"--out", s.out}, {s.checkpoint.empty() ? "the checkpoint" : "--checkpoint", checkpoint_of(s)}});
+  if (!s.checkpoint.empty() && !s.training.resume) refuse_to_replace_by_checkpoint(s.checkpoint);
   if (s.out == "-" || extension(s.out) == ".csv")
     throw UsageError("--out: expected a file for the model (model.safetensors), got '" + s.out + "'");
   const std::string folder = std::filesystem::path(s.out).parent_path().string();
@@ -241,9 +272,9 @@ Rows take(const Eigen::MatrixXd& values, const std::vector<std::int64_t>& rows, 
 
 Input read_input(const Settings& s) {
   Input in;
-  in.context_columns = split_list(s.context);
+  in.context_columns = split_lists(s.context);
   // With a choice of columns, context and weights are read besides.
-  pf::TableOptions choice{.columns = split_list(s.columns), .drop = split_list(s.drop), .array = s.array};
+  pf::TableOptions choice{.columns = split_lists(s.columns), .drop = split_lists(s.drop), .array = s.array};
   if (!choice.columns.empty()) {
     choice.columns.insert(choice.columns.end(), in.context_columns.begin(), in.context_columns.end());
     if (!s.weights.empty()) choice.columns.push_back(s.weights);
@@ -576,24 +607,29 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
     fmt::print("\n");
   }
   const bool compare = s.model != "gaussian" && baseline.missing.empty();
-  const auto row = [&](const char* name, const pf::MeanLogLikelihood& model, const pf::MeanLogLikelihood& other) {
-    const std::string text = with_error(model.mean, model.standard_error);
-    fmt::print("  {:<10} {:<{}}{}\n", name, text, compare ? 24 : 0,
-               compare ? with_error(other.mean, other.standard_error) : "");
+  struct Line {
+    const char* name;
+    std::string model, baseline;
   };
-  fmt::print("\n  {:<10} {:<{}}{}\n", "", "mean log-likelihood", compare ? 24 : 0,
-             !compare                     ? ""
-             : in.context_columns.empty() ? "Gaussian, same rows"
-                                          : "linear Gaussian, same rows");
-  row("train", r.train, baseline.train);
-  if (in.validation.size() > 0) row("validation", r.validation, baseline.validation);
+  const auto line = [](const char* name, const pf::MeanLogLikelihood& model, const pf::MeanLogLikelihood& other) {
+    return Line{name, with_error(model.mean, model.standard_error), with_error(other.mean, other.standard_error)};
+  };
+  std::vector<Line> lines{{"", "mean log-likelihood",
+                           in.context_columns.empty() ? "Gaussian, same rows" : "linear Gaussian, same rows"},
+                          line("train", r.train, baseline.train)};
+  if (in.validation.size() > 0) lines.push_back(line("validation", r.validation, baseline.validation));
+  std::size_t width = 22;
+  for (const Line& l : lines) width = std::max(width, l.model.size());  // in bytes, of which "±" has two
+  fmt::print("\n");
+  for (const Line& l : lines)
+    fmt::print("  {:<10} {:<{}}{}\n", l.name, l.model, compare ? width + 2 : 0, compare ? l.baseline : "");
   if (compare) fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
   fmt::print("\nwrote {}\n", s.out);
 }
 
 template <pf::Scalar T>
 void run_as(const Settings& s) {
-  const std::string checkpoint = s.checkpoint.empty() && s.training.resume ? s.out + ".checkpoint" : s.checkpoint;
+  const std::string checkpoint = checkpoint_of(s);
   Input in = read_input(s);
   const Baseline baseline = gaussian_baseline(in);
   const Interrupt interrupt;
@@ -684,26 +720,30 @@ void add_fit(CLI::App& app) {
   const CLI::Validator positive = number("above 0", 0, infinity, true, true),
                        not_negative = number("of at least 0", 0, infinity, false, true),
                        positive_or_infinite = number("above 0, or inf", 0, infinity, true, false);
-  const CLI::Range from_one(Index{1}, Index{1'000'000'000}), from_zero(Index{0}, Index{1'000'000'000});
+  const CLI::Validator from_one = whole_number(1, 1'000'000'000), from_zero = whole_number(0, 1'000'000'000);
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("fit", "Fit a density to the rows of a table.");
-  sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
-  sub->add_option("-o,--out", s->out, "Model file to write")->required()->option_text("FILE (required)");
+  sub->add_option("data", s->data, "Data file; -: CSV from standard input")
+      ->required()
+      ->check(file_name())
+      ->option_text("FILE");
+  sub->add_option("-o,--out", s->out, "Model file to write")
+      ->required()
+      ->check(file_name())
+      ->option_text("FILE (required)");
 
   const std::string columns = "Columns";
-  sub->add_option("--columns", s->columns, "Data columns a,b,c (default: all others)")
+  add_list(*sub, "--columns", s->columns, "Data columns a,b,c (default: all others)")
       ->group(columns)
       ->option_text("A,B,...");
-  sub->add_option("--drop", s->drop, "Columns to leave out, a,b,c")->group(columns)->option_text("A,B,...");
-  sub->add_option("--context", s->context, "Columns that the density is conditional on, c1,c2")
+  add_list(*sub, "--drop", s->drop, "Columns to leave out, a,b,c")->group(columns)->option_text("A,B,...");
+  add_list(*sub, "--context", s->context, "Columns that the density is conditional on, c1,c2")
       ->group(columns)
       ->option_text("A,B,...");
   sub->add_option("--weights", s->weights, "Column with the weights of the rows")
       ->group(columns)
       ->option_text("COLUMN");
-  sub->add_option("--bounds", s->bounds, "Where a column's values lie: x=0:1, x=0: (positive), x=:5; repeatable")
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+  add_list(*sub, "--bounds", s->bounds, "Where a column's values lie: x=0:1, x=0: (positive), x=:5; repeatable")
       ->group(columns)
       ->option_text("COLUMN=LOW:HIGH");
   sub->add_option("--array", s->array, "Array of a .npz file")->group(columns)->option_text("NAME");
@@ -720,7 +760,7 @@ void add_fit(CLI::App& app) {
   sub->add_option("--layers", s->layers,
                   "Layers (default: " +
                       by_preset([](const pf::FlowPreset& p) { return std::to_string(p.layers); }) + ")")
-      ->check(CLI::Range(1, 1000))
+      ->transform(whole_number(1, 1000))
       ->group(model)
       ->option_text("N");
   sub->add_option("--hidden", s->hidden,
@@ -734,11 +774,11 @@ void add_fit(CLI::App& app) {
       ->option_text("N,N,...");
   sub->add_flag("--residual", s->residual, "Residual conditioners (nsf, nsf_ar: always)")->group(model);
   sub->add_option("--blocks", s->blocks, "Residual blocks of two layers")
-      ->check(CLI::Range(1, 1000))
+      ->transform(whole_number(1, 1000))
       ->group(model)
       ->option_text("N (2)");
   sub->add_option("--bins", s->bins, "nsf, nsf_ar: bins of a spline")
-      ->check(CLI::Range(2, 64))
+      ->transform(whole_number(2, 64))
       ->group(model)
       ->option_text("N (8)");
   sub->add_option("--bound", s->bound, "nsf, nsf_ar: splines act between -B and B, in standardised units")
@@ -794,11 +834,11 @@ void add_fit(CLI::App& app) {
 
   const std::string training = "Training";
   sub->add_option("--epochs", s->training.epochs, "At most")
-      ->check(from_one)
+      ->transform(from_one)
       ->group(training)
       ->option_text(fmt::format("N ({})", s->training.epochs));
   sub->add_option("--batch", s->training.batch_size, "Rows of a step")
-      ->check(from_one)
+      ->transform(from_one)
       ->group(training)
       ->option_text(fmt::format("N ({})", s->training.batch_size));
   sub->add_option("--lr", s->training.learning_rate, "Learning rate of Adam")
@@ -823,20 +863,22 @@ void add_fit(CLI::App& app) {
       ->group(training)
       ->option_text(fmt::format("P ({})", s->training.validation_fraction));
   sub->add_option("--patience", s->training.patience, "Epochs without improvement before it stops; 0: never")
-      ->check(from_zero)
+      ->transform(from_zero)
       ->group(training)
       ->option_text(fmt::format("N ({})", s->training.patience));
   sub->add_flag("--dequantize", s->training.dequantize,
                 "Add noise below the smallest step to columns with repeated values")
       ->group(training);
   sub->add_option("--seed", s->training.seed, "Of weights, split and order; the same seed gives the same model")
+      ->transform(seed_number())
       ->group(training)
       ->option_text(fmt::format("N ({})", s->training.seed));
   sub->add_option("--threads", s->threads, "Threads (default: all); the model does not depend on it")
-      ->check(CLI::Range(1, 1024))
+      ->transform(whole_number(1, 1024))
       ->group(training)
       ->option_text("N");
   sub->add_option("--checkpoint", s->checkpoint, "File to continue from after an interruption")
+      ->check(file_name())
       ->group(training)
       ->option_text("FILE");
   sub->add_flag("--resume", s->training.resume,
@@ -845,6 +887,7 @@ void add_fit(CLI::App& app) {
   sub->add_flag("--json", s->json, "Print the result as JSON");
   sub->footer("On a terminal a line shows the progress; Ctrl-C stops at the next step.");
   sub->callback([s, sub] {
+    refuse_repeated(*sub);
     for (const CLI::Option* option : sub->get_options())
       if (option->count() > 0) s->given.push_back(option->get_name());
     run(*s);

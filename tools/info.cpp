@@ -118,9 +118,12 @@ void run(const Settings& s) {
 void add_info(CLI::App& app) {
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("info", "Show what a model is: columns, ranges, layers, parameters, notes.");
-  sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
+  sub->add_option("model", s->model, "Model file")->required()->check(file_name())->option_text("MODEL");
   sub->add_flag("--json", s->json, "Print as JSON");
-  sub->callback([s] { run(*s); });
+  sub->callback([s, sub] {
+    refuse_repeated(*sub);
+    run(*s);
+  });
 }
 
 }  // namespace tool

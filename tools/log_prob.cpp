@@ -32,6 +32,7 @@ void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   const bool npy = extension(s.out) == ".npy";
   if (extension(s.out) == ".npz") throw UsageError("--out: archives are not written; take .npy or .csv");
+  refuse_overwriting({{"the model", s.model}, {"the data", s.data}}, {{"--out", s.out}});
   const LoadedModel model = load_model(s.model);
   const bool range_known = !model.info.data_range.empty();
   if (s.strict && !range_known) throw pf::IoError(s.model + ": has no training ranges, which --strict needs");
@@ -100,17 +101,25 @@ void run(const Settings& s) {
 void add_log_prob(CLI::App& app) {
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("log-prob", "Score rows: the log density of each, in nats.");
-  sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
-  sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
+  sub->add_option("model", s->model, "Model file")->required()->check(file_name())->option_text("MODEL");
+  sub->add_option("data", s->data, "Data file; -: CSV from standard input")
+      ->required()
+      ->check(file_name())
+      ->option_text("FILE");
   sub->add_option("-o,--out", s->out, "CSV or .npy file with one value for each row; -: CSV on standard output")
+      ->check(file_name())
       ->option_text("FILE");
   sub->add_option("--array", s->array, "Array of a .npz file")->option_text("NAME");
   sub->add_option("--threads", s->threads, "Threads (default: all); the values do not depend on it")
-      ->check(CLI::Range(1, 1024))->option_text("N");
+      ->transform(whole_number(1, 1024))
+      ->option_text("N");
   sub->add_flag("--strict", s->strict, "Rows outside the training range are errors");
   sub->add_flag("--json", s->json, "Print the result as JSON");
   sub->footer("CSV is read and written in pieces: memory does not grow with the file.");
-  sub->callback([s] { run(*s); });
+  sub->callback([s, sub] {
+    refuse_repeated(*sub);
+    run(*s);
+  });
 }
 
 }  // namespace tool

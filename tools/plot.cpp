@@ -24,7 +24,8 @@ namespace tool {
 namespace {
 
 struct Settings {
-  std::string model, data, out, array, columns;
+  std::string model, data, out, array;
+  std::vector<std::string> columns;
   Index samples = 0;
   std::uint64_t seed = 0;
   int threads = 0;
@@ -527,8 +528,9 @@ std::filesystem::path write_script(const std::filesystem::path& directory, const
 
 void run(const Settings& s) {
   if (extension(s.out) != ".png") throw UsageError("--out: expected a .png file, got '" + s.out + "'");
+  refuse_overwriting({{"the model", s.model}, {"the data", s.data}}, {{"--out", s.out}});
   const LoadedModel model = load_model(s.model);
-  const std::vector<std::string> asked = split_list(s.columns);
+  const std::vector<std::string> asked = split_lists(s.columns);
   std::vector<Index> shown;
   for (const std::string& name : asked) {
     const auto found = std::find(model.columns.begin(), model.columns.end(), name);
@@ -609,19 +611,33 @@ void run(const Settings& s) {
 void add_plot(CLI::App& app) {
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("plot", "Draw data and samples: every column and every pair of columns.");
-  sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
-  sub->add_option("data", s->data, "Data file; -: CSV from standard input")->required()->option_text("FILE");
-  sub->add_option("-o,--out", s->out, "PNG file")->required()->option_text("FILE (required)");
-  sub->add_option("--columns", s->columns, "Columns to show, a,b,c (default: the first 8)")->option_text("A,B,...");
+  sub->add_option("model", s->model, "Model file")->required()->check(file_name())->option_text("MODEL");
+  sub->add_option("data", s->data, "Data file; -: CSV from standard input")
+      ->required()
+      ->check(file_name())
+      ->option_text("FILE");
+  sub->add_option("-o,--out", s->out, "PNG file")
+      ->required()
+      ->check(file_name())
+      ->option_text("FILE (required)");
+  add_list(*sub, "--columns", s->columns, "Columns to show, a,b,c (default: the first 8)")->option_text("A,B,...");
   sub->add_option("-n,--number", s->samples, "Samples to draw (default: as many as rows, 50,000 to 200,000)")
-      ->check(CLI::Range(Index{1}, Index{10'000'000}))->option_text("N");
-  sub->add_option("--seed", s->seed, "Of the samples")->option_text("N (0)");
+      ->transform(whole_number(1, 10'000'000))
+      ->option_text("N");
+  sub->add_option("--seed", s->seed, "Of the samples")
+      ->transform(seed_number())
+      ->option_text("N (0)");
   sub->add_option("--array", s->array, "Array of a .npz file")->option_text("NAME");
-  sub->add_option("--threads", s->threads, "Threads (default: all)")->check(CLI::Range(1, 1024))->option_text("N");
+  sub->add_option("--threads", s->threads, "Threads (default: all)")
+      ->transform(whole_number(1, 1024))
+      ->option_text("N");
   sub->add_flag("--json", s->json, "Print the result as JSON");
   sub->footer("Diagonal: histograms. Below it: the density of the data, above it: that of the samples, each with lines\n"
               "that hold 50 % and 90 % of the other. Runs gnuplot (Debian package gnuplot-nox).");
-  sub->callback([s] { run(*s); });
+  sub->callback([s, sub] {
+    refuse_repeated(*sub);
+    run(*s);
+  });
 }
 
 }  // namespace tool

@@ -7,7 +7,8 @@ namespace tool {
 namespace {
 
 struct Settings {
-  std::string model, out, context_file, context, array;
+  std::string model, out, context_file, array;
+  std::vector<std::string> context;
   Index count = -1;
   std::uint64_t seed = 0;
   int threads = 0;
@@ -15,10 +16,10 @@ struct Settings {
 };
 
 /// The row of "c1=3.5,c2=1".
-pf::Matrix<double> parse_context(const std::string& text, const LoadedModel& model) {
+pf::Matrix<double> parse_context(const std::vector<std::string>& items, const LoadedModel& model) {
   pf::Matrix<double> row(1, model.context_dim());
   std::vector<bool> given(model.context_columns.size());
-  for (const std::string& item : split_list(text)) {
+  for (const std::string& item : items) {
     const std::size_t equals = item.rfind('=');
     const auto value = equals == item.npos ? std::nullopt : to_number(std::string_view(item).substr(equals + 1));
     if (!value || !std::isfinite(*value))
@@ -28,8 +29,11 @@ pf::Matrix<double> parse_context(const std::string& text, const LoadedModel& mod
     if (found == names.end())
       throw UsageError(fmt::format("--context: the model has no context column '{}'; it has {}", item.substr(0, equals),
                                    names.empty() ? "none" : joined(names)));
-    row(0, found - names.begin()) = *value;
-    given[static_cast<std::size_t>(found - names.begin())] = true;
+    const Index column = found - names.begin();
+    if (given[static_cast<std::size_t>(column)] && row(0, column) != *value)
+      throw UsageError(fmt::format("--context: '{}' is given two different values; leave one of them", *found));
+    row(0, column) = *value;
+    given[static_cast<std::size_t>(column)] = true;
   }
   for (std::size_t c = 0; c < given.size(); ++c)
     if (!given[c]) throw UsageError(fmt::format("--context: no value for '{}'", model.context_columns[c]));
@@ -38,11 +42,13 @@ pf::Matrix<double> parse_context(const std::string& text, const LoadedModel& mod
 
 void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
-  if (!s.context.empty() && !s.context_file.empty()) throw UsageError("--context: excludes --context-file");
+  const std::vector<std::string> context = split_lists(s.context);
+  if (!context.empty() && !s.context_file.empty()) throw UsageError("--context: excludes --context-file");
   if (!s.array.empty() && s.context_file.empty()) throw UsageError("--array: goes with --context-file");
+  refuse_overwriting({{"the model", s.model}, {"--context-file", s.context_file}}, {{"--out", s.out}});
   const LoadedModel model = load_model(s.model);
   const bool conditional = model.context_dim() > 0;
-  const bool has_context = !s.context.empty() || !s.context_file.empty();
+  const bool has_context = !context.empty() || !s.context_file.empty();
   if (conditional && !has_context)
     throw UsageError(fmt::format("{}: is conditional on {}; give --context or --context-file", s.model,
                                  joined(model.context_columns)));
@@ -50,7 +56,7 @@ void run(const Settings& s) {
     throw UsageError(fmt::format("{}: takes no context; leave out --context and --context-file", s.model));
 
   pf::Matrix<double> contexts;
-  if (!s.context.empty()) contexts = parse_context(s.context, model);
+  if (!context.empty()) contexts = parse_context(context, model);
   if (!s.context_file.empty()) contexts = DataReader::for_context(s.context_file, model, s.array).rest().values;
   const bool each = contexts.rows() > 1;
   const Index per_context = s.count >= 0 ? s.count : 1;
@@ -89,22 +95,32 @@ void run(const Settings& s) {
 void add_sample(CLI::App& app) {
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("sample", "Draw rows from a model.");
-  sub->add_option("model", s->model, "Model file")->required()->option_text("MODEL");
+  sub->add_option("model", s->model, "Model file")->required()->check(file_name())->option_text("MODEL");
   sub->add_option("-n,--number", s->count, "Rows to draw; with several contexts: for each of them (default 1)")
-      ->check(CLI::Range(Index{0}, Index{1'000'000'000'000}))->option_text("N");
+      ->transform(whole_number(0, 1'000'000'000'000))
+      ->option_text("N");
   sub->add_option("-o,--out", s->out, "CSV or .npy file; -: CSV on standard output")
       ->required()
+      ->check(file_name())
       ->option_text("FILE (required)");
-  sub->add_option("--seed", s->seed, "Of the random numbers; the same seed gives the same rows")->option_text("N (0)");
-  sub->add_option("--context", s->context, "Values of the context columns: c1=3.5,c2=1")->option_text("A=X,B=Y,...");
-  sub->add_option("--context-file", s->context_file, "Data file with the context columns")->option_text("FILE");
+  sub->add_option("--seed", s->seed, "Of the random numbers; the same seed gives the same rows")
+      ->transform(seed_number())
+      ->option_text("N (0)");
+  add_list(*sub, "--context", s->context, "Values of the context columns: c1=3.5,c2=1")->option_text("A=X,B=Y,...");
+  sub->add_option("--context-file", s->context_file, "Data file with the context columns")
+      ->check(file_name())
+      ->option_text("FILE");
   sub->add_option("--array", s->array, "Array of a .npz context file")->option_text("NAME");
   sub->add_option("--threads", s->threads, "Threads (default: all); the rows do not depend on it")
-      ->check(CLI::Range(1, 1024))->option_text("N");
+      ->transform(whole_number(1, 1024))
+      ->option_text("N");
   sub->add_flag("--json", s->json, "Print the result as JSON");
   sub->footer("Rows are drawn 65,536 at a time: a smaller -n gives the first rows of a larger one.\n"
               "Context columns follow the drawn ones in the output, so that 'log-prob' reads it.");
-  sub->callback([s] { run(*s); });
+  sub->callback([s, sub] {
+    refuse_repeated(*sub);
+    run(*s);
+  });
 }
 
 }  // namespace tool

@@ -37,6 +37,28 @@ void add_log_prob(CLI::App& app);
 void add_info(CLI::App& app);
 void add_plot(CLI::App& app);
 
+// -------------------------------------------------------------------------------------------------- command line
+
+/// A file that a command reads or writes, and what the user calls it: "--out".
+struct NamedFile {
+  std::string name, path;  ///< empty path: not given; "-": standard input or output
+};
+/// Refuses an output that is one of the inputs, or another output: by whatever names, links among them.
+void refuse_overwriting(const std::vector<NamedFile>& inputs, const std::vector<NamedFile>& outputs);
+/// For options that take the name of a file.
+CLI::Validator file_name();
+/// A whole number in [low, high], for `transform`: 1e3 is one too.
+CLI::Validator whole_number(std::uint64_t low, std::uint64_t high);
+/// All seeds there are.
+CLI::Validator seed_number();
+/// An option that may be given several times, which adds up.
+CLI::Option* add_list(CLI::App& app, const std::string& name, std::vector<std::string>& values,
+                      const std::string& description);
+/// The parts of lists, each with commas: "a,b" and "c".
+std::vector<std::string> split_lists(const std::vector<std::string>& lists);
+/// Refuses what is given several times and takes one value. Called when the command line is parsed.
+void refuse_repeated(const CLI::App& app);
+
 // ---------------------------------------------------------------------------------------------------------- text
 
 /// The parts of "a,b,c", without blanks around them; none for an empty text.
