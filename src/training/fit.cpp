@@ -224,6 +224,7 @@ class DataTraining final : public Training<T> {
           if (couples) columns = some_columns(pass.tape(), objective_.columns(pass, this->flow(), y));
           if (objective_.rows) {
             loss = objective_.rows(pass, this->flow(), y);
+            if (!by_likelihood()) loss = some_column(this->options().loss ? "loss" : "objective.rows", loss);
             if (rows_.weighted()) loss = multiply(loss, rows.load_weights(pass.tape(), first + of_batch));
           }
           if (couples) loss = loss + one_number("coupling", pass.tape(), objective_.coupling(columns));
@@ -326,11 +327,13 @@ class DataTraining final : public Training<T> {
                                                         mean, report.gaussian_baseline)});
   }
 
+  /// Then a loss may be 0 in every row: the density is 1.
+  bool by_likelihood() const { return !this->options().loss && this->options().objective.is_empty(); }
+
   bool ends_well() override {
-    const bool by_likelihood = !this->options().loss && this->options().objective.is_empty();
     // `finish` has left the rows' losses.
     std::optional<double> loss = 0;
-    if (!by_likelihood) loss = loss_of(source(rows_.train().data()), static_cast<Index>(rows_.train().size()));
+    if (!by_likelihood()) loss = loss_of(source(rows_.train().data()), static_cast<Index>(rows_.train().size()));
     if (this->cancel().stop_requested() || !loss) return true;
     if (!statistics_problem_.empty()) return false;
     // A row of density 0 alone is a finding about that row.
