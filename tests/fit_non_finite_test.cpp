@@ -120,7 +120,8 @@ TEST_CASE("a failing run that was interrupted keeps the same as one that was not
   const Matrix<double> y = make_data(1000, 2);
   for (const double fraction : {0.1, 0.0}) {
     // Step 23 is of the third epoch, before any validation.
-    FitOptions<double> options{.epochs = 5, .batch_size = 100, .optimizer = Poison(23), .validation_fraction = fraction};
+    FitOptions<double> options{.epochs = 5, .batch_size = 100, .optimizer = Poison(23)};
+    options.validation_fraction = fraction;
     options.validate_every = 100;
     Flow whole = small_flow(), parts = whole;
     const std::vector<double> before = values<double>(whole);

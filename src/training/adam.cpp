@@ -5,6 +5,7 @@
 
 #include <pushforward/error.hpp>
 
+#include "src/core/number_text.hpp"
 #include "src/kernels/kernels.hpp"
 
 namespace pushforward {
@@ -12,10 +13,10 @@ namespace pushforward {
 template <Scalar T>
 Adam<T>::Adam(AdamOptions options) : options_(options) {
   if (!(options.beta1 >= 0 && options.beta1 < 1) || !(options.beta2 >= 0 && options.beta2 < 1))
-    throw DomainError("Adam: beta1 and beta2 must lie in [0, 1), got " + std::to_string(options.beta1) + " and " +
-                      std::to_string(options.beta2));
+    throw DomainError("Adam: beta1 and beta2 must lie in [0, 1), got " + detail::number_text(options.beta1) + " and " +
+                      detail::number_text(options.beta2));
   if (!(options.epsilon > 0))
-    throw DomainError("Adam: epsilon must be positive, got " + std::to_string(options.epsilon));
+    throw DomainError("Adam: epsilon must be positive, got " + detail::number_text(options.epsilon));
 }
 
 template <Scalar T>

@@ -32,6 +32,12 @@ std::string adam_text(const std::string& words) {
   return fmt::format("adam(beta1={},beta2={},decoupled_decay={},epsilon={},)", beta1, beta2, decoupled, epsilon);
 }
 
+/// For readers: a list in parentheses ends with a comma in the file.
+std::string shown(std::string text) {
+  for (std::size_t at = 0; (at = text.find(",)", at)) != std::string::npos;) text.erase(at, 1);
+  return text;
+}
+
 template <Scalar T>
 std::string kept_name(const RunState<T>& state) {
   return state.stopping.best_epoch >= 0 ? "best." : "good.";
@@ -92,10 +98,10 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
       if (adam_text(text("adam")) != value)
         throw IoError(
             fmt::format("{}: the checkpoint belongs to another run: the optimizer was {} there and is {} here",
-                        path.string(), adam_text(text("adam")), value));
+                        path.string(), shown(adam_text(text("adam"))), shown(value)));
     } else if (text(name) != value)
       throw IoError(fmt::format("{}: the checkpoint belongs to another run: {} was {} there and is {} here",
-                                path.string(), name, text(name), value));
+                                path.string(), name, shown(text(name)), shown(value)));
   const auto counters = file.get<std::int64_t>("counters", {10});
   const auto numbers = file.get<double>("numbers", {6});
   RunState<T> s;
