@@ -62,10 +62,11 @@ TEST_CASE("a loss is better that is lower by more than min_delta") {
   CHECK(stopping.since_best == 1);
   CHECK_FALSE(stopping.report(5, 10.5, 0));
   CHECK_FALSE(stopping.report(6, std::nan(""), 0));
-  // There must be something to return to, and anything finite is better than nothing.
+  // What is not finite is never the best, and anything finite is better than nothing.
   detail::EarlyStopping poor;
-  CHECK(poor.report(0, inf, 0));
-  CHECK_FALSE(poor.report(1, inf, 0));
+  CHECK_FALSE(poor.report(0, inf, 0));
+  CHECK_FALSE(poor.report(1, std::nan(""), 0));
+  CHECK(poor.best_epoch == -1);
   CHECK(poor.report(2, 1e300, 0.5));
 }
 

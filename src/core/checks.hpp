@@ -3,25 +3,17 @@
 // Checks of constants that several classes have.
 
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string>
 
 #include <fmt/format.h>
 
 #include <pushforward/error.hpp>
 
+#include "src/core/number_text.hpp"
+
 namespace pushforward::detail {
-
-/// For texts: a NaN that arithmetic made has a sign, which would be printed.
-template <std::floating_point T>
-T unsigned_nan(T value) {
-  return std::isnan(value) ? std::numeric_limits<T>::quiet_NaN() : value;
-}
-
-inline std::string number_text(double value) { return std::to_string(unsigned_nan(value)); }
 
 /// The number of a part of `where`, in words `what`, of `count` that there are.
 inline std::size_t checked_position(const std::string& where, const char* what, std::int64_t i, std::size_t count) {

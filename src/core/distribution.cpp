@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "src/core/evaluate.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 
@@ -253,8 +254,11 @@ void Distribution<T>::log_prob_and_gradient_into(MatrixView<const T> y, VectorVi
 template <Scalar T>
 void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine,
                                 MatrixView<const T> context, bool each, Run run) const {
-  const char* call = each ? "sample_each" : "sample";
+  const char* call = each ? "sample_each" : log_prob.size() != 0 ? "sample_and_log_prob" : "sample";
   check_columns(this->name(), call, MatrixView<const T>(samples), dim_);
+  if (samples.rows() < 0)
+    throw ShapeError(this->name() + "::" + call + ": the number of samples must be at least 0, got " +
+                     std::to_string(samples.rows()));
   if (!each && context_dim_ > 0 && context.rows() != 1)
     throw ShapeError(this->name() + "::" + call + ": expected one context row, got " + std::to_string(context.rows()) +
                      "; sample_each draws one sample for each row");
@@ -454,7 +458,7 @@ void Distribution<T>::quantile_into(MatrixView<const double> p, MatrixView<doubl
     for (Index i = 0; i < p.rows(); ++i)
       if (p(i, c) < 0 || p(i, c) > 1)
         throw DomainError(this->name() + "::" + call + ": row " + std::to_string(i) + ", column " + std::to_string(c) +
-                          ": a probability lies in [0, 1], got " + std::to_string(p(i, c)));
+                          ": a probability lies in [0, 1], got " + detail::number_text(p(i, c)));
   if (p.rows() == 0) return;
   without_nan(p, 0.5, out, [&](MatrixView<const double> all) { do_quantiles(complement, all, out); });
 }

@@ -39,11 +39,24 @@ void Network<T>::check_shapes(Pass<T>& pass, Var<T> x) const {
                      std::to_string(pass.has_context() ? pass.context().cols() : 0));
 }
 
+namespace {
+
+template <Scalar T>
+void check_outputs(const Network<T>& network, const char* hook, Var<T> y) {
+  if (y.cols() != network.outputs())
+    throw ShapeError(network.name() + ": expected " + std::to_string(network.outputs()) + " outputs from " + hook +
+                     ", got " + std::to_string(y.cols()));
+}
+
+}  // namespace
+
 template <Scalar T>
 Var<T> Network<T>::operator()(Pass<T>& pass, Var<T> x) const {
   check_shapes(pass, x);
   const typename Pass<T>::Part part(pass, this->name());
-  return do_evaluate(pass, x);
+  const Var<T> y = do_evaluate(pass, x);
+  check_outputs(*this, "do_evaluate", y);
+  return y;
 }
 
 template <Scalar T>
@@ -54,7 +67,10 @@ Dual<T> Network<T>::tangent(Pass<T>& pass, Var<T> x, Var<T> v) const {
                      " columns for each row, got " + std::to_string(v.cols()) +
                      (v.is_shared() ? " shared by all rows (see spread)" : ""));
   const typename Pass<T>::Part part(pass, this->name());
-  return do_tangent(pass, {x, v});
+  const Dual<T> dual = do_tangent(pass, {x, v});
+  check_outputs(*this, "do_tangent", dual.value);
+  check_outputs(*this, "do_tangent", dual.tangent);
+  return dual;
 }
 
 template <Scalar T>

@@ -115,7 +115,9 @@ Tape<T>::Tape(Mode mode, Memory memory, Index rows, Index begin, Index end, Grou
       end_(end),
       ld_(padded_leading_dimension(rows)),
       group_(group),
-      rank_(rank) {}
+      rank_(rank) {
+  if (rows < 0) throw ShapeError("Tape: the number of rows must be at least 0, got " + std::to_string(rows));
+}
 
 template <Scalar T>
 detail::Node<T>* Tape<T>::new_node(Index cols, bool shared, bool wanted) {

@@ -17,6 +17,8 @@
 #include <pushforward/io/safetensors.hpp>
 #include <pushforward/random.hpp>
 
+#include "src/core/number_text.hpp"
+
 namespace pushforward {
 
 namespace {
@@ -389,7 +391,7 @@ std::string find_wrong(const ModelInfo& info, Index dim, Index context_dim) {
     for (std::size_t c = 0; c < ranges.size(); ++c)
       if (!std::isfinite(ranges[c].low) || !std::isfinite(ranges[c].high) || ranges[c].low > ranges[c].high)
         return std::string(what) + ": expected finite low <= high in column " + std::to_string(c) + ", got " +
-               std::to_string(ranges[c].low) + " and " + std::to_string(ranges[c].high);
+               detail::number_text(ranges[c].low) + " and " + detail::number_text(ranges[c].high);
     return std::string();
   };
   for (const std::string& wrong :

@@ -332,18 +332,20 @@ class DistributionCheck {
     const Matrix<double> s = convert<double>(drawn_.samples);
     if (mean) {
       report_.that(mean->size() == dim_, "mean has ", mean->size(), " values");
-      for (Index c = 0; c < dim_ && variance; ++c) {
+      for (Index c = 0; c < dim_; ++c) {
         const Average a = average(s.col(c).array());
         report_.near((*mean)[c], a.mean, 5 * a.error, "mean of column ", c, " against samples");
       }
     }
     report_.that(variance.has_value() == stddev.has_value(), "variance and stddev: one is known and the other is not");
     report_.that(!variance || covariance, "variance is known but covariance is not");
-    if (!mean || !variance) return;
+    if (!variance) return;
+    // Where no mean is stated, squares are taken from that of the samples, which is nearer than their spread.
+    const Eigen::RowVectorXd centre = mean ? Eigen::RowVectorXd(*mean) : Eigen::RowVectorXd(s.colwise().mean());
     for (Index c = 0; c < dim_; ++c) {
       report_.near((*stddev)[c] * (*stddev)[c], (*variance)[c], 1e-12 * (*variance)[c], "stddev of column ", c);
       if (!std::isfinite((*variance)[c])) continue;
-      const Average a = average((s.col(c).array() - (*mean)[c]).square());
+      const Average a = average((s.col(c).array() - centre[c]).square());
       report_.near((*variance)[c], a.mean, 5 * a.error, "variance of column ", c, " against samples");
     }
     if (!covariance) return;
@@ -353,7 +355,7 @@ class DistributionCheck {
         if (r == c)
           report_.near((*covariance)(c, c), (*variance)[c], 1e-12 * (*variance)[c], "diagonal of the covariance, ", c);
         if (!std::isfinite((*covariance)(r, c))) continue;
-        const Average a = average((s.col(r).array() - (*mean)[r]) * (s.col(c).array() - (*mean)[c]));
+        const Average a = average((s.col(r).array() - centre[r]) * (s.col(c).array() - centre[c]));
         report_.near((*covariance)(r, c), a.mean, 5 * a.error, "covariance of columns ", r, " and ", c,
                      " against samples");
       }

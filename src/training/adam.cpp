@@ -5,7 +5,7 @@
 
 #include <pushforward/error.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 #include "src/kernels/kernels.hpp"
 
 namespace pushforward {
@@ -16,7 +16,7 @@ Adam<T>::Adam(AdamOptions options) : options_(options) {
     throw DomainError("Adam: beta1 and beta2 must lie in [0, 1), got " + detail::number_text(options.beta1) + " and " +
                       detail::number_text(options.beta2));
   if (!(options.epsilon > 0))
-    throw DomainError("Adam: epsilon must be positive, got " + std::to_string(options.epsilon));
+    throw DomainError("Adam: epsilon must be positive, got " + detail::number_text(options.epsilon));
 }
 
 template <Scalar T>

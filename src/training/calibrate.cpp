@@ -66,8 +66,8 @@ std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Obj
         Pass<T> pass(tape, settings);
         const Var<T> y = rows.load_data(tape, first + start);
         if (objective.coupling) columns.store(tape, some_columns(tape, objective.columns(pass, flow, y)), start);
-        const Column<T> result =
-            one_number("batch", tape, objective.batch ? objective.batch(pass, flow, y) : Column<T>());
+        Column<T> result;
+        if (objective.batch) result = one_number("batch", tape, objective.batch(pass, flow, y));
         if (rank == 0) {
           // The first thread's rows start at 0, and the value is the same in every row.
           if (!result.is_zero()) value = result.values()[0];

@@ -1,6 +1,7 @@
 #include "src/training/checkpoint.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <sstream>
 #include <variant>
@@ -29,6 +30,17 @@ std::string adam_text(const std::string& words) {
   std::string beta1, beta2, epsilon, decoupled;
   in >> beta1 >> beta2 >> epsilon >> decoupled;
   return fmt::format("adam(beta1={},beta2={},decoupled_decay={},epsilon={},)", beta1, beta2, decoupled, epsilon);
+}
+
+/// For readers: a list in parentheses ends with a comma in the file.
+std::string shown(std::string text) {
+  for (std::size_t at = 0; (at = text.find(",)", at)) != std::string::npos;) text.erase(at, 1);
+  return text;
+}
+
+template <Scalar T>
+std::string kept_name(const RunState<T>& state) {
+  return state.stopping.best_epoch >= 0 ? "best." : "good.";
 }
 
 }  // namespace
@@ -62,7 +74,7 @@ void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
         std::visit([&](const auto* tensor) { return named_tensor("optimizer." + state.name, *tensor); }, state.tensor));
   for (std::size_t i = 0; i < slots.size(); ++i) {
     tensors.push_back(named_tensor("flow." + slots[i].path, *slots[i].tensor));
-    if (!s.best.empty()) tensors.push_back(named_tensor("best." + slots[i].path, s.best[i]));
+    tensors.push_back(named_tensor(kept_name(s) + slots[i].path, s.kept[i]));
   }
   std::map<std::string, std::string> metadata(fingerprint.begin(), fingerprint.end());
   metadata["format"] = format_name;
@@ -86,10 +98,10 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
       if (adam_text(text("adam")) != value)
         throw IoError(
             fmt::format("{}: the checkpoint belongs to another run: the optimizer was {} there and is {} here",
-                        path.string(), adam_text(text("adam")), value));
+                        path.string(), shown(adam_text(text("adam"))), shown(value)));
     } else if (text(name) != value)
       throw IoError(fmt::format("{}: the checkpoint belongs to another run: {} was {} there and is {} here",
-                                path.string(), name, text(name), value));
+                                path.string(), name, shown(text(name)), shown(value)));
   const auto counters = file.get<std::int64_t>("counters", {10});
   const auto numbers = file.get<double>("numbers", {6});
   RunState<T> s;
@@ -105,6 +117,8 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
   s.loss_sum = numbers[0];
   s.loss_rows = numbers[1];
   s.stopping.best_loss = numbers[2];
+  // 0.1 took the first validation for the best even if it was not finite.
+  if (!std::isfinite(s.stopping.best_loss)) s.stopping.best_epoch = -1;
   s.seconds = numbers[3];
   s.rate.rate = numbers[4];
   s.rate.best = numbers[5];
@@ -126,7 +140,10 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
       throw IoError(fmt::format("{}: the checkpoint belongs to another run: '{}', which training leaves alone, has "
                                 "other values there than here",
                                 path.string(), slot.path));
-    if (s.stopping.best_epoch >= 0) s.best.push_back(file.get<T>("best." + slot.path, slot.tensor->shape()));
+    // A file of 0.1 has none before the first validation.
+    const std::string kept = kept_name(s) + slot.path;
+    s.kept.push_back(s.stopping.best_epoch >= 0 || file.find(kept) ? file.get<T>(kept, slot.tensor->shape())
+                                                                       : values.back());
   }
   if (file.metadata().contains("start state")) s.start = text("start state");
   if (std::min({s.epoch, s.batch, s.step, s.skipped, counters[7]}) < 0)

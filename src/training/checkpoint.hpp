@@ -30,8 +30,10 @@ struct RunState {
   double seconds = 0;
   LearningRate::State rate;
   std::vector<double> train_loss, validation_loss, learning_rate;
-  std::vector<Tensor<T>> best;  // all tensors of the flow, or none yet
-  std::string start;            // checksum of the state tensors that the run was given; empty: not known
+  /// All tensors of the flow, to return to: those of the best validation; where there is none yet, those of the start,
+  /// or of an epoch that began well.
+  std::vector<Tensor<T>> kept;
+  std::string start;  // checksum of the state tensors that the run was given; empty: not known
 };
 
 /// Of the state tensors, by their values in `values`, one for each slot, or as they stand.

@@ -20,12 +20,25 @@
 
 namespace pushforward::detail {
 
+/// What a loss gave. A column that nobody made stands for 0, on which nothing can be trained.
+template <Scalar T>
+Column<T> some_column(const char* option, Column<T> loss) {
+  if (loss.is_zero())
+    throw ShapeError(
+        Notice{.problem = fmt::format("{}: expected a column with the loss, got an empty one (Column<T>()), which is 0 "
+                                      "in every row and trains nothing",
+                                      option),
+               .option = option,
+               .way_out = "; return what operations on the rows gave, such as -flow.log_prob(pass, y)"});
+  return loss;
+}
+
 /// What `objective.batch` or `objective.coupling` gave: the same number in every row, or else refused by the option's
 /// name. Entered by all threads of a group together.
 template <Scalar T>
 Column<T> one_number(const char* option, Tape<T>& tape, Column<T> loss) {
   tape.barrier();
-  if (loss.is_zero()) return loss;
+  some_column((std::string("objective.") + option).c_str(), loss);
   const double* values = loss.node()->value;
   for (Index i = 1; i < tape.rows(); ++i)
     if (values[i] != values[0] && !(std::isnan(values[i]) && std::isnan(values[0])))
@@ -79,11 +92,7 @@ class CoupledColumns {
   /// The loss, on a tape of the whole batch, and the adjoints. `seed`: of each of its rows.
   double couple(Tape<T>& tape, const BatchCoupling<T>& coupling, const double* seed) {
     const std::vector<Column<T>> columns = on(tape);
-    Column<T> loss = one_number("coupling", tape, coupling(columns));
-    if (loss.is_zero()) {
-      loss = constant_column(tape, 0.0);
-      tape.barrier();
-    }
+    const Column<T> loss = one_number("coupling", tape, coupling(columns));
     const double sum = kernels::table<double>().sum(loss.node()->value, rows_);
     tape.backward(loss, seed);
     for (Index k = 0; k < count_; ++k)
@@ -95,8 +104,7 @@ class CoupledColumns {
 
   /// The loss alone.
   double value(Tape<T>& tape, const BatchCoupling<T>& coupling) const {
-    const Column<T> loss = one_number("coupling", tape, coupling(on(tape)));
-    return loss.is_zero() ? 0.0 : loss.node()->value[0];
+    return one_number("coupling", tape, coupling(on(tape))).node()->value[0];
   }
 
   /// Puts the adjoints where the columns are to be differentiated from.

@@ -15,12 +15,11 @@ struct EarlyStopping {
 
   /// An epoch without validation.
   void wait() { ++since_best; }
-  /// The loss of an epoch; true if it is the best, by more than `min_delta`.
+  /// The loss of an epoch; true if it is the best, by more than `min_delta`. One that is not finite never is.
   bool report(Index epoch, double loss, double min_delta) {
     wait();
-    // The first one counts even if it is infinite: there must be something to return to.
-    if (!(loss < best_loss - min_delta) && best_epoch >= 0) return false;
-    best_loss = std::isnan(loss) ? std::numeric_limits<double>::infinity() : loss;
+    if (!std::isfinite(loss) || !(loss < best_loss - min_delta)) return false;
+    best_loss = loss;
     best_epoch = epoch;
     since_best = 0;
     return true;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <numbers>
 #include <optional>
+#include <string>
 
 #include <fmt/format.h>
 
@@ -223,6 +224,7 @@ class DataTraining final : public Training<T> {
           if (couples) columns = some_columns(pass.tape(), objective_.columns(pass, this->flow(), y));
           if (objective_.rows) {
             loss = objective_.rows(pass, this->flow(), y);
+            if (!by_likelihood()) loss = some_column(this->options().loss ? "loss" : "objective.rows", loss);
             if (rows_.weighted()) loss = multiply(loss, rows.load_weights(pass.tape(), first + of_batch));
           }
           if (couples) loss = loss + one_number("coupling", pass.tape(), objective_.coupling(columns));
@@ -239,8 +241,38 @@ class DataTraining final : public Training<T> {
   bool make_population_statistics() {
     if (this->options().statistics != EvaluationStatistics::population) return true;
     noise_ = rows_.train_noise(0);
-    return calibrate_rows(this->where(), this->flow(), source(rows_.train().data()),
-                          static_cast<Index>(rows_.train().size()), this->execution(), this->cancel());
+    statistics_problem_.clear();
+    try {
+      return calibrate_rows(this->where(), this->flow(), source(rows_.train().data()),
+                            static_cast<Index>(rows_.train().size()), this->execution(), this->cancel());
+    } catch (const DomainError& error) {
+      // Steps can lead where the statistics are not finite: then the fit ends with what was kept.
+      if (this->steps() == 0) throw;
+      statistics_problem_ = error.what();
+      return true;
+    }
+  }
+
+  /// Of all rows of a source; what each has from `objective.rows` is in `losses_`. Nothing if cancelled.
+  std::optional<double> loss_of(const RowSource<T>& rows, Index count) {
+    const std::stop_token cancel = this->cancel();
+    double loss = 0;
+    losses_.clear();
+    if (objective_.rows) {
+      losses_.resize(static_cast<std::size_t>(count));
+      if (!evaluate_loss(this->flow(), objective_.rows, rows, losses_, this->execution(), cancel, evaluation_noise_))
+        return std::nullopt;
+      loss = -mean_log_likelihood(losses_, rows.weights, rows.index).mean;
+    }
+    if (objective_.batch || objective_.coupling) {
+      const std::vector<Index> bounds = batch_bounds(count, this->options().batch_size);
+      const std::optional<double> term =
+          evaluate_batch_loss(this->flow(), objective_, rows, bounds, this->options().shards, this->execution(), cancel,
+                              evaluation_noise_);
+      if (!term) return std::nullopt;
+      loss += *term;
+    }
+    return loss;
   }
 
   std::optional<double> validate() override {
@@ -248,23 +280,10 @@ class DataTraining final : public Training<T> {
     const bool calibrated = make_population_statistics();
     noise_ = noise;
     if (!calibrated) return std::nullopt;
-    const RowSource<T> rows = rows_.validation_source();
-    const std::stop_token cancel = this->cancel();
-    double loss = 0;
-    if (objective_.rows) {
-      losses_.resize(static_cast<std::size_t>(rows_.validation_count()));
-      if (!evaluate_loss(this->flow(), objective_.rows, rows, losses_, this->execution(), cancel, evaluation_noise_))
-        return std::nullopt;
-      loss = -mean_log_likelihood(losses_, rows.weights, rows.index).mean;
-    }
-    if (objective_.batch || objective_.coupling) {
-      const std::vector<Index> bounds = batch_bounds(rows_.validation_count(), this->options().batch_size);
-      const std::optional<double> term =
-          evaluate_batch_loss(this->flow(), objective_, rows, bounds, this->options().shards, this->execution(), cancel,
-                              evaluation_noise_);
-      if (!term) return std::nullopt;
-      loss += *term;
-    }
+    if (!statistics_problem_.empty()) return nan;
+    const std::optional<double> of_rows = loss_of(rows_.validation_source(), rows_.validation_count());
+    if (!of_rows) return std::nullopt;
+    const double loss = *of_rows;
     if (!this->has_validated() && loss == std::numeric_limits<double>::infinity()) check_validation_rows();
     return loss;
   }
@@ -278,6 +297,7 @@ class DataTraining final : public Training<T> {
     if (cancelled) return;
     // The best parameters were stored with their statistics.
     if (!this->has_best()) make_population_statistics();
+    if (!statistics_problem_.empty()) report.warnings.push_back({.problem = statistics_problem_});
     const Loss<T> nll = negative_log_likelihood<T>();
     noise_ = rows_.train_noise(0);
     const auto judge = [&](const RowSource<T>& rows, Index count, MeanLogLikelihood& result) {
@@ -307,6 +327,19 @@ class DataTraining final : public Training<T> {
                                                         mean, report.gaussian_baseline)});
   }
 
+  /// Then a loss may be 0 in every row: the density is 1.
+  bool by_likelihood() const { return !this->options().loss && this->options().objective.is_empty(); }
+
+  bool ends_well() override {
+    // `finish` has left the rows' losses.
+    std::optional<double> loss = 0;
+    if (!by_likelihood()) loss = loss_of(source(rows_.train().data()), static_cast<Index>(rows_.train().size()));
+    if (this->cancel().stop_requested() || !loss) return true;
+    if (!statistics_problem_.empty()) return false;
+    // A row of density 0 alone is a finding about that row.
+    return losses_.empty() ? std::isfinite(*loss) : are_numbers(losses_) && !std::isnan(*loss);
+  }
+
   FitRows<T> rows_;
   std::vector<Index> bounds_;
   Engine shuffle_, loss_noise_;
@@ -316,6 +349,7 @@ class DataTraining final : public Training<T> {
   std::vector<std::int64_t> order_;
   std::vector<double> losses_;
   std::optional<Notice> blind_;
+  std::string statistics_problem_;  // why there are none that are finite
 };
 
 }  // namespace

@@ -14,6 +14,7 @@ namespace pushforward::detail {
 
 namespace {
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr const char* way_out = "a smaller learning_rate or clip_norm may help";
 }
 
 template <Scalar T>
@@ -35,6 +36,12 @@ FitReport Training<T>::run() {
     else
       ending = run_epoch();
   if (!ending) ending = {StopReason::completed, fmt::format("all {} epochs done", options_.epochs)};
+  const bool validated =
+      validates() && state_.epoch > 0 && state_.epoch >= std::min(options_.validate_every, options_.epochs);
+  if (validated && !has_best() && ending->reason != StopReason::cancelled && ending->reason != StopReason::non_finite)
+    ending = {StopReason::non_finite,
+              fmt::format("no validation loss was finite in {} epochs (the last: {}); {}", state_.epoch,
+                          unsigned_nan(state_.validation_loss.back()), way_out)};
   if (ending->reason != StopReason::non_finite && cadence_.at_end()) save();
   return report(*ending);
 }
@@ -52,13 +59,14 @@ void Training<T>::start() {
     load_checkpoint(options_.checkpoint, stepper_.slots(), stepper_.optimizer(), state_, fingerprint_);
     rate_->set_state(state_.rate);
     replaced_state_ = !state_.start.empty() && given != state_.start && given != state_checksum(stepper_.slots()) &&
-                      (state_.best.empty() || given != state_checksum(stepper_.slots(), state_.best));
+                      (!has_best() || given != state_checksum(stepper_.slots(), state_.kept));
   } else {
     state_.start = state_checksum(stepper_.slots());
     start_from_data();
   }
   if (options_.reducer)
     for (const Slot<T>& slot : stepper_.slots()) options_.reducer->broadcast(slot.tensor->values());
+  if (state_.kept.empty()) copy_to(state_.kept);
   started();
   earlier_seconds_ = state_.seconds;
   first_step_ = state_.step;
@@ -77,6 +85,11 @@ std::optional<typename Training<T>::Ending> Training<T>::run_epoch() {
 template <Scalar T>
 std::optional<typename Training<T>::Ending> Training<T>::run_step() {
   const RandomCall dropout = Engine(dropout_.seed(), static_cast<std::uint64_t>(state_.step)).next_call();
+  const bool first_of_epoch = state_.batch == 0 && !validates();
+  if (first_of_epoch) {
+    const typename Stepper<T>::Result judged(stepper_.optimizer());
+    copy_to(epoch_start_);
+  }
   const StepOutcome outcome =
       step(state_.batch, dropout, {rate_->at(state_.step), options_.weight_decay, options_.clip_norm});
   if (outcome.applied) {
@@ -84,20 +97,24 @@ std::optional<typename Training<T>::Ending> Training<T>::run_step() {
     state_.loss_sum += outcome.loss * rows;
     state_.loss_rows += rows;
     state_.consecutive_skips = 0;
+    if (first_of_epoch) std::swap(state_.kept, epoch_start_);
   } else {
     ++state_.skipped;
     ++state_.consecutive_skips;
   }
   ++state_.batch;
   ++state_.step;
+  if (!outcome.broken.empty())
+    return Ending{StopReason::non_finite,
+                  fmt::format("the optimizer {} wrote a value that is not finite into '{}' in step {}; {}",
+                              stepper_.optimizer().describe().type, outcome.broken, state_.step, way_out)};
   const bool due = cadence_.after_step(state_.step);
   if (state_.consecutive_skips >= options_.max_consecutive_skips) {
     const std::string worst = stepper_.worst_parameter();
     return Ending{StopReason::non_finite,
-                  fmt::format("{} steps in a row had a loss or gradient that is not finite (last loss {}{}); a smaller "
-                              "learning rate may help",
+                  fmt::format("{} steps in a row had a loss or gradient that is not finite (last loss {}{}); {}",
                               state_.consecutive_skips, unsigned_nan(outcome.loss),
-                              worst.empty() ? "" : ", gradient of '" + worst + "'")};
+                              worst.empty() ? "" : ", gradient of '" + worst + "'", way_out)};
   }
   if (due) save();
   return std::nullopt;
@@ -122,7 +139,7 @@ std::optional<typename Training<T>::Ending> Training<T>::close_epoch() {
     if (!loss) return cancelled();
     progress.validation_loss = *loss;
     rate_->report(*loss);
-    if (state_.stopping.report(state_.epoch, *loss, options_.min_delta)) keep_best();
+    if (state_.stopping.report(state_.epoch, *loss, options_.min_delta)) copy_to(state_.kept);
   }
   state_.train_loss.push_back(progress.train_loss);
   state_.validation_loss.push_back(progress.validation_loss);
@@ -149,13 +166,13 @@ bool Training<T>::any_process(bool wish) const {
 }
 
 template <Scalar T>
-void Training<T>::keep_best() {
+void Training<T>::copy_to(std::vector<Tensor<T>>& copies) {
   const std::vector<Slot<T>>& slots = stepper_.slots();
-  if (state_.best.empty())
-    for (const Slot<T>& slot : slots) state_.best.push_back(*slot.tensor);
+  if (copies.empty())
+    for (const Slot<T>& slot : slots) copies.push_back(*slot.tensor);
   else
     for (std::size_t i = 0; i < slots.size(); ++i)
-      std::copy(slots[i].tensor->values().begin(), slots[i].tensor->values().end(), state_.best[i].data());
+      std::copy(slots[i].tensor->values().begin(), slots[i].tensor->values().end(), copies[i].data());
 }
 
 template <Scalar T>
@@ -168,12 +185,31 @@ void Training<T>::save() {
 }
 
 template <Scalar T>
-FitReport Training<T>::report(const Ending& ending) {
-  if (state_.best.empty())
-    stepper_.optimizer().put_result();
-  else
+FitReport Training<T>::report(Ending ending) {
+  FitReport report = describe(ending);
+  const bool ended = ending.reason == StopReason::completed || ending.reason == StopReason::early_stopping;
+  if (ended && state_.step > 0 && !validates() && !ends_well()) {
+    ending = {StopReason::non_finite, fmt::format("{}, but the losses that the flow then gave were not finite; {}",
+                                                  ending.text, way_out)};
+    report = describe(ending);
+  }
+  report.seconds = earlier_seconds_ + seconds();
+  return report;
+}
+
+template <Scalar T>
+std::string Training<T>::kept_text() const {
+  if (has_best()) return fmt::format("at the best validation, of epoch {}", state_.stopping.best_epoch + 1);
+  return validates() ? "before the first step" : "at the start of the last epoch whose first loss was finite";
+}
+
+template <Scalar T>
+FitReport Training<T>::describe(const Ending& ending) {
+  if (has_best() || ending.reason == StopReason::non_finite)
     for (std::size_t i = 0; i < stepper_.slots().size(); ++i)
-      std::copy(state_.best[i].values().begin(), state_.best[i].values().end(), stepper_.slots()[i].tensor->data());
+      std::copy(state_.kept[i].values().begin(), state_.kept[i].values().end(), stepper_.slots()[i].tensor->data());
+  else
+    stepper_.optimizer().put_result();
   FitReport report;
   report.train_loss = state_.train_loss;
   report.validation_loss = state_.validation_loss;
@@ -183,7 +219,10 @@ FitReport Training<T>::report(const Ending& ending) {
   report.steps = state_.step;
   report.skipped_steps = state_.skipped;
   report.best_epoch = state_.stopping.best_epoch;
-  if (state_.skipped > 0 && ending.reason != StopReason::non_finite)
+  if (ending.reason == StopReason::non_finite)
+    report.warnings.push_back(
+        {.problem = fmt::format("the fit failed; the flow is as it was {}", kept_text())});
+  if (state_.skipped > 0)
     report.warnings.push_back(
         {.problem = fmt::format("{} of {} steps had a loss or gradient that is not finite and were skipped",
                                 state_.skipped, state_.step)});
@@ -194,7 +233,6 @@ FitReport Training<T>::report(const Ending& ending) {
                                 options_.checkpoint.string()),
          .option = "resume"});
   finish(report, ending.reason == StopReason::cancelled);
-  report.seconds = earlier_seconds_ + seconds();
   return report;
 }
 

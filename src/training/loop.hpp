@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <pushforward/training/fit.hpp>
 
@@ -35,6 +36,12 @@ class CheckpointCadence {
   bool saved_ = false;
 };
 
+/// Losses of rows that say something of the model: none is NaN, and not all are infinite.
+inline bool are_numbers(const std::vector<double>& losses) {
+  return std::none_of(losses.begin(), losses.end(), [](double loss) { return std::isnan(loss); }) &&
+         std::any_of(losses.begin(), losses.end(), [](double loss) { return std::isfinite(loss); });
+}
+
 /// What a step does, what an epoch is and how the flow is judged are said by the derived class.
 template <Scalar T>
 class Training {
@@ -56,7 +63,7 @@ class Training {
   std::stop_token cancel() const { return options_.reducer ? std::stop_token() : options_.cancel; }
   Index epoch() const { return state_.epoch; }
   Index steps() const { return state_.step; }
-  bool has_best() const { return !state_.best.empty(); }
+  bool has_best() const { return state_.stopping.best_epoch >= 0; }
   /// In an earlier epoch.
   bool has_validated() const {
     return std::any_of(state_.validation_loss.begin(), state_.validation_loss.end(),
@@ -82,6 +89,8 @@ class Training {
   /// The loss; nothing if cancelled.
   virtual std::optional<double> validate() { return std::numeric_limits<double>::quiet_NaN(); }
   virtual void finish(FitReport& report, bool cancelled) = 0;
+  /// After `finish` of a run without validation: the flow's losses are numbers, and not all of them infinite.
+  virtual bool ends_well() = 0;
 
   void start();
   std::optional<Ending> run_epoch();
@@ -89,9 +98,13 @@ class Training {
   std::optional<Ending> close_epoch();
   /// True if it is true in one of the processes.
   bool any_process(bool wish) const;
-  void keep_best();
+  /// Copies of all tensors, in the place of `copies`.
+  void copy_to(std::vector<Tensor<T>>& copies);
   void save();
-  FitReport report(const Ending& ending);
+  FitReport report(Ending ending);
+  FitReport describe(const Ending& ending);
+  /// "at the best validation, of epoch 3".
+  std::string kept_text() const;
   static Ending cancelled() { return {StopReason::cancelled, "cancelled"}; }
   /// Of this part of the run.
   double seconds() const {
@@ -112,6 +125,7 @@ class Training {
   std::optional<LearningRate> rate_;
   Fingerprint fingerprint_;
   RunState<T> state_;
+  std::vector<Tensor<T>> epoch_start_;  // where nothing is validated: what may be kept if its first loss is finite
   Index batches_ = 0;
   bool replaced_state_ = false;  // by that of the checkpoint, which is of another start
   std::chrono::steady_clock::time_point begin_;

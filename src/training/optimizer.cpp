@@ -41,12 +41,17 @@ void Optimizer<T>::update(Gradients<T>& gradients, const Step& step, int part, i
 
 template <Scalar T>
 void Optimizer<T>::do_update(const Block&) {
-  throw NotImplemented(describe().type + ": a step needs losses at several points; call `search`");
+  throw NotImplemented(describe().type +
+                       (searches() ? ": a step needs losses at several points; call `search`"
+                                   : ": neither hook is overridden; a class of one's own overrides do_update, or "
+                                     "searches() and do_search"));
 }
 
 template <Scalar T>
 void Optimizer<T>::do_search(Trials<T>&, double, const Step&) {
-  throw NotImplemented(describe().type + ": a step needs one gradient only; call `step`, or `advance` and `update`");
+  throw NotImplemented(describe().type +
+                       (searches() ? ": searches() is true, but do_search is not overridden"
+                                   : ": a step needs one gradient only; call `step`, or `advance` and `update`"));
 }
 
 double clipping_scale(double norm, double largest) {

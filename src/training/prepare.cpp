@@ -4,6 +4,7 @@
 
 #include <pushforward/bijectors/chain.hpp>
 
+#include "src/core/number_text.hpp"
 #include "src/training/rows.hpp"
 
 namespace pushforward::detail {
@@ -57,8 +58,8 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
         const double v = static_cast<double>(values(i, c));
         if (v <= s.low || v >= s.high)
           throw DomainError(where + ": data row " + std::to_string(source.row(i)) + ", column " + std::to_string(c) +
-                            ": " + std::to_string(v) + " does not lie strictly between " + std::to_string(s.low) +
-                            " and " + std::to_string(s.high));
+                            ": " + detail::number_text(v) + " does not lie strictly between " +
+                            detail::number_text(s.low) + " and " + detail::number_text(s.high));
       }
     values = supports->inverse(values).value;
   }

@@ -6,10 +6,14 @@
 
 #include <pushforward/training/fit.hpp>
 
+#include "src/core/checks.hpp"
+
 namespace pushforward {
 
+using detail::unsigned_nan;
+
 std::string to_text(const Progress& p) {
-  std::string text = fmt::format("epoch {}/{}  loss {:.5g}", p.epoch, p.epochs, p.train_loss);
+  std::string text = fmt::format("epoch {}/{}  loss {:.5g}", p.epoch, p.epochs, unsigned_nan(p.train_loss));
   if (!std::isnan(p.validation_loss)) text += fmt::format("  validation {:.5g}", p.validation_loss);
   return text + fmt::format("  rate {:.3g}  {:.1f} s, about {:.0f} s left", p.learning_rate, p.seconds, p.seconds_left);
 }
@@ -21,7 +25,8 @@ std::string to_text(const FitReport& r) {
     text += fmt::format("best epoch {}, validation loss {:.5g}\n", r.best_epoch + 1,
                         r.validation_loss[static_cast<std::size_t>(r.best_epoch)]);
   const auto line = [&](const char* name, const MeanLogLikelihood& m) {
-    if (!std::isnan(m.mean)) text += fmt::format("{}: {:.4f} +- {:.4f} nats per row\n", name, m.mean, m.standard_error);
+    if (std::isnan(m.mean)) return;
+    text += fmt::format("{}: {:.4f} +- {:.4f} nats per row\n", name, m.mean, unsigned_nan(m.standard_error));
   };
   line("training log-likelihood", r.train);
   line("validation log-likelihood", r.validation);

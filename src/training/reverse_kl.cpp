@@ -1,6 +1,8 @@
 // `fit_reverse_kl`: the loop on samples of the flow, judged by a density.
 
+#include <limits>
 #include <string>
+#include <vector>
 
 #include <pushforward/training/fit.hpp>
 
@@ -53,6 +55,26 @@ class ReverseKlTraining final : public Training<T> {
         [&](Pass<T>& pass, Index) { return loss_(pass, this->flow()); });
   }
   void finish(FitReport&, bool) override {}
+  bool ends_well() override {
+    const RandomCall noise = Engine(noise_.seed()).stream("end").next_call();
+    std::vector<double> losses(static_cast<std::size_t>(this->options().batch_size));
+    for_each_tile<T>(this->options().batch_size, this->execution(), tile_rows,
+                     [&](typename Tape<T>::Memory memory, Index begin, Index count) {
+                       Tape<T> tape(Tape<T>::Mode::evaluate, memory, count);
+                       typename Pass<T>::Settings s;
+                       s.first_row = begin;
+                       s.noise = &noise;
+                       if (this->options().context.cols() > 0)
+                         s.context = load(tape, this->options().context, false, true);
+                       Pass<T> pass(tape, s);
+                       const Column<T> loss = loss_(pass, this->flow());
+                       for (Index i = 0; i < count; ++i)
+                         losses[static_cast<std::size_t>(begin + i)] =
+                             pass.outside()[i] ? std::numeric_limits<double>::infinity()
+                                               : loss.is_zero() ? 0.0 : loss.values()[i];
+                     });
+    return are_numbers(losses);
+  }
 
   std::function<Column<T>(Pass<T>&, const Distribution<T>&)> loss_;
   Engine noise_;

@@ -7,13 +7,14 @@
 
 #include <pushforward/error.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 
 namespace {
 
-void check(bool good, const char* what, double value) {
+template <class V>
+void check(bool good, const char* what, V value) {
   if (!good) throw DomainError(std::string("LearningRate: ") + what + ", got " + detail::number_text(value));
 }
 
@@ -22,14 +23,14 @@ void check(bool good, const char* what, double value) {
 LearningRate::LearningRate(Schedule schedule, double rate, Index total_steps, Index warmup_steps)
     : schedule_(schedule), total_steps_(total_steps), warmup_steps_(warmup_steps) {
   check(rate > 0 && std::isfinite(rate), "the rate must be positive and finite", rate);
-  check(total_steps >= 0, "the number of steps must not be negative", static_cast<double>(total_steps));
-  check(warmup_steps >= 0, "the number of warm-up steps must not be negative", static_cast<double>(warmup_steps));
+  check(total_steps >= 0, "the number of steps must not be negative", total_steps);
+  check(warmup_steps >= 0, "the number of warm-up steps must not be negative", warmup_steps);
   if (const auto* cosine = std::get_if<CosineSchedule>(&schedule_))
     check(cosine->floor >= 0 && cosine->floor <= rate, "the floor must lie in [0, rate]", cosine->floor);
   if (const auto* plateau = std::get_if<PlateauSchedule>(&schedule_)) {
     check(plateau->factor > 0 && plateau->factor < 1, "the factor must lie in (0, 1)", plateau->factor);
-    check(plateau->patience >= 0, "patience must not be negative", static_cast<double>(plateau->patience));
-    check(plateau->cooldown >= 0, "cooldown must not be negative", static_cast<double>(plateau->cooldown));
+    check(plateau->patience >= 0, "patience must not be negative", plateau->patience);
+    check(plateau->cooldown >= 0, "cooldown must not be negative", plateau->cooldown);
     check(plateau->threshold >= 0, "the threshold must not be negative", plateau->threshold);
     check(plateau->floor >= 0, "the floor must not be negative", plateau->floor);
   }

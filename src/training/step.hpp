@@ -43,6 +43,7 @@ struct StepOutcome {
   double gradient_norm = 0;  // before clipping
   bool applied = false;      // false: loss or gradient was not finite, or a row outside; nothing has changed
   Index outside = -1;        // the first row that was marked as outside the support
+  std::string broken = {};   // a parameter that the optimiser gave a value that is not finite
   std::exception_ptr refused = {};  // why the proposals of a step that is good otherwise cannot be taken
 };
 
@@ -112,6 +113,7 @@ class Stepper {
       throw;
     }
     commit_proposals();
+    outcome.broken = broken_parameter();
     return outcome;
   }
 
@@ -152,6 +154,14 @@ class Stepper {
  private:
   static constexpr Index norm_block = 4096;
 
+  std::string broken_parameter() const {
+    for (const Slot<T>& slot : optimizer_->parameters()) {
+      bool finite = true;
+      for (const T v : std::as_const(*slot.tensor).values()) finite &= (v - v == T(0));
+      if (!finite) return slot.path;
+    }
+    return {};
+  }
   static std::vector<Slot<T>> trainable(const std::vector<Slot<T>>& slots) {
     std::vector<Slot<T>> result;
     for (const Slot<T>& slot : slots)

@@ -124,7 +124,15 @@ struct FitOptions {
   bool resume = false;
 };
 
-enum class StopReason { completed, early_stopping, cancelled, non_finite };
+enum class StopReason {
+  completed,
+  early_stopping,
+  cancelled,
+  /// Losses, gradients or parameters were not finite. The flow has the parameters of the best validation; without any,
+  /// those before the first step; in a run that has no validation, those of the start of the last epoch whose first
+  /// loss was finite.
+  non_finite
+};
 
 struct MeanLogLikelihood {
   double mean = std::numeric_limits<double>::quiet_NaN();  ///< nats per row; weighted if there are weights
@@ -143,7 +151,8 @@ struct FitReport {
   std::vector<double> train_loss;
   std::vector<double> validation_loss;
   std::vector<double> learning_rate;
-  /// The epoch, from 0, whose parameters the flow has; -1: those of the last step.
+  /// The epoch, from 0, whose parameters the flow has; -1: those of the last step, or of before, if `stop_reason` is
+  /// `non_finite`. A validation loss that is not finite is never the best.
   Index best_epoch = -1;
   StopReason stop_reason = StopReason::completed;
   std::string stop_text;
@@ -174,7 +183,8 @@ std::string to_text(const FitReport& report);
 /// all training rows. Normalisation layers use the statistics of the batch, in which weights have a part if
 /// `weighted_statistics` says so; layers that start from data (ActNorm) do so before the first step. Penalties that
 /// parameters carry are added to the loss. At the end the flow has the parameters of the best validation, or of the
-/// last step where there is no validation.
+/// last step where there is no validation. It never ends with parameters, or with losses of its own, that are not
+/// finite: see StopReason::non_finite.
 ///
 /// Stochastic densities draw anew in each step and train on the mean of -log_prob: of a density whose draws estimate
 /// `Estimate::density`, a bound. Validation and the report's likelihoods take one draw for each row, always the same.
