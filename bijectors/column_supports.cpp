@@ -6,6 +6,8 @@
 
 #include <pushforward/bijectors/softplus.hpp>
 
+#include "src/core/number_text.hpp"
+
 namespace pushforward {
 
 namespace {
@@ -26,8 +28,8 @@ ColumnSupports<T>::ColumnSupports(std::vector<Interval> supports)
   for (Index c = 0; c < this->dim(); ++c) {
     Interval& s = supports_[static_cast<std::size_t>(c)];
     if (!(s.low < s.high) || s.low == infinity || s.high == -infinity)
-      throw DomainError("ColumnSupports: expected low < high, got " + std::to_string(s.low) + " and " +
-                        std::to_string(s.high) + " in column " + std::to_string(c));
+      throw DomainError("ColumnSupports: expected low < high, got " + detail::number_text(s.low) + " and " +
+                        detail::number_text(s.high) + " in column " + std::to_string(c));
     if (std::isfinite(s.low)) s.low = static_cast<double>(static_cast<T>(s.low));
     if (std::isfinite(s.high)) s.high = static_cast<double>(static_cast<T>(s.high));
     if (ranges_.empty() || ranges_.back().kind != kind(s)) ranges_.push_back({kind(s), c, 0, {}, {}, {}, {}, {}});

@@ -6,6 +6,7 @@
 
 #include "bijectors/conditioner.hpp"
 #include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 
@@ -32,7 +33,7 @@ Elementwise<T>::Elementwise(Poly<Transformer<T>> transformer, Index dim, VectorV
                      " parameters for " + std::to_string(dim) + " columns, got " + std::to_string(raw.size()));
   for (Index i = 0; i < raw.size(); ++i) {
     if (!std::isfinite(raw[i]))
-      throw DomainError("Elementwise: parameters must be finite, got " + std::to_string(raw[i]) + " at " +
+      throw DomainError("Elementwise: parameters must be finite, got " + detail::number_text(raw[i]) + " at " +
                         std::to_string(i));
     raw_[i] = raw[i];
   }

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "src/core/number_text.hpp"
+
 namespace pushforward {
 
 template <Scalar T>
@@ -22,7 +24,7 @@ Standardize<T>::Standardize(VectorView<const double> shift, VectorView<const dou
     scale_[c] = static_cast<T>(scale[c]);
     if (!std::isfinite(shift_[c]) || !std::isfinite(scale_[c]) || !(scale_[c] > T(0)))
       throw DomainError("Standardize: expected a finite shift and a finite scale > 0, got " +
-                        std::to_string(shift[c]) + " and " + std::to_string(scale[c]) + " in column " +
+                        detail::number_text(shift[c]) + " and " + detail::number_text(scale[c]) + " in column " +
                         std::to_string(c));
   }
 }

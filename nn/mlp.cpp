@@ -1,12 +1,13 @@
 #include <pushforward/nn/mlp.hpp>
 
 #include "nn/initialise.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 
 void check_dropout(const char* where, double rate) {
   if (!(rate >= 0 && rate < 1))
-    throw DomainError(std::string(where) + ": dropout must lie in [0, 1), got " + std::to_string(rate));
+    throw DomainError(std::string(where) + ": dropout must lie in [0, 1), got " + detail::number_text(rate));
 }
 
 template <Scalar T>
