@@ -6,6 +6,7 @@
 
 #include "bijectors/conditioner.hpp"
 #include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 

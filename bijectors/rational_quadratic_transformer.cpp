@@ -5,7 +5,7 @@
 #include <pushforward/error.hpp>
 #include <string>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 #include "src/ops/spline.hpp"
 
 namespace pushforward {
@@ -39,13 +39,13 @@ std::pair<double, double> size_range(const RationalQuadraticOptions& o, double m
 /// Checks the options for scalar T.
 template <Scalar T>
 Index checked_parameter_count(const RationalQuadraticOptions& o) {
-  const auto refuse = [](const std::string& expected, double got) {
-    throw DomainError("RationalQuadraticTransformer: expected " + expected + ", got " + number_text(got));
+  const auto refuse = [](const std::string& expected, auto got) {
+    throw DomainError("RationalQuadraticTransformer: expected " + expected + ", got " + detail::number_text(got));
   };
   if (o.bins < 2 || o.bins > kernels::Spline<T>::max_bins)
-    refuse("2 to " + std::to_string(kernels::Spline<T>::max_bins) + " bins", static_cast<double>(o.bins));
+    refuse("2 to " + std::to_string(kernels::Spline<T>::max_bins) + " bins", o.bins);
   if (!std::isfinite(o.low) || !std::isfinite(o.high) || !(o.low < o.high))
-    refuse("finite low < high, the latter " + std::to_string(o.high), o.low);
+    refuse("finite low < high, the latter " + detail::number_text(o.high), o.low);
   if (!(o.slope > 0 && o.slope < 1)) refuse("slope in (0, 1)", o.slope);
   if (!(o.min_derivative > 0 && o.min_derivative < 1)) refuse("min_derivative in (0, 1)", o.min_derivative);
   if (!(o.max_derivative > 1)) refuse("max_derivative above 1", o.max_derivative);
@@ -57,7 +57,7 @@ Index checked_parameter_count(const RationalQuadraticOptions& o) {
     if (!(minimum > 0 && minimum * static_cast<double>(o.bins) < 1))
       refuse("min_bin_width and min_bin_height above 0 and below 1 / bins", minimum);
     if (size_range(o, minimum).first < spacing)
-      refuse("bins of at least " + std::to_string(spacing) + " of the interval in this precision",
+      refuse("bins of at least " + detail::number_text(spacing) + " of the interval in this precision",
              size_range(o, minimum).first);
   }
   return parameter_count(o);

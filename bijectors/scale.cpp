@@ -6,6 +6,7 @@
 
 #include "bijectors/log_scale.hpp"
 #include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 
@@ -27,8 +28,9 @@ Scale<T>::Scale(VectorView<const T> values, double bound) : Scale(values.size(),
     const double value = static_cast<double>(values[i]);
     const double s = std::log(std::abs(value));
     if (!(std::abs(s) < largest))  // 0, infinities and NaN too
-      throw DomainError("Scale: the size of a scale must lie between exp(-" + std::to_string(largest) + ") and exp(" +
-                        std::to_string(largest) + "), got " + number_text(value) + " in column " + std::to_string(i));
+      throw DomainError("Scale: the size of a scale must lie between exp(-" + detail::number_text(largest) +
+                        ") and exp(" + detail::number_text(largest) + "), got " + detail::number_text(value) +
+                        " in column " + std::to_string(i));
     log_scale_[i] = static_cast<T>(raw_log_scale(s, bound));
     sign_[static_cast<std::size_t>(i)] = value < 0 ? -1 : 1;
   }

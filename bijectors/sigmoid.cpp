@@ -5,7 +5,7 @@
 
 #include <pushforward/error.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 #include "src/ops/intervals.hpp"
 
 namespace pushforward {
@@ -28,8 +28,8 @@ Sigmoid<T>::Sigmoid(VectorView<const double> low, VectorView<const double> high)
     const T l = low_row_[i] = static_cast<T>(low[i]);
     const T h = high_row_[i] = static_cast<T>(high[i]);
     if (!std::isfinite(h - l) || !(std::nextafter(l, h) < h))
-      throw DomainError("Sigmoid: expected finite bounds with low < high, got low = " + number_text(low[i]) +
-                        " and high = " + number_text(high[i]) + " in column " + std::to_string(i) +
+      throw DomainError("Sigmoid: expected finite bounds with low < high, got low = " + detail::number_text(low[i]) +
+                        " and high = " + detail::number_text(high[i]) + " in column " + std::to_string(i) +
                         "; Exp and Softplus give half-open ranges");
     width_[i] = h - l;
     log_width_[i] = static_cast<T>(std::log(static_cast<double>(h) - static_cast<double>(l)));

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 

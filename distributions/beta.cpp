@@ -5,6 +5,7 @@
 
 #include "distributions/draws.hpp"
 #include "distributions/parameters.hpp"
+#include "src/core/number_text.hpp"
 #include "src/numerics/special_functions.hpp"
 #include "src/ops/density.hpp"
 
@@ -88,8 +89,8 @@ void Beta<T>::do_mode(VectorView<double> mode) const {
     const double a = std::expm1(at(log_concentration1_, c)), b = std::expm1(at(log_concentration0_, c));
     if (a <= 0 || b <= 0)
       throw this->not_implemented("mode", "unique inside (0, 1) only if both concentrations exceed 1, and column " +
-                                              std::to_string(c) + " has " + std::to_string(a + 1) + " and " +
-                                              std::to_string(b + 1));
+                                              std::to_string(c) + " has " + detail::number_text(a + 1) + " and " +
+                                              detail::number_text(b + 1));
     mode[c] = a / (a + b);
   }
 }

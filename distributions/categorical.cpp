@@ -7,7 +7,7 @@
 
 #include "distributions/checks.hpp"
 #include "distributions/parameters.hpp"
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 #include "src/numerics/constants.hpp"
 #include "src/numerics/special_functions.hpp"
 #include "src/ops/density.hpp"
@@ -38,8 +38,8 @@ Categorical<T>::Categorical(MatrixView<const T> logits) : Categorical(logits.row
   for (Index c = 0; c < this->dim(); ++c)
     for (Index k = 0; k < categories_; ++k) {
       if (!std::isfinite(logits(c, k)))
-        throw DomainError("Categorical: logits must be finite, got " + number_text(logits(c, k)) + " for category " +
-                          std::to_string(k) + " of column " + std::to_string(c));
+        throw DomainError("Categorical: logits must be finite, got " + detail::number_text(logits(c, k)) +
+                          " for category " + std::to_string(k) + " of column " + std::to_string(c));
       logits_[c * categories_ + k] = logits(c, k);
     }
 }

@@ -8,7 +8,7 @@
 #include <pushforward/error.hpp>
 #include <pushforward/pass.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward::detail {
 
@@ -22,7 +22,7 @@ template <class T>
 void check_finite(const std::string& name, const char* what, VectorView<const T> values) {
   for (Index i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i]))
-      throw DomainError(name + ": " + what + " must be finite, got " + number_text(values[i]) + " at index " +
+      throw DomainError(name + ": " + what + " must be finite, got " + detail::number_text(values[i]) + " at index " +
                         std::to_string(i));
 }
 
@@ -30,7 +30,7 @@ template <class T>
 void check_positive(const std::string& name, const char* what, VectorView<const T> values) {
   for (Index i = 0; i < values.size(); ++i)
     if (!(values[i] > 0) || !std::isfinite(values[i]))
-      throw DomainError(name + ": " + what + " must be positive and finite, got " + number_text(values[i]) +
+      throw DomainError(name + ": " + what + " must be positive and finite, got " + detail::number_text(values[i]) +
                         " at index " + std::to_string(i));
 }
 

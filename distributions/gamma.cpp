@@ -2,6 +2,7 @@
 
 #include "distributions/draws.hpp"
 #include "distributions/parameters.hpp"
+#include "src/core/number_text.hpp"
 #include "src/numerics/special_functions.hpp"
 #include "src/ops/density.hpp"
 
@@ -77,7 +78,7 @@ void Gamma<T>::do_mode(VectorView<double> mode) const {
     if (log_concentration_[c] <= 0)
       throw this->not_implemented("mode", "inside the support only for a concentration above 1, and column " +
                                               std::to_string(c) + " has " +
-                                              std::to_string(exp_at(log_concentration_, c)));
+                                              detail::number_text(exp_at(log_concentration_, c)));
     mode[c] = std::expm1(at(log_concentration_, c)) / exp_at(log_rate_, c);
   }
 }

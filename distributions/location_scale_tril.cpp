@@ -4,6 +4,7 @@
 
 #include "distributions/parameters.hpp"
 #include "distributions/start.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 
@@ -27,7 +28,7 @@ LocationScaleTriL<T>::LocationScaleTriL(std::string name, VectorView<const T> lo
   for (Index i = 0; i < dim; ++i)
     for (Index j = 0; j < i; ++j) {
       if (!std::isfinite(scale_tril(i, j)))
-        throw DomainError(this->name() + ": scale_tril must be finite, got " + std::to_string(scale_tril(i, j)) +
+        throw DomainError(this->name() + ": scale_tril must be finite, got " + detail::number_text(scale_tril(i, j)) +
                           " at (" + std::to_string(i) + ", " + std::to_string(j) + ")");
       lower_(i, j) = scale_tril(i, j);
     }

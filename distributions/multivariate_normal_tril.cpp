@@ -6,7 +6,7 @@
 #include <pushforward/error.hpp>
 
 #include "distributions/gaussian.hpp"
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 #include "src/numerics/constants.hpp"
 
 namespace pushforward {
@@ -54,16 +54,16 @@ MultivariateNormalTriL<T> MultivariateNormalTriL<T>::fit(MatrixView<const T> dat
     throw ShapeError(where + ": data has " + std::to_string(rows) + " rows but weights has " +
                      std::to_string(weights.size()) + " values");
   if (!(ridge >= 0) || !std::isfinite(ridge))
-    throw DomainError(where + ": ridge must be at least 0 and finite, got " + std::to_string(ridge));
+    throw DomainError(where + ": ridge must be at least 0 and finite, got " + detail::number_text(ridge));
 
   const auto weight = [&](Index i) { return weights.empty() ? 1.0 : weights[i]; };
   for (Index i = 0; i < rows; ++i) {
     if (!(weight(i) >= 0) || !std::isfinite(weight(i)))
-      throw DomainError(where + ": weights must be at least 0 and finite, got " + std::to_string(weight(i)) +
+      throw DomainError(where + ": weights must be at least 0 and finite, got " + detail::number_text(weight(i)) +
                         " in row " + std::to_string(i));
     for (Index c = 0; c < dim; ++c)
       if (!std::isfinite(data(i, c)))
-        throw DomainError(where + ": data must be finite, got " + number_text(data(i, c)) + " in row " +
+        throw DomainError(where + ": data must be finite, got " + detail::number_text(data(i, c)) + " in row " +
                           std::to_string(i) + ", column " + std::to_string(c));
   }
   const auto for_each_row = [&](const std::function<void(const double*, double)>& f) {

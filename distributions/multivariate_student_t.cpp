@@ -2,6 +2,7 @@
 
 #include "distributions/draws.hpp"
 #include "distributions/parameters.hpp"
+#include "src/core/number_text.hpp"
 #include "src/numerics/special_functions.hpp"
 #include "src/ops/density.hpp"
 
@@ -60,12 +61,13 @@ Var<T> MultivariateStudentT<T>::do_sample(Pass<T>& pass) const {
 
 template <Scalar T>
 void MultivariateStudentT<T>::do_mean(VectorView<double> mean) const {
-  if (df() <= 1) throw this->not_implemented("mean", "undefined for df <= 1, and df is " + std::to_string(df()));
+  if (df() <= 1) throw this->not_implemented("mean", "undefined for df <= 1, and df is " + detail::number_text(df()));
   LocationScaleTriL<T>::do_mean(mean);
 }
 template <Scalar T>
 void MultivariateStudentT<T>::do_variance(VectorView<double> variance) const {
-  if (df() <= 1) throw this->not_implemented("variance", "undefined for df <= 1, and df is " + std::to_string(df()));
+  if (df() <= 1)
+    throw this->not_implemented("variance", "undefined for df <= 1, and df is " + detail::number_text(df()));
   if (df() <= 2)
     as_eigen(variance).setConstant(infinity);
   else
@@ -74,7 +76,7 @@ void MultivariateStudentT<T>::do_variance(VectorView<double> variance) const {
 template <Scalar T>
 double MultivariateStudentT<T>::do_standard_variance() const {
   if (df() <= 2)
-    throw this->not_implemented("covariance", "does not exist for df <= 2, and df is " + std::to_string(df()));
+    throw this->not_implemented("covariance", "does not exist for df <= 2, and df is " + detail::number_text(df()));
   return df() / (df() - 2);
 }
 template <Scalar T>

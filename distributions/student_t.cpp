@@ -4,6 +4,7 @@
 
 #include "distributions/draws.hpp"
 #include "distributions/parameters.hpp"
+#include "src/core/number_text.hpp"
 #include "src/numerics/special_functions.hpp"
 #include "src/ops/density.hpp"
 
@@ -74,7 +75,7 @@ void StudentT<T>::do_mean(VectorView<double> mean) const {
   for (Index c = 0; c < this->dim(); ++c)
     if (df_at(c) <= 1)
       throw this->not_implemented("mean", "undefined for df <= 1, and column " + std::to_string(c) + " has df " +
-                                              std::to_string(df_at(c)));
+                                              detail::number_text(df_at(c)));
   LocationScale<T>::do_mean(mean);
 }
 template <Scalar T>
@@ -82,7 +83,7 @@ double StudentT<T>::do_standard_variance(Index column) const {
   const double df = df_at(column);
   if (df <= 1)
     throw this->not_implemented("variance", "undefined for df <= 1, and column " + std::to_string(column) +
-                                                " has df " + std::to_string(df));
+                                                " has df " + detail::number_text(df));
   return df <= 2 ? infinity : df / (df - 2);
 }
 template <Scalar T>

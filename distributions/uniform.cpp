@@ -1,7 +1,7 @@
 #include <pushforward/distributions/uniform.hpp>
 
 #include "distributions/parameters.hpp"
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 #include "src/numerics/special_functions.hpp"
 
 namespace pushforward {
@@ -42,7 +42,7 @@ void Uniform<T>::set_ends() {
     if (static_cast<double>(largest) >= high_[c]) largest = std::nextafter(largest, -end);
     if (!(smallest <= largest) || !std::isfinite(high_[c] - low_[c]))
       throw DomainError("Uniform: low must be less than high with values between them and a finite difference, got " +
-                        number_text(low_[c]) + " and " + number_text(high_[c]) + " at index " +
+                        detail::number_text(low_[c]) + " and " + detail::number_text(high_[c]) + " at index " +
                         std::to_string(c));
     smallest_.push_back(smallest);
     largest_.push_back(largest);

@@ -1,7 +1,7 @@
 #include <pushforward/nn/mlp.hpp>
 
 #include "nn/initialise.hpp"
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "src/batch_norm/parameters.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward::batch_norm::tf_nn {
 
@@ -58,7 +59,7 @@ Values adjoint(const char* call, const char* name, const Averages& over, const s
 void check_decay(const char* call, double decay, bool one_is_allowed) {
   if (decay >= 0 && (decay < 1 || (one_is_allowed && decay == 1))) return;
   throw DomainError(where(call) + "decay must be in [0, 1" + (one_is_allowed ? "]" : ")") + ", got " +
-                    std::to_string(decay));
+                    detail::number_text(decay));
 }
 
 template <Scalar T>
@@ -234,7 +235,7 @@ template <Scalar T>
 Moments<T> normalize_moments(const SufficientStatistics& statistics) {
   const auto& [count, sum, squares, shift] = statistics;
   if (!(count > 0))
-    throw DomainError(where("normalize_moments") + "count must be positive, got " + std::to_string(count));
+    throw DomainError(where("normalize_moments") + "count must be positive, got " + detail::number_text(count));
   check_same_shape<double>("normalize_moments", sum.view(), squares.view());
   if (shift) check_same_shape<double>("normalize_moments", sum.view(), shift->view());
   Moments<T> m{Tensor<T>(sum.shape()), Tensor<T>(sum.shape())};

@@ -11,7 +11,8 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-/// Normal, with location 3 and scale 1. States what `states` says: bit 0 the mean, bit 1 the variance; wrongly if asked.
+/// Normal, with location 3 and scale 1. States what `states` says, bit 0 the mean and bit 1 the variance; wrongly if
+/// asked.
 template <Scalar T>
 class Stated final : public Distribution<T> {
  public:

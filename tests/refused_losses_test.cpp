@@ -18,7 +18,8 @@ TEST_CASE("an empty column is no loss") {
     Flow flow = affine_flow(2);
     const std::vector<double> before = values<double>(flow);
     CHECK_THROWS_AS(fit(flow, y, options), ShapeError);
-    CHECK_THROWS_WITH(fit(flow, y, options), StartsWith(option + ": expected a column with the loss, got an empty one"));
+    CHECK_THROWS_WITH(fit(flow, y, options),
+                      StartsWith(option + ": expected a column with the loss, got an empty one"));
     CHECK(same_bits(values<double>(flow), before));
   };
   const Loss<double> nothing = [](auto&, const auto&, auto) { return Column<double>(); };

@@ -36,6 +36,10 @@ TEST_CASE("a value outside of its bounds is named so that one sees that it is") 
     return prepare_and_fit(affine_flow(1), y, {.supports = {{0, 1}}}, {.epochs = 1});
   };
   CHECK_THROWS_WITH(run(), ContainsSubstring("-1e-09 does not lie strictly between 0 and 1"));
+  CHECK_THROWS_WITH(RationalQuadraticTransformer<double>({.bins = 0}), ContainsSubstring("bins, got 0") &&
+                                                                           !ContainsSubstring("0.0"));
+  CHECK_THROWS_WITH(Normal<double>(std::vector<double>{0, std::copysign(NAN, -1.0)}, std::vector<double>{1, 1}),
+                    ContainsSubstring("got nan at index 1"));
   CHECK_THROWS_WITH(LearningRate({}, 1e-3, 10, -1), ContainsSubstring("got -1") && !ContainsSubstring("-1."));
 }
 

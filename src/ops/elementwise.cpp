@@ -3,7 +3,8 @@
 #include <cmath>
 #include <limits>
 
-#include "src/core/number_text.hpp"
+#include <fmt/format.h>
+
 #include "src/numerics/special_functions.hpp"
 #include "src/ops/common.hpp"
 
@@ -123,11 +124,21 @@ Var<T> log1p_square(Var<T> x) {
   };
   return pointwise(x, forward, [](T x, T) { return std::abs(x) > limit ? T(2) / x : T(2) * x / (T(1) + x * x); });
 }
+namespace {
+
+/// NaN without the sign that arithmetic gives it.
+template <Scalar T>
+std::string number_text(T value) {
+  return fmt::format("{}", std::isnan(value) ? std::numeric_limits<T>::quiet_NaN() : value);
+}
+
+}  // namespace
+
 template <Scalar T>
 Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
   if (!(low <= high))
-    throw DomainError("clamp: expected low <= high, got " + detail::number_text(low) + " and " +
-                      detail::number_text(high));
+    throw DomainError("clamp: expected low <= high, got " + number_text(low) + " and " +
+                      number_text(high));
   return unary(x, each<T>([low, high](T v) { return v < low ? low : v > high ? high : v; }),
                [](const T*, const T*, const T* gy, T* gx, Index n) { kernel<T>().accumulate(gy, gx, n); });
 }
@@ -177,7 +188,7 @@ Var<T> operator-(Var<T> x) {
 
 template <Scalar T>
 Var<T> soft_bound(Var<T> x, double bound) {
-  if (!(bound > 0)) throw DomainError("soft_bound: the bound must be positive, got " + detail::number_text(bound));
+  if (!(bound > 0)) throw DomainError("soft_bound: the bound must be positive, got " + number_text(bound));
   if (bound > std::sqrt(static_cast<double>(std::numeric_limits<T>::max()))) return x;
   const T b = std::max(static_cast<T>(bound), std::numeric_limits<T>::min());
   return b * tanh(x / b);
