@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 

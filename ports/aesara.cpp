@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "src/batch_norm/parameters.hpp"
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward::batch_norm::aesara {
 

@@ -9,8 +9,8 @@
 #include <pushforward/ops.hpp>
 #include <pushforward/random.hpp>
 
-#include "src/core/checks.hpp"
 #include "src/core/constrain.hpp"
+#include "src/core/number_text.hpp"
 #include "src/core/shape_text.hpp"
 #include "src/ops/batch_norm.hpp"
 

@@ -8,7 +8,7 @@
 #include <pushforward/error.hpp>
 #include <pushforward/tensor.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward::detail {
 

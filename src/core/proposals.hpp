@@ -12,7 +12,7 @@
 #include <pushforward/error.hpp>
 #include <pushforward/pass.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward::detail {
 

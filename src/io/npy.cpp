@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 #include "src/core/shape_text.hpp"
 #include "src/io/file.hpp"
 

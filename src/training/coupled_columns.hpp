@@ -15,7 +15,7 @@
 #include <pushforward/error.hpp>
 #include <pushforward/training/losses.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 #include "src/kernels/kernels.hpp"
 
 namespace pushforward::detail {

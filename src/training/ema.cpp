@@ -8,8 +8,8 @@
 
 #include <pushforward/error.hpp>
 
-#include "src/core/checks.hpp"
 #include "src/core/constrain.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 

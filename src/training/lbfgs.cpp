@@ -10,7 +10,7 @@
 
 #include <pushforward/error.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 

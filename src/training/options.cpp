@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward::detail {
 

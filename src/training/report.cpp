@@ -6,7 +6,7 @@
 
 #include <pushforward/training/fit.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 

@@ -9,7 +9,7 @@
 
 #include <pushforward/training/baseline.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 #include "src/training/checksum.hpp"
 
 namespace pushforward::detail {

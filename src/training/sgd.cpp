@@ -4,7 +4,7 @@
 
 #include <pushforward/error.hpp>
 
-#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 
