@@ -452,7 +452,7 @@ TEST_CASE("training with a regularizer and a constraint of one's own", "[batch_n
   std::vector<double> loss;
   for (const int threads : {1, 2}) {
     auto flow = model();
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     const FitReport report =
         fit(flow, y,
             {.epochs = 150, .batch_size = 64, .learning_rate = 0.05, .validation_fraction = 0, .execution = execution});

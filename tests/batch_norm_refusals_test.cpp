@@ -116,7 +116,7 @@ TEST_CASE("fit refuses a step that a constraint spoils, with nothing half done",
        {Poly<Optimizer<double>>(Adam<double>()), Poly<Optimizer<double>>(LBfgs<double>())})
     for (const int threads : {1, 2}) {
       INFO(threads);
-      Execution execution({.threads = threads});
+      Execution execution({.threads = threads, .all_always = true});
       // Two steps are good, the third is not: what is left is what two steps give.
       auto expected = flow_with(spoils(0.25));
       auto two = steps_of_all_rows(2);

@@ -230,7 +230,7 @@ TEST_CASE("a stochastic bijector of a user trains", "[noise]") {
   data.col(0) *= 0.4;
   data.col(1) *= 3;
   const auto train = [&](int threads, bool checkpointing) {
-    Execution execution({.threads = threads});
+    Execution execution({.threads = threads, .all_always = true});
     TransformedDistribution<double> d(MultivariateNormalDiag<double>::standard(2), Chain<double>(Hutchinson({0, 0})));
     const FitReport report = fit(d, data,
                                  {.epochs = 60,
