@@ -370,6 +370,26 @@ TEST_CASE("Pace: a short fit finds out within a few steps", "[execution]") {
   CHECK(paced(pace, 500, {2e-4, 0.03, true}, 0, 3).on_all == 1);
 }
 
+TEST_CASE("Pace: a trial waits for a scheduler that begins with two threads on one processor", "[execution]") {
+  for (const double one : {2e-4, 1e-3, 3e-3}) {
+    INFO(one << " s");
+    Pace pace(2);
+    double together = 0;  // seconds for which both were at work
+    int parted = 0;
+    for (int i = 0; i < 400; ++i) {
+      const bool all = pace.threads() == 2;
+      const double seconds = all && together > 0.015 ? 0.55 * one : 1.05 * one;
+      parted += all && together > 0.015;
+      together += all ? seconds : 0;
+      pace.took(seconds);
+    }
+    CHECK(parted > 300);
+    // Where it never parts them, they are not tried for long.
+    Pace never(2);
+    CHECK(paced(never, 8000, {one, 1.1 * one, true}, 0, 1).seconds < 1.03 * 8000 * one);
+  }
+}
+
 TEST_CASE("Pace follows a machine that becomes busy, and quiet again", "[execution]") {
   const double one = 1e-3;
   Pace pace(2);

@@ -17,8 +17,10 @@ namespace pushforward::detail {
 ///     pace.took(seconds);
 ///
 /// It begins with one. All are asked whether they come when that costs less than a tenth of the time spent, and tried
-/// if they do. After a trial the other way is tried again when the time spent is a hundred times what that cost, each
-/// time that it confirms the choice twice as long; and one thread when runs on all have become slower.
+/// if they do. A trial that costs next to nothing goes on for a while: a scheduler that woke two threads on one
+/// processor parts them when it has seen both at work for some milliseconds. After a trial the other way is tried again
+/// when the time spent is a hundred times what that cost, each time that it confirms the choice twice as long; and one
+/// thread when runs on all have become slower.
 class Pace {
  public:
   /// Seconds for which the others may be waited for when they are asked whether they come: longer than a sleeping
@@ -73,12 +75,21 @@ class Pace {
   static constexpr int trial_runs = 5;          ///< the first included, which does not count
   static constexpr double longest_trial = 0.05;  ///< seconds, if that is more than one run
   static constexpr double memory = 8;            ///< runs that `usual_` remembers
-  static constexpr double better = 0.95, slower = 1.4;
+  static constexpr double better = 0.95, even = 1.25, slower = 1.4;
+  static constexpr double longest_even = 0.04;  ///< seconds of a trial of all threads that costs next to nothing
   static constexpr double first_share = 100, last_share = 800;
 
   void judge(int counted) {
     const double mean = seconds_ / counted;
-    const double cost = std::max(std::abs(seconds_ - counted * usual_), 0.1 * seconds_);  // also of the way back
+    trial_ += seconds_;
+    lost_ += seconds_ - counted * usual_;
+    if (on_one_ && mean >= better * usual_ && mean < even * usual_ && trial_ < longest_even) {
+      start_counting();
+      runs_ = 1;  // the memory is made
+      return;
+    }
+    const double cost = std::max(std::abs(lost_), 0.1 * trial_);  // also of the way back
+    trial_ = lost_ = 0;
     if (mean < better * usual_) {
       on_one_ = !on_one_;
       usual_ = mean;
@@ -107,6 +118,8 @@ class Pace {
   double usual_then_ = 0;
   double wait_ = first_wait;  ///< seconds until the next trial
   double share_ = first_share / 2;
+  double trial_ = 0;  ///< seconds of this trial that were counted, and what they were more than on the other way
+  double lost_ = 0;
 };
 
 /// Whether to ask other threads for help at once with tasks that one could do alone, by what help was worth before:
