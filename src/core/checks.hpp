@@ -2,36 +2,18 @@
 
 // Checks of constants that several classes have.
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
-#include <fmt/format.h>
-
-#include <pushforward/error.hpp>
-
-#include "src/core/number_text.hpp"
-
 namespace pushforward::detail {
 
 /// The number of a part of `where`, in words `what`, of `count` that there are.
-inline std::size_t checked_position(const std::string& where, const char* what, std::int64_t i, std::size_t count) {
-  if (i < 0 || static_cast<std::uint64_t>(i) >= count)
-    throw DomainError(fmt::format("{}: there is no {} {}; there are {}, counted from 0", where, what, i, count));
-  return static_cast<std::size_t>(i);
-}
+std::size_t checked_position(const std::string& where, const char* what, std::int64_t i, std::size_t count);
 
-inline void check_positive(const char* where, const char* what, double value) {
-  if (!(value > 0) || !std::isfinite(value))
-    throw DomainError(fmt::format("{}: {} must be positive and finite, got {:g}", where, what, unsigned_nan(value)));
-}
+void check_positive(const char* where, const char* what, double value);
 
 /// Infinity stands for no bound.
-inline void check_bound(const char* where, const char* what, double value) {
-  if (!(value > 0))
-    throw DomainError(fmt::format("{}: {} must be positive, got {:g}; infinity is no bound", where, what,
-                                  unsigned_nan(value)));
-}
+void check_bound(const char* where, const char* what, double value);
 
 }  // namespace pushforward::detail

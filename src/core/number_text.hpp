@@ -7,8 +7,6 @@
 #include <limits>
 #include <string>
 
-#include <fmt/format.h>
-
 namespace pushforward::detail {
 
 /// A NaN that arithmetic made has a sign, which would be printed.
@@ -18,11 +16,11 @@ T unsigned_nan(T value) {
 }
 
 /// As many digits as tell the number from its neighbours.
-template <class T>
-  requires std::integral<T> || std::floating_point<T>
+std::string number_text(double value);
+std::string number_text(float value);
+template <std::integral T>
 std::string number_text(T value) {
-  if constexpr (std::floating_point<T>) value = unsigned_nan(value);
-  return fmt::format("{}", value);
+  return std::to_string(value);
 }
 
 }  // namespace pushforward::detail
