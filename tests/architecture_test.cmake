@@ -12,7 +12,7 @@ endif()
 function(layer_of path result)
   set(rules
     "^include/pushforward/(activation|error|reducer|views)\\.hpp$=0"
-    "^src/core/error\\.cpp$=0"
+    "^src/core/(error\\.cpp|number_text\\.[ch]pp)$=0"
     "^src/kernels/=1"
     "^include/pushforward/(arena|packed_weights|tape|tensor)\\.hpp$=2"
     "^src/core/(packed_weights|tape)\\.cpp$=2"

@@ -8,7 +8,7 @@ find . -name '*.o' | sort | while read -r object; do
   nm -P "$object" | sed "s|^|${object#./} |"
 done | awk '
   function layer_of(path) {
-    if (path ~ /^src\/core\/error\./) return 0
+    if (path ~ /^src\/core\/(error|number_text)\./) return 0
     if (path ~ /^src\/kernels\//) return 1
     if (path ~ /^src\/core\/(packed_weights|tape)\./) return 2
     if (path ~ /^src\/(ops|numerics)\//) return 3

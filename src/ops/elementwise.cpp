@@ -3,8 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include <fmt/format.h>
-
+#include "src/core/number_text.hpp"
 #include "src/numerics/special_functions.hpp"
 #include "src/ops/common.hpp"
 
@@ -124,21 +123,10 @@ Var<T> log1p_square(Var<T> x) {
   };
   return pointwise(x, forward, [](T x, T) { return std::abs(x) > limit ? T(2) / x : T(2) * x / (T(1) + x * x); });
 }
-namespace {
-
-/// NaN without the sign that arithmetic gives it.
-template <Scalar T>
-std::string number_text(T value) {
-  return fmt::format("{}", std::isnan(value) ? std::numeric_limits<T>::quiet_NaN() : value);
-}
-
-}  // namespace
-
 template <Scalar T>
 Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
   if (!(low <= high))
-    throw DomainError("clamp: expected low <= high, got " + number_text(low) + " and " +
-                      number_text(high));
+    throw DomainError("clamp: expected low <= high, got " + number_text(low) + " and " + number_text(high));
   return unary(x, each<T>([low, high](T v) { return v < low ? low : v > high ? high : v; }),
                [](const T*, const T*, const T* gy, T* gx, Index n) { kernel<T>().accumulate(gy, gx, n); });
 }
