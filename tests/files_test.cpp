@@ -1,13 +1,21 @@
 // Files of every format: written whole or not at all, and what cannot be opened.
 
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <pushforward/error.hpp>
 #include <pushforward/io/csv.hpp>
 #include <pushforward/io/npy.hpp>
@@ -21,6 +29,48 @@
 using namespace pushforward;
 using namespace file_tests;
 
+namespace {
+
+/// What ended a child that does `action`: the signal, or its exit status (0 after the action).
+template <class F>
+int in_child(F action) {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int status = 2;
+    try {
+      action();
+      status = 0;
+    } catch (...) {
+    }
+    ::_exit(status);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+#if defined(__x86_64__)
+/// From now on this process's openat calls with all of `flags` fail with `error`.
+void refuse_open_with(unsigned flags, unsigned error) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_openat, 0, 4),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, flags),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, flags, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog filter{static_cast<unsigned short>(std::size(program)), program};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0 ||
+      ::open(".", static_cast<int>(flags) | O_WRONLY, 0666) >= 0 || errno != static_cast<int>(error))
+    ::_exit(3);
+}
+#endif
+
+}  // namespace
+
 TEST_CASE("files: all or nothing") {
   const Folder folder;
   const fs::path path = folder.put("t.csv", "old");
@@ -29,7 +79,7 @@ TEST_CASE("files: all or nothing") {
     CsvWriter abandoned(path, {"a"});
     abandoned.write(Matrix<double>::Ones(100000, 1).eval());
     CsvWriter second(path, {"a"});  // at the same time
-    CHECK(folder.files().size() == 3);
+    second.write(Matrix<double>::Ones(100000, 1).eval());
   }
   CHECK(folder.files() == Names{"t.csv"});
   CHECK(folder.text_of("t.csv") == "old");
@@ -76,6 +126,42 @@ TEST_CASE("files: all or nothing") {
   CsvWriter null("/dev/null", {"a"});
   null.commit();
 }
+
+TEST_CASE("files: a process that is killed leaves nothing behind") {
+  const Folder folder;
+  const fs::path path = folder.put("t.csv", "old");
+  CHECK(in_child([&] {
+    CsvWriter writer(path, {"a"});
+    writer.write(Matrix<double>::Ones(100000, 1).eval());
+    std::raise(SIGKILL);
+  }) == SIGKILL);
+  CHECK(folder.files() == Names{"t.csv"});
+  CHECK(folder.text_of("t.csv") == "old");
+}
+
+#if defined(__x86_64__)
+TEST_CASE("files: all or nothing where files have names from the start") {
+  const Folder folder;
+  const fs::path path = folder.put("t.csv", "old");
+  const auto without_unnamed = [&](auto action) {
+    return in_child([&] {
+      refuse_open_with(O_TMPFILE, EOPNOTSUPP);
+      action();
+    });
+  };
+  CHECK(without_unnamed([&] {
+    CsvWriter abandoned(path, {"a"});
+    abandoned.write(Matrix<double>::Ones(100000, 1).eval());
+    CsvWriter second(path, {"a"});  // at the same time
+    if (folder.files().size() != 3) ::_exit(1);
+  }) == 0);
+  CHECK(folder.files() == Names{"t.csv"});
+  CHECK(folder.text_of("t.csv") == "old");
+  CHECK(without_unnamed([&] { CsvWriter(path, {"a"}).commit(); }) == 0);
+  CHECK(folder.files() == Names{"t.csv"});
+  CHECK(folder.text_of("t.csv") == "a\n");
+}
+#endif
 
 TEST_CASE("files: what cannot be opened") {
   const Folder folder;

@@ -19,6 +19,37 @@ namespace {
   throw IoError(fmt::format("{}: cannot {}: {}", name, action, std::generic_category().message(error)));
 }
 
+/// The name under which the system shows an open file.
+std::string as_path(int descriptor) { return fmt::format("/proc/self/fd/{}", descriptor); }
+
+std::filesystem::path folder_of(const std::filesystem::path& file) {
+  return file.has_parent_path() ? file.parent_path() : ".";
+}
+
+/// A file in `folder` that gets its name when it is complete, so that a process that is killed leaves nothing behind;
+/// -1 where the system has none.
+int open_unnamed([[maybe_unused]] const std::filesystem::path& folder) {
+#ifdef O_TMPFILE
+  const int descriptor = ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+  if (descriptor < 0) return -1;
+  if (::access(as_path(descriptor).c_str(), F_OK) == 0) return descriptor;
+  ::close(descriptor);  // without /proc it could never be named
+#endif
+  return -1;
+}
+
+/// A new name in the folder of `target` for which `make` succeeds; empty, and errno says why, if it never does.
+template <class F>
+std::filesystem::path make_name_beside(const std::filesystem::path& target, F make) {
+  for (int attempt = 0; attempt < 10000; ++attempt) {
+    const std::filesystem::path name =
+        target.parent_path() / fmt::format(".pushforward-{}-{}.tmp", ::getpid(), attempt);
+    if (make(name.c_str())) return name;
+    if (errno != EEXIST && errno != EINTR) break;
+  }
+  return {};
+}
+
 // One call moves at most this much: the kernel's own limit is just below 2 GiB.
 constexpr std::size_t kLargestTransfer = std::size_t{1} << 30;
 
@@ -166,10 +197,14 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : name_(path.string())
     target_ = std::filesystem::weakly_canonical(path, error);
     if (error) fail(name_, kAction, error.value());
   }
-  for (int attempt = 0; descriptor_ < 0; ++attempt) {
-    temporary_ = target_.parent_path() / fmt::format(".pushforward-{}-{}.tmp", ::getpid(), attempt);
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ < 0 && (errno != EEXIST || attempt == 9999) && errno != EINTR) fail(name_, kAction, errno);
+  replaces_ = true;
+  descriptor_ = open_unnamed(folder_of(target_));
+  if (descriptor_ < 0) {
+    temporary_ = make_name_beside(target_, [&](const char* name) {
+      descriptor_ = ::open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      return descriptor_ >= 0;
+    });
+    if (descriptor_ < 0) fail(name_, kAction, errno);
   }
   // The mode is kept as far as the system lets us: a failure here is no reason to lose the data.
   if (exists) static_cast<void>(::fchmod(descriptor_, info.st_mode & 07777));
@@ -187,7 +222,8 @@ AtomicFile::AtomicFile(AtomicFile&& other) noexcept
       target_(std::move(other.target_)),
       temporary_(std::exchange(other.temporary_, {})),
       descriptor_(std::exchange(other.descriptor_, -1)),
-      owns_(std::exchange(other.owns_, false)) {}
+      owns_(std::exchange(other.owns_, false)),
+      replaces_(other.replaces_) {}
 
 AtomicFile::~AtomicFile() { close_and_remove(); }
 
@@ -216,13 +252,19 @@ void AtomicFile::write(const void* data, std::size_t size) {
 
 void AtomicFile::commit() {
   if (descriptor_ < 0) throw IoError(name_ + ": cannot write: the file is closed");
-  if (temporary_.empty()) {  // a device, a pipe or standard output: nothing to synchronise or to rename
+  if (!replaces_) {  // a device, a pipe or standard output: nothing to synchronise or to rename
     const int error = owns_ && ::close(descriptor_) != 0 ? errno : 0;
     descriptor_ = -1;
     if (error != 0) fail(name_, "write", error);
     return;
   }
   int error = ::fsync(descriptor_) == 0 ? 0 : errno;
+  if (error == 0 && temporary_.empty()) {
+    temporary_ = make_name_beside(target_, [&](const char* name) {
+      return ::linkat(AT_FDCWD, as_path(descriptor_).c_str(), AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0;
+    });
+    if (temporary_.empty()) error = errno;
+  }
   if (::close(std::exchange(descriptor_, -1)) != 0 && error == 0) error = errno;
   if (error == 0 && ::rename(temporary_.c_str(), target_.c_str()) != 0) error = errno;
   if (error != 0) {
@@ -231,8 +273,7 @@ void AtomicFile::commit() {
   }
   temporary_.clear();
   // The new name itself must reach the disk. Some file systems cannot do it and say EINVAL.
-  const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
-  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int directory = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return;  // a folder that may be written but not read: the file is in place
   error = ::fsync(directory) == 0 ? 0 : errno;
   ::close(directory);

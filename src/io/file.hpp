@@ -55,9 +55,10 @@ class InputFile {
 std::vector<std::byte> read_file(InputFile& file);
 std::vector<std::byte> read_file(const std::filesystem::path& path);
 
-/// A file that appears whole or not at all: written to a temporary in the same folder; `commit` flushes it to the disk
-/// and renames it. Destroyed without `commit`, or after a failure, it removes the temporary and leaves the old file as
-/// it was. A symbolic link is followed; the mode of a replaced file is kept. Devices and pipes are written directly.
+/// A file that appears whole or not at all: written in the same folder, without a name where the system has such files
+/// (so that a process that is killed leaves nothing behind), else to a temporary; `commit` flushes it to the disk and
+/// puts it in the target's place. Destroyed without `commit`, or after a failure, it leaves the old file as it was. A
+/// symbolic link is followed; the mode of a replaced file is kept. Devices and pipes are written directly.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
@@ -75,9 +76,10 @@ class AtomicFile {
   void close_and_remove() noexcept;
   std::string name_;
   std::filesystem::path target_;
-  std::filesystem::path temporary_;  // empty: written directly
+  std::filesystem::path temporary_;  // empty: has no name yet, or is written directly
   int descriptor_ = -1;
   bool owns_ = false;
+  bool replaces_ = false;  // the target, when it is complete; else written directly
 };
 
 }  // namespace pushforward::detail

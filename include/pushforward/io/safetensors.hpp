@@ -90,9 +90,9 @@ class SafetensorsFile {
 std::vector<std::byte> serialize_safetensors(std::span<const NamedTensor> tensors,
                                              const std::map<std::string, std::string>& metadata = {});
 
-/// Writes `serialize_safetensors` to a file that appears whole or not at all: to a temporary in the same folder first,
-/// synchronised with the disk, then renamed. After a failure (IoError) no temporary is left and an older file of that
-/// name is as it was.
+/// Writes `serialize_safetensors` to a file that appears whole or not at all: it takes the place of an older one when it
+/// is complete and synchronised with the disk. After a failure (IoError), or if the process is killed, that one is as it
+/// was, and (on file systems with files that have no name) nothing else is left.
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
