@@ -87,15 +87,20 @@ class ThreadGroup final : public Group {
 
 struct Execution::State {
   State(int n, bool all_always)
-      : all_always(all_always), group(n), memory(static_cast<std::size_t>(n)), errors(static_cast<std::size_t>(n)) {}
+      : all_always(all_always),
+        group(n),
+        memory(static_cast<std::size_t>(n)),
+        errors(static_cast<std::size_t>(n)),
+        ids(static_cast<std::size_t>(n)) {}
 
   struct ThreadMemory {
     Arena batch;
     Arena local;
   };
 
-  void work_loop(int thread) {
-    for (unsigned seen = 0;; ++seen) {
+  void work_loop(int thread, unsigned seen) {
+    ids[static_cast<std::size_t>(thread)] = std::this_thread::get_id();
+    for (;; ++seen) {
       wait_while(round, seen);
       if (stop) return;
       call(*current, thread);
@@ -104,9 +109,12 @@ struct Execution::State {
   }
   /// Whether the threads but the first have nothing to do.
   bool idle() const { return running.load(std::memory_order_acquire) == 0; }
-  /// Calls work(thread) on all threads but the first, after what they were called for before.
+  /// Calls work(thread) on all threads but the first, after what they were called for before. They begin to exist here:
+  /// a new thread may cost the one that makes it a time slice, which what is done on one never pays.
   void start(const std::function<void(int)>& work) {
     finish();
+    while (workers.size() + 1 < memory.size())
+      workers.emplace_back(&State::work_loop, this, static_cast<int>(workers.size()) + 1, round.load());
     current = &work;
     running.store(static_cast<int>(workers.size()), std::memory_order_relaxed);
     next_round();
@@ -140,10 +148,7 @@ struct Execution::State {
   /// The calling thread is at work on this, in a call that has not returned.
   bool is_at_work() const {
     const std::thread::id self = std::this_thread::get_id();
-    if (caller.load(std::memory_order_relaxed) == self) return true;
-    for (const std::thread& worker : workers)
-      if (worker.get_id() == self) return true;
-    return false;
+    return caller.load(std::memory_order_relaxed) == self || std::find(ids.begin(), ids.end(), self) != ids.end();
   }
 
   const pid_t process = getpid();
@@ -152,6 +157,7 @@ struct Execution::State {
   Arena common;
   std::vector<ThreadMemory> memory;
   std::vector<std::exception_ptr> errors;
+  std::vector<std::atomic<std::thread::id>> ids;  // of the threads but the first, each written by itself
   std::mutex callers;  // one call at a time
   std::atomic<std::thread::id> caller{};
   const std::function<void(int)> nothing = [](int) {};
@@ -168,7 +174,6 @@ Execution::Execution(ExecutionOptions options) {
   if (options.threads < 1 || options.threads > 1024)
     throw DomainError("Execution: threads must be in 1..1024, got " + std::to_string(options.threads));
   state_ = std::make_unique<State>(options.threads, options.all_always);
-  for (int t = 1; t < options.threads; ++t) state_->workers.emplace_back([s = state_.get(), t] { s->work_loop(t); });
 }
 
 Execution::~Execution() {
@@ -263,20 +268,25 @@ void Execution::deal(Index tasks, const std::function<void(int, Index)>& task) {
       }
       bool helped = at_once;
       Index own = 0;
-      // Before the others wake, which may cost this thread its processor.
-      const double start = seconds_of(CLOCK_MONOTONIC), start_of_own = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+      // Before the others wake, which may cost this thread its processor; and so may the question how long it had it,
+      // for then the scheduler sees that its time is up.
+      const double start = seconds_of(CLOCK_MONOTONIC);
+      const double start_of_own = at_once ? seconds_of(CLOCK_THREAD_CPUTIME_ID) : 0;
       if (at_once) s.start(others);
       for (Index i = next++; i < tasks; i = next++) {
         run_task(0, i);
         ++own;
-        if (helped || i + 1 >= tasks || seconds_of(CLOCK_MONOTONIC) - start < detail::Help::long_work || !s.idle())
-          continue;
+        if (helped || i + 1 >= tasks || !s.help.in_between(seconds_of(CLOCK_MONOTONIC) - start) || !s.idle()) continue;
         s.start(others);
         helped = true;
       }
-      const double own_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - start_of_own;
+      const double own_seconds = at_once ? seconds_of(CLOCK_THREAD_CPUTIME_ID) - start_of_own : 0;
       if (helped) s.finish();
-      if (at_once) s.help.took(seconds_of(CLOCK_MONOTONIC) - start, tasks, own_seconds, own);
+      const double seconds = seconds_of(CLOCK_MONOTONIC) - start;
+      if (at_once)
+        s.help.took(seconds, tasks, own_seconds, own);
+      else
+        s.help.took_alone(seconds);
     }
     if (error) std::rethrow_exception(error);
   });

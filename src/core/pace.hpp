@@ -16,8 +16,8 @@ namespace pushforward::detail {
 ///     ... the work on so many threads ...
 ///     pace.took(seconds);
 ///
-/// It begins with one. All are asked whether they come when that costs less than a tenth of the time spent, and tried
-/// if they do. A trial that costs next to nothing goes on for a while: a scheduler that woke two threads on one
+/// It begins with one. When so much was done that a wait does not count, all are asked whether they come, and tried if
+/// they do. A trial that costs next to nothing goes on for a while: a scheduler that woke two threads on one
 /// processor parts them when it has seen both at work for some milliseconds. After a trial the other way is tried again
 /// when the time spent is a hundred times what that cost, each time that it confirms the choice twice as long; and one
 /// thread when runs on all have become slower.
@@ -26,6 +26,9 @@ class Pace {
   /// Seconds for which the others may be waited for when they are asked whether they come: longer than a sleeping
   /// processor takes to wake, shorter than a time slice.
   static constexpr double prompt = 2e-4;
+  /// Seconds on one thread until the others are asked, which may cost two time slices of another program, the trial
+  /// included; after each asking in vain twice as many, up to the last.
+  static constexpr double first_wait = 0.1, last_wait = 0.5;
 
   /// With `always`, never fewer than all.
   explicit Pace(int threads, bool always = false)
@@ -39,7 +42,7 @@ class Pace {
   /// thread that wakes takes the processor of the one that asks.
   void put_off(double seconds) {
     trying_ = false;
-    wait_ = std::max(std::clamp(2 * wait_, first_wait, last_wait), first_wait / prompt * seconds);
+    wait_ = std::max(std::clamp(2 * wait_, first_wait, last_wait), 10 * seconds);
   }
 
   void took(double seconds) {
@@ -70,8 +73,6 @@ class Pace {
  private:
   /// Seconds of a run that more threads cannot shorten: the barriers of a step take half of it where nobody is late.
   static constexpr double least = 5e-5;
-  /// Seconds on one thread until the others are asked; after each asking in vain twice as many, up to the last.
-  static constexpr double first_wait = 10 * prompt, last_wait = 2500 * prompt;
   static constexpr int trial_runs = 5;          ///< the first included, which does not count
   static constexpr double longest_trial = 0.05;  ///< seconds, if that is more than one run
   static constexpr double memory = 8;            ///< runs that `usual_` remembers
@@ -124,9 +125,9 @@ class Pace {
 
 /// Whether to ask other threads for help at once with tasks that one could do alone, by what help was worth before:
 /// where other programs hold the processors, a thread that has lost its own is waited for longer than a task takes.
-/// After help that cost more than it saved, the next 1, 3, 7, .. 255 works begin alone, and ask when they turn out
-/// long. To leave out who has not begun would not do: some schedulers part two threads of one processor only when one
-/// sleeps.
+/// The first time they are asked when so much work was done alone that a wait does not count, whether they come. After
+/// help that cost more than it saved, the next 1, 3, 7, .. 255 works begin alone, and ask when they turn out long. To
+/// leave out who has not begun would not do: some schedulers part two threads of one processor only when one sleeps.
 class Help {
  public:
   /// Seconds of work against which the wait for one thread does not count.
@@ -141,10 +142,15 @@ class Help {
 
   /// For the next work.
   bool at_once() {
+    if (untried_) return seconds_ >= long_work;
     if (alone_ == 0) return true;
     --alone_;
     return false;
   }
+  /// Whether to ask now with the rest of work that was done alone for `seconds`.
+  bool in_between(double seconds) const { return (untried_ ? seconds_ : 0) + seconds >= long_work; }
+  /// Of work that did not ask at once.
+  void took_alone(double seconds) { seconds_ += seconds; }
   /// Of work that asked at once: `tasks` of about equal size took `seconds`, and the asking thread did `own` of them in
   /// `own_seconds` of processor time, so all of them would have cost it about own_seconds tasks / own.
   void took(double seconds, Index tasks, double own_seconds, Index own) {
@@ -156,6 +162,7 @@ class Help {
 
  private:
   bool untried_ = true;
+  double seconds_ = 0;  ///< done alone
   int pause_ = 0;
   int alone_ = 0;  ///< works still to begin alone
 };
