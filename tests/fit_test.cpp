@@ -57,6 +57,9 @@ TEST_CASE("an affine flow recovers mean and standard deviation") {
   CHECK(report.gaussian_baseline >= report.train.mean);
   CHECK(report.bits_per_dimension == Approx(-report.train.mean / (2 * std::numbers::ln2)));
   CHECK_FALSE(to_text(report).empty());
+  FitReport far;
+  far.train = {-1e300, 2e299};
+  CHECK_THAT(to_text(far), Catch::Matchers::ContainsSubstring("training log-likelihood: -1e+300 +- 2e+299 nats per row"));
 }
 
 TEST_CASE("the Gaussian for comparison is the maximum-likelihood one") {

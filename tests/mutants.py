@@ -95,6 +95,7 @@ TESTS = {
     "src/training/loop": ["fit_options_test", "fit_test"] + TRAINING + COUPLED,
     "src/training/rows": ["fit_test", "fit_options_test", "misfit_test"] + TRAINING,
     "src/training/prepare": ["prepare_test"] + TRAINING,
+    "src/training/split": ["split_test"] + TRAINING,
     "src/training/reverse_kl": ["fit_options_test"] + TRAINING,
     "src/training": ["optimizer_test", "optimizer_fit_test"] + TRAINING,
     "training/losses": ["optimizer_test"] + TRAINING,

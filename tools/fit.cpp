@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 #include <pushforward/training/prepare.hpp>
+#include <pushforward/training/split.hpp>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -330,19 +331,18 @@ Input read_input(const Settings& s) {
     (c < dim ? in.info.data_range : in.info.context_range)
         .push_back({values.col(c).minCoeff(), values.col(c).maxCoeff()});
 
-  // Split here rather than in the library: the baseline is judged by the very same rows.
-  const auto held_out = static_cast<Index>(std::llround(s.training.validation_fraction * static_cast<double>(n)));
-  if (n - held_out < 2)
-    throw pf::DomainError(
-        fmt::format("{}: {} to train on; at least 2 are needed", s.data, counted(n - held_out, "row")));
-  pf::Engine engine = pf::Engine(s.training.seed).stream("tool validation rows");
-  std::vector<std::int64_t> rows = pf::permutation(engine.next_call(), n);
-  std::vector<std::int64_t> validation(rows.begin(), rows.begin() + held_out);
-  rows.erase(rows.begin(), rows.begin() + held_out);
-  std::sort(rows.begin(), rows.end());
-  std::sort(validation.begin(), validation.end());
-  in.train = take(values, rows, dim, context_dim, !s.weights.empty());
-  in.validation = take(values, validation, dim, context_dim, !s.weights.empty());
+  // The baseline is judged by the very same rows.
+  pf::RowSplit split;
+  if (s.weights.empty())
+    split = pf::split_rows(n, s.training.validation_fraction, s.training.seed);
+  else
+    split = pf::split_rows(n, s.training.validation_fraction, s.training.seed, values.col(dim + context_dim));
+  if (split.train.size() < 2)
+    throw pf::DomainError(fmt::format("{}: {}{} to train on; at least 2 are needed", s.data,
+                                      counted(static_cast<Index>(split.train.size()), "row"),
+                                      s.weights.empty() ? "" : " with a weight above 0"));
+  in.train = take(values, split.train, dim, context_dim, !s.weights.empty());
+  in.validation = take(values, split.validation, dim, context_dim, !s.weights.empty());
   return in;
 }
 

@@ -151,7 +151,7 @@ class Distribution : public Component<T> {
   /// n samples; row i depends on the engine's seed, its call number and i alone. Advances the engine by one call.
   [[gnu::always_inline]] Matrix<T> sample(Index n, Engine& engine, MatrixView<const T> context_row = {},
                                           Run run = {}) const {
-    Matrix<T> samples(n, dim());
+    Matrix<T> samples(checked_count("sample", n), dim());
     draw_into(samples, {}, engine, context_row, false, run);
     return samples;
   }
@@ -169,7 +169,7 @@ class Distribution : public Component<T> {
   [[gnu::always_inline]] SamplesAndLogProb<T> sample_and_log_prob(Index n, Engine& engine,
                                                                   MatrixView<const T> context_row = {},
                                                                   Run run = {}) const {
-    SamplesAndLogProb<T> result{Matrix<T>(n, dim()), Eigen::VectorXd(n)};
+    SamplesAndLogProb<T> result{Matrix<T>(checked_count("sample_and_log_prob", n), dim()), Eigen::VectorXd(n)};
     draw_into(result.samples, result.log_prob, engine, context_row, false, run);
     return result;
   }
@@ -335,6 +335,7 @@ class Distribution : public Component<T> {
   void estimate_into(MatrixView<const T> y, Engine& engine, Index draws, VectorView<double> value,
                      VectorView<double> standard_error, MatrixView<const T> context, Run run) const;
   std::vector<std::int64_t> prefix_columns(const char* call, Index count) const;
+  Index checked_count(const char* call, Index samples) const;
   void draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine, MatrixView<const T> context,
                  bool each, Run run) const;
 

@@ -50,6 +50,7 @@
 #include <pushforward/training/prepare.hpp>
 #include <pushforward/training/schedule.hpp>
 #include <pushforward/training/sgd.hpp>
+#include <pushforward/training/split.hpp>
 #include <pushforward/transformer.hpp>
 #include <pushforward/views.hpp>
 #include <pushforward/wrapper.hpp>

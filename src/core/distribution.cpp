@@ -252,13 +252,19 @@ void Distribution<T>::log_prob_and_gradient_into(MatrixView<const T> y, VectorVi
 }
 
 template <Scalar T>
+Index Distribution<T>::checked_count(const char* call, Index samples) const {
+  if (samples < 0)
+    throw ShapeError(this->name() + "::" + call + ": the number of samples must be at least 0, got " +
+                     std::to_string(samples));
+  return samples;
+}
+
+template <Scalar T>
 void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_prob, Engine& engine,
                                 MatrixView<const T> context, bool each, Run run) const {
   const char* call = each ? "sample_each" : log_prob.size() != 0 ? "sample_and_log_prob" : "sample";
   check_columns(this->name(), call, MatrixView<const T>(samples), dim_);
-  if (samples.rows() < 0)
-    throw ShapeError(this->name() + "::" + call + ": the number of samples must be at least 0, got " +
-                     std::to_string(samples.rows()));
+  checked_count(call, samples.rows());
   if (!each && context_dim_ > 0 && context.rows() != 1)
     throw ShapeError(this->name() + "::" + call + ": expected one context row, got " + std::to_string(context.rows()) +
                      "; sample_each draws one sample for each row");

@@ -1,6 +1,7 @@
 #include <pushforward/execution.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <exception>
 #include <functional>
@@ -10,6 +11,8 @@
 #include <vector>
 
 #include <hwy/cache_control.h>
+#include <pthread.h>
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,13 +130,33 @@ struct Execution::State {
     for (int left; (left = running.load(std::memory_order_acquire)) != 0;) wait_while(running, left);
   }
 
-  /// Asks them for nothing but to come.
+  /// Asks them for nothing but to come, each on a processor of its own where there are enough: some schedulers leave
+  /// two threads that take turns on one for tenths of a second.
   bool others_come() {
     if (!idle()) return false;
-    start(nothing);
+    for (std::atomic<bool>& t : taken) t = false;
+    take_processor();
+    start(come);
     for (const double asked = seconds_of(CLOCK_MONOTONIC); !idle(); hwy::Pause())
       if (seconds_of(CLOCK_MONOTONIC) - asked > detail::Pace::prompt) return false;
     return true;
+  }
+
+  /// The calling thread's processor; if another has taken it, the thread moves to a free one. It stays free to move.
+  void take_processor() {
+    cpu_set_t allowed, one;
+    const int here = sched_getcpu();
+    if (here < 0 || here >= CPU_SETSIZE || !taken[static_cast<std::size_t>(here)].exchange(true) ||
+        pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed) != 0)
+      return;
+    for (int next = (here + 1) % CPU_SETSIZE; next != here; next = (next + 1) % CPU_SETSIZE) {
+      if (!CPU_ISSET(next, &allowed) || taken[static_cast<std::size_t>(next)].exchange(true)) continue;
+      CPU_ZERO(&one);
+      CPU_SET(next, &one);
+      pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+      pthread_setaffinity_np(pthread_self(), sizeof allowed, &allowed);
+      return;
+    }
   }
 
   void call(const std::function<void(int)>& task, int thread) {
@@ -160,7 +183,8 @@ struct Execution::State {
   std::vector<std::atomic<std::thread::id>> ids;  // of the threads but the first, each written by itself
   std::mutex callers;  // one call at a time
   std::atomic<std::thread::id> caller{};
-  const std::function<void(int)> nothing = [](int) {};
+  std::array<std::atomic<bool>, CPU_SETSIZE> taken{};  // processors, by those who came
+  const std::function<void(int)> come = [this](int) { take_processor(); };
   // Written while no worker is at work, and published by `round`.
   const std::function<void(int)>* current = nullptr;
   bool stop = false;

@@ -18,7 +18,7 @@ namespace pushforward::detail {
 ///
 /// It begins with one. When so much was done that a wait does not count, all are asked whether they come, and tried if
 /// they do. A trial that costs next to nothing goes on for a while: a scheduler that woke two threads on one
-/// processor parts them when it has seen both at work for some milliseconds. After a trial the other way is tried again
+/// processor parts them when it has seen both at work for some time. After a trial the other way is tried again
 /// when the time spent is a hundred times what that cost, each time that it confirms the choice twice as long; and one
 /// thread when runs on all have become slower.
 class Pace {
@@ -77,14 +77,15 @@ class Pace {
   static constexpr double longest_trial = 0.05;  ///< seconds, if that is more than one run
   static constexpr double memory = 8;            ///< runs that `usual_` remembers
   static constexpr double better = 0.95, even = 1.25, slower = 1.4;
-  static constexpr double longest_even = 0.04;  ///< seconds of a trial of all threads that costs next to nothing
+  /// Seconds of a trial of all threads that costs next to nothing, and what it may cost.
+  static constexpr double longest_even = 0.25, dearest_even = 0.02;
   static constexpr double first_share = 100, last_share = 800;
 
   void judge(int counted) {
     const double mean = seconds_ / counted;
     trial_ += seconds_;
     lost_ += seconds_ - counted * usual_;
-    if (on_one_ && mean >= better * usual_ && mean < even * usual_ && trial_ < longest_even) {
+    if (on_one_ && mean >= better * usual_ && mean < even * usual_ && trial_ < longest_even && lost_ < dearest_even) {
       start_counting();
       runs_ = 1;  // the memory is made
       return;

@@ -12,6 +12,15 @@ namespace pushforward {
 
 using detail::unsigned_nan;
 
+namespace {
+
+/// Four decimals, unless that would be a long row of digits.
+std::string nats(double value) {
+  return std::abs(value) < 1e7 ? fmt::format("{:.4f}", value) : fmt::format("{:.5g}", unsigned_nan(value));
+}
+
+}  // namespace
+
 std::string to_text(const Progress& p) {
   std::string text = fmt::format("epoch {}/{}  loss {:.5g}", p.epoch, p.epochs, unsigned_nan(p.train_loss));
   if (!std::isnan(p.validation_loss)) text += fmt::format("  validation {:.5g}", p.validation_loss);
@@ -26,11 +35,11 @@ std::string to_text(const FitReport& r) {
                         r.validation_loss[static_cast<std::size_t>(r.best_epoch)]);
   const auto line = [&](const char* name, const MeanLogLikelihood& m) {
     if (std::isnan(m.mean)) return;
-    text += fmt::format("{}: {:.4f} +- {:.4f} nats per row\n", name, m.mean, unsigned_nan(m.standard_error));
+    text += fmt::format("{}: {} +- {} nats per row\n", name, nats(m.mean), nats(m.standard_error));
   };
   line("training log-likelihood", r.train);
   line("validation log-likelihood", r.validation);
-  if (!std::isnan(r.gaussian_baseline)) text += fmt::format("Gaussian for comparison: {:.4f}\n", r.gaussian_baseline);
+  if (!std::isnan(r.gaussian_baseline)) text += fmt::format("Gaussian for comparison: {}\n", nats(r.gaussian_baseline));
   for (const Notice& warning : r.warnings) text += "warning: " + warning.text() + "\n";
   return text;
 }

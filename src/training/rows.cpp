@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <pushforward/training/baseline.hpp>
+#include <pushforward/training/split.hpp>
 
 #include "src/core/number_text.hpp"
 #include "src/training/checksum.hpp"
@@ -85,14 +86,6 @@ void make_relative(const std::string& where, const char* what, std::vector<doubl
   for (double& w : weights) w /= mean;
 }
 
-std::vector<std::int64_t> rows_with_weight(Index rows, const std::vector<double>& weights) {
-  std::vector<std::int64_t> result;
-  result.reserve(static_cast<std::size_t>(rows));
-  for (Index i = 0; i < rows; ++i)
-    if (weights.empty() || weights[static_cast<std::size_t>(i)] != 0) result.push_back(i);
-  return result;
-}
-
 }  // namespace
 
 template <Scalar T>
@@ -106,33 +99,24 @@ FitRows<T>::FitRows(const std::string& where, Index dim, Index context_dim, Matr
       validation_noise_(noise_.next_call()),
       noise_width_(static_cast<std::size_t>(dim), T(0)) {
   check(where, "data", data, options.context, options.weights, options, weights_);
-  train_ = rows_with_weight(data.rows(), weights_);
+  separate_validation_ = options.validation.rows() > 0;
+  const double fraction = separate_validation_ ? 0 : options.validation_fraction;
+  if (!(fraction >= 0 && fraction < 1))
+    throw DomainError(fmt::format("{}: validation_fraction must lie in [0, 1), got {}", where, unsigned_nan(fraction)));
+  RowSplit split = split_rows(data.rows(), fraction, options.seed, weights_);
+  train_ = std::move(split.train);
   if (train_.empty())
     throw DomainError(where + (data.rows() == 0 ? ": there are no rows of data" : ": all weights are zero"));
 
-  separate_validation_ = options.validation.rows() > 0;
   if (separate_validation_) {
     validation_ = options.validation;
     validation_context_ = options.validation_context;
     check(where, "validation", validation_, validation_context_, options.validation_weights, options,
           validation_weights_);
-    validation_rows_ = rows_with_weight(validation_.rows(), validation_weights_);
-  } else {
-    if (!(options.validation_fraction >= 0 && options.validation_fraction < 1))
-      throw DomainError(fmt::format("{}: validation_fraction must lie in [0, 1), got {}", where,
-                                    unsigned_nan(options.validation_fraction)));
-    const auto total = static_cast<double>(train_.size());
-    const auto count = static_cast<std::size_t>(total * options.validation_fraction);
-    if (count > 0) {
-      Engine engine = Engine(options.seed).stream("split");
-      const std::vector<std::int64_t> order = permutation(engine.next_call(), static_cast<Index>(train_.size()));
-      std::vector<char> chosen(train_.size(), 0);
-      for (std::size_t i = 0; i < count; ++i) chosen[static_cast<std::size_t>(order[i])] = 1;
-      std::vector<std::int64_t> kept;
-      for (std::size_t i = 0; i < train_.size(); ++i) (chosen[i] ? validation_rows_ : kept).push_back(train_[i]);
-      train_ = std::move(kept);
-      validation_weights_ = weights_;
-    }
+    validation_rows_ = split_rows(validation_.rows(), 0, options.seed, validation_weights_).train;
+  } else if (!split.validation.empty()) {
+    validation_rows_ = std::move(split.validation);
+    validation_weights_ = weights_;
   }
   validation_count_ = static_cast<Index>(validation_rows_.size());
   make_relative(where, "training", weights_, train_);

@@ -74,7 +74,8 @@ struct FitOptions {
   BorrowedVector<const double> weights = {};
   bool allow_negative_weights = false;
 
-  /// Share of the rows that is set aside, at random, to choose the best parameters by. Unused with `validation`.
+  /// Share of the rows that is set aside, at random (`split_rows`), to choose the best parameters by. Unused with
+  /// `validation`.
   double validation_fraction = 0.1;
   BorrowedMatrix<const T> validation = {};
   BorrowedMatrix<const T> validation_context = {};
