@@ -113,7 +113,7 @@ struct Execution::State {
   /// Whether the threads but the first have nothing to do.
   bool idle() const { return running.load(std::memory_order_acquire) == 0; }
   /// Calls work(thread) on all threads but the first, after what they were called for before. They begin to exist here:
-  /// a new thread may cost the one that makes it a time slice, which what is done on one never pays.
+  /// short work on one never needs them.
   void start(const std::function<void(int)>& work) {
     finish();
     while (workers.size() + 1 < memory.size())
