@@ -50,7 +50,6 @@ int in_child(F action) {
   return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-#if defined(__x86_64__)
 /// From now on this process's openat calls with all of `flags` fail with `error`.
 void refuse_open_with(unsigned flags, unsigned error) {
   sock_filter program[] = {
@@ -67,7 +66,6 @@ void refuse_open_with(unsigned flags, unsigned error) {
       ::open(".", static_cast<int>(flags) | O_WRONLY, 0666) >= 0 || errno != static_cast<int>(error))
     ::_exit(3);
 }
-#endif
 
 }  // namespace
 
@@ -139,7 +137,6 @@ TEST_CASE("files: a process that is killed leaves nothing behind") {
   CHECK(folder.text_of("t.csv") == "old");
 }
 
-#if defined(__x86_64__)
 TEST_CASE("files: all or nothing where files have names from the start") {
   const Folder folder;
   const fs::path path = folder.put("t.csv", "old");
@@ -161,7 +158,6 @@ TEST_CASE("files: all or nothing where files have names from the start") {
   CHECK(folder.files() == Names{"t.csv"});
   CHECK(folder.text_of("t.csv") == "a\n");
 }
-#endif
 
 TEST_CASE("files: what cannot be opened") {
   const Folder folder;

@@ -332,11 +332,9 @@ Input read_input(const Settings& s) {
         .push_back({values.col(c).minCoeff(), values.col(c).maxCoeff()});
 
   // The baseline is judged by the very same rows.
-  pf::RowSplit split;
-  if (s.weights.empty())
-    split = pf::split_rows(n, s.training.validation_fraction, s.training.seed);
-  else
-    split = pf::split_rows(n, s.training.validation_fraction, s.training.seed, values.col(dim + context_dim));
+  Eigen::VectorXd weights;
+  if (!s.weights.empty()) weights = values.col(dim + context_dim);
+  const pf::RowSplit split = pf::split_rows(n, s.training.validation_fraction, s.training.seed, weights);
   if (split.train.size() < 2)
     throw pf::DomainError(fmt::format("{}: {}{} to train on; at least 2 are needed", s.data,
                                       counted(static_cast<Index>(split.train.size()), "row"),

@@ -171,7 +171,7 @@ struct Execution::State {
   /// The calling thread is at work on this, in a call that has not returned.
   bool is_at_work() const {
     const std::thread::id self = std::this_thread::get_id();
-    return caller.load(std::memory_order_relaxed) == self || std::find(ids.begin(), ids.end(), self) != ids.end();
+    return std::find(ids.begin(), ids.end(), self) != ids.end();
   }
 
   const pid_t process = getpid();
@@ -180,9 +180,8 @@ struct Execution::State {
   Arena common;
   std::vector<ThreadMemory> memory;
   std::vector<std::exception_ptr> errors;
-  std::vector<std::atomic<std::thread::id>> ids;  // of the threads but the first, each written by itself
+  std::vector<std::atomic<std::thread::id>> ids;  // each written by its thread; of the first, while a call is made
   std::mutex callers;  // one call at a time
-  std::atomic<std::thread::id> caller{};
   std::array<std::atomic<bool>, CPU_SETSIZE> taken{};  // processors, by those who came
   const std::function<void(int)> come = [this](int) { take_processor(); };
   // Written while no worker is at work, and published by `round`.
@@ -235,7 +234,7 @@ void Execution::call(const Work& work) {
     std::atomic<std::thread::id>& id;
     explicit Caller(std::atomic<std::thread::id>& id) : id(id) { id = std::this_thread::get_id(); }
     ~Caller() { id = std::thread::id(); }
-  } const caller(s.caller);
+  } const caller(s.ids[0]);
   for (std::exception_ptr& error : s.errors) error = nullptr;
   s.group.reset();
   work(s);

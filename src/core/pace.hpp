@@ -17,10 +17,10 @@ namespace pushforward::detail {
 ///     pace.took(seconds);
 ///
 /// It begins with one. When so much was done that a wait does not count, all are asked whether they come, and tried if
-/// they do. A trial that costs next to nothing goes on for a while: a scheduler that woke two threads on one
-/// processor parts them when it has seen both at work for some time. After a trial the other way is tried again
-/// when the time spent is a hundred times what that cost, each time that it confirms the choice twice as long; and one
-/// thread when runs on all have become slower.
+/// they do. A trial that costs next to nothing goes on for a while: a scheduler that woke two threads on one processor
+/// parts them when it has seen both at work for some time. After a trial the other way is tried again when the time
+/// spent is a hundred times what that cost, each time that it confirms the choice twice as long; and one thread when
+/// runs on all have become slower.
 class Pace {
  public:
   /// Seconds for which the others may be waited for when they are asked whether they come: longer than a sleeping

@@ -123,6 +123,7 @@ Var<T> log1p_square(Var<T> x) {
   };
   return pointwise(x, forward, [](T x, T) { return std::abs(x) > limit ? T(2) / x : T(2) * x / (T(1) + x * x); });
 }
+
 template <Scalar T>
 Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
   if (!(low <= high))

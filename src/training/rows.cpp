@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include <pushforward/training/baseline.hpp>
-#include <pushforward/training/split.hpp>
 
 #include "src/core/number_text.hpp"
 #include "src/training/checksum.hpp"
@@ -101,9 +100,7 @@ FitRows<T>::FitRows(const std::string& where, Index dim, Index context_dim, Matr
   check(where, "data", data, options.context, options.weights, options, weights_);
   separate_validation_ = options.validation.rows() > 0;
   const double fraction = separate_validation_ ? 0 : options.validation_fraction;
-  if (!(fraction >= 0 && fraction < 1))
-    throw DomainError(fmt::format("{}: validation_fraction must lie in [0, 1), got {}", where, unsigned_nan(fraction)));
-  RowSplit split = split_rows(data.rows(), fraction, options.seed, weights_);
+  RowSplit split = split_rows(where, data.rows(), fraction, options.seed, weights_);
   train_ = std::move(split.train);
   if (train_.empty())
     throw DomainError(where + (data.rows() == 0 ? ": there are no rows of data" : ": all weights are zero"));
@@ -113,7 +110,7 @@ FitRows<T>::FitRows(const std::string& where, Index dim, Index context_dim, Matr
     validation_context_ = options.validation_context;
     check(where, "validation", validation_, validation_context_, options.validation_weights, options,
           validation_weights_);
-    validation_rows_ = split_rows(validation_.rows(), 0, options.seed, validation_weights_).train;
+    validation_rows_ = split_rows(where, validation_.rows(), 0, options.seed, validation_weights_).train;
   } else if (!split.validation.empty()) {
     validation_rows_ = std::move(split.validation);
     validation_weights_ = weights_;

@@ -7,10 +7,15 @@
 #include <vector>
 
 #include <pushforward/training/fit.hpp>
+#include <pushforward/training/split.hpp>
 
 #include "src/core/evaluate.hpp"
 
 namespace pushforward::detail {
+
+/// The public `split_rows` for a call whose name starts the texts.
+RowSplit split_rows(const std::string& where, Index rows, double validation_fraction, std::uint64_t seed,
+                    VectorView<const double> weights);
 
 /// Rows by position: those that `index` lists, or all.
 template <Scalar T>
