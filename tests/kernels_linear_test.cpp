@@ -75,7 +75,8 @@ void for_problems(Body body) {
     Index rows, inputs, outputs;
   };
   const Size sizes[] = {{16, 1, 1},  {16, 5, 6},     {32, 6, 13},    {48, 17, 7},  {64, 64, 26},
-                        {80, 33, 1}, {112, 130, 40}, {16, 140, 150}, {144, 3, 31}, {16, 270, 31}};
+                        {80, 33, 1}, {112, 130, 40}, {16, 140, 150}, {144, 3, 31}, {16, 270, 31},
+                        {272, 37, 9}};
   for (const Size& size : sizes) {
     for (const Shape shape : {Shape::dense, Shape::ascending, Shape::descending, Shape::ragged, Shape::blocks}) {
       const bool packed = shape == Shape::ascending || shape == Shape::ragged;
@@ -144,6 +145,30 @@ TEMPLATE_TEST_CASE("kernels: linear", "[kernels]", float, double) {
       }
     }
     CHECK(as_expected);
+  });
+}
+
+TEMPLATE_TEST_CASE("kernels: linear_packed has the bits of linear", "[kernels]", float, double) {
+  using T = TestType;
+  for_problems<T>([](const Table<T>& t, const Problem<T>& p, T* scratch) {
+    const Index padded = (p.outputs + row_block - 1) / row_block * row_block;
+    Buffer<T> packed(p.inputs * padded);
+    for (Index o = 0; o < p.outputs; ++o) {
+      for (Index k = 0; k < p.reach(o); ++k) packed[k * padded + o] = p.weight(o, k);
+    }
+    const Buffer<T> outside(p.ld * p.outputs, nan_value<T>);
+    for (const Index rows : {1, 2, 5, 15}) {
+      for (const T* bias : {static_cast<const T*>(p.bias.get()), static_cast<const T*>(nullptr)}) {
+        CAPTURE(rows, bias != nullptr);
+        Buffer<T> expected(outside), y(outside);
+        t.linear(row_block, p.x.get(), p.ld, p.staircase(), 0, p.outputs, bias, false, expected.get(), p.ld, scratch);
+        for (Index o = 0; o < p.outputs; ++o) {
+          std::fill_n(expected.get() + o * p.ld + rows, row_block - rows, expected[o * p.ld]);
+        }
+        t.linear_packed(rows, p.x.get(), p.ld, packed.get(), p.inputs, p.outputs, bias, y.get(), p.ld);
+        CHECK(y.same_bits(expected));
+      }
+    }
   });
 }
 
