@@ -14,6 +14,6 @@ C made_again(const pushforward::Description& d) {
     else
       return C(pushforward::Index{1});
   }();
-  restore(object, {d, registry});
+  object.restore({d, registry});
   return object;
 }

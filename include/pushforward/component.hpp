@@ -96,6 +96,7 @@ class Visitor {
 
 template <Scalar T>
 class Fields;
+struct Restoration;
 
 /// What bijectors, distributions and networks have in common: a name, and fields, named once by `do_fields`
 /// (fields.hpp), from which description, listing of tensors, files and texts follow.
@@ -110,6 +111,9 @@ class Component {
   void visit(Visitor<T>& visitor) const;
   /// Walks through the fields of the object itself.
   void fields(Fields<T>& f) { do_fields(f); }
+  /// Of an object that has nothing yet: reads its constants and parts, gives its tensors their shapes.
+  /// @throws IoError  if the description does not fit, naming what.
+  void restore(const Restoration& from);
   /// "float32" or "float64".
   static constexpr std::string_view dtype() { return sizeof(T) == 4 ? "float32" : "float64"; }
 
@@ -122,8 +126,6 @@ class Component {
   void set_name(std::string name) { name_ = std::move(name); }
 
  private:
-  template <Scalar U>
-  friend void restore(Component<U>& blank, const struct Restoration& from);
   /// Names everything that the object consists of.
   virtual void do_fields(Fields<T>& f) = 0;
   /// After all fields are read: checks them, and makes what follows from them.

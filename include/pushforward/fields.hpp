@@ -147,7 +147,7 @@ class Fields {
     requires std::derived_from<C, Component<T>>
   void part(std::string_view name, C& part) {
     if (restoring_)
-      restore(part, do_source(name));
+      part.restore(do_source(name));
     else
       do_part(name, part);
   }
@@ -191,7 +191,6 @@ class Fields {
   // Restoring alone.
   virtual std::size_t count_parts() const { return 0; }
   virtual Restoration do_source(std::string_view name);
-  static void restore(Component<T>& component, const Restoration& from);
   /// The same value as text or number of the class's kind, in and out.
   template <class V>
   void exchange(std::string_view name, V& value) {
@@ -209,11 +208,6 @@ class Fields {
 
 extern template class Fields<float>;
 extern template class Fields<double>;
-
-/// Restores an object that has nothing yet: reads its constants and parts, gives its tensors their shapes.
-/// @throws IoError  if the description does not fit, naming what.
-template <Scalar T>
-void restore(Component<T>& blank, const Restoration& from);
 
 /// The tree as people read it: a line for each part, with its constants and the number of its parameters.
 ///

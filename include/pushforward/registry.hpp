@@ -74,7 +74,7 @@ class Registry {
     if constexpr (std::derived_from<C, Base>)
       std::get<Makers<Base>>(makers_)[type] = [](const Restoration& from) -> Poly<Base> {
         C object = blank<C>();
-        restore(object, from);
+        object.restore(from);
         return object;
       };
   }

@@ -12,11 +12,6 @@ Restoration Fields<T>::do_source(std::string_view name) {
 }
 
 template <Scalar T>
-void Fields<T>::restore(Component<T>& component, const Restoration& from) {
-  pushforward::restore(component, from);
-}
-
-template <Scalar T>
 void Fields<T>::refuse(std::string_view name, const std::string& what) const {
   throw IoError(type_ + ": constant '" + std::string(name) + "' " + what);
 }
@@ -153,16 +148,14 @@ Description Component<T>::describe() const {
   return description;
 }
 
+template <Scalar T>
+void Component<T>::restore(const Restoration& from) {
+  Restorer<T> restorer(from);
+  do_fields(restorer);
+  do_restored();
+}
+
 template class Component<float>;
 template class Component<double>;
-
-template <Scalar T>
-void restore(Component<T>& blank, const Restoration& from) {
-  Restorer<T> restorer(from);
-  blank.do_fields(restorer);
-  blank.do_restored();
-}
-template void restore(Component<float>&, const Restoration&);
-template void restore(Component<double>&, const Restoration&);
 
 }  // namespace pushforward

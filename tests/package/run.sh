@@ -1,6 +1,8 @@
 #!/bin/sh
-# Installs the library, static and shared, and builds and runs a client against each with several flags of its own.
+# Installs the library, static and shared, and builds and runs clients against each with several flags of their own, and
+# with another compiler.
 root=$(cd "$(dirname "$0")/../.." && pwd)
+PUSHFORWARD_MORE_PACKAGES="${PUSHFORWARD_MORE_PACKAGES:-} clang-16"
 . "$root/cmake/setup.sh"
 
 work=$(mktemp -d)
@@ -14,15 +16,24 @@ cmake -S "$root" -B "$build-shared" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_
 cmake --build "$build-shared" -j "$jobs"
 cmake --install "$build-shared" --prefix "$work/prefix-shared" >/dev/null
 
+# clients <static or shared> <compiler> <flags>
+clients() {
+  echo "$1 library, clients of $2 $3:"
+  clients=$work/clients-$(echo "$*" | tr -d ' ')
+  cmake -S "$root/tests/package" -B "$clients" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix-$1" \
+    -DCMAKE_CXX_COMPILER="$2" -DCMAKE_CXX_FLAGS="$3" >/dev/null
+  cmake --build "$clients" >"$work/log" 2>&1 || {
+    cat "$work/log"
+    exit 1
+  }
+  "$clients/client"
+  "$clients/custom_bijector"
+}
+
 for kind in static shared; do
-  for flags in "-O2" "-O2 -march=native"; do
-    client=$work/client-$kind$(echo "$flags" | tr -d ' ')
-    cmake -S "$root/tests/package" -B "$client" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix-$kind" \
-      -DCMAKE_CXX_FLAGS="$flags" >/dev/null
-    cmake --build "$client" >/dev/null
-    echo "$kind library, client with $flags:"
-    "$client/client"
-  done
+  clients $kind g++ "-O2"
+  clients $kind g++ "-O2 -march=native"
+  clients $kind clang++-16 "-O2 -Wall -Wextra -Werror"
   # Containers of another size would be read wrongly, so this program must not come about.
   client=$work/client-$kind-debug-containers
   cmake -S "$root/tests/package" -B "$client" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix-$kind" \
