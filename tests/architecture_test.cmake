@@ -110,6 +110,18 @@ foreach(file ${files})
   endif()
 endforeach()
 
+# The program's code allocates and frees what Eigen holds, in the way of its own flags: a public function that gives such
+# an object is always inlined. A local variable ends in ");".
+foreach(file ${files})
+  if(file MATCHES "^include/")
+    file(STRINGS ${ROOT}/${file} lines
+      REGEX "^ +((static|virtual|constexpr) +)*(Eigen::[A-Z][A-Za-z]*|Matrix|MappedRows|MappedBatch|SamplesAndLogProb|LogProb[A-Z][a-zA-Z]*)(<[A-Za-z]+>)? +[a-z_]+\\(.*[^)][;{,]$")
+    foreach(line ${lines})
+      set(wrong "${wrong}\n  ${file}: ${line} (a function that gives an Eigen object is [[gnu::always_inline]])")
+    endforeach()
+  endif()
+endforeach()
+
 # Under another name of its namespace nobody sees whom a line calls.
 foreach(file ${files})
   file(STRINGS ${ROOT}/${file} lines REGEX "namespace +[A-Za-z0-9_]+ *=")

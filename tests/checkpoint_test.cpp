@@ -80,6 +80,19 @@ TEST_CASE("a run that is cancelled anywhere and resumed ends with the same bits"
   CHECK(report.steps == whole.steps);
   CHECK(report.train.mean == whole.train.mean);
 
+  // The time of the runs before counts.
+  double before = 0, after = 0;
+  const auto timed = [&](Index epochs, double& seconds) {
+    Flow same = rich_flow(2);
+    FitOptions<double> options = long_run(folder.path / "timed");
+    options.callback = [&](const Progress& p) { return seconds = p.seconds, p.epoch < epochs; };
+    fit(same, y, options);
+  };
+  timed(3, before);
+  timed(4, after);
+  CHECK(before > 0);
+  CHECK(after > before);
+
   // Once more from the last checkpoint: nothing is left to do.
   flow = rich_flow(2);
   FitOptions<double> options = long_run(folder.path / "whole");

@@ -85,6 +85,16 @@ TEST_CASE("context in other units is named too") {
   CHECK(blind(fit(flow, y, {.epochs = 1, .context = one})).empty());
 }
 
+TEST_CASE("a column around 0 is named by its spread") {
+  Matrix<double> y = normal_rows(300, 3);
+  y.bottomRows(150) = -y.topRows(150);
+  y.col(0) *= 20;
+  Flow flow = maf<double>(3, {.layers = 2, .hidden = 8});
+  const std::vector<Notice> found = blind(fit(flow, y, {.epochs = 1, .validation_fraction = 0}));
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].columns == Columns{0});
+}
+
 TEST_CASE("no word of blindness where conditioners see enough") {
   // Heavy tails, a tight bound, a constant column, and a layer that starts from the data.
   Matrix<double> y = normal_rows(1000, 3);

@@ -117,7 +117,7 @@ TEST_CASE("cancelling, progress and callback") {
                                 CHECK(p.epoch == ++calls);
                                 CHECK(p.epochs == 50);
                                 CHECK(std::isfinite(p.validation_loss));
-                                CHECK(p.seconds_left >= 0);
+                                CHECK(p.seconds_left > 0);
                                 return p.epoch < 3;
                               },
                           .progress = &lines});
@@ -125,6 +125,9 @@ TEST_CASE("cancelling, progress and callback") {
   CHECK(report.stop_reason == StopReason::cancelled);
   CHECK(report.train_loss.size() == 3);
   CHECK_THAT(lines.str(), ContainsSubstring("epoch 3/50  loss "));
+  double left = -1;
+  fit(flow, y, {.epochs = 2, .callback = [&](const Progress& p) { return left = p.seconds_left, true; }});
+  CHECK(left == 0);
 
   // From another thread, in the middle of an epoch that would take for ever.
   std::stop_source source;

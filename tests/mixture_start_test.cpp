@@ -60,6 +60,19 @@ TEST_CASE("Equal normals start on the clusters of the data", "[mixture_start]") 
   }
 }
 
+TEST_CASE("Each start is the mean of the rows that lie nearest to it", "[mixture_start]") {
+  const Eigen::VectorXd x = Eigen::VectorXd::LinSpaced(1000, -1, 1);
+  const auto m = started(Mixture({Normal<double>(1), Normal<double>(1), Normal<double>(1), Normal<double>(1)}), x);
+  const std::vector<Index> order = by_location(m);
+  double low = -1;
+  for (std::size_t k = 0; k < 4; ++k) {
+    const double own = m.component(order[k]).mean()[0];
+    const double high = k < 3 ? 0.5 * (own + m.component(order[k + 1]).mean()[0]) : 1.0;
+    CHECK(own == Approx(0.5 * (low + high)).margin(0.01));
+    low = high;
+  }
+}
+
 TEST_CASE("The start has the same bits for any number of threads, and every time", "[mixture_start]") {
   const Matrix<double> y = clusters(700);
   const Mixture model({Normal<double>(2), Normal<double>(2), Normal<double>(2)});

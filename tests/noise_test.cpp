@@ -86,7 +86,7 @@ void check_coverage(const Distribution<double>& d, const Matrix<double>& y, cons
   Eigen::VectorXi covered = Eigen::VectorXi::Zero(y.rows());
   for (int seed = 0; seed < seeds; ++seed) {
     Engine engine(static_cast<std::uint64_t>(seed));
-    const LogProbEstimate e = d.log_prob(y, engine, draws);
+    const LogProbEstimate<double> e = d.log_prob(y, engine, draws);
     for (Index i = 0; i < y.rows(); ++i)
       if (std::abs(e.value[i] - truth[i]) <= 1.959963984540054 * e.standard_error[i]) ++covered[i];
   }
@@ -138,7 +138,7 @@ TEST_CASE("draws outside the support count as density 0", "[noise]") {
   for (Index i = 0; i < 3; ++i) truth[i] = std::log(normal_cdf(y(i, 0) / s) - normal_cdf((y(i, 0) - 1) / s));
   check_coverage(d, y, truth, 512);
   Engine engine(1);
-  const LogProbEstimate far = d.log_prob(Matrix<double>{{100.0}, {NAN}, {0.5}}, engine);
+  const LogProbEstimate<double> far = d.log_prob(Matrix<double>{{100.0}, {NAN}, {0.5}}, engine);
   CHECK(far.value[0] == -std::numeric_limits<double>::infinity());
   CHECK(far.standard_error[0] == 0);
   CHECK(std::isnan(far.value[1]));
@@ -156,22 +156,22 @@ TEST_CASE("estimates depend on the engine and the row alone", "[noise]") {
   Engine engine(3);
   const Matrix<double> y = Normal<double>(2).sample(1000, engine);
   const Engine start = engine;
-  const LogProbEstimate one = d.log_prob(y, engine, 8);
+  const LogProbEstimate<double> one = d.log_prob(y, engine, 8);
   CHECK(engine.call() == start.call() + 1);
   Execution execution({.threads = 3});
   Engine again = start;
-  const LogProbEstimate threads = d.log_prob(y, again, 8, execution);
+  const LogProbEstimate<double> threads = d.log_prob(y, again, 8, execution);
   CHECK(one.value == threads.value);
   CHECK(one.standard_error == threads.standard_error);
   again = start;
-  const LogProbEstimate few = d.log_prob(y.topRows(300), again, 8);
+  const LogProbEstimate<double> few = d.log_prob(y.topRows(300), again, 8);
   CHECK(few.value == one.value.head(300));
-  const LogProbEstimate other = d.log_prob(y, again, 8);
+  const LogProbEstimate<double> other = d.log_prob(y, again, 8);
   CHECK((other.value - one.value).cwiseAbs().minCoeff() > 0);
   CHECK_THROWS_WITH(d.log_prob(y, engine, 1), ContainsSubstring("at least 2 draws"));
   // What draws nothing needs no draws.
   const Normal<double> exact(2);
-  const LogProbEstimate certain = exact.log_prob(y, engine);
+  const LogProbEstimate<double> certain = exact.log_prob(y, engine);
   CHECK(certain.value == exact.log_prob(y));
   CHECK(certain.standard_error == Eigen::VectorXd::Zero(1000));
 }

@@ -118,3 +118,29 @@ TEST_CASE("Batch normalisation: ghost batches, shared channels, weights, correct
               y, {{"gamma", &gamma}, {"beta", &beta}}, {.rows_couple = true});
         }
 }
+
+TEST_CASE("Batch normalisation in float: the gradient of a column far from zero", "[ops]") {
+  // Steps of the column are no less than 2^-10, so float holds the values, but not their mean.
+  const Index n = 50;
+  const Matrix<double> y = (numbers(n, 2, 81).array() * 16).round() / 1024 + 1e4;
+  const Matrix<double> weights = numbers(n, 1, 82, true), seed = numbers(n, 2, 83);
+  const auto gradient = [&]<class T>(T, bool weighted) {
+    Workspace memory;
+    Tape<T> tape(Tape<T>::Mode::record, {memory.batch, memory.local}, n);
+    const Var<T> v = load<T>(tape, y.cast<T>().eval(), true);
+    BatchGroups<T> groups;
+    if (weighted) groups.weights = load<T>(tape, weights.cast<T>().eval(), false);
+    const NormalizedBatch<T> b = batch_normalize(v, groups, batch_moments(v, groups), {}, {}, 1e-9);
+    const std::vector<double> ones(static_cast<std::size_t>(n), 1.0);
+    tape.backward(row_sum(square(b.value) * load<T>(tape, seed.cast<T>().eval(), false)), ones.data());
+    Matrix<double> g(n, 2);
+    for (Index c = 0; c < 2; ++c)
+      for (Index i = 0; i < n; ++i) g(i, c) = static_cast<double>(tape.gradient(v, c)[i]);
+    return g;
+  };
+  for (const bool weighted : {false, true}) {
+    INFO("weighted " << weighted);
+    const Matrix<double> exact = gradient(0.0, weighted);
+    CHECK((gradient(0.0F, weighted) - exact).norm() < 1e-5 * exact.norm());
+  }
+}

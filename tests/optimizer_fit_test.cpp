@@ -235,6 +235,27 @@ TEST_CASE("LBfgs fits a Gaussian to the closed-form maximum likelihood") {
   CHECK((gaussian.scale_tril() - lower).cwiseAbs().maxCoeff() < 1e-8);
 }
 
+TEST_CASE("the line search of LBfgs hits the minimum of a cubic at its second trial") {
+  // Of rows at 1 and -1, log N(y - t) differs by 2 t. The loss 8 (t^3 / 3 - t / 4) has slope -2 at 0, so the first trial is
+  // t = 1, which is too high, and its minimum at 1 / 2.
+  const Matrix<double> y = Matrix<double>::Ones(4, 1);
+  Normal<double> normal(1);
+  Index trials = 0;
+  const auto cubic = [&](Pass<double>& pass, const Distribution<double>& f, Var<double> v) {
+    ++trials;
+    const Column<double> t = (f.log_prob(pass, v) - f.log_prob(pass, v * -1.0)) * 0.5;
+    return multiply(multiply(t, t), t) * (8.0 / 3) - t * 2.0;
+  };
+  fit(normal, y,
+      {.epochs = 1,
+       .batch_size = 4,
+       .optimizer = LBfgs<double>({.iterations = 1}),
+       .validation_fraction = 0,
+       .loss = cubic});
+  CHECK(normal.loc()[0] == Approx(0.5).epsilon(1e-12));
+  CHECK(trials <= 4);  // at 0, 1 and 1/2, and the loss of the rows at the end
+}
+
 TEST_CASE("LBfgs wants all rows in one batch") {
   const Matrix<double> y = make_data(100, 2);
   Flow flow(Normal<double>(2), Affine<double>(2));

@@ -175,7 +175,7 @@ Results walk(const Distribution<double>& d) {
   r["log_prob_and_gradient"] = numbers(g.log_prob);
   r["gradient"] = numbers(g.gradient);
   r["context_gradient"] = numbers(g.context_gradient);
-  const LogProbEstimate estimate = d.log_prob(y, engine, 2, context);
+  const LogProbEstimate<double> estimate = d.log_prob(y, engine, 2, context);
   r["log_prob with an engine"] = numbers(estimate.value);
   r["its error"] = numbers(estimate.standard_error);
   r["sample"] = numbers(d.sample(3, engine, first));

@@ -11,14 +11,16 @@
 namespace pushforward {
 
 /// What `forward` and `inverse` give as numbers: values, and the log|det| of the map just applied, in nats.
-template <Scalar T>
+// Structs that hold Eigen objects name Eigen's type in their own: the library has Eigen under another name, so a program
+// whose flags let Eigen allocate in another way never meets the library's copy of a destructor.
+template <Scalar T, class Values = Matrix<T>>
 struct MappedRows {
-  Matrix<T> value;
+  Values value;
   Eigen::VectorXd log_det;
 };
-template <Scalar T>
+template <Scalar T, class Values = Matrix<T>>
 struct MappedBatch {
-  Matrix<T> value;
+  Values value;
   Eigen::VectorXd log_det;
   BatchStatistics statistics;
 };

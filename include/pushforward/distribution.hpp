@@ -22,16 +22,17 @@ struct Drawn {
   Column<T> log_prob;
 };
 
-template <Scalar T>
+template <Scalar T, class Values = Matrix<T>>
 struct SamplesAndLogProb {
-  Matrix<T> samples;         ///< (n, dim)
+  Values samples;            ///< (n, dim)
   Eigen::VectorXd log_prob;  ///< (n), nats
 };
 
 /// Of a stochastic density, from some draws for each row.
+template <Scalar T, class Values = Eigen::VectorXd>
 struct LogProbEstimate {
-  Eigen::VectorXd value;
-  Eigen::VectorXd standard_error;  ///< 0 where nothing is drawn
+  Values value;
+  Values standard_error;  ///< 0 where nothing is drawn
 };
 
 /// What a distribution offers whose columns follow on each other: it derives from this too and returns itself from
@@ -58,11 +59,11 @@ class Prefixes {
   virtual Var<T> do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std::int64_t> columns) const = 0;
 };
 
-template <Scalar T>
+template <Scalar T, class Values = Matrix<T>>
 struct LogProbAndGradient {
   Eigen::VectorXd log_prob;
-  Matrix<T> gradient;          ///< d log_prob / d y, (N, dim)
-  Matrix<T> context_gradient;  ///< d log_prob / d context, (N, context_dim)
+  Values gradient;          ///< d log_prob / d y, (N, dim)
+  Values context_gradient;  ///< d log_prob / d context, (N, context_dim)
 };
 
 /// A probability density over rows of `dim()` columns.
@@ -123,14 +124,14 @@ class Distribution : public Component<T> {
   /// @throws DomainError  for fewer than 2 draws.
   /// @throws Error        naming the part that draws, where no part says what its draws estimate; so does every call
   ///                      without an engine.
-  [[gnu::always_inline]] LogProbEstimate log_prob(MatrixView<const T> y, Engine& engine, Index draws = 64,
+  [[gnu::always_inline]] LogProbEstimate<T> log_prob(MatrixView<const T> y, Engine& engine, Index draws = 64,
                                                   MatrixView<const T> context = {}, Run run = {}) const {
-    LogProbEstimate result{Eigen::VectorXd(y.rows()), Eigen::VectorXd(y.rows())};
+    LogProbEstimate<T> result{Eigen::VectorXd(y.rows()), Eigen::VectorXd(y.rows())};
     estimate_into(y, engine, draws, result.value, result.standard_error, context, run);
     return result;
   }
   template <Place P>
-  [[gnu::always_inline]] LogProbEstimate log_prob(MatrixView<const T> y, Engine& engine, Index draws, P&& where) const {
+  [[gnu::always_inline]] LogProbEstimate<T> log_prob(MatrixView<const T> y, Engine& engine, Index draws, P&& where) const {
     return log_prob(y, engine, draws, {}, where);
   }
   [[gnu::always_inline]] LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y,

@@ -92,12 +92,12 @@ class StochasticCheck {
   static constexpr double inf = std::numeric_limits<double>::infinity();
 
   Matrix<T> contexts(Index rows) const { return context_dim_ > 0 ? Matrix<T>(context_.topRows(rows)) : Matrix<T>(); }
-  LogProbEstimate estimate(const Distribution<T>& d, const Matrix<T>& y, const Matrix<T>& context, Index draws,
+  LogProbEstimate<T> estimate(const Distribution<T>& d, const Matrix<T>& y, const Matrix<T>& context, Index draws,
                            std::uint64_t seed, Run run = {}) const {
     Engine engine(seed);
     return d.log_prob(y, engine, draws, context, run);
   }
-  void same(const LogProbEstimate& a, const LogProbEstimate& b, const std::string& where) {
+  void same(const LogProbEstimate<T>& a, const LogProbEstimate<T>& b, const std::string& where) {
     const Index value = first_difference(a.value, b.value);
     report_.that(value < 0, where, ": other bits in the estimate of row ", value);
     const Index error = first_difference(a.standard_error, b.standard_error);
@@ -135,14 +135,14 @@ class StochasticCheck {
     const Index times = 2 * pushforward::detail::tile_rows / y_.rows() + 1;
     const Matrix<T> y = repeated(y_, times), context = context_dim_ > 0 ? repeated(context_, times) : Matrix<T>();
     Engine engine(contract_.seed);
-    const LogProbEstimate first = d_.log_prob(y, engine, 3, context);
+    const LogProbEstimate<T> first = d_.log_prob(y, engine, 3, context);
     report_.that(engine.call() == 1, "an estimate used ", engine.call(), " calls of the engine");
     same(estimate(d_, y, context, 3, contract_.seed), first, "the same engine again");
     for (const int threads : {1, 2, 3}) {
       Execution execution({.threads = threads});
       same(estimate(d_, y, context, 3, contract_.seed, execution), first, text(threads, " threads"));
     }
-    const LogProbEstimate few = estimate(d_, y_, context_, 3, contract_.seed);
+    const LogProbEstimate<T> few = estimate(d_, y_, context_, 3, contract_.seed);
     same(few, {first.value.head(y_.rows()), first.standard_error.head(y_.rows())}, "the first rows alone");
     report_.that(first_difference(estimate(d_, y, context, 3, contract_.seed + 1).value, first.value) >= 0,
                  "another seed gives the same numbers: nothing is drawn from the engine");
@@ -155,7 +155,7 @@ class StochasticCheck {
   void coverage() {
     const Index n = y_.rows(), repeats = contract_.repeats;
     const Matrix<T> context = context_dim_ > 0 ? repeated(context_, repeats) : Matrix<T>();
-    const LogProbEstimate all =
+    const LogProbEstimate<T> all =
         estimate(d_, repeated(y_, repeats), context, contract_.draws, contract_.seed + 3);
     for (Index i = 0; i < n; ++i) {
       Eigen::ArrayXd value(repeats), error(repeats);
@@ -243,7 +243,7 @@ class StochasticCheck {
       measure[i] = chart_.row(u.data(), row.data()) * size.prod();
       y.row(i) = row.transpose().template cast<T>();
     }
-    const LogProbEstimate e = estimate(d_, y, one, draws, contract_.seed + 6);
+    const LogProbEstimate<T> e = estimate(d_, y, one, draws, contract_.seed + 6);
     // exp of the mean of log densities is too large by half their variance, in the mean.
     const Eigen::ArrayXd variance = e.standard_error.array().square();
     Eigen::ArrayXd log_density = e.value.array();
@@ -270,7 +270,7 @@ class StochasticCheck {
     const SamplesAndLogProb<T> drawn = d_.sample_and_log_prob(n, a, one);
     report_.that(first_difference(drawn.samples, d_.sample(n, b, one)) < 0,
                  "sample_and_log_prob gives other samples than sample with the same engine");
-    const LogProbEstimate e = estimate(d_, drawn.samples, one, contract_.draws, contract_.seed + 8);
+    const LogProbEstimate<T> e = estimate(d_, drawn.samples, one, contract_.draws, contract_.seed + 8);
     const Eigen::ArrayXd difference = drawn.log_prob.array() - e.value.array();
     const double mean = difference.mean(), count = static_cast<double>(n);
     const double error = std::sqrt((difference - mean).square().sum() / (count - 1) / count);
@@ -295,11 +295,11 @@ class StochasticCheck {
   }
 
   void not_finite() {
-    const LogProbEstimate good = estimate(d_, y_, context_, 4, contract_.seed);
+    const LogProbEstimate<T> good = estimate(d_, y_, context_, 4, contract_.seed);
     for (Index c = 0; c < dim_; ++c) {
       Matrix<T> broken = y_;
       broken(1, c) = std::numeric_limits<T>::quiet_NaN();
-      LogProbEstimate got = estimate(d_, broken, context_, 4, contract_.seed);
+      LogProbEstimate<T> got = estimate(d_, broken, context_, 4, contract_.seed);
       report_.that(std::isnan(got.value[1]) && std::isnan(got.standard_error[1]), "NaN in column ", c,
                    ": log_prob is ", got.value[1], " with standard error ", got.standard_error[1]);
       got.value[1] = good.value[1];
@@ -322,7 +322,7 @@ class StochasticCheck {
   void copies() {
     Poly<Distribution<T>> copy = poly_;
     same_object(*copy, "copy");
-    const LogProbEstimate expected = estimate(d_, y_, context_, 4, contract_.seed);
+    const LogProbEstimate<T> expected = estimate(d_, y_, context_, 4, contract_.seed);
     const std::vector<Slot<T>> slots = list_state<T>(*copy);
     for (const Slot<T>& slot : slots)
       for (T& v : slot.tensor->values()) v = v * T(1.25) + T(0.25);

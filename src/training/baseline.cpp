@@ -83,14 +83,16 @@ GaussianBaseline GaussianBaseline::fit(MatrixView<const double> data, MatrixView
   });
 }
 
-Eigen::VectorXd GaussianBaseline::log_prob(MatrixView<const double> data, MatrixView<const double> context) const {
+void GaussianBaseline::log_prob_into(MatrixView<const double> data, VectorView<double> out,
+                                     MatrixView<const double> context) const {
   constexpr const char* where = "GaussianBaseline::log_prob";
   if (data.cols() != dim_ || context.cols() != context_dim())
     throw ShapeError(fmt::format("{}: expected {} columns and {} of context, got {} and {}", where, dim_, context_dim(),
                                  data.cols(), context.cols()));
   check_context_rows(where, data, context);
-  if (!marginal_) return joint_.log_prob(data);
-  return joint_.log_prob(side_by_side(data, context)) - marginal_->log_prob(context);
+  if (!marginal_) return joint_.log_prob_into(data, out);
+  joint_.log_prob_into(side_by_side(data, context), out);
+  as_eigen(out) -= marginal_->log_prob(context);
 }
 
 }  // namespace pushforward

@@ -33,6 +33,7 @@ clients() {
 for kind in static shared; do
   clients $kind g++ "-O2"
   clients $kind g++ "-O2 -march=native"
+  clients $kind g++ "-O0 -march=native"
   clients $kind clang++-16 "-O2 -Wall -Wextra -Werror"
   # Containers of another size would be read wrongly, so this program must not come about.
   client=$work/client-$kind-debug-containers
@@ -44,6 +45,13 @@ for kind in static shared; do
     exit 1
   fi
 done
+
+# One name of a function of Eigen in both, and the linker gives the library the program's.
+if nm -C "$(find "$work/prefix-static" -name libpushforward.a)" | grep -E '(^| |[<(,])Eigen::' >"$work/log"; then
+  head -5 "$work/log"
+  echo "the static library shares names of Eigen's with its users"
+  exit 1
+fi
 
 strip -o "$work/stripped.so" "$(find "$work/prefix-shared" -type f -name 'libpushforward.so.*.*')"
 size=$(stat -c %s "$work/stripped.so")

@@ -16,7 +16,7 @@ class LocationScaleTriL : public Distribution<T> {
   const Tensor<T>& lower() const { return lower_; }
   const Tensor<T>& log_diagonal() const { return log_diagonal_; }
   /// L, (dim, dim).
-  Eigen::MatrixXd scale_tril() const {
+  [[gnu::always_inline]] Eigen::MatrixXd scale_tril() const {
     const Index dim = this->dim();
     Eigen::MatrixXd scale(dim, dim);
     scale_tril_into(scale);

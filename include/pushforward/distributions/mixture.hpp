@@ -46,7 +46,7 @@ class Mixture final : public Distribution<T> {
   Distribution<T>& component(Index k) { return *components_[position(k)]; }
   const Tensor<T>& logits() const { return logits_; }
   /// softmax(logits)
-  Eigen::VectorXd weights() const {
+  [[gnu::always_inline]] Eigen::VectorXd weights() const {
     Eigen::VectorXd result(components());
     weights_into(result);
     return result;

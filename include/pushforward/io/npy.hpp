@@ -32,7 +32,7 @@ struct NpyArray {
     return {values.data(), rows, cols, cols, 1};
   }
   /// A copy of `view()`.
-  Matrix<double> matrix() const {
+  [[gnu::always_inline]] Matrix<double> matrix() const {
     const MatrixView<const double> from = view();
     Matrix<double> out(from.rows(), from.cols());
     for (Index row = 0; row < from.rows(); ++row) {

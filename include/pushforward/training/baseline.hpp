@@ -33,7 +33,14 @@ class GaussianBaseline {
   Index context_dim() const { return joint_.dim() - dim_; }
   /// One value for each row, in nats.
   /// @throws ShapeError  if sizes do not fit.
-  Eigen::VectorXd log_prob(MatrixView<const double> data, MatrixView<const double> context = {}) const;
+  [[gnu::always_inline]] Eigen::VectorXd log_prob(MatrixView<const double> data,
+                                                  MatrixView<const double> context = {}) const {
+    Eigen::VectorXd result(data.rows());
+    log_prob_into(data, result, context);
+    return result;
+  }
+  void log_prob_into(MatrixView<const double> data, VectorView<double> out,
+                     MatrixView<const double> context = {}) const;
 
  private:
   GaussianBaseline(Index dim, MultivariateNormalTriL<double> joint) : dim_(dim), joint_(std::move(joint)) {}
