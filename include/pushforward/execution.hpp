@@ -18,11 +18,11 @@ struct ExecutionOptions {
   bool all_always = false;
 };
 
-/// A pool of threads and the memory they work in, kept warm between calls. Results never depend on it: any number of
-/// threads gives the same bits. One call at a time uses it; a second one waits. Calls from inside work that runs on it
-/// (in a loss of a `fit` on the same Execution) and calls in a child process after a fork throw Error: they would wait
-/// for ever. So would a call that comes back to it from a thread that its work has started and waits for, or by way of
-/// a second Execution: those it cannot tell from a stranger's call, which may wait.
+/// A pool of threads, which start when first needed, and the memory they work in, kept warm between calls. Results
+/// never depend on it: any number of threads gives the same bits. One call at a time uses it; a second one waits. Calls
+/// from inside work that runs on it (in a loss of a `fit` on the same Execution) and calls in a child process after a
+/// fork throw Error: they would wait for ever. So would a call that comes back to it from a thread that its work has
+/// started and waits for, or by way of a second Execution: those it cannot tell from a stranger's call, which may wait.
 class Execution {
  public:
   /// @throws DomainError  if threads is not in 1..1024.
