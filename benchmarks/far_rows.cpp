@@ -5,7 +5,7 @@
 //   - the mean moved by 10, 100 and 1e6 standard deviations in random directions: how far is the flow's log density
 //     above 16 times the Gaussian's, less 200 nats, as if the row were four times as far away? (bound: 0)
 //
-//   far_rows <folder of data sets> [threads] [part of a table's name] [part of a builder's name] [folds]
+//   far_rows <folder of data sets> [threads] [part of a table's name] [builder] [folds]
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder =
       held_out::folder("far_rows", argc > 1 ? argv[1] : "../shared/data/density", "magic.csv");
   const int threads = argc > 2 ? std::atoi(argv[2]) : 2;
-  const std::string table_part = argc > 3 ? argv[3] : "", builder_part = argc > 4 ? argv[4] : "";
+  const std::string table_part = argc > 3 ? argv[3] : "", builder = argc > 4 ? argv[4] : "";
   const int folds = argc > 5 ? std::atoi(argv[5]) : 10;
 
   pf::Execution execution({.threads = threads});
@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
     const Eigen::MatrixXd directions =
         pf::MultivariateNormalDiag<double>::standard(t.columns).sample(256, engine).rowwise().normalized();
     const auto every_fold = [&](const pf::FlowPreset& preset, const std::string& name, auto scalar) {
-      if (name.find(builder_part) == std::string::npos) return;
+      if (!builder.empty() && name != builder) return;
       Outcome outcome;
       for (int test = 0; test < folds; ++test) {
         std::vector<Index> rows[3];
