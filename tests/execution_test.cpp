@@ -1,5 +1,6 @@
 // An Execution where it cannot work says so instead of waiting for ever, and how many threads repeated work is worth.
 
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,6 +98,30 @@ TEST_CASE("An Execution made before a fork can be destroyed in the child", "[exe
   });
   CHECK(said.status == 0);
   CHECK(said.text == "gone");
+}
+
+TEST_CASE("A thread that the system refuses is named, and the Execution lives on", "[execution]") {
+  Execution execution({.threads = 3});
+  const Normal<double> normal({0, 1}, {1, 2});
+  const Matrix<double> y = some_rows(2000);
+  // No machine has room for such a stack.
+  pthread_attr_t usual, huge;
+  REQUIRE(pthread_getattr_default_np(&usual) == 0);
+  REQUIRE(pthread_getattr_default_np(&huge) == 0);
+  REQUIRE(pthread_attr_setstacksize(&huge, std::size_t{1} << 47) == 0);
+  REQUIRE(pthread_setattr_default_np(&huge) == 0);
+  std::string said;
+  try {
+    execution.run([](int) {});
+  } catch (const Error& error) {
+    said = error.what();
+  }
+  REQUIRE(pthread_setattr_default_np(&usual) == 0);
+  CHECK_THAT(said, ContainsSubstring("the system refuses thread 2 of 3") && ContainsSubstring("ask for fewer"));
+  CHECK(normal.log_prob(y, execution) == normal.log_prob(y));
+  std::atomic<int> came = 0;
+  execution.run([&](int) { ++came; });
+  CHECK(came == 3);
 }
 
 TEST_CASE("An Execution is refused inside work that runs on it", "[execution]") {

@@ -34,8 +34,8 @@ class Execution {
   int threads() const;
   bool all_always() const;
 
-  /// Calls work(thread) once for each thread, at the same time; returns when all have returned. If calls throw, the
-  /// others are released from barriers and the exception of the lowest thread is thrown on.
+  /// Calls work(thread) once for each thread, at the same time; returns when all have. If calls throw, the others
+  /// are released from barriers and what the lowest threw is thrown on. Error where the system refuses a thread.
   void run(const std::function<void(int thread)>& work);
   /// Calls task(thread, i) once for each i in 0..tasks-1, in that order on whichever thread is free; returns when all
   /// have returned. Where the other threads' help has cost more than it saved (other programs have the processors),

@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -116,8 +117,15 @@ struct Execution::State {
   /// short work on one never needs them.
   void start(const std::function<void(int)>& work) {
     finish();
-    while (workers.size() + 1 < memory.size())
-      workers.emplace_back(&State::work_loop, this, static_cast<int>(workers.size()) + 1, round.load());
+    while (workers.size() + 1 < memory.size()) {
+      const int thread = static_cast<int>(workers.size()) + 1;
+      try {
+        workers.emplace_back(&State::work_loop, this, thread, round.load());
+      } catch (const std::system_error& refused) {
+        throw Error("Execution: the system refuses thread " + std::to_string(thread + 1) + " of " +
+                    std::to_string(memory.size()) + " (" + refused.what() + "); ask for fewer");
+      }
+    }
     current = &work;
     running.store(static_cast<int>(workers.size()), std::memory_order_relaxed);
     next_round();
