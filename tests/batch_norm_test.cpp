@@ -253,6 +253,31 @@ TEST_CASE("Moments in float are accurate far from zero", "[batch_norm]") {
   }
 }
 
+TEST_CASE("Values and gradients in float are accurate far from zero", "[batch_norm]") {
+  // The float values in double: what float does not hold of the mean must not be lost.
+  const Index n = 300, channels = 5;
+  const std::vector<double> noise = numbers(n * channels, 12), g = numbers(n * channels, 13);
+  for (const bool by_columns : {true, false}) {
+    const std::vector<Index> shape = by_columns ? std::vector<Index>{n, channels} : std::vector<Index>{channels, n};
+    const std::vector<Index> kept{by_columns ? 1 : 0};
+    const auto pass = [&]<class T>(T) {
+      std::vector<T> x(noise.size()), dy(g.begin(), g.end()), y(noise.size()), dx(noise.size());
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>(static_cast<float>(1e4 + noise[i]));
+      const TensorView<const T> in(x.data(), shape), dout(dy.data(), shape);
+      const bn::Moments m = bn::training_forward<T>(in, kept, {}, {}, 1e-3, TensorView<T>(y.data(), shape));
+      const bn::Affine by{m.mean, m.variance, {}, {}, 1e-3};
+      bn::training_backward<T>(in, kept, by, {.out = dout}, TensorView<T>(dx.data(), shape));
+      std::vector<double> both(y.begin(), y.end());
+      both.insert(both.end(), dx.begin(), dx.end());
+      return both;
+    };
+    const std::vector<double> got = pass(0.0F), exact = pass(0.0);
+    double error = 0;
+    for (std::size_t i = 0; i < got.size(); ++i) error = std::max(error, std::abs(got[i] - exact[i]));
+    CHECK(error < 2e-6);
+  }
+}
+
 TEST_CASE("The cross-system fixture", "[batch_norm]") {
   // reference: three rows, gamma = (2, 0.5), beta = (0.1, -0.2), epsilon = 1e-3.
   const std::vector<double> y{1, 2, 3, 7, 5, 9}, dy{1, .5, 2, -1, -1, 3}, gamma{2, .5}, beta{.1, -.2};
