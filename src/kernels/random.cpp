@@ -161,6 +161,7 @@ constexpr T two_to(int n) {
 /// Horner's rule, product and sum rounded each.
 template <class T, std::size_t n, std::size_t i = 0>
 HWY_INLINE Vec<T> rounded_polynomial(const T (&c)[n], Vec<T> z) {
+  static_assert(i < n);
   if constexpr (i + 1 == n) {
     return constant<T>(c[i]);
   } else {
