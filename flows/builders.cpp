@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numbers>
+#include <optional>
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/chain.hpp>
@@ -12,6 +14,7 @@
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/permute.hpp>
 #include <pushforward/flows/builders.hpp>
+#include <pushforward/distributions/logistic.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/nn/constant.hpp>
 #include <pushforward/nn/mlp.hpp>
@@ -36,7 +39,7 @@ const FlowPreset presets[] = {
     {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, 5, 1, false, &real_nvp<float>, &real_nvp<double>},
     // The paper's 4 couplings of 5 hidden layers. Shifts are all that it has, so they grow steep: closer bounds, and
     // one on the shifts themselves, keep them in reach of the data.
-    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, 2, false, &nice<float>, &nice<double>},
+    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, 1, false, &nice<float>, &nice<double>},
     // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
     // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
     {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, 3, true, &nsf<float>, &nsf<double>},
@@ -159,7 +162,8 @@ void mix(std::vector<Poly<Bijector<T>>>& parts, Index dim, const FlowOptions& op
 template <Scalar T>
 TransformedDistribution<T> assemble(const char* name, Index dim, const FlowOptions& options,
                                     const std::function<Poly<Bijector<T>>(Index layer)>& make_layer,
-                                    std::vector<Poly<Bijector<T>>> base_side = {}, bool mixed_ends = false) {
+                                    std::vector<Poly<Bijector<T>>> base_side = {}, bool mixed_ends = false,
+                                    std::optional<Poly<Distribution<T>>> base = {}) {
   if (dim < 1) throw ShapeError(std::string(name) + ": dim must be at least 1, got " + std::to_string(dim));
   if (*options.layers < 1)
     throw ShapeError(std::string(name) + ": expected at least one layer, got " + std::to_string(*options.layers));
@@ -176,7 +180,9 @@ TransformedDistribution<T> assemble(const char* name, Index dim, const FlowOptio
   for (Poly<Bijector<T>>& part : base_side) parts.push_back(std::move(part));
   std::vector<Poly<Bijector<T>>> base_first;
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) base_first.push_back(std::move(*part));
-  return TransformedDistribution<T>(MultivariateNormalDiag<T>::standard(dim), Chain<T>(std::move(base_first)));
+  Chain<T> chain(std::move(base_first));
+  if (base) return TransformedDistribution<T>(std::move(*base), std::move(chain));
+  return TransformedDistribution<T>(MultivariateNormalDiag<T>::standard(dim), std::move(chain));
 }
 
 }  // namespace
@@ -211,14 +217,19 @@ TransformedDistribution<T> real_nvp(Index dim, FlowOptions options) {
 template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options) {
   options = flow_preset("nice").complete(options);
+  // Bounded shifts cannot follow columns that are strongly correlated far out; a linear map and the paper's logistic
+  // prior, of variance 1, can.
   std::vector<Poly<Bijector<T>>> scaling;
   scaling.push_back(Elementwise<T>(AffineTransformer<T>(options.scale_bound, *options.tail), dim));
+  scaling.push_back(Invert<T>(LULinear<T>(dim)));
+  const std::vector<T> loc(static_cast<std::size_t>(dim), T(0));
+  const std::vector<T> scale(loc.size(), static_cast<T>(std::sqrt(3.0) * std::numbers::inv_pi));
   return assemble<T>(
       "nice", dim, options,
       [&](Index i) {
         return coupling<T>(Coupling<T>::half_mask(dim, i % 2 == 1), AdditiveTransformer<T>(options.shift_bound), options, i);
       },
-      std::move(scaling));
+      std::move(scaling), false, Logistic<T>(loc, scale));
 }
 
 template <Scalar T>

@@ -1,6 +1,7 @@
 // Whole flows: against other libraries, density against samples, and the same bits for any number of threads.
 
 #include <algorithm>
+#include <boost/math/distributions/logistic.hpp>
 #include <boost/math/distributions/normal.hpp>
 #include <cmath>
 #include <limits>
@@ -10,6 +11,7 @@
 #include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/permute.hpp>
+#include <pushforward/distributions/logistic.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/nn/mlp.hpp>
@@ -291,13 +293,17 @@ void check_density_against_samples(TransformedDistribution<T> flow, double size)
   CHECK(error < 0.1);
   CHECK(std::abs(average - 1) < 4 * error);
 
-  // Kolmogorov-Smirnov of each column of the base against the normal distribution.
+  // Kolmogorov-Smirnov of each column of the base against the normal distribution, or the logistic one of nice.
+  const auto* logistic = dynamic_cast<const Logistic<T>*>(&flow.base());
   Eigen::MatrixXd x = flow.bijector().inverse(drawn.samples, context).value.template cast<double>();
   for (Index c = 0; c < dim; ++c) {
     std::sort(x.col(c).begin(), x.col(c).end());
+    const double loc = logistic ? static_cast<double>(logistic->loc()[c]) : 0,
+                 scale = logistic ? std::exp(static_cast<double>(logistic->log_scale()[c])) : 1;
     double distance = 0;
     for (Index i = 0; i < n; ++i) {
-      const double p = boost::math::cdf(boost::math::normal(), x(i, c));
+      const double p = logistic ? boost::math::cdf(boost::math::logistic(loc, scale), x(i, c))
+                                : boost::math::cdf(boost::math::normal(), x(i, c));
       distance = std::max({distance, p - static_cast<double>(i) / n, static_cast<double>(i + 1) / n - p});
     }
     // p > 1e-4: the distance stays below 2.225 / sqrt(n).

@@ -100,10 +100,10 @@ TransformedDistribution<T> iaf(Index dim, FlowOptions options = {});
 template <Scalar T>
 TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {});
 
-/// Additive coupling flow with half masks and a learned diagonal scaling (and shift) at the end.
-/// @par Numerics  Bounded shifts cannot follow strongly correlated columns far out, where a Gaussian with full
-///   covariance does: single rows may score below it by more than with the other flows (benchmarks/SCORES.md).
-/// @source Dinh et al. 2015 (NICE): 4 couplings, 5 hidden layers.
+/// Additive coupling flow with half masks and, at the base, a learned diagonal scaling (and shift), an LU linear map and
+/// logistic columns.
+/// @source Dinh et al. 2015 (NICE): 4 couplings, 5 hidden layers, logistic prior. The linear map is not theirs: bounded
+///   shifts alone cannot follow columns that are strongly correlated far out.
 template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options = {});
 
