@@ -39,7 +39,7 @@ const FlowPreset presets[] = {
     {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, 5, 1, false, &real_nvp<float>, &real_nvp<double>},
     // The paper's 4 couplings of 5 hidden layers. Shifts are all that it has, so they grow steep: closer bounds, and
     // one on the shifts themselves, keep them in reach of the data.
-    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, 1, false, &nice<float>, &nice<double>},
+    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, 0.5, false, &nice<float>, &nice<double>},
     // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
     // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
     {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, 3, true, &nsf<float>, &nsf<double>},
