@@ -37,8 +37,9 @@ const FlowPreset presets[] = {
     // A coupling changes half of the columns, so twice the layers of maf, and alternating masks need no mixing. Tanh
     // networks are smooth, which heavy tails ask for. Twice the layers throw a row twice as often: closer tails.
     {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, 5, 1, false, &real_nvp<float>, &real_nvp<double>},
-    // The paper's 4 couplings of 5 hidden layers. Shifts are all that it has, so they grow steep: closer bounds, and
-    // one on the shifts themselves, keep them in reach of the data.
+    // The paper's 4 couplings of 5 hidden layers. Shifts are all that its layers have, so they grow steep: closer bounds,
+    // and one on the shifts themselves, keep them in reach of the data. With a tail of 1 a row of power_26days scores 61
+    // nats below a Gaussian, with 0.5 none more than 41.
     {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, 0.5, false, &nice<float>, &nice<double>},
     // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
     // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
@@ -219,9 +220,9 @@ TransformedDistribution<T> nice(Index dim, FlowOptions options) {
   options = flow_preset("nice").complete(options);
   // Bounded shifts cannot follow columns that are strongly correlated far out; a linear map and the paper's logistic
   // prior, of variance 1, can.
-  std::vector<Poly<Bijector<T>>> scaling;
-  scaling.push_back(Elementwise<T>(AffineTransformer<T>(options.scale_bound, *options.tail), dim));
-  scaling.push_back(Invert<T>(LULinear<T>(dim)));
+  std::vector<Poly<Bijector<T>>> base_side;
+  base_side.push_back(Elementwise<T>(AffineTransformer<T>(options.scale_bound, *options.tail), dim));
+  base_side.push_back(Invert<T>(LULinear<T>(dim)));
   const std::vector<T> loc(static_cast<std::size_t>(dim), T(0));
   const std::vector<T> scale(loc.size(), static_cast<T>(std::sqrt(3.0) * std::numbers::inv_pi));
   return assemble<T>(
@@ -229,7 +230,7 @@ TransformedDistribution<T> nice(Index dim, FlowOptions options) {
       [&](Index i) {
         return coupling<T>(Coupling<T>::half_mask(dim, i % 2 == 1), AdditiveTransformer<T>(options.shift_bound), options, i);
       },
-      std::move(scaling), false, Logistic<T>(loc, scale));
+      std::move(base_side), false, Logistic<T>(loc, scale));
 }
 
 template <Scalar T>

@@ -20,7 +20,8 @@ int main() {
   const Eigen::VectorXd base = pf::GaussianBaseline::fit(x).log_prob(x);
   const Eigen::MatrixXd scale = gaussian.scale_tril();
   std::vector<pf::Poly<pf::Distribution<double>>> parts{gaussian, gaussian};
-  const Eigen::VectorXd halves = pf::Mixture<double>(std::move(parts), Eigen::VectorXd(Eigen::VectorXd::Zero(2))).weights();
+  const Eigen::VectorXd logits = Eigen::VectorXd::Zero(2);
+  const Eigen::VectorXd halves = pf::Mixture<double>(std::move(parts), logits).weights();
   const bool freed = base == gaussian.log_prob(x) && scale(0, 0) > 0 && halves(0) == 0.5;
   // Every layout that a caller's Eigen may have.
   const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> rows = x;
