@@ -102,23 +102,18 @@ RationalQuadraticTransformer<T>::RationalQuadraticTransformer(RationalQuadraticO
     : Transformer<T>("RationalQuadraticTransformer", checked_parameter_count<T>(options)), options_(options) {}
 
 template <Scalar T>
-Var<T> RationalQuadraticTransformer<T>::inside(Pass<T>& pass, Var<T> x) const {
-  if (options_.tails == SplineTails::identity) return x;
-  const Interval open = do_domain();
-  return pass.restrict_to(x, open.low, open.high, static_cast<T>(options_.low + (options_.high - options_.low) / 2));
-}
-
-template <Scalar T>
 auto RationalQuadraticTransformer<T>::do_forward(Pass<T>& pass, Var<T> x, std::span<const Var<T>> params) const
     -> Elements {
-  const auto [value, log_derivative] = apply_spline(kernel_spline<T>(options_), true, inside(pass, x), params);
+  const Var<T> inside = pass.restrict_to(x, do_domain());
+  const auto [value, log_derivative] = apply_spline(kernel_spline<T>(options_), true, inside, params);
   return {value, log_derivative};
 }
 
 template <Scalar T>
 auto RationalQuadraticTransformer<T>::do_inverse(Pass<T>& pass, Var<T> y, std::span<const Var<T>> params) const
     -> Elements {
-  const auto [value, log_derivative] = apply_spline(kernel_spline<T>(options_), false, inside(pass, y), params);
+  const Var<T> inside = pass.restrict_to(y, do_domain());
+  const auto [value, log_derivative] = apply_spline(kernel_spline<T>(options_), false, inside, params);
   return {value, log_derivative};
 }
 

@@ -1,5 +1,6 @@
 // Optimisers on their own: steps against other people's code, parts of an update, searches.
 
+#include <algorithm>
 #include <cmath>
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/error.hpp>
@@ -8,6 +9,8 @@
 #include <pushforward/training/lbfgs.hpp>
 #include <pushforward/training/lion.hpp>
 #include <pushforward/training/sgd.hpp>
+#include <random>
+#include <variant>
 
 #include "tests/catch.hpp"
 #include "tests/oracle.hpp"
@@ -263,6 +266,70 @@ TEST_CASE("LBfgs: weight decay is a penalty, and infinite losses are walls") {
   lbfgs.start(holder.slots);
   for (int step = 0; step < 3; ++step) lbfgs.search(f, f.evaluate(), {.weight_decay = 0.5});
   CHECK(holder.values()[0] == Approx(4.0 / 3).epsilon(1e-9));
+}
+
+TEST_CASE("LBfgs goes straight down where what it remembers gives no direction") {
+  // A pair of which y'y underflows, as of a checkpoint of another function: 1 / y'y is infinite.
+  struct Parabola final : Trials<double> {
+    explicit Parabola(Holder<double>& holder) : holder(holder) {}
+    double evaluate() override {
+      const double x = holder.values()[0];
+      holder.gradient()[0] = x - 2;
+      return (x - 2) * (x - 2) / 2;
+    }
+    Gradients<double>& gradients() override { return holder.gradients; }
+    Holder<double>& holder;
+  };
+  Holder<double> holder(1);
+  holder.values()[0] = 5;
+  Parabola f(holder);
+  LBfgs<double> lbfgs({.memory = 1, .iterations = 1});
+  lbfgs.start(holder.slots);
+  for (const Optimizer<double>::State& state : lbfgs.state())
+    std::get<Tensor<double>*>(state.tensor)->values()[0] = state.name == "y" ? 1e-200 : 1.0;
+  lbfgs.search(f, f.evaluate(), {});
+  CHECK(std::abs(holder.values()[0] - 2) < 2.5);
+}
+
+TEST_CASE("LBfgs: every step satisfies the strong Wolfe conditions, within few trials") {
+  // Waves on a parabola, with several minima between which the first trials leap, from both sides.
+  struct Waves final : Trials<double> {
+    explicit Waves(Holder<double>& holder) : holder(holder) {}
+    double evaluate() override {
+      ++evaluations;
+      const double x = holder.values()[0];
+      slope = holder.gradient()[0] = scale * (x + height * frequency * std::cos(frequency * x + phase));
+      return scale * (x * x / 2 + height * std::sin(frequency * x + phase));
+    }
+    Gradients<double>& gradients() override { return holder.gradients; }
+    Holder<double>& holder;
+    double scale = 1, height = 1, frequency = 1, phase = 0, slope = 0;
+    int evaluations = 0;
+  };
+  constexpr double decrease = 1e-4, curvature = 0.1;
+  std::mt19937_64 bits(11);
+  const auto unit = [&] { return static_cast<double>(bits() >> 11) * 0x1p-53; };
+  int most = 0;
+  for (int k = 0; k < 2000; ++k) {
+    Holder<double> holder(1);
+    Waves f(holder);
+    f.scale = std::exp(6 * unit() - 3);
+    f.height = unit();
+    f.frequency = 1 + 5 * unit();
+    f.phase = 6 * unit();
+    const double from = holder.values()[0] = 8 * unit() - 4;
+    LBfgs<double> lbfgs({.iterations = 1, .decrease = decrease, .curvature = curvature});
+    lbfgs.start(holder.slots);
+    const double before = f.evaluate(), down = f.slope;
+    lbfgs.search(f, before, {});
+    most = std::max(most, f.evaluations);
+    const double after = f.evaluate(), moved = holder.values()[0] - from;
+    INFO(k << " from " << from << " by " << moved << ", slope " << down << " to " << f.slope);
+    CHECK(after <= before + decrease * moved * down + 1e-12);
+    CHECK(std::abs(f.slope) <= curvature * std::abs(down) + 1e-12);
+  }
+  INFO(most);
+  CHECK(most <= 14);
 }
 
 TEST_CASE("an averaged search averages where its steps end") {

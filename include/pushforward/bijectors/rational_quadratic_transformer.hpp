@@ -67,7 +67,6 @@ class RationalQuadraticTransformer final : public Transformer<T> {
   Interval do_domain() const override;
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
-  Var<T> inside(Pass<T>& pass, Var<T> x) const;
 
   RationalQuadraticOptions options_;
 };
