@@ -12,6 +12,7 @@
 #include <pushforward/bijectors/invert.hpp>
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
+#include <pushforward/bijectors/modulus_transformer.hpp>
 #include <pushforward/bijectors/permute.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/distributions/logistic.hpp>
@@ -38,8 +39,7 @@ const FlowPreset presets[] = {
     // networks are smooth, which heavy tails ask for. Twice the layers throw a row twice as often: closer tails.
     {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, 5, 1, false, &real_nvp<float>, &real_nvp<double>},
     // The paper's 4 couplings of 5 hidden layers. Shifts are all that its layers have, so they grow steep: closer bounds,
-    // and one on the shifts themselves, keep them in reach of the data. With a tail of 1 a row of power_26days scores 61
-    // nats below a Gaussian, with 0.5 none more than 41.
+    // and one on the shifts themselves, keep them in reach of the data (benchmarks/SCORES.md says what others gave).
     {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, 0.5, false, &nice<float>, &nice<double>},
     // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
     // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
@@ -218,11 +218,12 @@ TransformedDistribution<T> real_nvp(Index dim, FlowOptions options) {
 template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options) {
   options = flow_preset("nice").complete(options);
-  // Bounded shifts cannot follow columns that are strongly correlated far out; a linear map and the paper's logistic
-  // prior, of variance 1, can.
-  std::vector<Poly<Bijector<T>>> base_side;
+  // Bounded shifts cannot follow columns that are strongly correlated far out, nor tails heavier than those of the
+  // paper's logistic prior, here of variance 1; a linear map and a power of the modulus can.
+  std::vector<Poly<Bijector<T>>> base_side;  // data side first
   base_side.push_back(Elementwise<T>(AffineTransformer<T>(options.scale_bound, *options.tail), dim));
   base_side.push_back(Invert<T>(LULinear<T>(dim)));
+  base_side.push_back(Elementwise<T>(ModulusTransformer<T>(), dim));
   const std::vector<T> loc(static_cast<std::size_t>(dim), T(0));
   const std::vector<T> scale(loc.size(), static_cast<T>(std::sqrt(3.0) * std::numbers::inv_pi));
   return assemble<T>(

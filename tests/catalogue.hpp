@@ -156,6 +156,7 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Elementwise, onto the positive numbers",
        Elementwise<T>(ComposedTransformer<T>({AffineTransformer<T>(1), SoftplusTransformer<T>()}), 3),
        {"raw"}},
+      {"Elementwise, modulus", Elementwise<T>(ModulusTransformer<T>(), 3), {"raw"}},
       {"Elementwise, additive", Elementwise<T>(AdditiveTransformer<T>(), 3), {"raw"}},
       {"Elementwise, given",
        Elementwise<T>(AffineTransformer<T>(2), 3, VectorView<const T>(std::vector<T>(6, T(0.4)))), {"raw"}},

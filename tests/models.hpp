@@ -21,6 +21,7 @@
 #include <pushforward/bijectors/log.hpp>
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
+#include <pushforward/bijectors/modulus_transformer.hpp>
 #include <pushforward/bijectors/numerical_inverse.hpp>
 #include <pushforward/bijectors/permute.hpp>
 #include <pushforward/bijectors/rational_quadratic_spline.hpp>
@@ -136,6 +137,7 @@ std::vector<Named<T>> all() {
   map("unit_vector", UnitVector<T>(dim));
   map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, infinity}, Interval{-2, 3}}));
   map("softsign", Softsign<T>(dim));
+  map("modulus", Elementwise<T>(ModulusTransformer<T>(), dim));
   map("elementwise_composed",
       Elementwise<T>(
           ComposedTransformer<T>({RationalQuadraticTransformer<T>({.bins = 4}), AffineTransformer<T>(2)}), dim));

@@ -164,6 +164,11 @@ def transformer(node, v, params, forward):
             return value + params[0], np.log(slope)
         value = without_tail(v - params[0], s, tail)
         return value, -np.log(with_tail(value, s, tail)[1])
+    if node.type == "modulus_transformer":
+        p, size, sign = np.exp(node["bound"] * sigmoid(params[0] - 2)), np.abs(v), np.sign(v)
+        if forward:
+            return sign * ((1 + size) ** p - 1) / p, (p - 1) * np.log1p(size)
+        return sign * ((1 + p * size) ** (1 / p) - 1), (1 / p - 1) * np.log1p(p * size)
     if node.type == "rational_quadratic_transformer":
         return spline(node, v, np.stack(params, axis=-1), forward)
     if node.type == "inverted_transformer":
@@ -192,7 +197,8 @@ def multiplier(node):
     """Raw parameters for an element."""
     if node.type == "rational_quadratic_transformer":
         return 3 * int(node["bins"]) + {"identity": -1, "circular": 0, "bounded": 1}[node["tails"]]
-    return {"additive_transformer": 1, "affine_transformer": 2}.get(node.type) or sum(multiplier(p) for _, p in node.parts)
+    own = {"additive_transformer": 1, "affine_transformer": 2, "modulus_transformer": 1}.get(node.type)
+    return own or sum(multiplier(p) for _, p in node.parts)
 
 
 def spline(node, v, raw, solve):

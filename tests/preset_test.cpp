@@ -19,7 +19,7 @@ TEST_CASE("presets: sizes") {
   CHECK(count("iaf") == count("maf"));
   CHECK(count("real_nvp") == 10 * (2 * 64 + 64 + 64 * 64 + 64 + 64 * 4 + 4));
   CHECK(count("nice") == 4 * (2 * 64 + 64 + 4 * (64 * 64 + 64) + 64 * 2 + 2) + 2 * 4 +
-                             count_parameters(LULinear<double>(4)) + 2 * 4);
+                             count_parameters(LULinear<double>(4)) + 4 + 2 * 4);
   // A residual network from 2 columns to 2 splines of 8 bins (23 numbers each), a spline for each of the other two, and
   // an LU linear map at both ends and between the layers.
   CHECK(count("nsf") == 5 * (2 * 64 + 64 + 4 * (64 * 64 + 64) + 64 * 46 + 46 + 46) +

@@ -7,6 +7,7 @@
 #include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
+#include <pushforward/bijectors/modulus_transformer.hpp>
 #include <pushforward/bijectors/numerical_inverse.hpp>
 #include <pushforward/bijectors/rational_quadratic_spline.hpp>
 #include <pushforward/bijectors/softsign.hpp>
@@ -15,6 +16,7 @@
 #include <pushforward/io/model.hpp>
 #include <pushforward/testing/bijector_contract.hpp>
 #include <pushforward/training/fit.hpp>
+#include <vector>
 
 #include "tests/catch.hpp"
 
@@ -246,4 +248,36 @@ TEST_CASE("Softsign takes 3 to 3/4 and back", "[scalar]") {
   CHECK(inverse.log_det[0] == Approx(2 * std::log(4.0)).epsilon(1e-15));
   CHECK(inverse.value(1, 0) == -1);
   CHECK(map.forward(Matrix<double>(Matrix<double>::Constant(1, 1, 1e300))).value(0, 0) < 1);
+}
+
+TEST_CASE("ModulusTransformer agrees with SciPy's Yeo-Johnson on positive values, and is odd", "[scalar]") {
+  // scipy.stats.yeojohnson(x, lmbda=p), SciPy 1.11
+  const std::vector<double> points{1e-3, 0.3, 2, 50};
+  struct Case {
+    double p;
+    std::vector<double> y;
+  };
+  for (const Case& c :
+       {Case{1.7, {0.0010003499650113698, 0.3306361974593166, 3.219416376425753, 469.76093037685}},
+        Case{3.0, {0.0010010003333333333, 0.399, 8.666666666666666, 44216.666666666635}}}) {
+    const double bound = 1.5, share = std::log(c.p) / bound, raw = 2 + std::log(share / (1 - share));
+    const Elementwise<double> map(ModulusTransformer<double>(bound), 1, {raw});
+    for (std::size_t i = 0; i < points.size(); ++i)
+      for (const double sign : {1.0, -1.0}) {
+        INFO(c.p << ' ' << sign * points[i]);
+        Matrix<double> x(1, 1), y(1, 1);
+        x << sign * points[i];
+        y << sign * c.y[i];
+        const MappedRows<double> forward = map.forward(x), inverse = map.inverse(y);
+        CHECK(forward.value(0, 0) == Approx(y(0, 0)).epsilon(1e-13));
+        CHECK(inverse.value(0, 0) == Approx(x(0, 0)).epsilon(1e-13));
+        const double log_derivative = (c.p - 1) * std::log1p(points[i]);
+        CHECK(forward.log_det[0] == Approx(log_derivative).epsilon(1e-13));
+        CHECK(inverse.log_det[0] == Approx(-log_derivative).epsilon(1e-13));
+      }
+  }
+  Matrix<double> zero = Matrix<double>::Zero(1, 1);
+  CHECK(Elementwise<double>(ModulusTransformer<double>(), 1, {0.4}).forward(zero).value(0, 0) == 0);
+  CHECK_THROWS_WITH(ModulusTransformer<double>(0), Catch::Matchers::ContainsSubstring("bound must be positive and finite, got 0"));
+  CHECK_THROWS_AS(ModulusTransformer<double>(std::numeric_limits<double>::infinity()), DomainError);
 }

@@ -43,7 +43,7 @@ struct FlowOptions {
   bool conditioner_batch_norm = false;  ///< batch norm of the hidden units of coupling networks; not inside a MADE
   bool act_norm = false;    ///< an ActNorm before each layer (data side)
   double scale_bound = 5;   ///< |log scale| of an affine transformer stays below it
-  double shift_bound = 6;   ///< nice: |shift| of a coupling stays below it
+  double shift_bound = 3;   ///< nice: |shift| of a coupling stays below it
   /// Beyond this many base units an affine transformer hardly throws points out further; infinity: it may.
   std::optional<double> tail = {};
   /// Conditioners see columns and context softly bounded by it, in units of the data; infinity: as they are.
@@ -101,9 +101,9 @@ template <Scalar T>
 TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {});
 
 /// Additive coupling flow with half masks and, at the base, a learned diagonal scaling (and shift), an LU linear map and
-/// logistic columns.
-/// @source Dinh et al. 2015 (NICE): 4 couplings, 5 hidden layers, logistic prior. The linear map is not theirs: bounded
-///   shifts alone cannot follow columns that are strongly correlated far out.
+/// logistic columns whose tails are learned (ModulusTransformer).
+/// @source Dinh et al. 2015 (NICE): 4 couplings, 5 hidden layers, logistic prior. The linear map and the tails are not
+///   theirs: bounded shifts alone cannot follow columns that are strongly correlated far out, nor heavy tails.
 template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options = {});
 
