@@ -70,6 +70,8 @@ std::vector<Entry<Bijector<T>>> bijectors() {
   const std::vector<T> shift = numbers<T>({0.3, -1.2, 2.0}), log_scale = numbers<T>({0.4, -0.7, 0.9});
   const std::vector<T> scale = numbers<T>({1.7, -0.4, 2.5});
   const std::vector<double> low{-1, 0, 2}, high{1, 3, 2.5}, loc{0.5, -2, 10}, width{0.3, 2, 4};
+  Eigen::MatrixXd factor(3, 3);
+  factor << 0.3, 0, 0, -0.8, 2, 0, 0.5, 1.5, 4;
   const std::vector<std::int64_t> mask{1, 0, 1}, middle{0, 1, 0}, last_only{0, 0, 1}, order{2, 0, 1};
   return {
       {"ActNorm", ActNorm<T>(3), {"shift", "log_scale", "initialized"}},
@@ -240,6 +242,7 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"StickBreaking", StickBreaking<T>(3), {}},
       {"Tanh", Tanh<T>(3), {}},
       {"UnitVector", UnitVector<T>(3), {}},
+      {"Whiten", Whiten<T>(factor), {"lower", "diagonal"}},
   };
 }
 

@@ -36,6 +36,7 @@
 #include <pushforward/bijectors/stick_breaking.hpp>
 #include <pushforward/bijectors/tanh.hpp>
 #include <pushforward/bijectors/unit_vector.hpp>
+#include <pushforward/bijectors/whiten.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/distributions/beta.hpp>
 #include <pushforward/distributions/categorical.hpp>
@@ -135,6 +136,7 @@ std::vector<Named<T>> all() {
   map("stick_breaking", StickBreaking<T>(dim));
   map("tanh", Tanh<T>(dim));
   map("unit_vector", UnitVector<T>(dim));
+  map("whiten", Whiten<T>((Eigen::Matrix3d() << 0.5, 0, 0, -0.8, 2, 0, 0.5, 1.5, 1.25).finished()));
   map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, infinity}, Interval{-2, 3}}));
   map("softsign", Softsign<T>(dim));
   map("modulus", Elementwise<T>(ModulusTransformer<T>(), dim));

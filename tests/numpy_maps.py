@@ -424,6 +424,12 @@ def bijector(node, v, context, forward):
         if forward:
             return (v - beta) * deviation / gamma + mean, -log_det, nowhere
         return (v - mean) * gamma / deviation + beta, log_det, nowhere
+    if t == "whiten":
+        matrix = np.tril(node.tensor("lower"), -1) + np.diag(node.tensor("diagonal"))
+        log_det = np.full(len(v), np.sum(np.log(node.tensor("diagonal"))))
+        if forward:
+            return v @ matrix.T, log_det, nowhere
+        return np.linalg.solve(matrix, v.T).T, -log_det, nowhere
     if t == "lu_linear":
         diagonal = softplus(node.tensor("raw_diagonal")) + 1e-3
         lower = np.tril(node.tensor("lower"), -1) + np.eye(v.shape[1])

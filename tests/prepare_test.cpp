@@ -105,11 +105,13 @@ TEMPLATE_TEST_CASE("column supports: round trip, log_det, bounds", "", float, do
 TEST_CASE("prepare_and_fit puts standardiser and supports into the model, from the training rows alone") {
   const Index n = 600;
   Matrix<double> y = make_data(n, 3);
+  y.col(0) += 2 * y.col(1);
   y.col(1) = (y.col(1) / 2).array().exp() * 100;
   y.col(2) = 7 + 2 / (1 + (-y.col(2) / 10).array().exp());
   const Matrix<double> context = 50 * make_data(n, 1, 5).array() + 1000;
   FitOptions<double> options{.epochs = 0, .batch_size = 64, .learning_rate = 5e-3, .context = context, .seed = 2};
-  auto model = prepare_and_fit(rich_flow(3, 1), y, {.supports = {real_line, positive, {7, 9}}}, options).model;
+  auto model = prepare_and_fit(
+      rich_flow(3, 1), y, {.whiten = true, .supports = {real_line, positive, {7, 9}}}, options).model;
   // The flow sees standardised training rows: check through the model's own parts.
   const detail::FitRows<double> rows("test", 3, 1, y, options);
   Matrix<double> train(static_cast<Index>(rows.train().size()), 3), train_context(train.rows(), 1);
@@ -117,11 +119,18 @@ TEST_CASE("prepare_and_fit puts standardiser and supports into the model, from t
     train.row(i) = y.row(static_cast<Index>(rows.train()[static_cast<std::size_t>(i)]));
     train_context.row(i) = context.row(static_cast<Index>(rows.train()[static_cast<std::size_t>(i)]));
   }
-  const Matrix<double> x = model.bijector().inverse(train).value;
+  const auto plain = prepare_and_fit(
+      rich_flow(3, 1), y, {.supports = {real_line, positive, {7, 9}}}, options).model;
+  const Matrix<double> standardised = plain.bijector().inverse(train).value, x = model.bijector().inverse(train).value;
   for (Index c = 0; c < 3; ++c) {
+    CHECK(standardised.col(c).mean() == Approx(0).margin(1e-10));
+    CHECK(standardised.col(c).array().square().mean() == Approx(1).epsilon(1e-10));
     CHECK(x.col(c).mean() == Approx(0).margin(1e-10));
-    CHECK(x.col(c).array().square().mean() == Approx(1).epsilon(1e-10));
   }
+  const double n_train = static_cast<double>(train.rows());
+  CHECK(std::abs(standardised.col(0).dot(standardised.col(1))) > 0.5 * n_train);
+  const Eigen::MatrixXd covariance = x.transpose() * x / n_train;
+  CHECK((covariance - Eigen::MatrixXd::Identity(3, 3)).cwiseAbs().maxCoeff() < 0.03);
   const auto& base = static_cast<const StandardizedContext<double>&>(model.base());
   CHECK(base.shift()[0] == Approx(train_context.mean()).epsilon(1e-12));
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include <pushforward/bijectors/chain.hpp>
+#include <pushforward/bijectors/whiten.hpp>
 
 #include "src/core/number_text.hpp"
 #include "src/training/rows.hpp"
@@ -63,7 +64,10 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
       }
     values = supports->inverse(values).value;
   }
-  parts.push_back(Standardize<T>::of(values, prepare_options.standardize, weights));
+  Standardize<T> standardize = Standardize<T>::of(values, prepare_options.standardize, weights);
+  if (prepare_options.whiten && prepare_options.standardize != Standardization::none && dim > 1)
+    parts.push_back(Whiten<T>::of(standardize.inverse(values).value, weights));
+  parts.push_back(std::move(standardize));
   if (supports) parts.push_back(std::move(*supports));
 
   if (flow->context_dim() > 0 && prepare_options.standardize_context != Standardization::none) {

@@ -16,6 +16,9 @@ namespace pushforward {
 struct PrepareOptions {
   Standardization standardize = Standardization::mean_std;
   Standardization standardize_context = Standardization::mean_std;
+  /// How columns depend on each other linearly is not left to the flow to find out: it starts from the fitted Gaussian
+  /// (Whiten). Without effect where `standardize` is none.
+  bool whiten = false;
   /// Where the values of each column live: `real_line`, `positive`, `{low, high}`, ...; empty: all on the real line.
   std::vector<Interval> supports = {};
 };
@@ -36,8 +39,9 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
                                    const PrepareOptions& prepare_options, const FitOptions<T>& options);
 }  // namespace detail
 
-/// Fits a model of raw data around a flow: y = supports(standardize(x)) for x drawn from `flow`, so that the flow
-/// itself sees columns of location 0 and scale 1 on the real line, and context likewise. All of it is in the model: its
+/// Fits a model of raw data around a flow: y = supports(standardize(whiten(x))) for x drawn from `flow`, so that the
+/// flow itself sees columns of location 0 and scale 1 on the real line, with `whiten` without correlations, and context
+/// of location 0 and scale 1. All of it is in the model: its
 /// log_prob is that of the raw data, and it is saved with the model.
 ///
 ///     auto [model, report] = prepare_and_fit(maf<double>(4, {.context_dim = 2}), data,
