@@ -43,6 +43,8 @@
 #include <pushforward/training/calibrate.hpp>
 #include <pushforward/training/ema.hpp>
 #include <pushforward/training/fit.hpp>
+#include <pushforward/training/fit_best.hpp>
+#include <pushforward/training/gaussian_mixture.hpp>
 #include <pushforward/training/lbfgs.hpp>
 #include <pushforward/training/lion.hpp>
 #include <pushforward/training/losses.hpp>

@@ -1,0 +1,110 @@
+// The model classes that fit_best takes by itself. A later family is one more line of `default_candidates`.
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include <pushforward/distributions/multivariate_normal_diag.hpp>
+#include <pushforward/distributions/student_t.hpp>
+#include <pushforward/training/fit_best.hpp>
+#include <pushforward/training/gaussian_mixture.hpp>
+
+namespace pushforward {
+
+namespace {
+
+/// The flow over a base that has the tails of the data.
+template <Scalar T>
+Poly<Distribution<T>> with_tails(TransformedDistribution<T> flow, const CandidateTask<T>& task) {
+  if (task.tails.empty()) return flow;
+  std::vector<T> df(task.tails.begin(), task.tails.end());
+  const std::vector<T> loc(df.size(), T(0)), scale(df.size(), T(1));
+  StudentT<T> base{VectorView<const T>(df), VectorView<const T>(loc), VectorView<const T>(scale)};
+  return TransformedDistribution<T>(std::move(base), flow.copy_bijector());
+}
+
+template <Scalar T>
+Candidate<T> flow(std::string name, const char* preset, FlowOptions options) {
+  return {std::move(name), [preset, options](const CandidateTask<T>& task) {
+            FlowOptions o = options;
+            o.context_dim = task.context_dim;
+            o.seed = task.seed;
+            return with_tails<T>(flow_preset(preset).build<T>(task.dim, o), task);
+          }};
+}
+
+constexpr Index mixture_rows = 5'000;
+
+template <Scalar T>
+Poly<Distribution<T>> best_mixture(const CandidateTask<T>& task) {
+  std::optional<Mixture<T>> best;
+  double most = -std::numeric_limits<double>::infinity();
+  Index worse = 0;
+  // That many rows tell components apart, and all would take minutes.
+  const Index step = std::max<Index>(1, task.data.rows() / mixture_rows), rows = task.data.rows() / step;
+  Matrix<T> data(rows, task.dim);
+  std::vector<double> weights;
+  for (Index i = 0; i < rows; ++i) {
+    for (Index c = 0; c < task.dim; ++c) data(i, c) = task.data(i * step, c);
+    if (!task.weights.empty()) weights.push_back(task.weights[i * step]);
+  }
+  for (const Index count : {2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30}) {
+    if (count > rows) break;
+    Mixture<T> mixture = fit_gaussian_mixture<T>(data, count, {.tolerance = 1e-3, .seed = task.seed}, weights);
+    const Eigen::VectorXd scores = mixture.log_prob(task.validation);
+    double sum = 0, total = 0;
+    for (Index i = 0; i < scores.size(); ++i) {
+      const double weight = task.validation_weights.empty() ? 1.0 : task.validation_weights[i];
+      sum += weight * scores[i];
+      total += weight;
+    }
+    if (!best || sum / total > most) {
+      best.emplace(std::move(mixture));
+      most = sum / total;
+      worse = 0;
+    } else if (++worse == 3) {
+      break;
+    }
+  }
+  if (!best) throw DomainError("mixture: there are fewer than 2 rows");
+  return std::move(*best);
+}
+
+}  // namespace
+
+template <Scalar T>
+std::vector<Candidate<T>> default_candidates(Index rows, Index dim, Index context_dim) {
+  const double dropout = rows < 2'000 ? 0.1 : 0;
+  const RationalQuadraticOptions from_identity{.low = -5, .high = 5, .parameters = SplineParameters::zuko};
+  FlowOptions affine, splines;
+  affine.activation = Activation::tanh;
+  affine.dropout = splines.dropout = dropout;
+  splines.spline = from_identity;
+  const auto sized = [](FlowOptions o, Index layers, Index hidden) {
+    o.layers = layers;
+    o.hidden = hidden;
+    return o;
+  };
+
+  std::vector<Candidate<T>> list;
+  if (context_dim == 0) {
+    list.push_back({"gaussian",
+                    [](const CandidateTask<T>& task) -> Poly<Distribution<T>> {
+                      return MultivariateNormalDiag<T>::standard(task.dim);
+                    },
+                    false});
+    list.push_back({"mixture", best_mixture<T>, false});
+  }
+  list.push_back(flow<T>("maf, small", "maf", sized(affine, 3, 32)));
+  list.push_back(flow<T>("maf", "maf", affine));
+  list.push_back(flow<T>("nsf_ar, small", "nsf_ar", sized(splines, 2, 32)));
+  list.push_back(flow<T>("nsf_ar", "nsf_ar", splines));
+  if (dim > 1) list.push_back(flow<T>("nsf", "nsf", splines));
+  if (rows >= 5'000) list.push_back(flow<T>("nsf_ar, large", "nsf_ar", sized(splines, 5, 128)));
+  return list;
+}
+
+template std::vector<Candidate<float>> default_candidates(Index, Index, Index);
+template std::vector<Candidate<double>> default_candidates(Index, Index, Index);
+
+}  // namespace pushforward

@@ -1,0 +1,482 @@
+#include <pushforward/training/fit_best.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <exception>
+#include <numeric>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include <pushforward/bijectors/whiten.hpp>
+#include <pushforward/distributions/multivariate_normal_diag.hpp>
+#include <pushforward/training/split.hpp>
+
+#include "src/training/heavy_tails.hpp"
+
+namespace pushforward {
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr Index race_rows = 50'000, judge_rows = 20'000, few_rows = 2'000;
+
+template <class S>
+Matrix<S> take(MatrixView<const S> m, const std::vector<std::int64_t>& rows) {
+  Matrix<S> out(static_cast<Index>(rows.size()), m.cols());
+  for (Index c = 0; c < m.cols(); ++c)
+    for (Index i = 0; i < out.rows(); ++i) out(i, c) = m(static_cast<Index>(rows[static_cast<std::size_t>(i)]), c);
+  return out;
+}
+
+/// Rows to train on and rows to judge by, in memory of their own.
+template <Scalar T>
+struct Fold {
+  Matrix<T> train, context, validation, validation_context;
+  std::vector<double> weights, validation_weights;  // empty: none
+
+  FitOptions<T> options(FitOptions<T> o) const {
+    if (o.context.rows() > 1) o.context = context;
+    if (!weights.empty()) o.weights = weights;
+    o.validation = validation;
+    if (o.context.cols() > 0) o.validation_context = validation_context;
+    if (!validation_weights.empty()) o.validation_weights = validation_weights;
+    return o;
+  }
+};
+
+/// A log-likelihood for each row that is judged, and what it counts.
+struct Scores {
+  std::vector<double> values;
+  double weighted_mean(const std::vector<double>& weights) const { return summary(weights).mean; }
+  MeanLogLikelihood summary(const std::vector<double>& weights) const {
+    const auto weight = [&](std::size_t i) { return weights.empty() ? 1.0 : weights[i]; };
+    double total = 0, sum = 0, square = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      total += weight(i);
+      sum += weight(i) * values[i];
+    }
+    MeanLogLikelihood result{sum / total, std::numeric_limits<double>::quiet_NaN()};
+    for (std::size_t i = 0; i < values.size(); ++i) square += std::pow(weight(i) * (values[i] - result.mean), 2);
+    const double n = static_cast<double>(values.size());
+    if (n > 1) result.standard_error = std::sqrt(square * n / (n - 1)) / total;
+    return result;
+  }
+};
+
+template <Scalar T>
+class Race {
+ public:
+  Race(MatrixView<const T> data, const FitBestOptions<T>& options) : data_(data), options_(options) {
+    if (options.steps < 0 || !(options.seconds >= 0) || !std::isfinite(options.seconds) || options.folds < 0)
+      throw DomainError(fmt::format("fit_best: steps, seconds and folds must be at least 0, got {}, {:g} and {}",
+                                    options.steps, options.seconds, options.folds));
+    if (options.steps > 0 && options.seconds > 0)
+      throw DomainError("fit_best: give steps or seconds, not both");
+    prepare_ = options.prepare;
+    make_folds();
+    look_at_tails();
+    candidates_ = options.candidates;
+    if (candidates_.empty())
+      candidates_ = default_candidates<T>(rows_ - (folds_.size() > 1 ? rows_ / static_cast<Index>(folds_.size()) : 0),
+                                          data.cols(), options.fit.context.cols());
+  }
+
+  Best<T> run() {
+    start();
+    std::vector<Runner*> racing;
+    for (Runner& r : runners_)
+      if (r.candidate->trains && !r.problem) racing.push_back(&r);
+    Index stages = 1;
+    for (std::size_t left = racing.size(); left > 2; left = (left + 1) / 2) ++stages;
+    for (Index stage = 1; stage <= stages && !racing.empty() && !cancelled_; ++stage) {
+      const double share = stages == 1 ? 1 : stage == stages ? 0.7 : 0.3 / static_cast<double>(stages - 1);
+      for (Runner* r : racing) {
+        if (cancelled_) break;
+        advance(*r, share / static_cast<double>(racing.size()), stage, stages);
+      }
+      std::erase_if(racing, [](const Runner* r) { return r->problem != nullptr; });
+      std::stable_sort(racing.begin(), racing.end(), [](auto* a, auto* b) { return a->mean > b->mean; });
+      if (stage < stages) racing.resize((racing.size() + 1) / 2);
+      // The last stage is for two only if the second one may still win.
+      if (stage + 1 == stages && racing.size() == 2 && far_behind(*racing[1], *racing[0])) racing.resize(1);
+    }
+    return finish();
+  }
+
+ private:
+  struct Runner {
+    const Candidate<T>* candidate;
+    std::vector<TransformedDistribution<T>> models;  // of the folds
+    std::vector<Scores> scores;
+    std::vector<Index> best_steps;
+    std::exception_ptr problem;
+    double mean = -infinity;
+    CandidateReport report;
+    FitReport last;
+  };
+
+  // ---- rows
+
+  void make_folds() {
+    const FitOptions<T>& o = options_.fit;
+    std::vector<std::int64_t> all;
+    for (Index i = 0; i < data_.rows(); ++i)
+      if (o.weights.empty() || o.weights[i] != 0) all.push_back(i);
+    rows_ = static_cast<Index>(all.size());
+    Index folds = options_.folds;
+    if (folds == 0) folds = rows_ < few_rows && o.validation.rows() == 0 ? 5 : 1;
+    if (rows_ < 2 * folds)
+      throw DomainError(fmt::format("fit_best: {} rows are too few to be judged in {} folds; expected at least {}",
+                                    rows_, folds, 2 * folds));
+    if (folds > 1 && o.validation.rows() > 0)
+      throw DomainError("fit_best: rows for validation are given, so folds must be 1");
+    if (folds == 1 && o.validation.rows() == 0) {
+      const RowSplit split = split_rows(data_.rows(), o.validation_fraction, o.seed, o.weights);
+      if (split.validation.empty())
+        throw DomainError(
+            fmt::format("fit_best: validation_fraction {:g} leaves no row to judge by", o.validation_fraction));
+      add_fold(some(split.train, race_rows, "race"), some(split.validation, judge_rows, "judges"));
+    } else if (folds == 1) {
+      add_fold(some(all, race_rows, "race"), {});
+    } else {
+      std::vector<std::int64_t> order(all.size());
+      permutation(Engine(o.seed).stream("folds").next_call(), order);
+      for (Index f = 0; f < folds; ++f) {
+        std::vector<std::int64_t> train, validation;
+        for (std::size_t i = 0; i < order.size(); ++i)
+          (static_cast<Index>(i) % folds == f ? validation : train).push_back(all[static_cast<std::size_t>(order[i])]);
+        for (auto* rows : {&train, &validation}) std::sort(rows->begin(), rows->end());
+        add_fold(train, validation);
+      }
+    }
+    for (const Fold<T>& fold : folds_)
+      judge_weights_.insert(judge_weights_.end(), fold.validation_weights.begin(), fold.validation_weights.end());
+  }
+
+  /// At most so many of the rows, at random, in their order.
+  std::vector<std::int64_t> some(const std::vector<std::int64_t>& rows, Index most, const char* stream) const {
+    if (static_cast<Index>(rows.size()) <= most) return rows;
+    std::vector<std::int64_t> order(rows.size());
+    permutation(Engine(options_.fit.seed).stream(stream).next_call(), order);
+    order.resize(static_cast<std::size_t>(most));
+    std::sort(order.begin(), order.end());
+    for (std::int64_t& i : order) i = rows[static_cast<std::size_t>(i)];
+    return order;
+  }
+
+  void add_fold(const std::vector<std::int64_t>& train, const std::vector<std::int64_t>& validation) {
+    const FitOptions<T>& o = options_.fit;
+    Fold<T> fold;
+    fold.train = take<T>(data_, train);
+    if (o.context.rows() > 1) fold.context = take<T>(o.context, train);
+    if (!o.weights.empty())
+      for (const std::int64_t i : train) fold.weights.push_back(o.weights[i]);
+    if (validation.empty()) {
+      std::vector<std::int64_t> all(static_cast<std::size_t>(o.validation.rows()));
+      std::iota(all.begin(), all.end(), std::int64_t{0});
+      all = some(all, judge_rows, "judges");
+      fold.validation = take<T>(o.validation, all);
+      if (o.validation_context.rows() > 1) fold.validation_context = take<T>(o.validation_context, all);
+      else if (o.validation_context.rows() == 1) fold.validation_context = take<T>(o.validation_context, {0});
+      if (!o.validation_weights.empty())
+        for (const std::int64_t i : all) fold.validation_weights.push_back(o.validation_weights[i]);
+    } else {
+      fold.validation = take<T>(data_, validation);
+      if (o.context.rows() > 1) fold.validation_context = take<T>(o.context, validation);
+      else if (o.context.rows() == 1) fold.validation_context = take<T>(o.context, {0});
+      if (!o.weights.empty())
+        for (const std::int64_t i : validation) fold.validation_weights.push_back(o.weights[i]);
+    }
+    folds_.push_back(std::move(fold));
+  }
+
+  void look_at_tails() {
+    const Fold<T>& fold = folds_.front();
+    PrepareOptions robust = prepare_;
+    robust.standardize = Standardization::median_iqr;
+    robust.whiten = false;
+    const Matrix<T> rows = inside(fold, robust, fold.train);
+    tails_ = detail::heavy_tails<T>(rows, fold.weights);
+    if (options_.choose_standardization)
+      prepare_.standardize = tails_.empty() ? Standardization::mean_std : Standardization::median_iqr;
+  }
+
+  TransformedDistribution<T> prepared(Poly<Distribution<T>> flow, const Fold<T>& fold, const PrepareOptions& prepare) {
+    FitOptions<T> o = fold.options(options_.fit);
+    if (flow->context_dim() == 0) o.context = {}, o.validation_context = {};
+    return detail::prepare<T>(std::move(flow), fold.train, prepare, o);
+  }
+
+  /// Rows as a flow of `fold` sees them.
+  Matrix<T> inside(const Fold<T>& fold, const PrepareOptions& prepare, MatrixView<const T> rows) {
+    const TransformedDistribution<T> outer =
+        prepared(MultivariateNormalDiag<T>::standard(data_.cols()), fold, prepare);
+    return outer.bijector().inverse(rows).value;
+  }
+
+  // ---- candidates
+
+  void start() {
+    for (const Candidate<T>& candidate : candidates_) {
+      Runner r{.candidate = &candidate};
+      r.report.name = candidate.name;
+      runners_.push_back(std::move(r));
+    }
+    for (const Fold<T>& fold : folds_) {
+      const Matrix<T> data = inside(fold, prepare_, fold.train), validation = inside(fold, prepare_, fold.validation);
+      const CandidateTask<T> task{.dim = data_.cols(),
+                                  .context_dim = options_.fit.context.cols(),
+                                  .data = data,
+                                  .weights = fold.weights,
+                                  .validation = validation,
+                                  .validation_weights = fold.validation_weights,
+                                  .tails = tails_,
+                                  .seed = options_.fit.seed};
+      for (Runner& r : runners_)
+        attempt(r, [&] {
+          r.models.push_back(prepared(r.candidate->start(task), fold, prepare_));
+          r.scores.push_back(judged(r.models.back(), fold));
+          r.best_steps.push_back(0);
+        });
+    }
+    for (Runner& r : runners_)
+      if (!r.problem) r.report.parameters = count_parameters(r.models.front());
+    judge();
+  }
+
+  /// What goes wrong with one candidate is its own affair.
+  template <class F>
+  void attempt(Runner& r, const F& f) {
+    if (r.problem) return;
+    const auto begin = std::chrono::steady_clock::now();
+    try {
+      f();
+    } catch (const Error& error) {
+      r.problem = std::current_exception();
+      r.report.problem = error.what();
+    }
+    r.report.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+
+  Scores judged(const TransformedDistribution<T>& model, const Fold<T>& fold) {
+    const MatrixView<const T> context = model.context_dim() > 0 ? MatrixView<const T>(fold.validation_context)
+                                                                : MatrixView<const T>();
+    const Eigen::VectorXd values = model.log_prob(fold.validation, context, options_.fit.execution);
+    return {{values.begin(), values.end()}};
+  }
+
+  void judge() {
+    for (Runner& r : runners_) {
+      if (r.problem) continue;
+      r.report.validation = all_scores(r).summary(judge_weights_);
+      r.mean = std::isnan(r.report.validation.mean) ? -infinity : r.report.validation.mean;
+    }
+  }
+
+  MeanLogLikelihood difference(const Runner& leading, const Runner& r) const {
+    Scores d = all_scores(leading);
+    const Scores own = all_scores(r);
+    for (std::size_t i = 0; i < d.values.size(); ++i) d.values[i] -= own.values[i];
+    return d.summary(judge_weights_);
+  }
+  bool far_behind(const Runner& r, const Runner& leading) const {
+    const MeanLogLikelihood d = difference(leading, r);
+    return d.mean > 0.2 && d.mean > 4 * d.standard_error;
+  }
+
+  Scores all_scores(const Runner& r) const {
+    Scores all;
+    for (const Scores& s : r.scores) all.values.insert(all.values.end(), s.values.begin(), s.values.end());
+    return all;
+  }
+
+  static Index batch_size(Index rows) {
+    return static_cast<Index>(
+        std::clamp<std::uint64_t>(std::bit_floor(static_cast<std::uint64_t>(rows) / 32 + 1), 32, 512));
+  }
+  static Index batches(Index rows) { return std::max<Index>(1, rows / batch_size(rows)); }
+
+  /// `steps` of a fold's training rows, in whole epochs.
+  FitOptions<T> training(FitOptions<T> o, Index rows, Index steps, bool last) const {
+    const Index per_epoch = batches(rows);
+    o.epochs = std::max<Index>(1, (steps + per_epoch / 2) / per_epoch);
+    o.batch_size = batch_size(rows);
+    o.warmup_steps = std::min<Index>(20, steps / 10);
+    o.patience = 0;
+    o.validate_every = std::clamp<Index>(40 / per_epoch, 1, o.epochs);
+    o.schedule = last ? Schedule(CosineSchedule{}) : Schedule(ConstantSchedule{});
+    o.checkpoint.clear();
+    o.resume = false;
+    return o;
+  }
+
+  /// One stage of one candidate, with its share of all steps.
+  void advance(Runner& r, double share, Index stage, Index stages) {
+    for (std::size_t f = 0; f < folds_.size() && !cancelled_; ++f)
+      attempt(r, [&] {
+        const Fold<T>& fold = folds_[f];
+        const Index rows = fold.train.rows(), steps = steps_for(r, fold, share);
+        FitOptions<T> o = training(fold.options(options_.fit), rows, steps, stage == stages);
+        o.seed = options_.fit.seed + static_cast<std::uint64_t>(stage);
+        TransformedDistribution<T> trial = r.models[f];
+        const FitReport report = fit(trial, fold.train, o);
+        r.report.steps += report.steps;
+        cancelled_ = report.stop_reason == StopReason::cancelled;
+        Scores scores = judged(trial, fold);
+        // A stage that ends worse than it began is as if it had not been.
+        if (scores.weighted_mean(fold.validation_weights) >
+            r.scores[f].weighted_mean(fold.validation_weights)) {
+          r.models[f] = std::move(trial);
+          r.scores[f] = std::move(scores);
+          r.best_steps[f] += (report.best_epoch + 1) * batches(rows);
+          r.last = report;
+        }
+      });
+    ++r.report.stages;
+    judge();
+    if (options_.callback && !options_.callback(r.report.name, stage, stages)) cancelled_ = true;
+  }
+
+  Index steps_for(const Runner& r, const Fold<T>& fold, double share) {
+    const double folds = static_cast<double>(folds_.size());
+    if (options_.seconds == 0) {
+      const Index all = options_.steps > 0 ? options_.steps : default_steps(rows_);
+      return std::max<Index>(1, static_cast<Index>(static_cast<double>(all) * share / folds));
+    }
+    // A few steps tell what one takes.
+    TransformedDistribution<T> trial = r.models.front();
+    constexpr Index few = 10;
+    const FitOptions<T> o = training(fold.options(options_.fit), fold.train.rows(), few, false);
+    const FitReport report = fit(trial, fold.train, o);
+    const double each = report.seconds / static_cast<double>(std::max<Index>(report.steps, 1));
+    return std::max<Index>(1, static_cast<Index>(options_.seconds * share / folds / each));
+  }
+
+  // ---- the end
+
+  Best<T> finish() {
+    std::stable_sort(runners_.begin(), runners_.end(), [](const Runner& a, const Runner& b) {
+      return !a.problem && (b.problem || a.mean > b.mean);
+    });
+    Runner& winner = runners_.front();
+    if (winner.problem || winner.mean == -infinity) {
+      if (winner.problem && runners_.size() == 1) std::rethrow_exception(winner.problem);
+      std::string text = "fit_best: no candidate could be fitted";
+      for (const Runner& r : runners_)
+        text += fmt::format("\n  {}: {}", r.report.name,
+                            r.problem ? r.report.problem : std::string("its density of some validation row is 0"));
+      throw DomainError(text);
+    }
+    Best<T> best{.model = winner.models.front(), .report = winner.last};
+    for (Runner& r : runners_) {
+      if (!r.problem) r.report.behind = difference(winner, r);
+      best.candidates.push_back(r.report);
+    }
+    best.heavy_tails = !tails_.empty();
+    best.folds = static_cast<Index>(folds_.size());
+    best.complete = !cancelled_;
+    best.reason = reason(best);
+    if (!cancelled_) {
+      on_all_rows(winner, best);
+      best.complete = best.report.stop_reason != StopReason::cancelled;
+    }
+    return best;
+  }
+
+  std::string reason(const Best<T>& best) const {
+    const CandidateReport& first = best.candidates.front();
+    std::string text = fmt::format(
+        "{} describes {} best", first.name,
+        folds_.size() > 1 ? fmt::format("the rows that each of {} fits had not seen", folds_.size())
+                          : "the validation rows");
+    for (std::size_t i = 1; i < best.candidates.size(); ++i) {
+      const CandidateReport& next = best.candidates[i];
+      if (!next.problem.empty()) continue;
+      const double by = next.behind.mean, error = next.behind.standard_error;
+      text += by > 2 * error ? fmt::format(", by {:.3f} +- {:.3f} nats before {}", by, error, next.name)
+                             : fmt::format("; {} is as good within the error", next.name);
+      break;
+    }
+    if (best.heavy_tails) text += "; the base is Student's t, for the tails are heavy";
+    return text;
+  }
+
+  /// The winner of folds starts again from all rows; that of a part of a large table goes on with all.
+  void on_all_rows(Runner& winner, Best<T>& best) {
+    FitOptions<T> o = options_.fit;
+    o.loss = {};
+    const bool folded = folds_.size() > 1, part = !folded && data_.rows() > race_rows;
+    if (!folded && !part) return;
+    if (folded) o.validation_fraction = 0;
+    if (folded) {
+      Fold<T> all;
+      std::vector<std::int64_t> rows;
+      for (Index i = 0; i < data_.rows(); ++i)
+        if (o.weights.empty() || o.weights[i] != 0) rows.push_back(i);
+      all.train = take<T>(data_, rows);
+      if (o.context.rows() > 1) all.context = take<T>(o.context, rows);
+      if (!o.weights.empty())
+        for (const std::int64_t i : rows) all.weights.push_back(o.weights[i]);
+      const Matrix<T> data = inside(all, prepare_, all.train);
+      const Fold<T>& first = folds_.front();
+      const Matrix<T> validation = inside(all, prepare_, first.validation);
+      const CandidateTask<T> task{.dim = data_.cols(),
+                                  .context_dim = o.context.cols(),
+                                  .data = data,
+                                  .weights = all.weights,
+                                  .validation = validation,
+                                  .validation_weights = first.validation_weights,
+                                  .tails = tails_,
+                                  .seed = o.seed};
+      best.model = prepared(winner.candidate->start(task), all, prepare_);
+    }
+    if (!winner.candidate->trains) return;
+    const double folds = static_cast<double>(folds_.size());
+    const double best_steps =
+        static_cast<double>(std::accumulate(winner.best_steps.begin(), winner.best_steps.end(), Index{0})) / folds;
+    const Index steps = folded ? static_cast<Index>(best_steps * folds / (folds - 1)) : batches(rows_);
+    if (steps == 0) return;
+    best.report = fit(best.model, data_, training(o, rows_, steps, true));
+  }
+
+  MatrixView<const T> data_;
+  const FitBestOptions<T>& options_;
+  PrepareOptions prepare_;
+  std::vector<Candidate<T>> candidates_;
+  std::vector<Fold<T>> folds_;
+  std::vector<double> judge_weights_, tails_;
+  std::vector<Runner> runners_;
+  Index rows_ = 0;  // with a weight
+  bool cancelled_ = false;
+};
+
+}  // namespace
+
+Index default_steps(Index rows) { return std::min<Index>(8'000 + rows, 40'000); }
+
+std::string to_text(const std::vector<CandidateReport>& candidates) {
+  std::string text = fmt::format("  {:<16} {:>22} {:>22} {:>8} {:>10}\n", "candidate", "validation",
+                                 "behind the best", "steps", "seconds");
+  const auto with_error = [](const MeanLogLikelihood& m) {
+    return fmt::format("{:.4f} +- {:.4f}", m.mean, m.standard_error);
+  };
+  for (const CandidateReport& c : candidates)
+    text += c.problem.empty()
+                ? fmt::format("  {:<16} {:>22} {:>22} {:>8} {:>10.1f}\n", c.name, with_error(c.validation),
+                              &c == &candidates.front() ? std::string("-") : with_error(c.behind), c.steps, c.seconds)
+                : fmt::format("  {:<16} {}\n", c.name, c.problem);
+  return text;
+}
+
+template <Scalar T>
+Best<T> fit_best(MatrixView<const T> data, const std::type_identity_t<FitBestOptions<T>>& options) {
+  return Race<T>(data, options).run();
+}
+
+template Best<float> fit_best(MatrixView<const float>, const FitBestOptions<float>&);
+template Best<double> fit_best(MatrixView<const double>, const FitBestOptions<double>&);
+
+}  // namespace pushforward

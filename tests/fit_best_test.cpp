@@ -1,0 +1,237 @@
+// fit_best: the choice, what it depends on, and what it says; the mixture by expectation maximisation.
+
+#include <cmath>
+#include <pushforward/distributions/multivariate_normal_diag.hpp>
+#include <pushforward/distributions/multivariate_normal_tril.hpp>
+#include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/student_t.hpp>
+#include <pushforward/execution.hpp>
+#include <pushforward/training/fit_best.hpp>
+#include <pushforward/training/gaussian_mixture.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "tests/training.hpp"
+
+using namespace pushforward;
+using namespace training_tests;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+Matrix<double> correlated_normal(Index rows, std::uint64_t seed) {
+  Matrix<double> factor = Matrix<double>::Zero(3, 3);
+  factor << 2, 0, 0, 1, 0.1, 0, -3, 2, 5;
+  Engine engine(seed);
+  return MultivariateNormalTriL<double>(std::vector<double>{5, -1, 100}, factor).sample(rows, engine);
+}
+
+/// A ring of radius 2.
+Matrix<double> ring(Index rows, std::uint64_t seed) {
+  Engine engine(seed);
+  const Matrix<double> z = MultivariateNormalDiag<double>::standard(2).sample(rows, engine);
+  Matrix<double> y(rows, 2);
+  for (Index i = 0; i < rows; ++i) {
+    const double angle = 3.14159265 * std::erf(z(i, 0) / std::sqrt(2.0)), radius = 2 + 0.1 * z(i, 1);
+    y.row(i) << radius * std::cos(angle), radius * std::sin(angle);
+  }
+  return y;
+}
+
+Candidate<double> small(const std::string& preset, Index layers, Index hidden) {
+  return {preset + " " + std::to_string(layers), [=](const CandidateTask<double>& task) -> Poly<Distribution<double>> {
+            return flow_preset(preset).build<double>(
+                task.dim, {.layers = layers, .hidden = hidden, .context_dim = task.context_dim, .seed = task.seed});
+          }};
+}
+
+Candidate<double> gaussian() {
+  return {"gaussian",
+          [](const CandidateTask<double>& task) -> Poly<Distribution<double>> {
+            return MultivariateNormalDiag<double>::standard(task.dim);
+          },
+          false};
+}
+
+}  // namespace
+
+TEST_CASE("fit_best gives the same choice and bits for any number of threads") {
+  for (const Index rows : {300, 2500}) {  // folds, and one split
+    const Matrix<double> y = ring(rows, 1);
+    FitBestOptions<double> options{
+        .candidates = {gaussian(), small("maf", 1, 8), small("maf", 2, 8), small("nsf_ar", 1, 8)}, .steps = 1500};
+    options.fit.seed = 4;
+    const Best<double> one = fit_best(MatrixView<const double>(y), options);
+    Execution execution({.threads = 3});
+    options.fit.execution = execution;
+    const Best<double> three = fit_best(MatrixView<const double>(y), options);
+    REQUIRE(one.candidates.size() == 4);
+    CHECK(one.folds == (rows < 2000 ? 5 : 1));
+    for (std::size_t i = 0; i < 4; ++i) {
+      CHECK(one.candidates[i].name == three.candidates[i].name);
+      CHECK(one.candidates[i].validation.mean == three.candidates[i].validation.mean);
+      if (i > 0) CHECK(one.candidates[i - 1].validation.mean >= one.candidates[i].validation.mean);
+    }
+    CHECK(same_bits(values<double>(one.model), values<double>(three.model)));
+    CHECK(one.candidates.front().name != "gaussian");
+    CHECK(one.candidates.front().behind.mean == 0);
+    CHECK(one.candidates.back().behind.mean > 0);
+    CHECK_THAT(one.reason, ContainsSubstring(one.candidates.front().name + " describes"));
+    CHECK_THAT(to_text(one.candidates), ContainsSubstring("behind the best"));
+    Index steps = 0;
+    for (const CandidateReport& c : one.candidates) steps += c.steps;
+    CHECK(steps > 700);
+    CHECK(steps < 3000);
+  }
+}
+
+TEST_CASE("fit_best of Gaussian rows is no worse than the Gaussian, and of others far better") {
+  const Matrix<double> y = correlated_normal(2500, 2), test = correlated_normal(4000, 3);
+  const Best<double> plain = fit_best(MatrixView<const double>(y), {.steps = 800});
+  CHECK_FALSE(plain.heavy_tails);
+  const double fitted = MultivariateNormalTriL<double>::fit(y).log_prob(test).mean();
+  CHECK(plain.model.log_prob(test).mean() > fitted - 0.02);
+
+  const Matrix<double> round = ring(2500, 4), round_test = ring(4000, 5);
+  const Best<double> best = fit_best(MatrixView<const double>(round), {.steps = 1500});
+  // The truth: a density of 1 / (2 pi) over the angle, a normal radius, over the radius.
+  double truth = 0;
+  for (Index i = 0; i < round_test.rows(); ++i) {
+    const double r = round_test.row(i).norm(), z = (r - 2) / 0.1;
+    truth += -0.5 * z * z - std::log(0.1) - 1.5 * std::log(2 * 3.14159265358979) - std::log(r);
+  }
+  truth /= 4000;
+  INFO(to_text(best.candidates) << "truth " << truth);
+  CHECK(best.model.log_prob(round_test).mean() > truth - 0.35);
+  CHECK(best.model.log_prob(round_test).mean() < truth + 0.05);
+  const double round_fitted = MultivariateNormalTriL<double>::fit(round).log_prob(round_test).mean();
+  CHECK(best.model.log_prob(round_test).mean() > round_fitted + 0.5);
+}
+
+TEST_CASE("fit_best sees heavy tails and takes a base that has them") {
+  const auto draw = [](std::uint64_t seed) {
+    Engine engine(seed);
+    Matrix<double> y = StudentT<double>(2, 3).sample(5000, engine);
+    y.col(1) = 10 + 3 * y.col(1).array();
+    return y;
+  };
+  const Matrix<double> y = draw(6), test = draw(7);
+  const Best<double> best = fit_best(MatrixView<const double>(y), {.steps = 2000});
+  CHECK(best.heavy_tails);
+  Matrix<double> standard = test;
+  standard.col(1) = (test.col(1).array() - 10) / 3;
+  const double truth = StudentT<double>(2, 3).log_prob(standard).mean() - std::log(3.0);
+  INFO(to_text(best.candidates) << "truth " << truth);
+  CHECK(best.model.log_prob(test).mean() > truth - 0.1);
+  CHECK_THAT(best.reason, ContainsSubstring("Student"));
+}
+
+TEST_CASE("the winner of folds is fitted to all rows; rows of weight 0 are as if they were not there") {
+  const Matrix<double> y = correlated_normal(120, 8);
+  const Best<double> all = fit_best(MatrixView<const double>(y), {.candidates = {gaussian()}});
+  CHECK(all.folds == 5);
+  CHECK(all.candidates[0].validation.mean < all.model.log_prob(y).mean());
+  Matrix<double> more(240, 3);
+  std::vector<double> weights(240, 0.0);
+  for (Index i = 0; i < 120; ++i) {
+    more.row(2 * i) = y.row(i);
+    more.row(2 * i + 1).setConstant(1e6);
+    weights[static_cast<std::size_t>(2 * i)] = 2;
+  }
+  FitBestOptions<double> options{.candidates = {gaussian()}};
+  options.fit.weights = weights;
+  const Best<double> weighted = fit_best(MatrixView<const double>(more), options);
+  CHECK(weighted.candidates[0].validation.mean == Approx(all.candidates[0].validation.mean).epsilon(1e-12));
+  CHECK((weighted.model.log_prob(y) - all.model.log_prob(y)).cwiseAbs().maxCoeff() < 1e-9);
+}
+
+TEST_CASE("fit_best: what one candidate cannot do is its own affair; a stage that makes worse is undone") {
+  const Matrix<double> y = correlated_normal(400, 9);
+  const Candidate<double> broken{"broken", [](const CandidateTask<double>&) -> Poly<Distribution<double>> {
+                                   throw NotImplemented("not for such rows");
+                                 }};
+  FitBestOptions<double> options{.candidates = {broken, gaussian(), small("maf", 1, 8)}, .steps = 50};
+  options.fit.learning_rate = 10;  // steps that only harm
+  const Best<double> best = fit_best(MatrixView<const double>(y), options);
+  CHECK(best.candidates.front().name == "gaussian");
+  CHECK(best.candidates.back().problem == "not for such rows");
+  CHECK_THAT(to_text(best.candidates), ContainsSubstring("not for such rows"));
+  // The flow starts near the Gaussian, and stays there.
+  CHECK(best.candidates[1].behind.mean < 0.5);
+
+  options.candidates = {broken, broken};
+  CHECK_THROWS_WITH(fit_best(MatrixView<const double>(y), options),
+                    ContainsSubstring("no candidate could be fitted") &&
+                        ContainsSubstring("broken: not for such rows"));
+  CHECK_THROWS_AS(fit_best(MatrixView<const double>(y), {.steps = -1}), DomainError);
+  CHECK_THROWS_WITH(fit_best(MatrixView<const double>(y), {.steps = 10, .seconds = 3}), ContainsSubstring("not both"));
+  CHECK_THROWS_WITH(fit_best(MatrixView<const double>(Matrix<double>(y.topRows(7))), {}),
+                    ContainsSubstring("7 rows are too few to be judged in 5 folds"));
+}
+
+TEST_CASE("fit_best with context, for a time, and cancelled after a stage") {
+  Matrix<double> y = ring(600, 10), context(600, 1);
+  context = 3 * y.col(0).array() + 50;
+  const Matrix<double> alone = y.col(1);
+  FitBestOptions<double> options{.seconds = 1};
+  options.fit.context = context;
+  const Best<double> best = fit_best(MatrixView<const double>(alone), options);
+  CHECK(best.model.context_dim() == 1);
+  CHECK(best.candidates.size() == 4);  // without mixtures, and couplings of one column
+  CHECK(best.model.log_prob(alone, context).allFinite());
+
+  Index stages = 0;
+  FitBestOptions<double> stopped{.candidates = {small("maf", 1, 8), small("maf", 2, 8), small("maf", 3, 8)},
+                                 .steps = 500};
+  stopped.callback = [&](const std::string& name, Index stage, Index count) {
+    CHECK(name == "maf 1");
+    CHECK(stage == 1);
+    CHECK(count == 2);
+    return ++stages > 1;
+  };
+  const Best<double> early = fit_best(MatrixView<const double>(y), stopped);
+  CHECK(stages == 1);
+  CHECK(early.candidates.front().name == "maf 1");
+  CHECK_FALSE(early.complete);
+  CHECK(best.complete);
+}
+
+TEST_CASE("fit_gaussian_mixture: one component in closed form, three found, and refusals") {
+  const Matrix<double> y = correlated_normal(50, 11);
+  const Mixture<double> one = fit_gaussian_mixture<double>(y, 1);
+  const Eigen::MatrixXd centred = y.rowwise() - y.colwise().mean();
+  Eigen::MatrixXd scatter = centred.transpose() * centred;
+  const Eigen::VectorXd variance = scatter.diagonal() / 50;  // k-means of one cluster: that of all rows
+  scatter.diagonal() += variance;
+  const auto& normal = static_cast<const MultivariateNormalTriL<double>&>(one.component(0));
+  CHECK((normal.covariance() - scatter / (50 + 2 * 3 + 3)).norm() < 1e-10 * scatter.norm());
+  CHECK((normal.mean() - Eigen::VectorXd(y.colwise().mean())).norm() < 1e-10);
+
+  // Three far apart, of shares 0.5, 0.3, 0.2; weights take every tenth row of the first one out.
+  Engine engine(12);
+  Matrix<double> rows = MultivariateNormalDiag<double>::standard(2).sample(5000, engine);
+  std::vector<double> weights(5000, 1.0);
+  for (Index i = 0; i < 5000; ++i) {
+    if (i % 10 < 5) rows.row(i) *= 0.5;
+    else if (i % 10 < 8) rows.row(i).array() += 20;
+    else rows(i, 0) = 3 * rows(i, 0) - 30;
+    if (i % 10 == 0) weights[static_cast<std::size_t>(i)] = 0;
+  }
+  const Mixture<double> three = fit_gaussian_mixture<double>(rows, 3, {}, weights);
+  std::vector<double> shares;
+  for (Index k = 0; k < 3; ++k) {
+    const Eigen::VectorXd mean = three.component(k).mean(), spread = three.component(k).stddev();
+    const double share = three.weights()[k];
+    if (mean[0] > 10) CHECK((share == Approx(3.0 / 9).epsilon(1e-3) && spread[0] == Approx(1).epsilon(0.05)));
+    else if (mean[0] < -10) CHECK((share == Approx(2.0 / 9).epsilon(1e-3) && spread[0] == Approx(3).epsilon(0.05)));
+    else CHECK((share == Approx(4.0 / 9).epsilon(1e-3) && spread[0] == Approx(0.5).epsilon(0.05)));
+  }
+  // Equal rows, and as many components as rows, keep densities finite.
+  const Matrix<double> equal = Matrix<double>::Constant(5, 2, 7), pairs = y.leftCols(2);
+  CHECK(fit_gaussian_mixture<double>(equal, 2).log_prob(pairs).sum() < 0);
+  const Matrix<float> single = y.cast<float>(), few = single.topRows(5);
+  CHECK(fit_gaussian_mixture<float>(few, 5).log_prob(single).allFinite());
+  CHECK_THROWS_WITH(fit_gaussian_mixture<double>(y, 51), ContainsSubstring("each of the 50 rows, got 51"));
+  CHECK_THROWS_AS(fit_gaussian_mixture<double>(y, 0), DomainError);
+}
