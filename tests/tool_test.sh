@@ -195,6 +195,24 @@ holds '[ "$(wc -l <s.csv)" -eq 2001 ]'
 run 0 log-prob c.st s.csv
 
 # ---- the other models, single precision, JSON
+# auto: the table of candidates, the choice and why; few rows in folds; what is of one model is refused
+run 0 fit data.csv --out auto.st --drop id --model auto --budget 400 --seed 2 --threads 2
+says out.txt "share 400 steps; --budget gives them another number of steps, or a time like 10m"
+says out.txt "behind the best"
+says out.txt "gaussian"
+says out.txt "chosen "
+says out.txt "float32"
+run 0 info auto.st
+says out.txt "budget=400"
+run 0 fit data.csv --out auto2.st --drop id --model auto --budget 400 --seed 2 --threads 1 --json
+says out.txt '"chosen"'
+says out.txt '"behind"'
+holds 'cmp auto.st auto2.st'
+run 0 fit data.csv --out auto.st --drop id --model auto --budget 2s --context x
+refuses 2 "--layers: is of one model, and --model auto tries several" fit data.csv --out m.st --model auto --layers 3
+refuses 2 "--budget: is what the candidates of --model auto share" fit data.csv --out m.st --model maf --budget 300
+refuses 2 "--budget: expected a number of steps, or a time like 90s, 10m or 1h, got '3x'" \
+  fit data.csv --out m.st --model auto --budget 3x
 for model in iaf real_nvp nice gaussian; do
   settings=$small
   [ $model = gaussian ] && settings="--threads 2"

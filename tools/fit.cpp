@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <pushforward/training/fit_best.hpp>
 #include <pushforward/training/prepare.hpp>
 #include <pushforward/training/split.hpp>
 #include <stop_token>
@@ -39,7 +40,7 @@ const char* name_of(Value value, const std::pair<const char*, Value> (&names)[N]
 /// What the command line does not name is as the library has it.
 struct Settings {
   std::string data, out, array;
-  std::string model = "maf";
+  std::string model = "maf", budget;
   std::vector<std::string> columns, drop, context;
   std::string weights;
   std::vector<std::string> bounds;
@@ -53,7 +54,8 @@ struct Settings {
   bool residual = false, batch_norm = false, act_norm = false;
   std::string activation, mixing;
   double dropout = pf::FlowOptions().dropout;
-  std::string precision = "double", standardize = name_of(pf::PrepareOptions().standardize, standardizations);
+  std::string precision;
+  std::string standardize = name_of(pf::PrepareOptions().standardize, standardizations);
   pf::FitOptions<double> training;
   std::string schedule = schedules[training.schedule.index()];
   int threads = 0;
@@ -170,11 +172,41 @@ std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std:
   return supports;
 }
 
+bool is_flow(const Settings& s) { return s.model != "gaussian" && s.model != "auto"; }
+
+struct Budget {
+  Index steps = 0;
+  double seconds = 0;
+};
+/// "20000" steps, "90s", "10m", "1h".
+Budget parse_budget(const std::string& text) {
+  if (text.empty()) return {};
+  const double unit = text.back() == 's' ? 1 : text.back() == 'm' ? 60 : text.back() == 'h' ? 3600 : 0;
+  const auto number = to_number(std::string_view(text).substr(0, text.size() - (unit > 0 ? 1 : 0)));
+  if (!number || !(*number > 0) || *number > 1e9 || (unit == 0 && *number != std::floor(*number)))
+    throw UsageError(
+        fmt::format("--budget: expected a number of steps, or a time like 90s, 10m or 1h, got '{}'", text));
+  return unit > 0 ? Budget{.seconds = *number * unit} : Budget{.steps = static_cast<Index>(*number)};
+}
+
 /// No option is taken that would change nothing.
 void refuse_without_effect(const Settings& s) {
   const auto refuse = [&](std::string_view option, bool useless, const std::string& why) {
     if (useless && s.has(option)) throw UsageError(fmt::format("{}: {}", option, why));
   };
+  refuse("--budget", s.model != "auto", "is what the candidates of --model auto share; a single model has --epochs");
+  if (s.model == "auto") {
+    constexpr std::string_view has_effect[] = {
+        "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
+        "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
+        "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize"};
+    for (const std::string& option : s.given) {
+      const bool useless = std::find(std::begin(has_effect), std::end(has_effect), option) == std::end(has_effect);
+      refuse(option, useless && option.starts_with("--"),
+             "is of one model, and --model auto tries several; name one: --model nsf_ar");
+    }
+    return;
+  }
   if (s.model == "gaussian") {
     refuse("--context", true, "a gaussian takes no context; choose another --model");
     constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
@@ -238,7 +270,8 @@ void check(const Settings& s) {
   const std::string folder = std::filesystem::path(s.out).parent_path().string();
   if (access(folder.empty() ? "." : folder.c_str(), W_OK) != 0)
     throw pf::IoError(fmt::format("{}: cannot write to the folder '{}': {}", s.out, folder, std::strerror(errno)));
-  if (s.model != "gaussian") flow_options(s, 0);
+  if (is_flow(s)) flow_options(s, 0);
+  parse_budget(s.budget);
   for (const std::string& item : s.bounds) {
     const std::size_t equals = item.rfind('=');
     parse_interval(item, equals == item.npos ? std::string_view() : std::string_view(item).substr(equals + 1));
@@ -334,7 +367,9 @@ Input read_input(const Settings& s) {
   // The baseline is judged by the very same rows.
   Eigen::VectorXd weights;
   if (!s.weights.empty()) weights = values.col(dim + context_dim);
-  const pf::RowSplit split = pf::split_rows(n, s.training.validation_fraction, s.training.seed, weights);
+  // fit_best deals the rows itself.
+  const double validation = s.model == "auto" ? 0 : s.training.validation_fraction;
+  const pf::RowSplit split = pf::split_rows(n, validation, s.training.seed, weights);
   if (split.train.size() < 2)
     throw pf::DomainError(fmt::format("{}: {}{} to train on; at least 2 are needed", s.data,
                                       counted(static_cast<Index>(split.train.size()), "row"),
@@ -411,6 +446,23 @@ class ProgressLine {
   Index best_epoch_ = 0;
 };
 
+/// The same for the stages of a race.
+class StageLine {
+ public:
+  ~StageLine() {
+    if (shown_) fmt::print(stderr, "\r\x1b[K");
+  }
+  void show(const std::string& text) {
+    if (isatty(STDERR_FILENO) == 0) return;
+    fmt::print(stderr, "\r{}\x1b[K", text);
+    std::fflush(stderr);
+    shown_ = true;
+  }
+
+ private:
+  bool shown_ = false;
+};
+
 // --------------------------------------------------------------------------------------------------------- results
 
 /// The library counts columns and speaks of its own options.
@@ -433,8 +485,12 @@ std::string in_words_of_the_tool(const pf::Notice& notice, const Input& in) {
 }
 
 struct Result {
+  std::string precision;
   Index parameters = 0;
   pf::FitReport report;  // of flows
+  std::vector<pf::CandidateReport> candidates;  // of auto
+  std::string reason;
+  bool complete = true;
   pf::MeanLogLikelihood train, validation;
 };
 
@@ -544,10 +600,53 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   return std::move(fitted.model);
 }
 
+/// What fit_best is told.
+template <pf::Scalar T>
+pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrupt, pf::Execution& execution) {
+  const pf::Matrix<T> y = to<T>(in.train.data), context = to<T>(in.train.context);
+  pf::FitBestOptions<T> options;
+  const Budget budget = parse_budget(s.budget);
+  options.steps = budget.steps;
+  options.seconds = budget.seconds;
+  options.choose_standardization = !s.has("--standardize");
+  for (const auto& [name, standardization] : standardizations)
+    if (s.standardize == name) options.prepare.standardize = standardization;
+  if (s.has("--standardize")) options.prepare.standardize_context = options.prepare.standardize;
+  if (in.bounded) options.prepare.supports = in.supports;
+  options.fit.learning_rate = s.training.learning_rate;
+  options.fit.weight_decay = s.training.weight_decay;
+  options.fit.clip_norm = s.training.clip_norm;
+  options.fit.validation_fraction = s.training.validation_fraction;
+  options.fit.dequantize = s.training.dequantize;
+  options.fit.seed = s.training.seed;
+  options.fit.execution = execution;
+  options.fit.cancel = interrupt.token();
+  if (context.cols() > 0) options.fit.context = context;
+  if (in.train.weights.size() > 0) options.fit.weights = in.train.weights;
+  if (!s.json) {
+    const Index steps = budget.steps > 0 ? budget.steps : pf::default_steps(y.rows());
+    const std::string share = budget.seconds > 0 ? duration(budget.seconds) : grouped(steps) + " steps";
+    fmt::print("candidates   share {}; --budget gives them another number of steps, or a time like 10m\n", share);
+    std::fflush(stdout);
+  }
+  StageLine line;
+  options.callback = [&line](const std::string& candidate, Index stage, Index stages) {
+    line.show(fmt::format("stage {}/{}   {}", stage, stages, candidate));
+    return true;
+  };
+  return pf::fit_best<T>(y, options);
+}
+
 std::string settings_text(const Settings& s) {
   std::string text = s.model;
   const auto add = [&](std::string_view item) { text.append(" ").append(item); };
-  if (s.model != "gaussian") {
+  if (s.model == "auto") {
+    if (!s.budget.empty()) add("budget=" + s.budget);
+    add(fmt::format("lr={} clip={} weight-decay={} validation={}", s.training.learning_rate, s.training.clip_norm,
+                    s.training.weight_decay, s.training.validation_fraction));
+    if (s.has("--standardize")) add(fmt::format("standardize={}", s.standardize));
+    if (s.training.dequantize) add("dequantize");
+  } else if (is_flow(s)) {
     const pf::FlowOptions o = flow_options(s, 0);
     add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", *o.layers, *o.hidden, *o.blocks,
                     pf::activation_name(*o.activation), name_of(*o.mixing, mixings)));
@@ -593,8 +692,8 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
   fmt::print(", {}", counted(static_cast<Index>(in.columns.size()), "column"));
   if (!in.context_columns.empty()) fmt::print(" given {}", joined(in.context_columns));
   fmt::print("\nmodel        {}: {}, {}\n", s.model, counted(r.parameters, "parameter"),
-             s.precision == "float" ? "float32" : "float64");
-  if (s.model != "gaussian") {
+             r.precision);
+  if (is_flow(s)) {
     const auto epochs = static_cast<Index>(r.report.train_loss.size());
     fmt::print("training     {} in {}", counted(epochs, "epoch"), duration(r.report.seconds));
     if (r.report.best_epoch >= 0) fmt::print(", the best was number {}", r.report.best_epoch + 1);
@@ -603,6 +702,9 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
       fmt::print("\nskipped      {} of {} with a loss or gradient that is not finite", grouped(r.report.skipped_steps),
                  counted(r.report.steps, "step"));
     fmt::print("\n");
+  }
+  if (s.model == "auto") {
+    fmt::print("\n{}\nchosen       {}\n", pf::to_text(r.candidates), r.reason);
   }
   const bool compare = s.model != "gaussian" && baseline.missing.empty();
   struct Line {
@@ -613,15 +715,17 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
     return Line{name, with_error(model.mean, model.standard_error), with_error(other.mean, other.standard_error)};
   };
   std::vector<Line> lines{{"", "mean log-likelihood",
-                           in.context_columns.empty() ? "Gaussian, same rows" : "linear Gaussian, same rows"},
-                          line("train", r.train, baseline.train)};
+                           in.context_columns.empty() ? "Gaussian, same rows" : "linear Gaussian, same rows"}};
+  // Of the race all rows are here, those that chose the model too: its table says what they are worth.
+  lines.push_back(line(s.model == "auto" ? "all rows" : "train", r.train, baseline.train));
   if (in.validation.size() > 0) lines.push_back(line("validation", r.validation, baseline.validation));
   std::size_t width = 22;
   for (const Line& l : lines) width = std::max(width, l.model.size());  // in bytes, of which "±" has two
   fmt::print("\n");
   for (const Line& l : lines)
     fmt::print("  {:<10} {:<{}}{}\n", l.name, l.model, compare ? width + 2 : 0, compare ? l.baseline : "");
-  if (compare) fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
+  if (compare && s.model != "auto")
+    fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
   fmt::print("\nwrote {}\n", s.out);
 }
 
@@ -635,11 +739,21 @@ void run_as(const Settings& s) {
   Result r;
   pf::Poly<pf::Distribution<T>> model;
   try {
-    model = s.model == "gaussian" ? fit_gaussian<T>(in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, r);
+    if (s.model == "auto") {
+      pf::Best<T> best = choose<T>(s, in, interrupt, execution);
+      r.report = std::move(best.report);
+      r.candidates = std::move(best.candidates);
+      r.reason = std::move(best.reason);
+      r.complete = best.complete;
+      model = std::move(best.model);
+    } else {
+      model = s.model == "gaussian" ? fit_gaussian<T>(in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, r);
+    }
   } catch (const pf::DomainError& error) {
     throw pf::DomainError(in_words_of_the_tool(error.notice(), in));
   }
   r.parameters = pf::count_parameters(*model);
+  r.precision = std::is_same_v<T, float> ? "float32" : "float64";
   Eigen::VectorXd values = score(*model, in.train, execution);
   r.train = summarise(values, in.train.weights);
   if (in.validation.size() > 0) {
@@ -661,6 +775,7 @@ void run_as(const Settings& s) {
   std::vector<std::string> warnings;
   for (const pf::Notice& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
   if (!baseline.missing.empty()) warnings.push_back(baseline.missing);
+  if (!r.complete) warnings.push_back("interrupted: the model is the best so far, of a race that is not over");
   if (r.report.stop_reason == pf::StopReason::non_finite) warnings.push_back(r.report.stop_text);
   for (const std::string& warning : warnings) fmt::print(stderr, "pushforward: warning: {}\n", warning);
   if (!s.json) return print_text(s, in, r, baseline, gain);
@@ -681,7 +796,19 @@ void run_as(const Settings& s) {
             {"gaussian_train_log_likelihood", likelihood(baseline.train)},
             {"gaussian_validation_log_likelihood", likelihood(baseline.validation)},
             {"gain_over_gaussian", likelihood(gain)}};
-  if (s.model != "gaussian") {
+  if (s.model == "auto") {
+    json["chosen"] = r.candidates.front().name;
+    json["reason"] = r.reason;
+    for (const pf::CandidateReport& c : r.candidates)
+      json["candidates"].push_back({{"name", c.name},
+                                    {"validation_log_likelihood", likelihood(c.validation)},
+                                    {"behind", likelihood(c.behind)},
+                                    {"steps", c.steps},
+                                    {"parameters", c.parameters},
+                                    {"seconds", c.seconds},
+                                    {"problem", c.problem}});
+  }
+  if (is_flow(s)) {
     json["epochs"] = r.report.train_loss.size();
     json["best_epoch"] = r.report.best_epoch >= 0 ? Json(r.report.best_epoch + 1) : Json();
     json["stop_reason"] = stop_name(r.report.stop_reason);
@@ -698,7 +825,9 @@ void run_as(const Settings& s) {
 
 void run(const Settings& s) {
   check(s);
-  s.precision == "float" ? run_as<float>(s) : run_as<double>(s);
+  // Of one model double, as it always was; candidates are as good in float, in half the time.
+  const bool single = s.precision == "float" || (s.precision.empty() && s.model == "auto");
+  single ? run_as<float>(s) : run_as<double>(s);
 }
 
 }  // namespace
@@ -751,10 +880,16 @@ void add_fit(CLI::App& app) {
   for (const pf::FlowPreset& preset : pf::flow_presets()) names.emplace_back(preset.name);
   const std::string flows = joined(names);
   names.push_back("gaussian");
-  sub->add_option("--model", s->model, flows + ", or gaussian (full covariance)")
+  names.push_back("auto");
+  sub->add_option("--model", s->model,
+                  "auto: the best of several on rows that they have not seen; or " + flows +
+                      ", gaussian (full covariance)")
       ->check(CLI::IsMember(names))
       ->group(model)
       ->option_text("NAME (maf)");
+  sub->add_option("--budget", s->budget, "auto: steps of all candidates together, or a time: 90s, 10m, 1h")
+      ->group(model)
+      ->option_text("N (by the rows)");
   sub->add_option("--layers", s->layers,
                   "Layers (default: " +
                       by_preset([](const pf::FlowPreset& p) { return std::to_string(p.layers); }) + ")")
@@ -828,7 +963,7 @@ void add_fit(CLI::App& app) {
   sub->add_option("--precision", s->precision, "double or float")
       ->check(CLI::IsMember({"float", "double"}))
       ->group(model)
-      ->option_text(fmt::format("NAME ({})", s->precision));
+      ->option_text("NAME (auto: float, else double)");
 
   const std::string training = "Training";
   sub->add_option("--epochs", s->training.epochs, "At most")
