@@ -96,8 +96,8 @@ Mixture<T> fit_gaussian_mixture(std::type_identity_t<MatrixView<const T>> data, 
   const Index n = data.rows(), dim = data.cols();
   if (dim == 0) throw ShapeError("fit_gaussian_mixture: expected at least one column, got none");
   if (components < 1 || components > n)
-    throw DomainError(fmt::format("fit_gaussian_mixture: expected from 1 component to one for each of the {} rows, got {}",
-                                  n, components));
+    throw DomainError(fmt::format(
+        "fit_gaussian_mixture: expected from 1 component to one for each of the {} rows, got {}", n, components));
   if (options.iterations < 0 || !(options.tolerance >= 0))
     throw DomainError(fmt::format("fit_gaussian_mixture: iterations and tolerance must be at least 0, got {} and {:g}",
                                   options.iterations, options.tolerance));

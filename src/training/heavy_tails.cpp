@@ -45,7 +45,8 @@ Tail tail_of(const Eigen::VectorXd& values, const Eigen::VectorXd& weights) {
       sum += weights[i] * gain;
       square += weights[i] * gain * gain;
     }
-    const double gain = sum / total, error = std::sqrt(std::max(square / total - gain * gain, 0.0) / static_cast<double>(n));
+    const double gain = sum / total, spread = std::max(square / total - gain * gain, 0.0);
+    const double error = std::sqrt(spread / static_cast<double>(n));
     // Gains from far rows have an error of their own size, so that they count from one error on.
     if (gain > most && gain > error) {
       most = gain;

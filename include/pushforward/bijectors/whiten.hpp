@@ -10,8 +10,8 @@ namespace pushforward {
 /// log_det = sum_d log(L_dd)
 ///
 /// L is the Cholesky factor of the covariance as column by column regression gives it: column i from those before it,
-/// y_i = s_i b_i'y + sigma_i x_i, with b_i by least squares, shrunk by s_i = max(0, 1 - p / (N - p - 1) (1 - R^2) / R^2)
-/// of its p = i predictors, and sigma_i without the bias that p predictors cause. Of many rows it is that of maximum
+/// y_i = s_i b_i'y + sigma_i x_i, with b_i by least squares, shrunk for its p = i predictors by
+/// s_i = max(0, 1 - p / (N - p - 1) (1 - R^2) / R^2), and sigma_i without the bias that p predictors cause. Of many rows it is that of maximum
 /// likelihood; of few, correlations that are noise do not count. Locations are left to `Standardize`, which belongs on
 /// the data side of it.
 ///
@@ -21,7 +21,7 @@ namespace pushforward {
 ///                  counts as if it differed by that much: no direction is stretched more. At most 1,000 columns, and
 ///                  half as many as there are rows, are predictors.
 /// @par Cost        O(N dim^2), of `of` too.
-/// @source The shrinkage: Copas 1983 (Regression, Prediction and Shrinkage), the positive part of its preshrunk estimate.
+/// @source The shrinkage: Copas 1983 (Regression, Prediction and Shrinkage), positive part of the preshrunk estimate.
 template <Scalar T>
 class Whiten final : public Bijector<T> {
  public:
