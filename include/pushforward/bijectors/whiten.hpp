@@ -11,9 +11,9 @@ namespace pushforward {
 ///
 /// L is the Cholesky factor of the covariance as column by column regression gives it: column i from those before it,
 /// y_i = s_i b_i'y + sigma_i x_i, with b_i by least squares, shrunk for its p = i predictors by
-/// s_i = max(0, 1 - p / (N - p - 1) (1 - R^2) / R^2), and sigma_i without the bias that p predictors cause. Of many rows it is that of maximum
-/// likelihood; of few, correlations that are noise do not count. Locations are left to `Standardize`, which belongs on
-/// the data side of it.
+/// s_i = max(0, 1 - p / (N - p - 1) (1 - R^2) / R^2), and sigma_i without the bias that p predictors cause. Of many rows
+/// it is that of maximum likelihood; of few, correlations that are noise do not count. Locations are left to
+/// `Standardize`, which belongs on the data side of it.
 ///
 /// @par Shapes      x, y: (N, dim).
 /// @par Parameters  none. State: lower: (dim, dim), diagonal: (dim), which training leaves alone.
