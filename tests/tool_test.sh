@@ -209,6 +209,9 @@ says out.txt '"chosen"'
 says out.txt '"behind"'
 holds 'cmp auto.st auto2.st'
 run 0 fit data.csv --out auto.st --drop id --model auto --budget 2s --context x
+awk -F, 'NR == 1 { print "x,y" } NR > 1 { printf "%.9f,%.6f\n", $2, 1e6 + $3 }' data.csv >far.csv
+run 0 fit far.csv --out far.st --model auto --budget 200
+says out.txt "float64"
 refuses 2 "--layers: is of one model, and --model auto tries several" fit data.csv --out m.st --model auto --layers 3
 refuses 2 "--budget: is what the candidates of --model auto share" fit data.csv --out m.st --model maf --budget 300
 refuses 2 "--budget: expected a number of steps, or a time like 90s, 10m or 1h, got '3x'" \

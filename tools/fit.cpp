@@ -730,9 +730,8 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
 }
 
 template <pf::Scalar T>
-void run_as(const Settings& s) {
+void run_as(const Settings& s, Input in) {
   const std::string checkpoint = checkpoint_of(s);
-  Input in = read_input(s);
   const Baseline baseline = gaussian_baseline(in);
   const Interrupt interrupt;
   pf::Execution execution({.threads = thread_count(s.threads)});
@@ -823,11 +822,24 @@ void run_as(const Settings& s) {
   print_json(json);
 }
 
+/// Rounding to float moves no value by more than a ten-thousandth of its column's standard deviation.
+bool float_is_enough(const Input& in) {
+  for (const Eigen::MatrixXd* columns : {&in.train.data, &in.train.context})
+    for (Index c = 0; c < columns->cols(); ++c) {
+      const Eigen::VectorXd values = columns->col(c);
+      const double largest = values.cwiseAbs().maxCoeff(), mean = values.mean();
+      const double spread = std::sqrt((values.array() - mean).square().mean());
+      if (largest > 3e38 || (spread > 0 && 0x1p-24 * largest > 1e-4 * spread)) return false;
+    }
+  return true;
+}
+
 void run(const Settings& s) {
   check(s);
+  Input in = read_input(s);
   // Of one model double, as it always was; candidates are as good in float, in half the time.
-  const bool single = s.precision == "float" || (s.precision.empty() && s.model == "auto");
-  single ? run_as<float>(s) : run_as<double>(s);
+  const bool single = s.precision == "float" || (s.precision.empty() && s.model == "auto" && float_is_enough(in));
+  single ? run_as<float>(s, std::move(in)) : run_as<double>(s, std::move(in));
 }
 
 }  // namespace
