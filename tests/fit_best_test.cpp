@@ -146,6 +146,19 @@ TEST_CASE("the winner of folds is fitted to all rows; rows of weight 0 are as if
   CHECK((weighted.model.log_prob(y) - all.model.log_prob(y)).cwiseAbs().maxCoeff() < 1e-9);
 }
 
+TEST_CASE("the number of components is chosen on rows that the mixture has not seen, also where it is fitted to all") {
+  Matrix<double> y = correlated_normal(300, 13);
+  for (Index i = 0; i < 300; ++i)
+    if (i % 3 > 0) y(i, i % 3 - 1) += 60;
+  const std::vector<Candidate<double>> all = default_candidates<double>(300, 3);
+  const Best<double> best = fit_best(MatrixView<const double>(y), {.candidates = {all[1]}});
+  CHECK(best.candidates[0].name == "mixture");
+  CHECK(best.folds == 5);
+  const auto& mixture = dynamic_cast<const Mixture<double>&>(best.model.base());
+  CHECK(mixture.components() >= 3);
+  CHECK(mixture.components() <= 5);
+}
+
 TEST_CASE("fit_best: what one candidate cannot do is its own affair; a stage that makes worse is undone") {
   const Matrix<double> y = correlated_normal(400, 9);
   const Candidate<double> broken{"broken", [](const CandidateTask<double>&) -> Poly<Distribution<double>> {
@@ -201,11 +214,9 @@ TEST_CASE("fit_gaussian_mixture: one component in closed form, three found, and 
   const Matrix<double> y = correlated_normal(50, 11);
   const Mixture<double> one = fit_gaussian_mixture<double>(y, 1);
   const Eigen::MatrixXd centred = y.rowwise() - y.colwise().mean();
-  Eigen::MatrixXd scatter = centred.transpose() * centred;
-  const Eigen::VectorXd variance = scatter.diagonal() / 50;  // k-means of one cluster: that of all rows
-  scatter.diagonal() += variance;
+  const Eigen::MatrixXd covariance = centred.transpose() * centred / 50;
   const auto& normal = static_cast<const MultivariateNormalTriL<double>&>(one.component(0));
-  CHECK((normal.covariance() - scatter / (50 + 2 * 3 + 3)).norm() < 1e-10 * scatter.norm());
+  CHECK((normal.covariance() - covariance).norm() < 1e-6 * covariance.norm());
   CHECK((normal.mean() - Eigen::VectorXd(y.colwise().mean())).norm() < 1e-10);
 
   // Three far apart, of shares 0.5, 0.3, 0.2; weights take every tenth row of the first one out.

@@ -1,13 +1,14 @@
 // The model classes that fit_best takes by itself. A later family is one more line of `default_candidates`.
 
 #include <algorithm>
-#include <limits>
 #include <optional>
 
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/distributions/student_t.hpp>
 #include <pushforward/training/fit_best.hpp>
 #include <pushforward/training/gaussian_mixture.hpp>
+
+#include "src/training/weighted_mean.hpp"
 
 namespace pushforward {
 
@@ -38,7 +39,7 @@ constexpr Index mixture_rows = 5'000;
 template <Scalar T>
 Poly<Distribution<T>> best_mixture(const CandidateTask<T>& task) {
   std::optional<Mixture<T>> best;
-  double most = -std::numeric_limits<double>::infinity();
+  Eigen::VectorXd best_scores;
   Index worse = 0;
   // That many rows tell components apart, and all would take minutes.
   const Index step = std::max<Index>(1, task.data.rows() / mixture_rows), rows = task.data.rows() / step;
@@ -48,19 +49,21 @@ Poly<Distribution<T>> best_mixture(const CandidateTask<T>& task) {
     for (Index c = 0; c < task.dim; ++c) data(i, c) = task.data(i * step, c);
     if (!task.weights.empty()) weights.push_back(task.weights[i * step]);
   }
+  if (task.chosen) {
+    const Index count = dynamic_cast<const Mixture<T>&>(*task.chosen).components();
+    return fit_gaussian_mixture<T>(data, std::min(count, rows), {.seed = task.seed}, weights);
+  }
   for (const Index count : {2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30}) {
     if (count > rows) break;
     Mixture<T> mixture = fit_gaussian_mixture<T>(data, count, {.tolerance = 1e-3, .seed = task.seed}, weights);
     const Eigen::VectorXd scores = mixture.log_prob(task.validation);
-    double sum = 0, total = 0;
-    for (Index i = 0; i < scores.size(); ++i) {
-      const double weight = task.validation_weights.empty() ? 1.0 : task.validation_weights[i];
-      sum += weight * scores[i];
-      total += weight;
-    }
-    if (!best || sum / total > most) {
+    // More of them have to be better by more than the error.
+    const MeanLogLikelihood gain = detail::weighted_mean(
+        best ? scores.size() : 0, [&](Index i) { return scores[i] - best_scores[i]; },
+        [&](Index i) { return task.validation_weights.empty() ? 1.0 : task.validation_weights[i]; });
+    if (!best || gain.mean > gain.standard_error) {
       best.emplace(std::move(mixture));
-      most = sum / total;
+      best_scores = scores;
       worse = 0;
     } else if (++worse == 3) {
       break;

@@ -15,6 +15,7 @@
 #include "src/training/loop.hpp"
 #include "src/training/population.hpp"
 #include "src/training/rows.hpp"
+#include "src/training/weighted_mean.hpp"
 
 namespace pushforward {
 
@@ -26,22 +27,9 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 MeanLogLikelihood mean_log_likelihood(const std::vector<double>& losses, const double* weights,
                                       const std::int64_t* index) {
-  const auto weight = [&](std::size_t i) { return weights ? weights[index[i]] : 1.0; };
-  double total = 0, sum = 0, square = 0;
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    total += weight(i);
-    sum -= weight(i) * losses[i];
-  }
-  MeanLogLikelihood result;
-  if (losses.empty()) return result;
-  result.mean = sum / total;
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    const double d = weight(i) * (-losses[i] - result.mean);
-    square += d * d;
-  }
-  const double n = static_cast<double>(losses.size());
-  result.standard_error = n > 1 ? std::sqrt(square * n / (n - 1)) / total : nan;
-  return result;
+  return weighted_mean(
+      static_cast<Index>(losses.size()), [&](Index i) { return -losses[static_cast<std::size_t>(i)]; },
+      [&](Index i) { return weights ? weights[index[i]] : 1.0; });
 }
 
 template <Scalar T>

@@ -15,6 +15,7 @@
 #include <pushforward/training/split.hpp>
 
 #include "src/training/heavy_tails.hpp"
+#include "src/training/weighted_mean.hpp"
 
 namespace pushforward {
 
@@ -52,17 +53,9 @@ struct Scores {
   std::vector<double> values;
   double weighted_mean(const std::vector<double>& weights) const { return summary(weights).mean; }
   MeanLogLikelihood summary(const std::vector<double>& weights) const {
-    const auto weight = [&](std::size_t i) { return weights.empty() ? 1.0 : weights[i]; };
-    double total = 0, sum = 0, square = 0;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      total += weight(i);
-      sum += weight(i) * values[i];
-    }
-    MeanLogLikelihood result{sum / total, std::numeric_limits<double>::quiet_NaN()};
-    for (std::size_t i = 0; i < values.size(); ++i) square += std::pow(weight(i) * (values[i] - result.mean), 2);
-    const double n = static_cast<double>(values.size());
-    if (n > 1) result.standard_error = std::sqrt(square * n / (n - 1)) / total;
-    return result;
+    return detail::weighted_mean(
+        static_cast<Index>(values.size()), [&](Index i) { return values[static_cast<std::size_t>(i)]; },
+        [&](Index i) { return weights.empty() ? 1.0 : weights[static_cast<std::size_t>(i)]; });
   }
 };
 
@@ -138,9 +131,9 @@ class Race {
       if (split.validation.empty())
         throw DomainError(
             fmt::format("fit_best: validation_fraction {:g} leaves no row to judge by", o.validation_fraction));
-      add_fold(some(split.train, race_rows, "race"), some(split.validation, judge_rows, "judges"));
+      folds_.push_back(fold_of(some(split.train, race_rows, "race"), some(split.validation, judge_rows, "judges")));
     } else if (folds == 1) {
-      add_fold(some(all, race_rows, "race"), {});
+      folds_.push_back(fold_of(some(all, race_rows, "race"), {}));
     } else {
       std::vector<std::int64_t> order(all.size());
       permutation(Engine(o.seed).stream("folds").next_call(), order);
@@ -149,7 +142,7 @@ class Race {
         for (std::size_t i = 0; i < order.size(); ++i)
           (static_cast<Index>(i) % folds == f ? validation : train).push_back(all[static_cast<std::size_t>(order[i])]);
         for (auto* rows : {&train, &validation}) std::sort(rows->begin(), rows->end());
-        add_fold(train, validation);
+        folds_.push_back(fold_of(train, validation));
       }
     }
     for (const Fold<T>& fold : folds_)
@@ -167,7 +160,8 @@ class Race {
     return order;
   }
 
-  void add_fold(const std::vector<std::int64_t>& train, const std::vector<std::int64_t>& validation) {
+  /// Without rows of the data to judge by: those of the options, if any.
+  Fold<T> fold_of(const std::vector<std::int64_t>& train, const std::vector<std::int64_t>& validation) const {
     const FitOptions<T>& o = options_.fit;
     Fold<T> fold;
     fold.train = take<T>(data_, train);
@@ -190,7 +184,7 @@ class Race {
       if (!o.weights.empty())
         for (const std::int64_t i : validation) fold.validation_weights.push_back(o.weights[i]);
     }
-    folds_.push_back(std::move(fold));
+    return fold;
   }
 
   void look_at_tails() {
@@ -227,14 +221,9 @@ class Race {
     }
     for (const Fold<T>& fold : folds_) {
       const Matrix<T> data = inside(fold, prepare_, fold.train), validation = inside(fold, prepare_, fold.validation);
-      const CandidateTask<T> task{.dim = data_.cols(),
-                                  .context_dim = options_.fit.context.cols(),
-                                  .data = data,
-                                  .weights = fold.weights,
-                                  .validation = validation,
-                                  .validation_weights = fold.validation_weights,
-                                  .tails = tails_,
-                                  .seed = options_.fit.seed};
+      CandidateTask<T> task = task_of(fold, data);
+      task.validation = validation;
+      task.validation_weights = fold.validation_weights;
       for (Runner& r : runners_)
         attempt(r, [&] {
           r.models.push_back(prepared(r.candidate->start(task), fold, prepare_));
@@ -245,6 +234,17 @@ class Race {
     for (Runner& r : runners_)
       if (!r.problem) r.report.parameters = count_parameters(r.models.front());
     judge();
+  }
+
+  CandidateTask<T> task_of(const Fold<T>& fold, MatrixView<const T> data) const {
+    CandidateTask<T> task;
+    task.dim = data_.cols();
+    task.context_dim = options_.fit.context.cols();
+    task.data = data;
+    task.weights = fold.weights;
+    task.tails = tails_;
+    task.seed = options_.fit.seed;
+    return task;
   }
 
   /// What goes wrong with one candidate is its own affair.
@@ -410,27 +410,15 @@ class Race {
     o.loss = {};
     const bool folded = folds_.size() > 1, part = !folded && data_.rows() > race_rows;
     if (!folded && !part) return;
-    if (folded) o.validation_fraction = 0;
     if (folded) {
-      Fold<T> all;
+      o.validation_fraction = 0;
       std::vector<std::int64_t> rows;
       for (Index i = 0; i < data_.rows(); ++i)
         if (o.weights.empty() || o.weights[i] != 0) rows.push_back(i);
-      all.train = take<T>(data_, rows);
-      if (o.context.rows() > 1) all.context = take<T>(o.context, rows);
-      if (!o.weights.empty())
-        for (const std::int64_t i : rows) all.weights.push_back(o.weights[i]);
+      const Fold<T> all = fold_of(rows, {});
       const Matrix<T> data = inside(all, prepare_, all.train);
-      const Fold<T>& first = folds_.front();
-      const Matrix<T> validation = inside(all, prepare_, first.validation);
-      const CandidateTask<T> task{.dim = data_.cols(),
-                                  .context_dim = o.context.cols(),
-                                  .data = data,
-                                  .weights = all.weights,
-                                  .validation = validation,
-                                  .validation_weights = first.validation_weights,
-                                  .tails = tails_,
-                                  .seed = o.seed};
+      CandidateTask<T> task = task_of(all, data);
+      task.chosen = &winner.models.front().base();
       best.model = prepared(winner.candidate->start(task), all, prepare_);
     }
     if (!winner.candidate->trains) return;

@@ -29,13 +29,14 @@ class Em {
       : rows_(std::move(rows)), weights_(std::move(weights)), components_(std::move(start)),
         responsibility_(rows_.cols(), static_cast<Index>(components_.size())) {
     expectation();
-    prior_ = Eigen::ArrayXd::Zero(rows_.rows());
+    prior_ = Eigen::MatrixXd::Zero(rows_.rows(), rows_.rows());
     for (Index k = 0; k < responsibility_.cols(); ++k) {
       const Eigen::VectorXd r = responsibility_.col(k).cwiseProduct(weights_) / weights_.sum();
-      if (r.sum() > 0) prior_ += ((rows_.colwise() - rows_ * r / r.sum()).cwiseAbs2() * r).array();
+      if (r.sum() > 0) add_scatter(prior_, rows_ * r / r.sum(), r);
     }
-    // A column that does not vary gets the spread that rounding would leave it.
-    prior_ = prior_.max(1e-12 * (rows_ * weights_ / weights_.sum()).array().square().max(1e-200));
+    // Columns that follow from others, and those that do not vary, get the spread that rounding would leave them.
+    const Eigen::ArrayXd mean = rows_ * weights_ / weights_.sum();
+    prior_.diagonal().array() += 1e-6 * prior_.diagonal().array() + 1e-12 * mean.square() + 1e-200;
   }
 
   /// Of the present components: mean log density of the rows; leaves the responsibilities.
@@ -66,21 +67,27 @@ class Em {
       const double own = r.sum();
       c.log_weight = std::log(own / total);
       if (own > 0) c.mean = rows_ * r / own;  // else no row knows of it
-      const Eigen::MatrixXd centred = (rows_.colwise() - c.mean) * r.cwiseSqrt().asDiagonal();
-      Eigen::MatrixXd scatter = prior_.matrix().asDiagonal();
-      scatter.selfadjointView<Eigen::Lower>().rankUpdate(centred);
-      c.factor = Eigen::MatrixXd((scatter / (own + 2 * dim + 3)).selfadjointView<Eigen::Lower>()).llt().matrixL();
+      const double strength = 2 * dim + 3;
+      Eigen::MatrixXd scatter = strength * prior_;
+      add_scatter(scatter, c.mean, r);
+      c.factor = Eigen::MatrixXd((scatter / (own + strength)).selfadjointView<Eigen::Lower>()).llt().matrixL();
     }
   }
 
   const std::vector<Part>& components() const { return components_; }
 
  private:
+  /// Adds sum_i r_i (y_i - mean)(y_i - mean)' to the lower triangle.
+  void add_scatter(Eigen::MatrixXd& sum, const Eigen::VectorXd& mean, const Eigen::VectorXd& r) const {
+    const Eigen::MatrixXd centred = (rows_.colwise() - mean) * r.cwiseSqrt().asDiagonal();
+    sum.selfadjointView<Eigen::Lower>().rankUpdate(centred);
+  }
+
   Eigen::MatrixXd rows_;
   Eigen::VectorXd weights_;
   std::vector<Part> components_;
   Eigen::MatrixXd responsibility_;
-  Eigen::ArrayXd prior_;
+  Eigen::MatrixXd prior_;  // lower triangle
 };
 
 Mixture<double> equal_components(Index dim, Index count) {

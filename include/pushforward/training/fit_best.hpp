@@ -17,11 +17,14 @@ struct CandidateTask {
   Index context_dim = 0;
   MatrixView<const T> data;  ///< to train on; of large tables the first rows of a random order
   VectorView<const double> weights;
-  MatrixView<const T> validation;
+  MatrixView<const T> validation;  ///< none where `chosen` is given
   VectorView<const double> validation_weights;
   /// Degrees of freedom of the Student t distribution that each column follows best, if some column's tails are too
   /// heavy for a normal one; else empty.
   std::vector<double> tails;
+  /// Where the winner of folds is fitted to all rows, what `start` gave for the first of them: no rows are left to choose
+  /// anything by, so what was chosen stays. Else null.
+  const Distribution<T>* chosen = nullptr;
   std::uint64_t seed = 0;
 };
 

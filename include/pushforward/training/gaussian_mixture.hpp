@@ -14,17 +14,17 @@ struct GaussianMixtureOptions {
 ///
 /// r_ik = w_k N(y_i; mu_k, S_k) / sum_j w_j N(y_i; mu_j, S_j),  N_k = sum_i r_ik,  w_k = N_k / N,
 /// mu_k = sum_i r_ik y_i / N_k,
-/// S_k = (sum_i r_ik (y_i - mu_k)(y_i - mu_k)' + V) / (N_k + 2 D + 3)
+/// S_k = (sum_i r_ik (y_i - mu_k)(y_i - mu_k)' + n V) / (N_k + n),  n = 2 D + 3
 ///
-/// with V the diagonal of the components' mean covariance after the first step: the conjugate prior that keeps a
-/// component of few rows, or of equal ones, from collapsing onto them.
+/// with V the components' mean covariance after the first step: the conjugate prior that keeps a component of few rows,
+/// or of equal ones, from collapsing onto them. Of many rows it leaves no trace; one component is the fitted Gaussian.
 /// @param data        (N, dim)
 /// @param components  from 1 to N
 /// @param weights     of the rows, one for each; none: all 1
 /// @par Cost  iterations N K D^2, in double, and N (D + K) of memory.
 /// @throws ShapeError   if there are no columns or another number of weights than of rows.
 /// @throws DomainError  if there are fewer components than 1 or more than rows, or a value is not finite.
-/// @source Dempster et al. 1977; the prior: Fraley and Raftery 2007, section 3.2, with that scale and none of the mean.
+/// @source Dempster et al. 1977; the prior: Fraley and Raftery 2007, section 3.2, with the scale n V, none of the mean.
 template <Scalar T>
 Mixture<T> fit_gaussian_mixture(std::type_identity_t<MatrixView<const T>> data, Index components,
                                 const GaussianMixtureOptions& options = {}, VectorView<const double> weights = {});
