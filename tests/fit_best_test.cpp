@@ -146,6 +146,39 @@ TEST_CASE("the winner of folds is fitted to all rows; rows of weight 0 are as if
   CHECK((weighted.model.log_prob(y) - all.model.log_prob(y)).cwiseAbs().maxCoeff() < 1e-9);
 }
 
+TEST_CASE("the reports of fit_best say what the validation rows give, with standard errors") {
+  const Matrix<double> y = correlated_normal(200, 14), test = correlated_normal(100, 15);
+  const Candidate<double> wide{"wide",
+                               [](const CandidateTask<double>& task) -> Poly<Distribution<double>> {
+                                 const std::vector<double> loc(3, 0.0), scale(3, task.data.rows() == 200 ? 1.5 : 1.0);
+                                 return MultivariateNormalDiag<double>(loc, scale);
+                               },
+                               false};
+  FitBestOptions<double> options{.candidates = {wide, gaussian()}};
+  std::vector<double> weights;
+  for (Index i = 0; i < 100; ++i) weights.push_back(1 + static_cast<double>(i % 4));
+  options.fit.validation = test;
+  options.fit.validation_weights = weights;
+  const Best<double> best = fit_best(MatrixView<const double>(y), options);
+  CHECK(best.folds == 1);
+  REQUIRE(best.candidates[0].name == "gaussian");
+  const Eigen::VectorXd own = best.model.log_prob(test);
+  // With sum_i w_i = W: error = sqrt(n / (n - 1) sum_i w_i^2 (v_i - mean)^2) / W.
+  const auto check = [&](const MeanLogLikelihood& m, const Eigen::VectorXd& v) {
+    const Eigen::VectorXd w = Eigen::Map<const Eigen::VectorXd>(weights.data(), 100);
+    const double mean = v.dot(w) / w.sum();
+    const double error = std::sqrt(100.0 / 99 * (w.array() * (v.array() - mean)).square().sum()) / w.sum();
+    CHECK(m.mean == Approx(mean).epsilon(1e-12));
+    CHECK(m.standard_error == Approx(error).epsilon(1e-12));
+  };
+  check(best.candidates[0].validation, own);
+  const Matrix<double> x = best.model.bijector().inverse(test).value;
+  const Eigen::VectorXd behind =
+      3 * std::log(1.5) - 0.5 * (1 - 1 / (1.5 * 1.5)) * x.rowwise().squaredNorm().array();
+  check(best.candidates[1].behind, behind);
+  for (const CandidateReport& c : best.candidates) CHECK(c.seconds >= 0);
+}
+
 TEST_CASE("the number of components is chosen on rows that the mixture has not seen, also where it is fitted to all") {
   Matrix<double> y = correlated_normal(300, 13);
   for (Index i = 0; i < 300; ++i)
@@ -238,6 +271,12 @@ TEST_CASE("fit_gaussian_mixture: one component in closed form, three found, and 
     else if (mean[0] < -10) CHECK((share == Approx(2.0 / 9).epsilon(1e-3) && spread[0] == Approx(3).epsilon(0.05)));
     else CHECK((share == Approx(4.0 / 9).epsilon(1e-3) && spread[0] == Approx(0.5).epsilon(0.05)));
   }
+  // It ends where an iteration gains less than the tolerance, here the first one, and not later.
+  const auto values_of = [&](const GaussianMixtureOptions& o) {
+    return values<double>(fit_gaussian_mixture<double>(y, 3, o));
+  };
+  CHECK(same_bits(values_of({.tolerance = 2}), values_of({.iterations = 1})));
+  CHECK_FALSE(same_bits(values_of({.tolerance = 0}), values_of({.iterations = 1})));
   // Equal rows, and as many components as rows, keep densities finite.
   const Matrix<double> equal = Matrix<double>::Constant(5, 2, 7), pairs = y.leftCols(2);
   CHECK(fit_gaussian_mixture<double>(equal, 2).log_prob(pairs).sum() < 0);
