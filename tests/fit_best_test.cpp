@@ -13,6 +13,7 @@
 
 #include "tests/catch.hpp"
 #include "tests/training.hpp"
+#include "src/training/heavy_tails.hpp"
 
 using namespace pushforward;
 using namespace training_tests;
@@ -125,6 +126,29 @@ TEST_CASE("fit_best sees heavy tails and takes a base that has them") {
   INFO(to_text(best.candidates) << "truth " << truth);
   CHECK(best.model.log_prob(test).mean() > truth - 0.1);
   CHECK_THAT(best.reason, ContainsSubstring("Student"));
+}
+
+TEST_CASE("heavy tails are told by column, with their degrees of freedom, and light ones are not") {
+  Engine engine(16);
+  const std::vector<double> df{1, 1.5, 3, 8, 1e6}, loc{0, 5, -2, 0, 9}, scale{1, 10, 0.1, 1, 3};
+  Matrix<double> y = StudentT<double>(df, loc, scale).sample(20000, engine);
+  const std::vector<double> found = detail::heavy_tails<double>(y, {});
+  REQUIRE(found.size() == 5);
+  CHECK(found[0] == 1);
+  CHECK(found[1] == 1.5);
+  CHECK(found[2] == 3);
+  CHECK((found[3] == 8 || found[3] == 30));  // the gain over a normal is near the least that counts
+  CHECK(found[4] == 30);
+  const Matrix<double> light = y.rightCols(1), few = y.topRows(19);
+  CHECK(detail::heavy_tails<double>(light, {}).empty());
+  CHECK(detail::heavy_tails<double>(few, {}).empty());
+  // Rows of weight 0 do not count: only the middle of the first column is left.
+  std::vector<double> weights(20000, 1.0);
+  for (Index i = 0; i < 20000; ++i)
+    if (std::abs(y(i, 0)) > 1) weights[static_cast<std::size_t>(i)] = 0;
+  const Matrix<double> first = y.leftCols(1);
+  CHECK_FALSE(detail::heavy_tails<double>(first, {}).empty());
+  CHECK(detail::heavy_tails<double>(first, weights).empty());
 }
 
 TEST_CASE("the winner of folds is fitted to all rows; rows of weight 0 are as if they were not there") {
