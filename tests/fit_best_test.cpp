@@ -1,5 +1,6 @@
 // fit_best: the choice, what it depends on, and what it says; the mixture by expectation maximisation.
 
+#include <algorithm>
 #include <cmath>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
@@ -295,6 +296,10 @@ TEST_CASE("fit_gaussian_mixture: one component in closed form, three found, and 
     else if (mean[0] < -10) CHECK((share == Approx(2.0 / 9).epsilon(1e-3) && spread[0] == Approx(3).epsilon(0.05)));
     else CHECK((share == Approx(4.0 / 9).epsilon(1e-3) && spread[0] == Approx(0.5).epsilon(0.05)));
   }
+  // The start is that of k-means, of 1,024 rows.
+  Eigen::VectorXd start = fit_gaussian_mixture<double>(rows, 3, {.iterations = 0}).weights();
+  std::sort(start.begin(), start.end());
+  CHECK((start - Eigen::Vector3d(0.2, 0.3, 0.5)).cwiseAbs().maxCoeff() < 0.05);
   // It ends where an iteration gains less than the tolerance, here the first one, and not later.
   const auto values_of = [&](const GaussianMixtureOptions& o) {
     return values<double>(fit_gaussian_mixture<double>(y, 3, o));

@@ -106,7 +106,7 @@ class Race {
     std::vector<Scores> scores;
     std::vector<Index> best_steps;
     std::exception_ptr problem;
-    double mean = -infinity;
+    double mean = 0;  // of its scores; -inf if it is not a number
     CandidateReport report;
     FitReport last;
   };
