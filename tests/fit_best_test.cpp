@@ -157,6 +157,8 @@ TEST_CASE("the winner of folds is fitted to all rows; rows of weight 0 are as if
   const Best<double> all = fit_best(MatrixView<const double>(y), {.candidates = {gaussian()}});
   CHECK(all.folds == 5);
   CHECK(all.candidates[0].validation.mean < all.model.log_prob(y).mean());
+  // All of them: none is set aside for validation.
+  CHECK(all.model.bijector().inverse(y).value.colwise().mean().cwiseAbs().maxCoeff() < 1e-12);
   Matrix<double> more(240, 3);
   std::vector<double> weights(240, 0.0);
   for (Index i = 0; i < 120; ++i) {

@@ -9,6 +9,7 @@
 #include <pushforward/training/fit_best.hpp>
 #include <pushforward/training/prepare.hpp>
 #include <pushforward/training/split.hpp>
+#include <span>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -194,30 +195,28 @@ void refuse_without_effect(const Settings& s) {
   const auto refuse = [&](std::string_view option, bool useless, const std::string& why) {
     if (useless && s.has(option)) throw UsageError(fmt::format("{}: {}", option, why));
   };
+  const auto refuse_others = [&](std::span<const std::string_view> has_effect, const char* why) {
+    for (const std::string& option : s.given)
+      refuse(option,
+             option.starts_with("--") &&
+                 std::find(has_effect.begin(), has_effect.end(), option) == has_effect.end(),
+             why);
+  };
   refuse("--budget", s.model != "auto", "is what the candidates of --model auto share; a single model has --epochs");
   if (s.model == "auto") {
     constexpr std::string_view has_effect[] = {
         "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
         "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
         "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize"};
-    for (const std::string& option : s.given) {
-      const bool useless = std::find(std::begin(has_effect), std::end(has_effect), option) == std::end(has_effect);
-      refuse(option, useless && option.starts_with("--"),
-             "is of one model, and --model auto tries several; name one: --model nsf_ar");
-    }
-    return;
+    return refuse_others(has_effect, "is of one model, and --model auto tries several; name one: --model nsf_ar");
   }
   if (s.model == "gaussian") {
     refuse("--context", true, "a gaussian takes no context; choose another --model");
     constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
                                                "--array",   "--model",   "--precision", "--validation", "--seed",
                                                "--threads", "--json"};
-    for (const std::string& option : s.given) {
-      const bool useless = std::find(std::begin(has_effect), std::end(has_effect), option) == std::end(has_effect);
-      refuse(option, useless && option.starts_with("--"),
-             "has no effect with --model gaussian, which has no layers and is fitted in one step");
-    }
-    return;
+    return refuse_others(has_effect,
+                         "has no effect with --model gaussian, which has no layers and is fitted in one step");
   }
   const pf::FlowPreset& preset = pf::flow_preset(s.model);
   const std::string no_splines = fmt::format("{} has no splines; goes with --model nsf and nsf_ar", s.model);
@@ -430,6 +429,10 @@ class ProgressLine {
       text += fmt::format("   validation {:.4f} (best {:.4f}, epoch {})", p.validation_loss, best_, best_epoch_);
     }
     if (p.epoch < p.epochs) text += fmt::format("   {} left", duration(p.seconds_left));
+    show(text);
+  }
+  void show(const std::string& text) {
+    if (!terminal_) return;
     fmt::print(stderr, "\r{}\x1b[K", text);
     std::fflush(stderr);
     shown_ = true;
@@ -444,23 +447,6 @@ class ProgressLine {
   bool shown_ = false;
   double best_ = 0;
   Index best_epoch_ = 0;
-};
-
-/// The same for the stages of a race.
-class StageLine {
- public:
-  ~StageLine() {
-    if (shown_) fmt::print(stderr, "\r\x1b[K");
-  }
-  void show(const std::string& text) {
-    if (isatty(STDERR_FILENO) == 0) return;
-    fmt::print(stderr, "\r{}\x1b[K", text);
-    std::fflush(stderr);
-    shown_ = true;
-  }
-
- private:
-  bool shown_ = false;
 };
 
 // --------------------------------------------------------------------------------------------------------- results
@@ -629,7 +615,7 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
     fmt::print("candidates   share {}; --budget gives them another number of steps, or a time like 10m\n", share);
     std::fflush(stdout);
   }
-  StageLine line;
+  ProgressLine line;
   options.callback = [&line](const std::string& candidate, Index stage, Index stages) {
     line.show(fmt::format("stage {}/{}   {}", stage, stages, candidate));
     return true;

@@ -15,6 +15,7 @@
 #include <pushforward/training/split.hpp>
 
 #include "src/training/heavy_tails.hpp"
+#include "src/training/rows.hpp"
 #include "src/training/weighted_mean.hpp"
 
 namespace pushforward {
@@ -42,6 +43,7 @@ struct Fold {
     if (o.context.rows() > 1) o.context = context;
     if (!weights.empty()) o.weights = weights;
     o.validation = validation;
+    if (validation.rows() == 0) o.validation_fraction = 0;  // all rows are to train on
     if (o.context.cols() > 0) o.validation_context = validation_context;
     if (!validation_weights.empty()) o.validation_weights = validation_weights;
     return o;
@@ -51,7 +53,6 @@ struct Fold {
 /// A log-likelihood for each row that is judged, and what it counts.
 struct Scores {
   std::vector<double> values;
-  double weighted_mean(const std::vector<double>& weights) const { return summary(weights).mean; }
   MeanLogLikelihood summary(const std::vector<double>& weights) const {
     return detail::weighted_mean(
         static_cast<Index>(values.size()), [&](Index i) { return values[static_cast<std::size_t>(i)]; },
@@ -192,7 +193,7 @@ class Race {
     PrepareOptions robust = prepare_;
     robust.standardize = Standardization::median_iqr;
     robust.whiten = false;
-    const Matrix<T> rows = inside(fold, robust, fold.train);
+    const Matrix<T> rows = around(fold, robust).bijector().inverse(fold.train).value;
     tails_ = detail::heavy_tails<T>(rows, fold.weights);
     if (options_.choose_standardization)
       prepare_.standardize = tails_.empty() ? Standardization::mean_std : Standardization::median_iqr;
@@ -204,11 +205,9 @@ class Race {
     return detail::prepare<T>(std::move(flow), fold.train, prepare, o);
   }
 
-  /// Rows as a flow of `fold` sees them.
-  Matrix<T> inside(const Fold<T>& fold, const PrepareOptions& prepare, MatrixView<const T> rows) {
-    const TransformedDistribution<T> outer =
-        prepared(MultivariateNormalDiag<T>::standard(data_.cols()), fold, prepare);
-    return outer.bijector().inverse(rows).value;
+  /// What stands around a flow of `fold`: its bijector leads to the rows as the flow sees them.
+  TransformedDistribution<T> around(const Fold<T>& fold, const PrepareOptions& prepare) {
+    return prepared(MultivariateNormalDiag<T>::standard(data_.cols()), fold, prepare);
   }
 
   // ---- candidates
@@ -220,7 +219,9 @@ class Race {
       runners_.push_back(std::move(r));
     }
     for (const Fold<T>& fold : folds_) {
-      const Matrix<T> data = inside(fold, prepare_, fold.train), validation = inside(fold, prepare_, fold.validation);
+      const TransformedDistribution<T> outer = around(fold, prepare_);
+      const Matrix<T> data = outer.bijector().inverse(fold.train).value,
+                      validation = outer.bijector().inverse(fold.validation).value;
       CandidateTask<T> task = task_of(fold, data);
       task.validation = validation;
       task.validation_weights = fold.validation_weights;
@@ -232,8 +233,10 @@ class Race {
         });
     }
     for (Runner& r : runners_)
-      if (!r.problem) r.report.parameters = count_parameters(r.models.front());
-    judge();
+      if (!r.problem) {
+        r.report.parameters = count_parameters(r.models.front());
+        judge(r);
+      }
   }
 
   CandidateTask<T> task_of(const Fold<T>& fold, MatrixView<const T> data) const {
@@ -268,12 +271,10 @@ class Race {
     return {{values.begin(), values.end()}};
   }
 
-  void judge() {
-    for (Runner& r : runners_) {
-      if (r.problem) continue;
-      r.report.validation = all_scores(r).summary(judge_weights_);
-      r.mean = std::isnan(r.report.validation.mean) ? -infinity : r.report.validation.mean;
-    }
+  void judge(Runner& r) const {
+    if (r.problem) return;
+    r.report.validation = all_scores(r).summary(judge_weights_);
+    r.mean = std::isnan(r.report.validation.mean) ? -infinity : r.report.validation.mean;
   }
 
   MeanLogLikelihood difference(const Runner& leading, const Runner& r) const {
@@ -297,7 +298,9 @@ class Race {
     return static_cast<Index>(
         std::clamp<std::uint64_t>(std::bit_floor(static_cast<std::uint64_t>(rows) / 32 + 1), 32, 512));
   }
-  static Index batches(Index rows) { return std::max<Index>(1, rows / batch_size(rows)); }
+  static Index batches(Index rows) {
+    return static_cast<Index>(detail::batch_bounds(rows, batch_size(rows)).size()) - 1;
+  }
 
   /// `steps` of a fold's training rows, in whole epochs.
   FitOptions<T> training(FitOptions<T> o, Index rows, Index steps, bool last) const {
@@ -327,8 +330,7 @@ class Race {
         cancelled_ = report.stop_reason == StopReason::cancelled;
         Scores scores = judged(trial, fold);
         // A stage that ends worse than it began is as if it had not been.
-        if (scores.weighted_mean(fold.validation_weights) >
-            r.scores[f].weighted_mean(fold.validation_weights)) {
+        if (scores.summary(fold.validation_weights).mean > r.scores[f].summary(fold.validation_weights).mean) {
           r.models[f] = std::move(trial);
           r.scores[f] = std::move(scores);
           r.best_steps[f] += (report.best_epoch + 1) * batches(rows);
@@ -336,7 +338,7 @@ class Race {
         }
       });
     ++r.report.stages;
-    judge();
+    judge(r);
     if (options_.callback && !options_.callback(r.report.name, stage, stages)) cancelled_ = true;
   }
 
@@ -416,7 +418,7 @@ class Race {
       for (Index i = 0; i < data_.rows(); ++i)
         if (o.weights.empty() || o.weights[i] != 0) rows.push_back(i);
       const Fold<T> all = fold_of(rows, {});
-      const Matrix<T> data = inside(all, prepare_, all.train);
+      const Matrix<T> data = around(all, prepare_).bijector().inverse(all.train).value;
       CandidateTask<T> task = task_of(all, data);
       task.chosen = &winner.models.front().base();
       best.model = prepared(winner.candidate->start(task), all, prepare_);

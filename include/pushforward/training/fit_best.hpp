@@ -15,7 +15,7 @@ template <Scalar T>
 struct CandidateTask {
   Index dim = 0;
   Index context_dim = 0;
-  MatrixView<const T> data;  ///< to train on; of large tables the first rows of a random order
+  MatrixView<const T> data;  ///< to train on; of large tables a part at random
   VectorView<const double> weights;
   MatrixView<const T> validation;  ///< none where `chosen` is given
   VectorView<const double> validation_weights;
@@ -66,7 +66,7 @@ struct FitBestOptions {
   PrepareOptions prepare = {.whiten = true};
   /// Context, weights, validation, seed, learning rate, precautions, execution, cancel: as for `fit`. Its epochs,
   /// batch_size, schedule, validate_every, patience and checkpoint are not looked at: the first five follow from the
-  /// number of rows and the steps. Of the validation rows, `validation_fraction` are set aside where folds is 1.
+  /// number of rows and the steps. Where folds is 1 and no validation rows are given, `validation_fraction` are set aside.
   FitOptions<T> fit = {};
   /// Called after each stage of a candidate, with its name, the stage from 1, and their number; false cancels: then the
   /// best so far is the result.
