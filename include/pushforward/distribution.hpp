@@ -125,13 +125,14 @@ class Distribution : public Component<T> {
   /// @throws Error        naming the part that draws, where no part says what its draws estimate; so does every call
   ///                      without an engine.
   [[gnu::always_inline]] LogProbEstimate<T> log_prob(MatrixView<const T> y, Engine& engine, Index draws = 64,
-                                                  MatrixView<const T> context = {}, Run run = {}) const {
+                                                     MatrixView<const T> context = {}, Run run = {}) const {
     LogProbEstimate<T> result{Eigen::VectorXd(y.rows()), Eigen::VectorXd(y.rows())};
     estimate_into(y, engine, draws, result.value, result.standard_error, context, run);
     return result;
   }
   template <Place P>
-  [[gnu::always_inline]] LogProbEstimate<T> log_prob(MatrixView<const T> y, Engine& engine, Index draws, P&& where) const {
+  [[gnu::always_inline]] LogProbEstimate<T> log_prob(MatrixView<const T> y, Engine& engine, Index draws,
+                                                     P&& where) const {
     return log_prob(y, engine, draws, {}, where);
   }
   [[gnu::always_inline]] LogProbAndGradient<T> log_prob_and_gradient(MatrixView<const T> y,
