@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include "distributions/log_sum.hpp"
 #include "distributions/parameters.hpp"
 #include "distributions/start.hpp"
 #include "src/core/checks.hpp"
@@ -85,43 +86,19 @@ void Mixture<T>::weights_into(VectorView<double> out) const {
 
 template <Scalar T>
 Column<T> Mixture<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
-  Tape<T>& tape = pass.tape();
-  const Index n = tape.padded_rows(), count = components();
   std::optional<typename Pass<T>::Started> started;
   if (pass.starts() && components_are_equal()) {
     propose_clusters(pass, y, pass.row_weights() ? full_column(pass.row_weights(), 0) : nullptr);
     started.emplace(pass);
   }
-  // Each component marks rows on a clean sheet; what was marked before and what all of them mark stays.
-  std::uint8_t* marks = pass.outside();
-  auto* before = tape.template scratch<std::uint8_t>(n);
-  auto* masks = tape.template scratch<std::uint8_t>(n * count);
-  auto* everywhere = tape.template scratch<std::uint8_t>(n);
-  std::copy_n(marks, n, before);
-  std::fill_n(everywhere, n, std::uint8_t{0xff});
-  const std::span<Column<T>> terms(tape.template scratch<Column<T>>(count), static_cast<std::size_t>(count));
-  for (Index k = 0; k < count; ++k) {
-    std::fill_n(marks, n, std::uint8_t{0});
-    new (&terms[static_cast<std::size_t>(k)]) Column<T>(component(k).log_prob(pass, y));
-    std::copy_n(marks, n, masks + k * n);
-    for (Index i = 0; i < n; ++i) everywhere[i] &= marks[i];
-  }
-  for (Index i = 0; i < n; ++i) marks[i] = before[i] | everywhere[i];
-
   const Var<T> logits = pass.parameter(logits_);
-  auto* weights = tape.template scratch<double>(count);
-  weights_into(VectorView<double>(weights, count));
+  auto* weights = pass.tape().template scratch<double>(components());
+  weights_into(VectorView<double>(weights, components()));
   const double total = log_total();
-  for (Index k = 0; k < count; ++k) {
-    std::uint8_t* mask = masks + k * n;
-    // Rows outside of everything go on with the finite values that the components gave.
-    for (Index i = 0; i < n; ++i) mask[i] = mask[i] & static_cast<std::uint8_t>(~everywhere[i]);
-    Column<T>& term = terms[static_cast<std::size_t>(k)];
-    const Column<T> log_weight = column_of_shared(
-        logits, at(logits_, k) - total, [k, weights](Index j) { return (j == k ? 1.0 : 0.0) - weights[j]; });
-    term = replace_rows(tape, term, mask, -infinity) + log_weight;
-  }
-  return log_sum_exp(std::span<const Column<T>>(terms));
+  return log_sum_of(pass, components(), [&](Index k) {
+    const auto derivative = [k, weights](Index j) { return (j == k ? 1.0 : 0.0) - weights[j]; };
+    return component(k).log_prob(pass, y) + column_of_shared(logits, at(logits_, k) - total, derivative);
+  });
 }
 
 // -------------------------------------------------------------------------------------------------- start from data

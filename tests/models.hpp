@@ -49,6 +49,7 @@
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
 #include <pushforward/distributions/multivariate_student_t.hpp>
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/quantized.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/distributions/student_t.hpp>
 #include <pushforward/distributions/uniform.hpp>
@@ -253,6 +254,8 @@ std::vector<Named<T>> all() {
                                                  o.mixing = Mixing::none;
                                                })));
   add("nice", nice<T>(dim, with([](FlowOptions& o) { o.mixing = Mixing::random_permutation; })));
+  add("quantized", Quantized<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
+                                {{0, {}}, {2, {-0.25, 0.5}}}, 5));
   add("prepared", TransformedDistribution<T>(
                       StandardizedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
                                              Eigen::Vector2d(1, -1), Eigen::Vector2d(2, 3)),

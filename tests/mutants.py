@@ -144,6 +144,8 @@ TESTS = {
     "bijectors": ["contract_test"] + BIJECTORS + FLOWS,
     "fixed_map": ["contract_test", "scalar_maps_test"],
     "distributions/start": ["mixture_start_test"] + DISTRIBUTIONS,
+    "distributions/quantized": ["quantized_test", "contract_test"],
+    "distributions/log_sum": ["quantized_test", "distributions_test", "contract_test"],
     "distributions/mixture": ["distributions_test", "mixture_start_test", "tails_test", "contract_test"] + DISTRIBUTIONS,
     "distributions": ["contract_test"] + DISTRIBUTIONS,
 }

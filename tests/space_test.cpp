@@ -134,7 +134,32 @@ TEST_CASE("A space says which rows lie in it", "[space]") {
   CHECK_THROWS_AS(in(Space::real(1), {1, 2}), ShapeError);
 }
 
+TEST_CASE("grids: numbers at even distances, as far as rounding leaves them", "[space]") {
+  const Space tenths = Space::grid({{-0.25, inf}}, {{0.05, 0.1}});
+  CHECK(tenths.to_text() == "grid{-0.25, inf; 0.05 + 0.1 k}");
+  CHECK(tenths.dimensions() == 1);
+  CHECK(tenths.contains(std::vector<double>{0.05 + 3 * 0.1}));
+  CHECK(tenths.contains(std::vector<double>{-0.2503}));
+  CHECK_FALSE(tenths.contains(std::vector<double>{-0.35}));
+  CHECK(tenths.misfit(std::vector<double>{0.1}) == "column 0: 0.1, not 0.05 + 0.1 k, lies outside [-0.25, inf]");
+  // Whole numbers are exact.
+  CHECK_FALSE(Space::integers({{0, 3}}).contains(std::vector<double>{2.001}));
+  CHECK((Space::integers({{0, 3}}) * Space::grid({{0, 1}}, {{0, 0.5}})).to_text() == "integers{0, 3} x grid{0, 1; 0 + 0.5 k}");
+  CHECK(Space::integers({{0, 3}}) == Space::grid({{0, 3}}, {{}}));
+  // A finer grid holds a coarser one, where their numbers meet.
+  const Space halves = Space::grid({{-inf, inf}}, {{0, 0.5}});
+  CHECK(halves.holds(Space::integers({{0, 3}})));
+  CHECK_FALSE(Space::integers({{-inf, inf}}).holds(halves));
+  CHECK_FALSE(halves.holds(Space::grid({{0.25, 4.25}}, {{0.25, 1}})));
+  CHECK(halves.meets(Space::integers({{2, 3}})));
+  CHECK_FALSE(halves.meets(tenths));
+  CHECK_FALSE(halves.meets(Space::real(1)));
+}
+
 TEST_CASE("Spaces that cannot be are refused", "[space]") {
+  CHECK_THROWS_WITH(Space::grid({{0, 1}}, {{0.5, 1}}), ContainsSubstring("numbers 0.5 + 1 k in order, got 0 and 1"));
+  CHECK_THROWS_AS(Space::grid({{0, 1}}, {{0, 0}}), DomainError);
+  CHECK_THROWS_AS(Space::grid({{0, 1}}, {}), ShapeError);
   CHECK_THROWS_WITH(Space::box(1, {2, 1}), ContainsSubstring("(2, 1) is empty"));
   CHECK_THROWS_AS(Space::circle(1, {0, inf}), DomainError);
   CHECK_THROWS_AS(Space::integers({{0.5, 2}}), DomainError);

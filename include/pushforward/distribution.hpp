@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <optional>
 #include <pushforward/bijector.hpp>
 #include <pushforward/component.hpp>
@@ -99,7 +100,8 @@ class Distribution : public Component<T> {
   }
   [[gnu::always_inline]] Eigen::VectorXd prob(MatrixView<const T> y, MatrixView<const T> context = {},
                                               Run run = {}) const {
-    return log_prob(y, context, run).array().exp();
+    // Not Eigen's exp, whose smallest value is not 0.
+    return log_prob(y, context, run).unaryExpr([](double v) { return std::exp(v); });
   }
   template <Place P>
   [[gnu::always_inline]] Eigen::VectorXd prob(MatrixView<const T> y, P&& where) const {

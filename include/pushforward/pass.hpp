@@ -191,6 +191,8 @@ class Pass {
     const Var<T> mask = dropout_mask(x.value.cols(), rate);
     return mask ? x * mask : x;
   }
+  /// Uniform numbers of dropout's stream: noise that a density has in training alone. A default-made Var without one.
+  Var<T> training_noise(Index cols);
 
   // ---- rows outside the support
   /// y where low < y < high (with `closed`: <=); other values mark their row as outside, are replaced by

@@ -21,6 +21,21 @@ inline constexpr Interval real_line{};
 inline constexpr Interval positive{0, std::numeric_limits<double>::infinity()};
 inline constexpr Interval unit_interval{0, 1};
 
+/// Numbers at even distances: origin + k step for whole k.
+struct Grid {
+  double origin = 0;
+  double step = 1;
+  double number(double k) const { return origin + k * step; }
+  /// The k of the nearest number.
+  double nearest(double v) const;
+  /// Whether v is one of the numbers; where step or origin is no whole number, as far as rounding leaves it: within a
+  /// hundredth of a step.
+  bool contains(double v) const;
+  /// Whether all numbers of `inner` are its own too.
+  bool contains(const Grid& inner) const;
+  friend bool operator==(const Grid&, const Grid&) = default;
+};
+
 /// How far from a surface rows of T may lie, as other programs write them, with rounding: a sum from 1, say. Maps that
 /// start on a surface take no others.
 template <Scalar T>
@@ -31,7 +46,7 @@ inline constexpr double surface_tolerance = sizeof(T) == 8 ? 1e-6 : 1e-4;
 ///
 ///     box                 an open interval for each column; real: the whole line        Lebesgue
 ///     circle              angles, [low, high) with the ends glued together               Lebesgue
-///     integers            whole numbers from low to high                                 counting
+///     grid                numbers at even distances from low to high: integers, ...      counting
 ///     simplex             n positive numbers of sum 1                                    Lebesgue in the first n - 1
 ///     ordered             n increasing numbers                                           Lebesgue
 ///     sphere              n numbers with sum of squares 1                                surface area
@@ -45,25 +60,30 @@ inline constexpr double surface_tolerance = sizeof(T) == 8 ? 1e-6 : 1e-4;
 /// known which, the block says so; of Lebesgue's kinds it is `unknown` then.
 class Space {
  public:
-  enum class Kind { box, circle, integers, simplex, ordered, sphere, lower_triangular, positive_definite, correlation, unknown };
+  enum class Kind {
+    box, circle, grid, simplex, ordered, sphere, lower_triangular, positive_definite, correlation, unknown
+  };
   struct Block {
     Kind kind;
     Index columns;
     std::vector<Interval> bounds;  ///< of each column; of kinds that have none, what they imply
     bool partial = false;          ///< some part of it, not known which
+    std::vector<Grid> grids = {};  ///< of each column, of kind `grid` alone
 
     friend bool operator==(const Block&, const Block&) = default;
   };
 
   /// No columns.
   Space() = default;
-  /// @throws ShapeError   where a number of columns is negative or too small for the kind.
-  /// @throws DomainError  for an empty interval; for a period or range that is not finite where it must be.
+  /// @throws ShapeError   where a number of columns is negative or too small for the kind, or lists differ in length.
+  /// @throws DomainError  for an empty interval; for a period or range that is not finite where it must be; for an end
+  ///                      that is no number of its grid.
   static Space real(Index columns);
   static Space box(std::vector<Interval> bounds);
   static Space box(Index columns, Interval bounds);
   static Space circle(Index columns, Interval period);
-  /// Both ends belong to it and may be infinite.
+  /// Both ends are numbers of the grid, or infinite.
+  static Space grid(std::vector<Interval> bounds, std::vector<Grid> grids);
   static Space integers(std::vector<Interval> bounds);
   static Space categories(Index columns, Index count);
   static Space simplex(Index columns);

@@ -88,6 +88,14 @@ Var<T> Pass<T>::dropout_mask(Index cols, double rate) {
 }
 
 template <Scalar T>
+Var<T> Pass<T>::training_noise(Index cols) {
+  if (!settings_.dropout) return {};
+  return filled(tape_, cols, [&](T* out, Index ld) {
+    settings_.dropout->uniform(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
+  });
+}
+
+template <Scalar T>
 Var<T> Pass<T>::restrict_to(Var<T> y, double low, double high, T replacement, bool closed) {
   return detail::replace_outside(y, {&low, &high, &replacement, 0, closed}, outside());
 }

@@ -28,7 +28,7 @@ const char* kind_name(Kind kind) {
   switch (kind) {
     case Kind::box: return "box";
     case Kind::circle: return "circle";
-    case Kind::integers: return "integers";
+    case Kind::grid: return "grid";
     case Kind::simplex: return "simplex";
     case Kind::ordered: return "ordered";
     case Kind::sphere: return "sphere";
@@ -61,7 +61,7 @@ bool is_solid(Kind kind) {
 
 /// Each column by itself.
 bool is_product(Kind kind) {
-  return kind == Kind::box || kind == Kind::circle || kind == Kind::integers || kind == Kind::unknown;
+  return kind == Kind::box || kind == Kind::circle || kind == Kind::grid || kind == Kind::unknown;
 }
 
 std::string text_of(const Interval& i) {
@@ -86,11 +86,18 @@ std::string text_of(Space::Block b) {
     case Kind::box: return text_of(b.bounds);
     case Kind::unknown: return "not known, within " + text_of(b.bounds);
     case Kind::circle:
-    case Kind::integers: {
+    case Kind::grid: {
       std::string text;
-      for (const Interval& i : b.bounds)
-        text += fmt::format("{}{}{}{:g}, {:g}{}", text.empty() ? "" : " x ", kind_name(b.kind),
-                            b.kind == Kind::circle ? "[" : "{", i.low, i.high, b.kind == Kind::circle ? ")" : "}");
+      for (std::size_t c = 0; c < b.bounds.size(); ++c) {
+        const auto [low, high] = b.bounds[c];
+        text += text.empty() ? "" : " x ";
+        if (b.kind == Kind::circle)
+          text += fmt::format("circle[{:g}, {:g})", low, high);
+        else if (b.grids[c].contains(Grid{}) && Grid{}.contains(b.grids[c]))
+          text += fmt::format("integers{{{:g}, {:g}}}", low, high);
+        else
+          text += fmt::format("grid{{{:g}, {:g}; {:g} + {:g} k}}", low, high, b.grids[c].origin, b.grids[c].step);
+      }
       return text;
     }
     case Kind::lower_triangular:
@@ -109,14 +116,19 @@ std::string block_misfit(const Space::Block& b, VectorView<const double> row, In
   double sum = 0;
   for (Index i = 0; i < b.columns; ++i) {
     const Interval& range = b.bounds[static_cast<std::size_t>(i)];
-    const bool whole = b.kind != Kind::integers || at(i) == std::nearbyint(at(i));
     const bool endless = std::isinf(at(i));
-    if (!(at(i) >= range.low - slack && at(i) <= range.high + slack) || !whole || endless)
-      return fmt::format("column {}: {}{} lies outside {}[{}, {}]", first + i, detail::unsigned_nan(at(i)),
-                         endless  ? ", no finite number,"
-                         : !whole ? ", no whole number,"
-                                  : "",
-                         of, range.low, range.high);
+    std::string why = endless ? ", no finite number," : "";
+    double reach = slack;
+    if (b.kind == Kind::grid && !endless) {
+      const Grid& grid = b.grids[static_cast<std::size_t>(i)];
+      if (!grid.contains(at(i)))
+        why = grid == Grid{} ? ", no whole number," : fmt::format(", not {:g} + {:g} k,", grid.origin, grid.step);
+      else
+        reach = grid.step / 2;  // it is a number of the grid, up to rounding
+    }
+    if (!(at(i) >= range.low - reach && at(i) <= range.high + reach) || !why.empty())
+      return fmt::format("column {}: {}{} lies outside {}[{}, {}]", first + i, detail::unsigned_nan(at(i)), why, of,
+                         range.low, range.high);
     sum += b.kind == Kind::sphere ? at(i) * at(i) : at(i);
   }
   const auto together = [&](const std::string& reason) {
@@ -156,6 +168,19 @@ std::string block_misfit(const Space::Block& b, VectorView<const double> row, In
 
 }  // namespace
 
+double Grid::nearest(double v) const { return std::nearbyint((v - origin) / step); }
+
+bool Grid::contains(double v) const {
+  if (!std::isfinite(v)) return false;
+  const bool whole = step == std::nearbyint(step) && origin == std::nearbyint(origin);
+  return std::abs(v - number(nearest(v))) <= (whole ? 0 : step / 100);
+}
+
+bool Grid::contains(const Grid& inner) const {
+  const double times = inner.step / step;
+  return times > 0.5 && std::abs(times - std::nearbyint(times)) <= 1e-9 * times && contains(inner.origin);
+}
+
 double Interval::inside() const {
   const bool below = std::isfinite(low), above = std::isfinite(high);
   return below && above ? low + (high - low) / 2 : below ? low + 1 : above ? high - 1 : 0.0;
@@ -187,15 +212,31 @@ Space Space::circle(Index columns, Interval period) {
   return Space({Kind::circle, columns, filled(columns, period)});
 }
 
-Space Space::integers(std::vector<Interval> bounds) {
-  for (const Interval& i : bounds)
-    if (!(i.low <= i.high) || (std::isfinite(i.low) && i.low != std::nearbyint(i.low)) ||
-        (std::isfinite(i.high) && i.high != std::nearbyint(i.high)))
-      throw DomainError(fmt::format("Space::integers: bounds must be whole numbers in order, got {:g} and {:g}",
-                                    detail::unsigned_nan(i.low), detail::unsigned_nan(i.high)));
-  check_columns("integers", static_cast<Index>(bounds.size()), 1);
+Space Space::grid(std::vector<Interval> bounds, std::vector<Grid> grids) {
+  if (bounds.size() != grids.size())
+    throw ShapeError(fmt::format("Space::grid: expected a grid for each of {} columns, got {}", bounds.size(),
+                                 grids.size()));
+  for (std::size_t c = 0; c < bounds.size(); ++c) {
+    const auto [low, high] = bounds[c];
+    const auto [origin, step] = grids[c];
+    if (!(step > 0) || !std::isfinite(step) || !std::isfinite(origin))
+      throw DomainError(fmt::format("Space::grid: expected a finite origin and a positive step, got {:g} and {:g}",
+                                    detail::unsigned_nan(origin), detail::unsigned_nan(step)));
+    if (!(low <= high) || (std::isfinite(low) && !grids[c].contains(low)) ||
+        (std::isfinite(high) && !grids[c].contains(high)))
+      throw DomainError(fmt::format("Space::grid: bounds must be {} in order, got {:g} and {:g}",
+                                    grids[c] == Grid{} ? "whole numbers"
+                                                       : fmt::format("numbers {:g} + {:g} k", origin, step),
+                                    detail::unsigned_nan(low), detail::unsigned_nan(high)));
+  }
+  check_columns("grid", static_cast<Index>(bounds.size()), 1);
   const auto columns = static_cast<Index>(bounds.size());
-  return Space({Kind::integers, columns, std::move(bounds)});
+  return Space({Kind::grid, columns, std::move(bounds), false, std::move(grids)});
+}
+
+Space Space::integers(std::vector<Interval> bounds) {
+  std::vector<Grid> whole(bounds.size());
+  return grid(std::move(bounds), std::move(whole));
 }
 
 Space Space::categories(Index columns, Index count) {
@@ -261,6 +302,7 @@ void Space::append(const Block& block) {
   }
   blocks_.back().columns += block.columns;
   blocks_.back().bounds.insert(blocks_.back().bounds.end(), block.bounds.begin(), block.bounds.end());
+  blocks_.back().grids.insert(blocks_.back().grids.end(), block.grids.begin(), block.grids.end());
 }
 
 Space operator*(const Space& a, const Space& b) {
@@ -313,8 +355,8 @@ std::vector<Interval> Space::bounds() const {
   return all;
 }
 
-/// Block by block where they overlap: kinds that have the same measure, and compare(own interval, the other's) for each
-/// column. Blocks that are no product of columns must be the same.
+/// Block by block where they overlap: kinds that have the same measure, and compare(own block, column of it, the
+/// other's, column of it) for each column. Blocks that are no product of columns must be the same.
 template <class Compare>
 bool Space::compare(const Space& other, Compare compare) const {
   if (other.columns() != columns()) return false;
@@ -330,8 +372,7 @@ bool Space::compare(const Space& other, Compare compare) const {
                                     : is_product(own.kind) && block.kind == own.kind;
         if (!same && !by_columns) return false;
         for (Index c = begin; c < end; ++c)
-          if (!compare(own, own.bounds[static_cast<std::size_t>(c - first)], block,
-                       block.bounds[static_cast<std::size_t>(c - position)]))
+          if (!compare(own, static_cast<std::size_t>(c - first), block, static_cast<std::size_t>(c - position)))
             return false;
       }
       position += block.columns;
@@ -342,17 +383,21 @@ bool Space::compare(const Space& other, Compare compare) const {
 }
 
 bool Space::holds(const Space& inner) const {
-  return compare(inner, [](const Block& outer, const Interval& o, const Block& block, const Interval& i) {
+  return compare(inner, [](const Block& outer, std::size_t c, const Block& block, std::size_t k) {
+    const Interval &o = outer.bounds[c], &i = block.bounds[k];
     // Of increasing numbers, only increasing numbers; of a part that is not known, no more than a part.
     return (outer.kind != Kind::ordered || block.kind == Kind::ordered) && (!outer.partial || block.partial) &&
-           i.low >= o.low && i.high <= o.high;
+           (outer.kind != Kind::grid || outer.grids[c].contains(block.grids[k])) && i.low >= o.low && i.high <= o.high;
   });
 }
 
 bool Space::meets(const Space& other) const {
-  return compare(other, [](const Block& a, const Interval& i, const Block&, const Interval& j) {
+  return compare(other, [](const Block& a, std::size_t c, const Block& b, std::size_t k) {
+    const Interval &i = a.bounds[c], &j = b.bounds[k];
     const double low = std::max(i.low, j.low), high = std::min(i.high, j.high);
-    return a.kind == Kind::integers || i == j ? low <= high : low < high;
+    if (a.kind == Kind::grid)
+      return low <= high && (a.grids[c].contains(b.grids[k]) || b.grids[k].contains(a.grids[c]));
+    return i == j ? low <= high : low < high;
   });
 }
 

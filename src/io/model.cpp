@@ -256,7 +256,7 @@ Reference make_reference(const Distribution<T>& distribution, const ModelInfo& i
   Index c = 0;
   for (const Space::Block& block : support.blocks())
     for (const Index end = std::min(c + block.columns, rows.cols()); c < end; ++c)
-      for (Index i = 0; block.kind != Space::Kind::integers && i < rows.rows(); ++i)  // there is none beside a whole number
+      for (Index i = 0; block.kind != Space::Kind::grid && i < rows.rows(); ++i)  // there is none beside a number of a grid
         nudged(i, c) += (c % 2 == 0 ? 4 : -4) * std::numeric_limits<T>::epsilon() * rows(i, c);
   const Eigen::VectorXd log_prob = reference_log_prob(distribution, rows, contexts);
   const Eigen::VectorXd moved = reference_log_prob(distribution, nudged, contexts);

@@ -495,7 +495,7 @@ class BijectorCheck {
       const Space to = target(forward).space();
       for (Index c = 0; c < from.dimensions(); ++c) {
         const Interval r = from.intervals()[static_cast<std::size_t>(c)];
-        if (from.is_integer(c)) continue;
+        if (from.is_whole(c)) continue;
         const T low = static_cast<T>(r.low), high = static_cast<T>(r.high), top = std::numeric_limits<T>::max();
         std::vector<T> near, far;
         if (std::isinf(r.low)) {

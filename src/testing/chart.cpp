@@ -109,6 +109,9 @@ double block_row(const Block& b, const double* u, double* row) {
         }
       }
       return element;
+    case Kind::grid:
+      for (Index c = 0; c < b.columns; ++c) row[c] = b.grids[static_cast<std::size_t>(c)].number(u[c]);
+      return 1;
     default: std::copy_n(u, b.columns, row); return 1;
   }
 }
@@ -147,6 +150,9 @@ void block_coordinates(const Block& b, const double* row, double* u) {
         }
       }
       return;
+    case Kind::grid:
+      for (Index c = 0; c < b.columns; ++c) u[c] = b.grids[static_cast<std::size_t>(c)].nearest(row[c]);
+      return;
     default: std::copy_n(row, b.columns, u);
   }
 }
@@ -165,8 +171,13 @@ Chart::Chart(Space space) : space_(std::move(space)) {
       if (b.kind == Kind::ordered && k > 0) interval = {0, inf};
       if (b.kind == Kind::sphere) interval = k + 1 < dimensions ? Interval{-1, 1} : Interval{-pi, pi};
       if (b.kind == Kind::correlation) interval = {-1, 1};
+      if (b.kind == Kind::grid) {
+        const Grid& grid = b.grids[static_cast<std::size_t>(k)];
+        interval = {std::isinf(interval.low) ? -inf : grid.nearest(interval.low),
+                    std::isinf(interval.high) ? inf : grid.nearest(interval.high)};
+      }
       intervals_.push_back(interval);
-      integer_.push_back(b.kind == Kind::integers);
+      whole_.push_back(b.kind == Kind::grid);
     }
     if (b.kind != Kind::lower_triangular && b.kind != Kind::positive_definite) continue;
     for (Index i = 0, k = static_cast<Index>(intervals_.size()) - dimensions; i < n; ++i)
@@ -175,7 +186,7 @@ Chart::Chart(Space space) : space_(std::move(space)) {
   }
 }
 
-bool Chart::counts() const { return std::find(integer_.begin(), integer_.end(), true) != integer_.end(); }
+bool Chart::counts() const { return std::find(whole_.begin(), whole_.end(), true) != whole_.end(); }
 
 double Chart::row(const double* coordinates, double* row) const {
   double element = 1;
@@ -198,7 +209,7 @@ Eigen::MatrixXd Chart::points(const Eigen::MatrixXd& draws) const {
     for (Index k = 0; k < dimensions(); ++k) {
       const auto [low, high] = intervals_[static_cast<std::size_t>(k)];
       const double v = draws(i, k);
-      if (is_integer(k)) {
+      if (is_whole(k)) {
         const double share = 1 / (1 + std::exp(-1.2 * v)), steps = std::floor(std::exp(v));
         u[k] = std::isinf(low) && std::isinf(high) ? std::floor(3 * v)
                : std::isinf(high)                  ? low + steps
@@ -230,7 +241,7 @@ std::vector<Chart::Direction> Chart::directions(const Eigen::VectorXd& row) cons
       return result.back().along;
     };
     switch (b.kind) {
-      case Kind::integers: return;
+      case Kind::grid: return;
       case Kind::simplex:
         for (Index c = 0; c + 1 < b.columns; ++c) {
           Eigen::VectorXd& along = add(std::min(row[first + c], row[last]));
@@ -289,7 +300,7 @@ Eigen::MatrixXd Chart::projection(const Eigen::VectorXd& row) const {
   Index k = 0;
   for_each_block(space_, [&](const Block& b, Index first, Index) {
     const Index n = side(b);
-    if (b.kind == Kind::integers) return;
+    if (b.kind == Kind::grid) return;
     if (b.kind == Kind::sphere) {
       for (Index c = 0; c + 1 < b.columns; ++c, ++k) result.row(k) = all[static_cast<std::size_t>(k)].along;
     } else if (b.kind == Kind::lower_triangular || b.kind == Kind::positive_definite || b.kind == Kind::correlation) {
@@ -313,7 +324,7 @@ std::vector<Eigen::VectorXd> Chart::outside(const Eigen::VectorXd& row) const {
     };
     using Part = Eigen::Ref<Eigen::VectorXd>;
     switch (b.kind) {
-      case Kind::integers: changed([](Part v) { v[0] += 0.5; }); return;
+      case Kind::grid: changed([&](Part v) { v[0] += 0.5 * b.grids[0].step; }); return;
       case Kind::simplex:
         changed([](Part v) { v *= 1.01; });
         changed([](Part v) { v *= 0.5; });

@@ -11,7 +11,7 @@ namespace pushforward::testing::detail {
 /// A Space in free coordinates, each in an interval of its own: for points drawn in it, quadrature over it, and
 /// derivatives along it. Written from the definitions in space.hpp, apart from every map that leads onto a Space.
 ///
-///     box, circle         the columns                     integers          the numbers
+///     box, circle         the columns                     grid              the k of its numbers
 ///     simplex             shares of what is left          ordered           the first, and the steps
 ///     sphere              heights over what is left, and an angle
 ///     lower_triangular    the lower entries               positive_definite those of the Cholesky factor
@@ -26,7 +26,7 @@ class Chart {
   /// Of each coordinate.
   const std::vector<Interval>& intervals() const { return intervals_; }
   Index dimensions() const { return static_cast<Index>(intervals_.size()); }
-  bool is_integer(Index coordinate) const { return integer_[static_cast<std::size_t>(coordinate)]; }
+  bool is_whole(Index coordinate) const { return whole_[static_cast<std::size_t>(coordinate)]; }
   /// Some coordinate counts.
   bool counts() const;
 
@@ -37,7 +37,7 @@ class Chart {
   Eigen::MatrixXd points(const Eigen::MatrixXd& draws) const;
 
   /// Directions in which a row may move, and how far (times a small number) before it leaves the Space; none of
-  /// integers.
+  /// grids.
   struct Direction {
     Eigen::VectorXd along;
     double reach;
@@ -53,7 +53,7 @@ class Chart {
  private:
   Space space_;
   std::vector<Interval> intervals_;
-  std::vector<bool> integer_;
+  std::vector<bool> whole_;
 };
 
 }  // namespace pushforward::testing::detail

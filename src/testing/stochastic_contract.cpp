@@ -221,7 +221,7 @@ class StochasticCheck {
       std::vector<double> sorted(at.col(c).begin(), at.col(c).end());
       std::sort(sorted.begin(), sorted.end());
       low[c] = sorted[static_cast<std::size_t>(n / 5)];
-      size[c] = sorted[static_cast<std::size_t>(n - 1 - n / 5)] - low[c] + (chart_.is_integer(c) ? 1 : 0);
+      size[c] = sorted[static_cast<std::size_t>(n - 1 - n / 5)] - low[c] + (chart_.is_whole(c) ? 1 : 0);
     }
     double inside = 0;
     for (Index i = 0; i < n; ++i) {
@@ -238,7 +238,7 @@ class StochasticCheck {
     for (Index i = 0; i < nodes; ++i) {
       for (Index c = 0; c < k; ++c) {
         u[c] = low[c] + size[c] * uniform(i, c);
-        if (chart_.is_integer(c)) u[c] = std::floor(u[c]);
+        if (chart_.is_whole(c)) u[c] = std::floor(u[c]);
       }
       measure[i] = chart_.row(u.data(), row.data()) * size.prod();
       y.row(i) = row.transpose().template cast<T>();
