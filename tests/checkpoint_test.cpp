@@ -31,7 +31,6 @@ FitOptions<double> long_run(const std::filesystem::path& checkpoint) {
           .weight_decay = 1e-3,
           .validation_fraction = 0.3,
           .patience = 6,
-          .dequantize = true,
           .seed = 6,
           .checkpoint = checkpoint,
           .checkpoint_every_steps = 1,

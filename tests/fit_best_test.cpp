@@ -6,9 +6,11 @@
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/student_t.hpp>
+#include <pushforward/distributions/uniform.hpp>
 #include <pushforward/execution.hpp>
 #include <pushforward/training/fit_best.hpp>
 #include <pushforward/training/gaussian_mixture.hpp>
+#include <pushforward/training/split.hpp>
 #include <string>
 #include <vector>
 
@@ -48,6 +50,34 @@ Candidate<double> small(const std::string& preset, Index layers, Index hidden) {
           }};
 }
 
+/// The flow inside a model of fit_best whose columns are not rounded.
+const TransformedDistribution<double>& flow_of(const Distribution<double>& model) {
+  return dynamic_cast<const TransformedDistribution<double>&>(model);
+}
+
+/// A category in order, a count and a normal number that depends on the first, and the mean of their log-likelihood.
+Matrix<double> mixed_rows(Index rows, std::uint64_t seed, double& truth) {
+  Engine engine(seed);
+  const Matrix<double> u = Uniform<double>(2).sample(rows, engine), z = Normal<double>(1).sample(rows, engine);
+  const double p[5] = {0.1, 0.2, 0.4, 0.2, 0.1};
+  Matrix<double> y(rows, 3);
+  truth = 0;
+  for (Index i = 0; i < rows; ++i) {
+    double below = p[0];
+    int a = 0;
+    while (u(i, 0) > below && a < 4) below += p[++a];
+    // The distribution function of a Poisson variable of mean 3, inverted.
+    double mass = std::exp(-3.0), sum = mass;
+    int count = 0;
+    while (u(i, 1) > sum) sum += mass *= 3.0 / ++count;
+    y.row(i) << a, count, z(i, 0) + 0.5 * a;
+    truth += std::log(p[a]) + count * std::log(3.0) - 3 - std::lgamma(count + 1.0) - 0.5 * z(i, 0) * z(i, 0) -
+             0.5 * std::log(2 * 3.14159265358979);
+  }
+  truth /= static_cast<double>(rows);
+  return y;
+}
+
 Candidate<double> gaussian() {
   return {"gaussian",
           [](const CandidateTask<double>& task) -> Poly<Distribution<double>> {
@@ -75,7 +105,7 @@ TEST_CASE("fit_best gives the same choice and bits for any number of threads") {
       CHECK(one.candidates[i].validation.mean == three.candidates[i].validation.mean);
       if (i > 0) CHECK(one.candidates[i - 1].validation.mean >= one.candidates[i].validation.mean);
     }
-    CHECK(same_bits(values<double>(one.model), values<double>(three.model)));
+    CHECK(same_bits(values<double>(*one.model), values<double>(*three.model)));
     CHECK(one.candidates.front().name != "gaussian");
     CHECK(one.candidates.front().behind.mean == 0);
     CHECK(one.candidates.back().behind.mean > 0);
@@ -93,7 +123,7 @@ TEST_CASE("fit_best of Gaussian rows is no worse than the Gaussian, and of other
   const Best<double> plain = fit_best(MatrixView<const double>(y), {.steps = 800});
   CHECK_FALSE(plain.heavy_tails);
   const double fitted = MultivariateNormalTriL<double>::fit(y).log_prob(test).mean();
-  CHECK(plain.model.log_prob(test).mean() > fitted - 0.02);
+  CHECK(plain.model->log_prob(test).mean() > fitted - 0.02);
 
   const Matrix<double> round = ring(2500, 4), round_test = ring(4000, 5);
   const Best<double> best = fit_best(MatrixView<const double>(round), {.steps = 1500});
@@ -105,10 +135,10 @@ TEST_CASE("fit_best of Gaussian rows is no worse than the Gaussian, and of other
   }
   truth /= 4000;
   INFO(to_text(best.candidates) << "truth " << truth);
-  CHECK(best.model.log_prob(round_test).mean() > truth - 0.35);
-  CHECK(best.model.log_prob(round_test).mean() < truth + 0.05);
+  CHECK(best.model->log_prob(round_test).mean() > truth - 0.35);
+  CHECK(best.model->log_prob(round_test).mean() < truth + 0.05);
   const double round_fitted = MultivariateNormalTriL<double>::fit(round).log_prob(round_test).mean();
-  CHECK(best.model.log_prob(round_test).mean() > round_fitted + 0.5);
+  CHECK(best.model->log_prob(round_test).mean() > round_fitted + 0.5);
 }
 
 TEST_CASE("fit_best sees heavy tails and takes a base that has them") {
@@ -125,7 +155,7 @@ TEST_CASE("fit_best sees heavy tails and takes a base that has them") {
   standard.col(1) = (test.col(1).array() - 10) / 3;
   const double truth = StudentT<double>(2, 3).log_prob(standard).mean() - std::log(3.0);
   INFO(to_text(best.candidates) << "truth " << truth);
-  CHECK(best.model.log_prob(test).mean() > truth - 0.1);
+  CHECK(best.model->log_prob(test).mean() > truth - 0.1);
   CHECK_THAT(best.reason, ContainsSubstring("Student"));
 }
 
@@ -156,9 +186,9 @@ TEST_CASE("the winner of folds is fitted to all rows; rows of weight 0 are as if
   const Matrix<double> y = correlated_normal(120, 8);
   const Best<double> all = fit_best(MatrixView<const double>(y), {.candidates = {gaussian()}});
   CHECK(all.folds == 5);
-  CHECK(all.candidates[0].validation.mean < all.model.log_prob(y).mean());
+  CHECK(all.candidates[0].validation.mean < all.model->log_prob(y).mean());
   // All of them: none is set aside for validation.
-  CHECK(all.model.bijector().inverse(y).value.colwise().mean().cwiseAbs().maxCoeff() < 1e-12);
+  CHECK(flow_of(*all.model).bijector().inverse(y).value.colwise().mean().cwiseAbs().maxCoeff() < 1e-12);
   Matrix<double> more(240, 3);
   std::vector<double> weights(240, 0.0);
   for (Index i = 0; i < 120; ++i) {
@@ -170,7 +200,7 @@ TEST_CASE("the winner of folds is fitted to all rows; rows of weight 0 are as if
   options.fit.weights = weights;
   const Best<double> weighted = fit_best(MatrixView<const double>(more), options);
   CHECK(weighted.candidates[0].validation.mean == Approx(all.candidates[0].validation.mean).epsilon(1e-12));
-  CHECK((weighted.model.log_prob(y) - all.model.log_prob(y)).cwiseAbs().maxCoeff() < 1e-9);
+  CHECK((weighted.model->log_prob(y) - all.model->log_prob(y)).cwiseAbs().maxCoeff() < 1e-9);
 }
 
 TEST_CASE("the reports of fit_best say what the validation rows give, with standard errors") {
@@ -189,7 +219,7 @@ TEST_CASE("the reports of fit_best say what the validation rows give, with stand
   const Best<double> best = fit_best(MatrixView<const double>(y), options);
   CHECK(best.folds == 1);
   REQUIRE(best.candidates[0].name == "gaussian");
-  const Eigen::VectorXd own = best.model.log_prob(test);
+  const Eigen::VectorXd own = best.model->log_prob(test);
   // With sum_i w_i = W: error = sqrt(n / (n - 1) sum_i w_i^2 (v_i - mean)^2) / W.
   const auto check = [&](const MeanLogLikelihood& m, const Eigen::VectorXd& v) {
     const Eigen::VectorXd w = Eigen::Map<const Eigen::VectorXd>(weights.data(), 100);
@@ -199,7 +229,7 @@ TEST_CASE("the reports of fit_best say what the validation rows give, with stand
     CHECK(m.standard_error == Approx(error).epsilon(1e-12));
   };
   check(best.candidates[0].validation, own);
-  const Matrix<double> x = best.model.bijector().inverse(test).value;
+  const Matrix<double> x = flow_of(*best.model).bijector().inverse(test).value;
   const Eigen::VectorXd behind =
       3 * std::log(1.5) - 0.5 * (1 - 1 / (1.5 * 1.5)) * x.rowwise().squaredNorm().array();
   check(best.candidates[1].behind, behind);
@@ -214,7 +244,7 @@ TEST_CASE("the number of components is chosen on rows that the mixture has not s
   const Best<double> best = fit_best(MatrixView<const double>(y), {.candidates = {all[1]}});
   CHECK(best.candidates[0].name == "mixture");
   CHECK(best.folds == 5);
-  const auto& mixture = dynamic_cast<const Mixture<double>&>(best.model.base());
+  const auto& mixture = dynamic_cast<const Mixture<double>&>(flow_of(*best.model).base());
   CHECK(mixture.components() >= 3);
   CHECK(mixture.components() <= 5);
 }
@@ -250,9 +280,9 @@ TEST_CASE("fit_best with context, for a time, and cancelled after a stage") {
   FitBestOptions<double> options{.seconds = 1};
   options.fit.context = context;
   const Best<double> best = fit_best(MatrixView<const double>(alone), options);
-  CHECK(best.model.context_dim() == 1);
+  CHECK(best.model->context_dim() == 1);
   CHECK(best.candidates.size() == 4);  // without mixtures, and couplings of one column
-  CHECK(best.model.log_prob(alone, context).allFinite());
+  CHECK(best.model->log_prob(alone, context).allFinite());
 
   Index stages = 0;
   FitBestOptions<double> stopped{.candidates = {small("maf", 1, 8), small("maf", 2, 8), small("maf", 3, 8)},
@@ -315,4 +345,44 @@ TEST_CASE("fit_gaussian_mixture: one component in closed form, three found, and 
   CHECK(fit_gaussian_mixture<float>(few, 5).log_prob(single).allFinite());
   CHECK_THROWS_WITH(fit_gaussian_mixture<double>(y, 51), ContainsSubstring("each of the 50 rows, got 51"));
   CHECK_THROWS_AS(fit_gaussian_mixture<double>(y, 0), DomainError);
+}
+
+TEST_CASE("fit_best gives columns on grids the masses of cells") {
+  double truth = 0;
+  const Matrix<double> y = mixed_rows(4000, 1, truth), test = mixed_rows(4000, 2, truth);
+  FitBestOptions<double> options{.candidates = {gaussian(), small("nsf_ar", 2, 32)}, .steps = 1500};
+  options.fit.seed = 3;
+  const Best<double> best = fit_best(MatrixView<const double>(y), options);
+  REQUIRE(best.rounded.size() == 2);
+  CHECK(best.rounded[0].column == 0);
+  CHECK(best.rounded[1].column == 1);
+  // Probabilities of cells times a density: no higher than the truth but by chance, and not far below it.
+  CHECK(best.model->log_prob(test).mean() < truth + 0.03);
+  CHECK(best.model->log_prob(test).mean() > truth - 0.15);
+  CHECK(best.candidates[0].name == "nsf_ar 2");
+  CHECK(best.candidates[1].behind.mean > 0.02);
+  // What the table says is what the model says of the same rows.
+  const RowSplit split = split_rows(4000, options.fit.validation_fraction, 3);
+  const Matrix<double> judged = y(split.validation, Eigen::all);
+  CHECK(std::abs(best.candidates[0].validation.mean - best.model->log_prob(judged).mean()) < 1e-12);
+  // Whole numbers come back whole, none of them negative.
+  Engine engine(5);
+  const Matrix<double> drawn = best.model->sample(20000, engine);
+  CHECK(drawn.leftCols(2) == drawn.leftCols(2).array().round().matrix());
+  CHECK(drawn.leftCols(2).minCoeff() == 0);
+  for (Index c = 0; c < 2; ++c) CHECK(std::abs(drawn.col(c).mean() - y.col(c).mean()) < 0.1);
+  // As densities the same rows score what no density can promise.
+  options.rounded = std::vector<GridColumn>{};
+  CHECK(dynamic_cast<const TransformedDistribution<double>*>(&*fit_best(MatrixView<const double>(y), options).model));
+}
+
+TEST_CASE("fit_best in folds: the winner knows the grids too") {
+  double truth = 0;
+  const Matrix<double> y = mixed_rows(300, 1, truth);
+  FitBestOptions<double> options{.candidates = {gaussian(), small("maf", 1, 8)}, .steps = 300};
+  const Best<double> best = fit_best(MatrixView<const double>(y), options);
+  CHECK(best.folds == 5);
+  CHECK(best.model->support().to_text() == "integers{0, inf} x integers{0, inf} x real");
+  CHECK(best.model->log_prob(y).mean() > truth - 0.8);
+  CHECK(best.model->log_prob(y).mean() < truth + 0.3);
 }

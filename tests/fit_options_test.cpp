@@ -8,6 +8,7 @@
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/quantized.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/training/fit.hpp>
 #include <sstream>
@@ -95,7 +96,7 @@ TEST_CASE("the validation split is disjoint, and weights of zero leave rows out"
   std::vector<double> weights(100, 1.0);
   weights[7] = weights[8] = 0;
   const FitOptions<double> options{.weights = weights, .validation_fraction = 0.25, .seed = 3};
-  const detail::FitRows<double> rows("test", 2, 0, y, options);
+  const detail::FitRows<double> rows("test", Space::real(2), 0, y, options);
   CHECK(rows.validation_count() == 24);
   CHECK(rows.train().size() == 74);
   std::vector<int> seen(100, 0);
@@ -222,54 +223,63 @@ TEST_CASE("one row and fewer rows than a batch") {
   CHECK_NOTHROW(fit(flow, make_data(17, 2), {.epochs = 2, .batch_size = 256}));
 }
 
+// ---------------------------------------------------------------------------------------------------- early stopping
+
+TEST_CASE("one far row does not decide when a training ends") {
+  // As the scale falls from 1 to 0.3, the validation rows gain about 0.75 nats each, and the far one loses 300.
+  Engine engine(2);
+  const Matrix<double> y = 0.3 * Normal<double>(1).sample(500, engine);
+  Matrix<double> validation = 0.3 * Normal<double>(1).sample(100, engine);
+  const auto run = [&](const Matrix<double>& rows) {
+    Normal<double> model(1);
+    const FitReport report = fit(model, y, {.epochs = 80, .batch_size = 100, .learning_rate = 0.02,
+                                            .validation = rows, .patience = 5});
+    return std::pair{report, model.stddev()[0]};
+  };
+  const auto [usual, scale] = run(validation);
+  const auto least = std::min_element(usual.validation_loss.begin(), usual.validation_loss.end());
+  CHECK(usual.best_epoch == least - usual.validation_loss.begin());
+  CHECK(std::abs(scale - 0.3) < 0.04);
+  validation(17, 0) = 8;
+  const auto [report, other] = run(validation);
+  CHECK(std::abs(other - 0.3) < 0.1);
+  CHECK(report.best_epoch > 10);
+  // What is reported is the mean of all rows, the far one among them.
+  CHECK(report.validation_loss[static_cast<std::size_t>(report.best_epoch)] == Approx(-report.validation.mean));
+  CHECK(report.validation_loss[static_cast<std::size_t>(report.best_epoch)] > report.validation_loss[0]);
+}
+
 // --------------------------------------------------------------------------------------------------- repeated values
 
-TEST_CASE("repeated values are reported, and dequantised on request") {
-  Matrix<double> y = make_data(400, 3);
-  y.col(1) = (y.col(1).array() * 2).round() / 4;  // steps of 0.25
-  Flow flow = affine_flow(3);
-  FitReport report = fit(flow, y, {.epochs = 1});
-  REQUIRE(report.warnings.size() >= 1);
+TEST_CASE("repeated values are reported with what they are: a grid, an atom, copies, one value") {
+  Matrix<double> y = make_data(400, 4);
+  y.col(1) = (y.col(1).array() * 2).round() / 4;           // steps of 0.25
+  y.col(2) = y.col(2).array().max(0.0);                    // many of them 0
+  y.col(3).bottomRows(200) = y.col(3).topRows(200);        // copies
+  Flow flow = affine_flow(4);
+  const FitReport report = fit(flow, y, {.epochs = 1, .validation_fraction = 0});
+  REQUIRE(report.warnings.size() >= 3);
   CHECK_THAT(report.warnings[0],
-             ContainsSubstring("column 1") && ContainsSubstring("0.25") && ContainsSubstring("dequantize"));
+             ContainsSubstring("column 1") && ContainsSubstring("0.25") && ContainsSubstring("Quantized gives"));
+  CHECK(report.warnings[0].option == "rounded");
+  CHECK_THAT(report.warnings[1], ContainsSubstring("column 2") && ContainsSubstring("% of the values are 0: no density"));
+  CHECK_THAT(report.warnings[2], ContainsSubstring("column 3") && ContainsSubstring("look for rows that were copied"));
   CHECK(report.repeated_values[0].share == 0);
   CHECK(report.repeated_values[1].share > 0.8);
   CHECK(report.repeated_values[1].smallest_step == 0.25);
-  report = fit(flow, y, {.epochs = 1, .dequantize = true});
-  for (const Notice& warning : report.warnings) CHECK_THAT(warning, !ContainsSubstring("repeated"));
-
-  // Noise in one column only, within a step, another one in each epoch, the same for the same seed.
-  const FitOptions<double> options{.validation_fraction = 0, .dequantize = true, .seed = 8};
-  const detail::FitRows<double> rows("test", 3, 0, y, options);
-  REQUIRE(rows.dequantized());
-  const auto load = [&](Index epoch) {
-    const RandomCall noise = rows.train_noise(epoch);
-    detail::RowSource<double> source = rows.train_source(rows.train().data());
-    source.noise = &noise;
-    Arena batch, local;
-    Tape<double> tape(Tape<double>::Mode::evaluate, {batch, local}, 400);
-    const Var<double> v = source.load_data(tape, 0);
-    Matrix<double> out(400, 3);
-    for (Index c = 0; c < 3; ++c)
-      for (Index i = 0; i < 400; ++i) out(i, c) = tape.value(v, c)[i];
-    return out;
-  };
-  const Matrix<double> a = load(0), b = load(1);
-  CHECK(a == load(0));
-  CHECK(a.col(0) == y.col(0));
-  CHECK(a.col(2) == y.col(2));
-  CHECK((a.col(1) - y.col(1)).minCoeff() >= 0);
-  CHECK((a.col(1) - y.col(1)).maxCoeff() <= 0.25);
-  CHECK((a.col(1) - y.col(1)).mean() == Approx(0.125).margin(0.02));
-  CHECK(a.col(1) != b.col(1));
+  CHECK(report.repeated_values[2].commonest == 0);
+  CHECK(report.repeated_values[2].commonest_share == (y.col(2).array() == 0).cast<double>().mean());
+  // A model that knows the grid has nothing to be told.
+  Quantized<double> known(affine_flow(4), {{1, {0, 0.25}}});
+  for (const Notice& warning : fit(known, y, {.epochs = 1}).warnings) CHECK_THAT(warning, !ContainsSubstring("column 1"));
 
   // A continuous float variable repeats numbers too, which means nothing.
   Engine engine(3);
   Matrix<float> u(200000, 1);
   engine.next_call().uniform(0, 200000, 1, u.data(), 200000);
-  const detail::FitRows<float> fine("test", 1, 0, u, {});
+  const detail::FitRows<float> fine("test", Space::real(1), 0, u, {});
   CHECK(fine.warnings().empty());
-  const detail::FitRows<double> constant("test", 1, 0, Matrix<double>(Matrix<double>::Constant(50, 1, 2.0)), {});
+  const detail::FitRows<double> constant("test", Space::real(1), 0, Matrix<double>(Matrix<double>::Constant(50, 1, 2.0)), {});
   REQUIRE(constant.warnings().size() == 1);
   CHECK_THAT(constant.warnings()[0], ContainsSubstring("one value only"));
 }

@@ -95,7 +95,7 @@ struct FullBatch {
 FullBatch full_batch(Flow flow, const Matrix<double>& y, const std::vector<double>& weights, int threads) {
   Execution execution({.threads = threads, .all_always = true});
   const FitOptions<double> options{.weights = weights, .validation_fraction = 0};
-  const detail::FitRows<double> rows("test", flow.dim(), 0, y, options);
+  const detail::FitRows<double> rows("test", flow.support(), 0, y, options);
   const detail::RowSource<double> source = rows.train_source(rows.train().data());
   detail::Stepper<double> stepper(flow, Adam<double>(), execution);
   const detail::StepOutcome outcome = stepper.step(
@@ -182,7 +182,6 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits", "", float, doubl
                                   .context = context,
                                   .weights = weights,
                                   .validation_fraction = 0.2,
-                                  .dequantize = true,
                                   .seed = 5,
                                   .execution = execution});
     CHECK(report.skipped_steps == 0);

@@ -144,6 +144,7 @@ TESTS = {
     "bijectors": ["contract_test"] + BIJECTORS + FLOWS,
     "fixed_map": ["contract_test", "scalar_maps_test"],
     "distributions/start": ["mixture_start_test"] + DISTRIBUTIONS,
+    "src/training/grids": ["fit_best_test", "fit_options_test"],
     "distributions/quantized": ["quantized_test", "contract_test"],
     "distributions/log_sum": ["quantized_test", "distributions_test", "contract_test"],
     "distributions/mixture": ["distributions_test", "mixture_start_test", "tails_test", "contract_test"] + DISTRIBUTIONS,

@@ -113,7 +113,7 @@ TEST_CASE("prepare_and_fit puts standardiser and supports into the model, from t
   auto model = prepare_and_fit(
       rich_flow(3, 1), y, {.whiten = true, .supports = {real_line, positive, {7, 9}}}, options).model;
   // The flow sees standardised training rows: check through the model's own parts.
-  const detail::FitRows<double> rows("test", 3, 1, y, options);
+  const detail::FitRows<double> rows("test", Space::real(3), 1, y, options);
   Matrix<double> train(static_cast<Index>(rows.train().size()), 3), train_context(train.rows(), 1);
   for (Index i = 0; i < train.rows(); ++i) {
     train.row(i) = y.row(static_cast<Index>(rows.train()[static_cast<std::size_t>(i)]));

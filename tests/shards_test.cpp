@@ -113,7 +113,6 @@ TEMPLATE_TEST_CASE("shards: the same bits on any number of threads", "", float, 
                                     .learning_rate = 0.01,
                                     .context = context,
                                     .weights = weights,
-                                    .dequantize = true,
                                     .execution = execution});
       CHECK(report.skipped_steps == 0);
       CHECK(report.train_loss.back() < report.train_loss.front());
@@ -125,7 +124,7 @@ TEMPLATE_TEST_CASE("shards: the same bits on any number of threads", "", float, 
   }
 }
 
-TEST_CASE("without layers that couple rows shards are the same training: weights, context, dropout, dequantisation") {
+TEST_CASE("without layers that couple rows shards are the same training: weights, context, dropout") {
   Matrix<double> y = make_data(150, 2);
   const Matrix<double> context = make_data(150, 1, 5);
   y.col(0) = (y.col(0).array() * 4).round() / 4;
@@ -136,8 +135,7 @@ TEST_CASE("without layers that couple rows shards are the same training: weights
                              .batch_size = 50,
                              .optimizer = Sgd<double>(),
                              .context = context,
-                             .weights = weights,
-                             .dequantize = true};
+                             .weights = weights};
   TransformedDistribution<double> whole = start, parts = start;
   const FitReport a = fit(whole, y, options);
   options.shards = 3;

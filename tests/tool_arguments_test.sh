@@ -10,24 +10,24 @@ awk 'BEGIN {
 small="--layers 1 --hidden 8 --epochs 2 --threads 1"
 
 # ---- lists add up
-run 0 fit data.csv --out one.st $small --drop run,z
+run 0 fit data.csv --out one.st $small --model maf --drop run,z
 for lists in "--drop run --drop z" "--drop=run --drop z,run" "--columns x --columns y"; do
-  run 0 fit data.csv --out two.st $small $lists
+  run 0 fit data.csv --out two.st $small --model maf $lists
   says out.txt ", 2 columns"
   holds 'cmp -s one.st two.st'
 done
-run 0 fit data.csv --out c.st $small --drop run --context y --context z
+run 0 fit data.csv --out c.st $small --model maf --drop run --context y --context z
 says out.txt "1 column given y, z"
 run 0 sample c.st -n 2 --out one.csv --context y=1,z=0.5
 run 0 sample c.st -n 2 --out two.csv --context y=1 --context z=0.5 --context y=1
 holds 'cmp -s one.csv two.csv'
 refuses 2 "--context: 'y' is given two different values" sample c.st -n 2 --out no.csv --context y=1,z=2 --context y=2
 run 0 sample one.st -n 2 --out s.csv --context ''
-run 0 fit data.csv --out b.st $small --drop run --bounds x=0:3 --bounds z=0:1 --bounds x=0:3
+run 0 fit data.csv --out b.st $small --model maf --drop run --bounds x=0:3 --bounds z=0:1 --bounds x=0:3
 run 0 info b.st
 says out.txt "column_supports"
 refuses 2 "--bounds: column 'z' is given two different bounds" \
-  fit data.csv --out no.st $small --drop run --bounds z=0:1 --bounds x=0:3 --bounds z=0:2
+  fit data.csv --out no.st $small --model maf --drop run --bounds z=0:1 --bounds x=0:3 --bounds z=0:2
 run 0 plot b.st data.csv --out p.png --columns x --columns z --json
 holds '[ "$(tr -d " \n" <out.txt | grep -c "\"columns\":\[\"x\",\"z\"\]")" -eq 1 ]'
 

@@ -8,8 +8,8 @@ awk 'BEGIN {
   for (i = 0; i < 300; i++) print rand() + rand() "," rand() - rand()
 }' >data.csv
 small="--layers 1 --hidden 8 --epochs 2 --threads 1"
-run 0 fit data.csv --out m.st $small
-run 0 fit data.csv --out c.st $small --columns y --context x --checkpoint run.ck
+run 0 fit data.csv --out m.st $small --model maf
+run 0 fit data.csv --out c.st $small --model maf --columns y --context x --checkpoint run.ck
 cp data.csv data.png
 cp m.st m.png
 mkdir folder
@@ -27,17 +27,17 @@ keeps() {
   says err.txt "$why; give $other another name"
 }
 one="which would be overwritten"
-keeps "$one" --out "the data" fit data.csv --out ./data.csv $small
+keeps "$one" --out "the data" fit data.csv --out ./data.csv $small --model maf
 holds '[ -s data.csv ]'
-keeps "$one" --out "the data" fit data.png --out data.png $small
-keeps "$one" --checkpoint "the data" fit data.png --out q.st --checkpoint data.png $small
-keeps "$one" --checkpoint "the data" fit data.png --out q.st --checkpoint "$PWD/folder/../data.png" --resume $small
-keeps "$one" --checkpoint "the data" fit folder/link.csv --out q.st --checkpoint data.csv $small
-keeps "$one" --checkpoint "the data" fit hard.csv --out q.st --checkpoint data.csv $small
-keeps "and one would overwrite the other" --checkpoint --out fit data.csv --out q.st --checkpoint "$PWD/q.st" $small
-keeps "$one" "the checkpoint" "the data" fit run.st.checkpoint --out run.st --resume $small
+keeps "$one" --out "the data" fit data.png --out data.png $small --model maf
+keeps "$one" --checkpoint "the data" fit data.png --out q.st --checkpoint data.png $small --model maf
+keeps "$one" --checkpoint "the data" fit data.png --out q.st --checkpoint "$PWD/folder/../data.png" --resume $small --model maf
+keeps "$one" --checkpoint "the data" fit folder/link.csv --out q.st --checkpoint data.csv $small --model maf
+keeps "$one" --checkpoint "the data" fit hard.csv --out q.st --checkpoint data.csv $small --model maf
+keeps "and one would overwrite the other" --checkpoint --out fit data.csv --out q.st --checkpoint "$PWD/q.st" $small --model maf
+keeps "$one" "the checkpoint" "the data" fit run.st.checkpoint --out run.st --resume $small --model maf
 cp data.csv run.st.checkpoint
-keeps "$one" "the checkpoint" "the data" fit run.st.checkpoint --out run.st --resume $small
+keeps "$one" "the checkpoint" "the data" fit run.st.checkpoint --out run.st --resume $small --model maf
 rm run.st.checkpoint
 keeps "$one" --out "the model" sample m.st -n 3 --out m.st
 keeps "$one" --out --context-file sample c.st --context-file data.csv --out folder/link.csv
@@ -51,13 +51,13 @@ checks=$((checks + 1))
 says err.txt "--out and the data are the same file, 'data.csv'"
 
 # Without --resume, as with it, only a checkpoint is replaced by a checkpoint.
-refuses 2 "--checkpoint: 'm.st' is there and is no checkpoint" fit data.csv --out q.st --checkpoint m.st $small
-refuses 2 "--checkpoint: 'hard.csv' is there and is no checkpoint" fit data.png --out q.st --checkpoint hard.csv $small
-refuses 1 "m.st" fit data.csv --out q.st --checkpoint m.st --resume $small
+refuses 2 "--checkpoint: 'm.st' is there and is no checkpoint" fit data.csv --out q.st --checkpoint m.st $small --model maf
+refuses 2 "--checkpoint: 'hard.csv' is there and is no checkpoint" fit data.png --out q.st --checkpoint hard.csv $small --model maf
+refuses 1 "m.st" fit data.csv --out q.st --checkpoint m.st --resume $small --model maf
 holds '[ ! -e q.st ]'
 find . -type f ! -name '*.txt' ! -name before -exec cksum {} + | sort | cmp -s - before || fault "a file has changed"
-run 0 fit data.csv --out q.st --checkpoint run.ck $small
-run 0 fit data.csv --out q.st $small
+run 0 fit data.csv --out q.st --checkpoint run.ck $small --model maf
+run 0 fit data.csv --out q.st $small --model maf
 
 # Devices may be read and written at once.
 checks=$((checks + 1))

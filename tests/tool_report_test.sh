@@ -17,7 +17,7 @@ done
 printf 'a,b\n1e308,1\n-1e308,2\n2,3\n4,5\n' >huge.csv
 overflow="column 'a' is spread so far that its variance is no finite number; give it in a larger unit"
 refuses 1 "$overflow" fit huge.csv --out no.st --model gaussian
-run 0 fit huge.csv --out huge.st $small --validation 0
+run 0 fit huge.csv --out huge.st $small --model maf --validation 0
 says err.txt "no Gaussian to compare with: GaussianBaseline::fit: $overflow"
 
 # ---- numbers of any size stay in their columns
@@ -26,7 +26,7 @@ awk 'BEGIN {
   print "x,y"
   for (i = 0; i < 200; i++) print rand() * (i == 77 ? 1e12 : 1) "," rand()
 }' >far.csv
-run 0 fit far.csv --out far.st $small --standardize none --tail inf --scale-bound inf --input-bound inf --lr 0.3
+run 0 fit far.csv --out far.st $small --model maf --standardize none --tail inf --scale-bound inf --input-bound inf --lr 0.3
 awk '/^  (train|validation) / { n++; if (length($0) > 80 || $0 !~ /[^ ]  +[^ ]+ ± [^ ]+$/) exit 1 } END { exit n != 2 }' \
   out.txt || fault "columns of the report run into one another"
 checks=$((checks + 1))
@@ -36,5 +36,42 @@ for size in 1e8 1e30 1e150; do
   holds '! grep -q "[0-9]\{20\}" out.txt'
   holds '! grep -q -e "-nan" out.txt'
 done
+
+# ---- a few rows that carry the mean are named by their lines, and what the others say without them
+awk 'BEGIN {
+  srand(4)
+  print "x,y"
+  for (i = 0; i < 500; i++) print rand() + rand() + rand() "," rand() + rand()
+}' >plain.csv
+run 0 fit plain.csv --out plain.st --model gaussian
+says out.txt "of validation rows: median "
+holds '! grep -q "carr" out.txt'
+run 0 log-prob plain.st plain.csv
+says out.txt "of all rows                   median "
+holds '! grep -q "carr" out.txt'
+others=$(awk '$1 == "mean" { print $3 }' out.txt)
+sed -e '42s/.*/9000,1/' -e '333s/.*/1,-700/' plain.csv >two.csv
+run 0 log-prob plain.st two.csv
+says out.txt "2 rows carry the mean: line 42 (-"
+says out.txt ", line 333 (-"
+says out.txt "rows outside training range   2 (0.4 %)"
+says out.txt "in                 'x': 1"
+says out.txt "in                 'y': 1"
+# (two of 500 rows less)
+awk -v others="$others" '/carry the mean/ { n++; if (!(($(NF - 2) - others) ^ 2 < 1e-4)) exit 1 } END { exit n != 1 }' out.txt ||
+  fault "the mean of the other rows is not that of before"
+checks=$((checks + 1))
+run 0 log-prob plain.st two.csv --json
+says out.txt '"far_rows": 2'
+says out.txt '"line": 42'
+says out.txt '"outside_by_column"'
+# The first and the last percent are the numbers that they say.
+run 0 log-prob plain.st plain.csv --out plain.npy
+run 0 log-prob plain.st plain.csv --out plain-lp.csv
+tail -n +2 plain-lp.csv | sort -g | awk '{ v[NR] = $1 } END { printf "median %.5g", (v[250] + v[251]) / 2 }' >median.txt
+run 0 log-prob plain.st plain.csv
+says out.txt "$(cat median.txt)"
+run 0 fit two.csv --out two.st --model gaussian --validation 0
+says out.txt "2 rows carry the mean: line "
 
 finish

@@ -25,9 +25,9 @@ refuses 2 "subcommand"
 refuses 2 "see 'pushforward fit --help'" fit
 refuses 2 "--model" fit data.csv --out m.st --model glow
 refuses 2 "--epochs" fit data.csv --out m.st --epochs none
-refuses 2 "equal widths" fit data.csv --out m.st --hidden 128,64
+refuses 2 "equal widths" fit data.csv --out m.st --model maf --hidden 128,64
 refuses 2 "--hidden" fit data.csv --out m.st --hidden 12.5
-refuses 2 "--blocks" fit data.csv --out m.st --blocks 3
+refuses 2 "--blocks" fit data.csv --out m.st --model maf --blocks 3
 refuses 2 "splines have --bound" fit data.csv --out m.st --drop id --model nsf --tail 4
 # No number is NaN, and each refusal says the range.
 for option in lr weight-decay clip validation dropout; do
@@ -47,16 +47,16 @@ refuses 2 "expected column=low:high" fit data.csv --out m.st --drop id --bounds 
 # What would change nothing is refused by the names of option and model.
 for option in "--layers 7" "--hidden 8" --residual "--blocks 2" "--bins 8" "--bound 3" "--scale-bound 2" "--tail 2" \
   "--input-bound 2" "--activation elu" "--mixing lu" --batch-norm --act-norm "--dropout 0.5" "--standardize none" \
-  "--epochs 3" "--batch 9" "--lr 0.1" "--schedule cosine" "--weight-decay 0.1" "--clip 1" "--patience 3" --dequantize \
+  "--epochs 3" "--batch 9" "--lr 0.1" "--schedule cosine" "--weight-decay 0.1" "--clip 1" "--patience 3" \
   "--checkpoint c" --resume; do
   refuses 2 "${option%% *}: has no effect with --model gaussian" fit data.csv --out m.st --drop id --model gaussian $option
 done
-refuses 2 "--bins: maf has no splines" fit data.csv --out m.st --bins 8
+refuses 2 "--bins: maf has no splines" fit data.csv --out m.st --model maf --bins 8
 refuses 2 "--bound: real_nvp has no splines" fit data.csv --out m.st --model real_nvp --bound 2
 refuses 2 "--scale-bound: goes with maf" fit data.csv --out m.st --model nsf_ar --scale-bound 2
-refuses 2 "--batch-norm: is for what stands between layers" fit data.csv --out m.st --layers 1 --batch-norm
-refuses 2 "--mixing: is for what stands between layers" fit data.csv --out m.st --layers 1 --mixing lu
-refuses 2 "--patience: counts epochs without" fit data.csv --out m.st --validation 0 --patience 3
+refuses 2 "--batch-norm: is for what stands between layers" fit data.csv --out m.st --model maf --layers 1 --batch-norm
+refuses 2 "--mixing: is for what stands between layers" fit data.csv --out m.st --model maf --layers 1 --mixing lu
+refuses 2 "--patience: counts epochs without" fit data.csv --out m.st --model maf --validation 0 --patience 3
 refuses 2 "low:high" fit data.csv --out m.st --drop id --bounds size=0
 refuses 2 "below the upper one" fit data.csv --out m.st --drop id --bounds size=3:1
 refuses 2 "no data column 'height'" fit data.csv --out m.st --drop id --bounds height=0:
@@ -102,16 +102,16 @@ refuses 1 "cut.st" info cut.st
 
 # Columns that fit badly are named.
 awk -F, 'NR > 1 { print $2 "," int($3) ",5" } NR == 1 { print "x,steps,five" }' data.csv >steps.csv
-run 0 fit steps.csv --out steps.st $small
+run 0 fit steps.csv --out steps.st $small --model maf
 says err.txt "column 'five' holds one value only"
 says err.txt "column 'steps'"
-says err.txt "consider --dequantize, which adds noise of one step"
+says err.txt "; --dequantize gives each value the mass of its cell"
 # Of columns in other units than they are made for, conditioners see next to nothing.
 awk -F, 'NR > 1 { print $2 "," 1000 + 50 * $3 "," 300 * $2 + $3 } NR == 1 { print "x,far,given" }' data.csv >far.csv
-run 0 fit far.csv --out far.st $small --context given --standardize none
+run 0 fit far.csv --out far.st $small --model maf --context given --standardize none
 says err.txt "column 'far', context column 'given': conditioners see values softly bounded by 5"
 says err.txt "--standardize mean_std helps"
-run 0 fit far.csv --out far.st $small --context given
+run 0 fit far.csv --out far.st $small --model maf --context given
 holds '! grep -q conditioners err.txt'
 
 refuses 1 "column 'five' is constant; leave it out" fit steps.csv --out g.st --model gaussian
@@ -178,7 +178,7 @@ refuses 2 "takes no context" sample m.st -n 3 --out s.csv --context x=1
 refuses 1 "cannot" sample m.st -n 3 --out none/s.csv
 
 # ---- a conditional density
-run 0 fit data.csv --out c.st $small --columns y,size --context x --standardize median_iqr
+run 0 fit data.csv --out c.st $small --model maf --columns y,size --context x --standardize median_iqr
 says out.txt "2 columns given x"
 run 0 info c.st
 says out.txt "1 context column"
@@ -212,6 +212,32 @@ run 0 fit data.csv --out auto.st --drop id --model auto --budget 2s --context x
 awk -F, 'NR == 1 { print "x,y" } NR > 1 { printf "%.9f,%.6f\n", $2, 1e6 + $3 }' data.csv >far.csv
 run 0 fit far.csv --out far.st --model auto --budget 200
 says out.txt "float64"
+# Counts have masses: draws are whole, and other numbers have none. Nobody has to ask for it where models race.
+awk -F, 'NR == 1 { print "n,x" } NR > 1 { print int($2 * $2 * 2) "," $3 }' data.csv >counts.csv
+run 0 fit counts.csv --out counts.st --budget 300
+says out.txt "on grids     'n' (steps of 1); scores are logs of the masses of cells"
+run 0 info counts.st
+says out.txt "support: integers{0, inf} x real"
+run 0 sample counts.st -n 500 --seed 1 --out drawn.csv
+holds '! tail -n +2 drawn.csv | cut -d, -f1 | grep -qv "^[0-9]*$"'
+printf 'n,x\n1,0.5\n2.5,0.5\n-1,0.5\n' >odd.csv
+run 0 log-prob counts.st odd.csv
+says out.txt "-inf (2 rows of density 0;"
+says out.txt "odd.csv:3: column 'n': 2.5 is none of the numbers 0 + 1 k that the model knows"
+run 0 log-prob counts.st odd.csv --json
+says out.txt '"first_row_of_density_zero": "odd.csv:3'
+run 0 fit counts.csv --out counts.st --budget 300 --no-dequantize
+holds '! grep -q "on grids" out.txt'
+says err.txt "column 'n'"
+for model in gaussian nsf; do
+  run 0 fit counts.csv --out counts.st --model $model --dequantize --json
+  says out.txt '"step": 1.0'
+  run 0 info counts.st
+  says out.txt "support: integers{0, inf} x real"
+done
+run 0 fit data.csv --out whole.st --model gaussian --columns x,y --dequantize
+says err.txt "warning: --dequantize: no column has values that repeat on a grid"
+refuses 2 "--dequantize" fit counts.csv --out counts.st --dequantize --no-dequantize
 refuses 2 "--layers: is of one model, and --model auto tries several" fit data.csv --out m.st --model auto --layers 3
 refuses 2 "--budget: is what the candidates of --model auto share" fit data.csv --out m.st --model maf --budget 300
 refuses 2 "--budget: expected a number of steps, or a time like 90s, 10m or 1h, got '3x'" \
@@ -226,14 +252,14 @@ for model in iaf real_nvp nice gaussian; do
 done
 run 0 info iaf.st
 says out.txt "float32"
-run 0 fit data.csv --out r.st --layers 2 --epochs 8 --batch 128 --lr 0.005 --threads 2 --drop id --residual --blocks 1 --hidden 16 --activation tanh --mixing lu --act-norm \
+run 0 fit data.csv --out r.st --model maf --layers 2 --epochs 8 --batch 128 --lr 0.005 --threads 2 --drop id --residual --blocks 1 --hidden 16 --activation tanh --mixing lu --act-norm \
   --dropout 0.1 --schedule cosine --weight-decay 0.001 --validation 0 --dequantize
 says out.txt "2,000 rows, 4 columns"
 
 # ---- an interrupted run, resumed, ends as one without interruption
 long="--drop id,w --layers 3 --hidden 64,64 --epochs 120 --patience 0 --batch 32 --threads 1"
-run 0 fit data.csv --out whole.st $long
-"$tool" fit data.csv --out part.st $long --resume >out.txt 2>err.txt </dev/null &
+run 0 fit data.csv --out whole.st $long --model maf
+"$tool" fit data.csv --out part.st $long --model maf --resume >out.txt 2>err.txt </dev/null &
 process=$!
 waited=0
 while [ ! -e part.st.checkpoint ] && [ $waited -lt 600 ]; do
@@ -248,7 +274,7 @@ says err.txt "interrupted after"
 says err.txt "--resume"
 holds '[ ! -e part.st ]'
 holds '[ -e part.st.checkpoint ]'
-run 0 fit data.csv --out part.st $long --resume
+run 0 fit data.csv --out part.st $long --model maf --resume
 holds 'cmp -s whole.st part.st'
 holds '[ ! -e part.st.checkpoint ]'
 

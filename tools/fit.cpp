@@ -14,7 +14,7 @@
 #include <thread>
 #include <utility>
 
-#include "tools/tool.hpp"
+#include "tools/scores.hpp"
 
 namespace tool {
 
@@ -41,7 +41,7 @@ const char* name_of(Value value, const std::pair<const char*, Value> (&names)[N]
 /// What the command line does not name is as the library has it.
 struct Settings {
   std::string data, out, array;
-  std::string model = "maf", budget;
+  std::string model = "auto", budget;
   std::vector<std::string> columns, drop, context;
   std::string weights;
   std::vector<std::string> bounds;
@@ -62,6 +62,7 @@ struct Settings {
   int threads = 0;
   std::string checkpoint;
   bool json = false;
+  bool dequantize = false, no_dequantize = false;
   /// Names of the options on the command line: "--layers".
   std::vector<std::string> given;
 
@@ -207,14 +208,14 @@ void refuse_without_effect(const Settings& s) {
     constexpr std::string_view has_effect[] = {
         "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
         "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
-        "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize"};
+        "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize"};
     return refuse_others(has_effect, "is of one model, and --model auto tries several; name one: --model nsf_ar");
   }
   if (s.model == "gaussian") {
     refuse("--context", true, "a gaussian takes no context; choose another --model");
     constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
                                                "--array",   "--model",   "--precision", "--validation", "--seed",
-                                               "--threads", "--json"};
+                                               "--threads", "--json",    "--dequantize"};
     return refuse_others(has_effect,
                          "has no effect with --model gaussian, which has no layers and is fitted in one step");
   }
@@ -283,6 +284,7 @@ void check(const Settings& s) {
 struct Rows {
   Eigen::MatrixXd data, context;
   Eigen::VectorXd weights;  // empty: none
+  std::vector<Index> lines;  // of the file
   Index size() const { return data.rows(); }
 };
 
@@ -292,11 +294,20 @@ struct Input {
   pf::ModelInfo info;
   std::vector<pf::Interval> supports;
   bool bounded = false;
+  std::vector<pf::GridColumn> rounded;
 };
 
-Rows take(const Eigen::MatrixXd& values, const std::vector<std::int64_t>& rows, Index dim, Index context_dim,
-          bool weighted) {
+/// Of all columns on grids: log of the size of a cell.
+double log_cell(const Input& in) {
+  double sum = 0;
+  for (const pf::GridColumn& r : in.rounded) sum += std::log(r.grid.step);
+  return sum;
+}
+
+Rows take(const Eigen::MatrixXd& values, const std::vector<Index>& lines, const std::vector<std::int64_t>& rows,
+          Index dim, Index context_dim, bool weighted) {
   Rows r;
+  for (const std::int64_t row : rows) r.lines.push_back(lines[static_cast<std::size_t>(row)]);
   r.data = values.leftCols(dim)(rows, Eigen::all);
   r.context = values.middleCols(dim, context_dim)(rows, Eigen::all);
   if (weighted) r.weights = values.col(dim + context_dim)(rows);
@@ -342,6 +353,12 @@ Input read_input(const Settings& s) {
   const auto dim = static_cast<Index>(in.columns.size());
   const auto context_dim = static_cast<Index>(in.context_columns.size());
   const Index n = values.rows();
+  const Eigen::MatrixXd data = values.leftCols(dim);
+  if (s.dequantize || (s.model == "auto" && !s.no_dequantize)) {
+    in.rounded = pf::find_grids<double>(data);
+    const std::vector<pf::Interval> cells = pf::cell_supports<double>(data, in.rounded, in.supports);
+    if (!cells.empty()) in.supports = cells;
+  }
   for (Index c = 0; c < dim; ++c) {
     const pf::Interval& support = in.supports[static_cast<std::size_t>(c)];
     in.bounded = in.bounded || support != pf::real_line;
@@ -373,8 +390,8 @@ Input read_input(const Settings& s) {
     throw pf::DomainError(fmt::format("{}: {}{} to train on; at least 2 are needed", s.data,
                                       counted(static_cast<Index>(split.train.size()), "row"),
                                       s.weights.empty() ? "" : " with a weight above 0"));
-  in.train = take(values, split.train, dim, context_dim, !s.weights.empty());
-  in.validation = take(values, split.validation, dim, context_dim, !s.weights.empty());
+  in.train = take(values, table.lines, split.train, dim, context_dim, !s.weights.empty());
+  in.validation = take(values, table.lines, split.validation, dim, context_dim, !s.weights.empty());
   return in;
 }
 
@@ -464,7 +481,7 @@ std::string in_words_of_the_tool(const pf::Notice& notice, const Input& in) {
   name("column", notice.columns, in.columns);
   name("context column", notice.context_columns, in.context_columns);
   std::string way_out = notice.way_out;
-  if (notice.option == "dequantize") way_out = "; consider --dequantize, which adds noise of one step";
+  if (notice.option == "rounded") way_out = "; --dequantize gives each value the mass of its cell";
   if (notice.option == "standardize") way_out = "; --standardize mean_std helps, or a larger --input-bound";
   if (notice.option == "ridge") way_out = place.empty() ? "; leave some out with --drop" : "; leave it out with --drop";
   return notice.where + place + notice.problem + way_out;
@@ -478,6 +495,7 @@ struct Result {
   std::string reason;
   bool complete = true;
   pf::MeanLogLikelihood train, validation;
+  Scores scores;  // of the validation rows, or of the training rows where there are none
 };
 
 pf::MeanLogLikelihood summarise(const Eigen::VectorXd& values, const Eigen::VectorXd& weights) {
@@ -503,6 +521,8 @@ Baseline gaussian_baseline(const Input& in) {
       b.of_rows = gaussian.log_prob(in.validation.data, in.validation.context);
       b.validation = summarise(b.of_rows, in.validation.weights);
     }
+    b.of_rows.array() += log_cell(in);
+    for (pf::MeanLogLikelihood* mean : {&b.train, &b.validation}) mean->mean += log_cell(in);
   } catch (const pf::DomainError& error) {
     b.missing = "no Gaussian to compare with: " + in_words_of_the_tool(error.notice(), in);
   }
@@ -522,13 +542,28 @@ Eigen::VectorXd score(const pf::Distribution<T>& model, const Rows& rows, pf::Ex
                         execution);
 }
 
+/// Rows as a density sees them: those in rounded columns somewhere in their cells.
 template <pf::Scalar T>
-pf::Poly<pf::Distribution<T>> fit_gaussian(const Input& in) {
+pf::Matrix<T> smooth(const Settings& s, const Input& in) {
+  pf::Engine engine = pf::Engine(s.training.seed).stream("cells");
+  return pf::dequantized<T>(to<T>(in.train.data), in.rounded, engine);
+}
+
+/// A density as a model of the table.
+template <pf::Scalar T>
+pf::Poly<pf::Distribution<T>> complete(pf::Poly<pf::Distribution<T>> density, const Input& in) {
+  if (in.rounded.empty()) return density;
+  return pf::Quantized<T>(std::move(density), in.rounded);
+}
+
+template <pf::Scalar T>
+pf::Poly<pf::Distribution<T>> fit_gaussian(const Settings& s, const Input& in) {
   using Gaussian = pf::MultivariateNormalTriL<T>;
-  const pf::Matrix<T> y = to<T>(in.train.data);
-  if (!in.bounded) return Gaussian::fit(y, in.train.weights);
+  const pf::Matrix<T> y = smooth<T>(s, in);
+  if (!in.bounded) return complete<T>(Gaussian::fit(y, in.train.weights), in);
   const pf::ColumnSupports<T> supports(in.supports);
-  return pf::TransformedDistribution<T>(Gaussian::fit(supports.inverse(y).value, in.train.weights), supports);
+  return complete<T>(
+      pf::TransformedDistribution<T>(Gaussian::fit(supports.inverse(y).value, in.train.weights), supports), in);
 }
 
 /// Fits and returns the model.
@@ -555,7 +590,6 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
     if (context.cols() > 0) options.validation_context = context_validation;
     if (in.validation.weights.size() > 0) options.validation_weights = in.validation.weights;
   }
-  options.dequantize = s.training.dequantize;
   options.seed = s.training.seed;
   options.execution = execution;
   options.callback = [&line](const pf::Progress& progress) {
@@ -572,9 +606,18 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   around.standardize_context = around.standardize;
   if (in.bounded) around.supports = in.supports;
 
-  pf::Fitted<T> fitted = pf::prepare_and_fit(
-      pf::flow_preset(s.model).build<T>(y.cols(), flow_options(s, context.cols())), y, around, options);
-  result.report = std::move(fitted.report);
+  // Prepared by rows within their cells, and trained on those of the table.
+  pf::FitOptions<T> start = options;
+  start.epochs = 0;
+  start.callback = {};
+  start.checkpoint.clear();
+  start.resume = false;
+  pf::Poly<pf::Distribution<T>> model =
+      complete<T>(pf::prepare_and_fit(pf::flow_preset(s.model).build<T>(y.cols(), flow_options(s, context.cols())),
+                                      smooth<T>(s, in), around, start)
+                      .model,
+                  in);
+  result.report = pf::fit(*model, y, options);
   line.clear();
   const Index epochs = static_cast<Index>(result.report.train_loss.size());
   if (result.report.stop_reason == pf::StopReason::cancelled)
@@ -583,7 +626,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
         checkpoint.empty() ? "with --resume a run can be continued" : "the same command with --resume continues"));
   if (result.report.stop_reason == pf::StopReason::non_finite && result.report.best_epoch < 0)
     throw pf::Error(result.report.stop_text + "; no model is written; try a smaller --lr or --clip");
-  return std::move(fitted.model);
+  return model;
 }
 
 /// What fit_best is told.
@@ -599,11 +642,11 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
     if (s.standardize == name) options.prepare.standardize = standardization;
   if (s.has("--standardize")) options.prepare.standardize_context = options.prepare.standardize;
   if (in.bounded) options.prepare.supports = in.supports;
+  options.rounded = in.rounded;
   options.fit.learning_rate = s.training.learning_rate;
   options.fit.weight_decay = s.training.weight_decay;
   options.fit.clip_norm = s.training.clip_norm;
   options.fit.validation_fraction = s.training.validation_fraction;
-  options.fit.dequantize = s.training.dequantize;
   options.fit.seed = s.training.seed;
   options.fit.execution = execution;
   options.fit.cancel = interrupt.token();
@@ -631,7 +674,6 @@ std::string settings_text(const Settings& s) {
     add(fmt::format("lr={} clip={} weight-decay={} validation={}", s.training.learning_rate, s.training.clip_norm,
                     s.training.weight_decay, s.training.validation_fraction));
     if (s.has("--standardize")) add(fmt::format("standardize={}", s.standardize));
-    if (s.training.dequantize) add("dequantize");
   } else if (is_flow(s)) {
     const pf::FlowOptions o = flow_options(s, 0);
     add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", *o.layers, *o.hidden, *o.blocks,
@@ -647,13 +689,26 @@ std::string settings_text(const Settings& s) {
                     fit.epochs, fit.batch_size, fit.learning_rate, s.schedule, fit.weight_decay, fit.clip_norm,
                     fit.validation_fraction, fit.patience));
     add(fmt::format("standardize={}", s.standardize));
-    if (s.training.dequantize) add("dequantize");
   } else {
     add(fmt::format("validation={}", s.training.validation_fraction));
   }
+  if (s.dequantize) add("dequantize");
+  if (s.no_dequantize) add("no-dequantize");
   for (const std::string& bound : s.bounds) add("bounds:" + bound);
   if (!s.weights.empty()) add("weights=" + s.weights);
   return text;
+}
+
+/// "'quality', 'age' (steps of 1), 'price' (0.25)"
+std::string grids_text(const Input& in) {
+  std::string text;
+  double step = 0;
+  for (const pf::GridColumn& r : in.rounded) {
+    if (step != 0 && r.grid.step != step) text += fmt::format(" (steps of {:g})", step);
+    step = r.grid.step;
+    text += fmt::format("{}'{}'", text.empty() ? "" : ", ", in.columns[static_cast<std::size_t>(r.column)]);
+  }
+  return text + fmt::format(" (steps of {:g})", step);
 }
 
 const char* stop_name(pf::StopReason reason) {
@@ -689,6 +744,9 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
                  counted(r.report.steps, "step"));
     fmt::print("\n");
   }
+  if (!in.rounded.empty())
+    fmt::print("on grids     {}; scores are logs of the masses of cells{}\n", grids_text(in),
+               log_cell(in) == 0 ? "" : fmt::format(", their mean densities are {:.4f} above", -log_cell(in)));
   if (s.model == "auto") {
     fmt::print("\n{}\nchosen       {}\n", pf::to_text(r.candidates), r.reason);
   }
@@ -712,6 +770,8 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
     fmt::print("  {:<10} {:<{}}{}\n", l.name, l.model, compare ? width + 2 : 0, compare ? l.baseline : "");
   if (compare && s.model != "auto")
     fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
+  fmt::print("\n  of {} rows: {}\n", in.validation.size() > 0 ? "validation" : "these", quantiles_text(r.scores));
+  if (const std::string far = far_text(r.scores); !far.empty()) fmt::print("  {}\n", far);
   fmt::print("\nwrote {}\n", s.out);
 }
 
@@ -732,7 +792,7 @@ void run_as(const Settings& s, Input in) {
       r.complete = best.complete;
       model = std::move(best.model);
     } else {
-      model = s.model == "gaussian" ? fit_gaussian<T>(in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, r);
+      model = s.model == "gaussian" ? fit_gaussian<T>(s, in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, r);
     }
   } catch (const pf::DomainError& error) {
     throw pf::DomainError(in_words_of_the_tool(error.notice(), in));
@@ -745,6 +805,8 @@ void run_as(const Settings& s, Input in) {
     values = score(*model, in.validation, execution);
     r.validation = summarise(values, in.validation.weights);
   }
+  const Rows& judged = in.validation.size() > 0 ? in.validation : in.train;
+  for (Index i = 0; i < values.size(); ++i) r.scores.add(values[i], judged.lines[static_cast<std::size_t>(i)]);
   pf::MeanLogLikelihood gain;
   if (baseline.missing.empty())
     gain = summarise(values - baseline.of_rows, in.validation.size() > 0 ? in.validation.weights : in.train.weights);
@@ -760,6 +822,8 @@ void run_as(const Settings& s, Input in) {
   std::vector<std::string> warnings;
   for (const pf::Notice& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
   if (!baseline.missing.empty()) warnings.push_back(baseline.missing);
+  if (s.dequantize && in.rounded.empty())
+    warnings.push_back("--dequantize: no column has values that repeat on a grid");
   if (!r.complete) warnings.push_back("interrupted: the model is the best so far, of a race that is not over");
   if (r.report.stop_reason == pf::StopReason::non_finite) warnings.push_back(r.report.stop_text);
   for (const std::string& warning : warnings) fmt::print(stderr, "pushforward: warning: {}\n", warning);
@@ -781,6 +845,11 @@ void run_as(const Settings& s, Input in) {
             {"gaussian_train_log_likelihood", likelihood(baseline.train)},
             {"gaussian_validation_log_likelihood", likelihood(baseline.validation)},
             {"gain_over_gaussian", likelihood(gain)}};
+  json["scores"] = to_json(r.scores);
+  for (const pf::GridColumn& r : in.rounded)
+    json["grids"].push_back({{"column", in.columns[static_cast<std::size_t>(r.column)]},
+                             {"origin", r.grid.origin},
+                             {"step", r.grid.step}});
   if (s.model == "auto") {
     json["chosen"] = r.candidates.front().name;
     json["reason"] = r.reason;
@@ -884,7 +953,7 @@ void add_fit(CLI::App& app) {
                       ", gaussian (full covariance)")
       ->check(CLI::IsMember(names))
       ->group(model)
-      ->option_text("NAME (maf)");
+      ->option_text("NAME (auto)");
   sub->add_option("--budget", s->budget, "auto: steps of all candidates together, or a time: 90s, 10m, 1h")
       ->group(model)
       ->option_text("N (by the rows)");
@@ -997,9 +1066,13 @@ void add_fit(CLI::App& app) {
       ->transform(from_zero)
       ->group(training)
       ->option_text(fmt::format("N ({})", s->training.patience));
-  sub->add_flag("--dequantize", s->training.dequantize,
-                "Add noise below the smallest step to columns with repeated values")
-      ->group(training);
+  CLI::Option* dequantize =
+      sub->add_flag("--dequantize", s->dequantize,
+                    "Columns whose values repeat on a grid (counts, rounded numbers): masses of cells, not densities")
+          ->group(training);
+  sub->add_flag("--no-dequantize", s->no_dequantize, "Densities there too; auto takes masses by itself")
+      ->group(training)
+      ->excludes(dequantize);
   sub->add_option("--seed", s->training.seed, "Of weights, split and order; the same seed gives the same model")
       ->transform(seed_number())
       ->group(training)

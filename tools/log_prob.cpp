@@ -1,6 +1,6 @@
 #include <iostream>
 
-#include "tools/tool.hpp"
+#include "tools/scores.hpp"
 
 namespace tool {
 
@@ -28,6 +28,39 @@ std::string describe_outside(const LoadedModel& model, const pf::Table& chunk, I
   return "outside the training range";
 }
 
+const std::string& column_name(const LoadedModel& model, std::size_t c) {
+  const std::size_t dim = model.columns.size();
+  return c < dim ? model.columns[c] : model.context_columns[c - dim];
+}
+
+void count_outside(const LoadedModel& model, const pf::Table& chunk, Index row, std::vector<Index>& by_column) {
+  const auto dim = static_cast<std::size_t>(model.dim());
+  for (std::size_t c = 0; c < by_column.size(); ++c) {
+    const auto& ranges = c < dim ? model.info.data_range : model.info.context_range;
+    if (ranges.empty()) continue;
+    const auto& range = ranges[c < dim ? c : c - dim];
+    const double value = chunk.values(row, static_cast<Index>(c));
+    by_column[c] += !(value >= range.low && value <= range.high);
+  }
+}
+
+/// Why a row has no density: the column that is off its grid or outside the support.
+std::string describe_zero(const pf::Space& support, const pf::Table& chunk, Index row) {
+  Index c = 0;
+  for (const pf::Space::Block& block : support.blocks())
+    for (std::size_t k = 0; k < block.bounds.size(); ++k, ++c) {
+      const double value = chunk.values(row, c);
+      const std::string column = fmt::format("column '{}': {:.9g}", chunk.names[static_cast<std::size_t>(c)], value);
+      if (!block.grids.empty() && !block.grids[k].contains(value))
+        return fmt::format("{} is none of the numbers {:g} + {:g} k that the model knows", column, block.grids[k].origin,
+                           block.grids[k].step);
+      if (!(value >= block.bounds[k].low && value <= block.bounds[k].high))
+        return fmt::format("{} lies outside the support [{:.9g}, {:.9g}]", column, block.bounds[k].low,
+                           block.bounds[k].high);
+    }
+  return {};
+}
+
 void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   const bool npy = extension(s.out) == ".npy";
@@ -41,9 +74,12 @@ void run(const Settings& s) {
 
   std::optional<pf::CsvWriter> writer;
   if (!s.out.empty() && !npy) writer.emplace(s.out, std::vector<std::string>{"log_prob"});
-  std::vector<double> all;  // a .npy file begins with the number of rows, so they are kept
+  Scores scores;
   LogLikelihood likelihood;
   Index outside = 0;
+  std::vector<Index> outside_by_column(static_cast<std::size_t>(model.dim() + model.context_dim()));
+  const pf::Space support = model.distribution->support();
+  std::string first_zero;
   pf::Table chunk;
   Eigen::VectorXd values;
   while (reader.next(chunk, chunk_rows)) {
@@ -53,16 +89,22 @@ void run(const Settings& s) {
                                 : pf::MatrixView<const double>();
     const std::vector<Index> rows = pf::rows_outside_training_range(model.info, y, context);
     outside += static_cast<Index>(rows.size());
+    for (const Index row : rows) count_outside(model, chunk, row, outside_by_column);
     if (s.strict && !rows.empty())
       throw pf::DomainError(reader.where(chunk, rows.front()) + ": " + describe_outside(model, chunk, rows.front()));
     values.resize(y.rows());
     model.distribution->log_prob_into(y, values, context, execution);
-    for (const double value : values) likelihood.add(value);
+    for (Index i = 0; i < values.size(); ++i) {
+      likelihood.add(values[i]);
+      scores.add(values[i], chunk.lines[static_cast<std::size_t>(i)]);
+      if (!first_zero.empty() || !(values[i] == -std::numeric_limits<double>::infinity())) continue;
+      const std::string why = describe_zero(support, chunk, i);
+      first_zero = reader.where(chunk, i) + (why.empty() ? "" : ": " + why);
+    }
     if (writer) writer->write(values);
-    if (npy) all.insert(all.end(), values.begin(), values.end());
   }
   if (writer) writer->commit();
-  if (npy) pf::write_npy_vector(s.out, all);
+  if (npy) pf::write_npy_vector(s.out, scores.values());
 
   const Index count = likelihood.inside.count() + likelihood.zero;
   if (s.json) {
@@ -71,10 +113,14 @@ void run(const Settings& s) {
               {"standard_error", likelihood.zero > 0 ? Json() : Json(likelihood.inside.standard_error())},
               {"rows_of_density_zero", likelihood.zero}};
     if (likelihood.zero > 0) {
+      json["first_row_of_density_zero"] = first_zero;
       json["mean_of_other_rows"] = likelihood.inside.mean();
       json["standard_error_of_other_rows"] = likelihood.inside.standard_error();
     }
+    json.update(to_json(scores));
     json["rows_outside_training_range"] = range_known ? Json(outside) : Json();
+    for (std::size_t c = 0; c < outside_by_column.size(); ++c)
+      if (outside_by_column[c] > 0) json["outside_by_column"][column_name(model, c)] = outside_by_column[c];
     if (!s.out.empty()) json["out"] = s.out;
     print_json(json);
     return;
@@ -88,11 +134,17 @@ void run(const Settings& s) {
   else
     fmt::print(to, "mean log-likelihood           -inf ({} of density 0; the others: {} nats)\n",
                counted(likelihood.zero, "row"), mean);
+  if (!first_zero.empty()) fmt::print(to, "first row of density 0        {}\n", first_zero);
+  fmt::print(to, "of all rows                   {}\n", quantiles_text(scores));
+  if (const std::string far = far_text(scores); !far.empty()) fmt::print(to, "far from the others           {}\n", far);
   fmt::print(to, "rows outside training range   {}\n",
              range_known ? outside == 0 ? "0" : fmt::format("{} ({:.2g} %)", grouped(outside),
                                                             100.0 * static_cast<double>(outside) /
                                                                 static_cast<double>(count))
                          : "unknown: the model has no training ranges");
+  for (std::size_t c = 0; c < outside_by_column.size(); ++c)
+    if (outside_by_column[c] > 0)
+      fmt::print(to, "  of these in                 '{}': {}\n", column_name(model, c), grouped(outside_by_column[c]));
   if (!s.out.empty() && s.out != "-") fmt::print(to, "wrote                         {}\n", s.out);
 }
 
@@ -115,7 +167,7 @@ void add_log_prob(CLI::App& app) {
       ->option_text("N");
   sub->add_flag("--strict", s->strict, "Rows outside the training range are errors");
   sub->add_flag("--json", s->json, "Print the result as JSON");
-  sub->footer("CSV is read and written in pieces: memory does not grow with the file.");
+  sub->footer("CSV is read and written in pieces: memory grows by 8 bytes a row.");
   sub->callback([s, sub] {
     refuse_repeated(*sub);
     run(*s);

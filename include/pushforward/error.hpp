@@ -17,7 +17,7 @@ struct Notice {
   std::vector<std::ptrdiff_t> columns = {};  ///< of the data
   std::vector<std::ptrdiff_t> context_columns = {};
   std::string problem = {};   ///< what follows the place: " is constant"
-  std::string option = {};    ///< the option that is wrong, or that is a way out: "dequantize"
+  std::string option = {};    ///< the option that is wrong, or that is a way out: "rounded"
   std::string way_out = {};   ///< what follows the problem, in the words of the library; it may name the option
 
   /// "validation row 3, column 2", "columns 0, 4"; empty if there is none.

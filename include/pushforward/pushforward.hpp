@@ -45,6 +45,7 @@
 #include <pushforward/training/fit.hpp>
 #include <pushforward/training/fit_best.hpp>
 #include <pushforward/training/gaussian_mixture.hpp>
+#include <pushforward/training/grids.hpp>
 #include <pushforward/training/lbfgs.hpp>
 #include <pushforward/training/lion.hpp>
 #include <pushforward/training/losses.hpp>

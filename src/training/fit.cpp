@@ -37,13 +37,12 @@ class DataTraining final : public Training<T> {
  public:
   DataTraining(Distribution<T>& flow, MatrixView<const T> data, const FitOptions<T>& options)
       : Training<T>("fit(" + flow.name() + ")", flow, options),
-        rows_(this->where(), flow.dim(), flow.context_dim(), data, options),
+        rows_(this->where(), flow.support(), flow.context_dim(), data, options),
         bounds_(batch_bounds(static_cast<Index>(rows_.train().size()), options.batch_size)),
         shuffle_(Engine(options.seed).stream("shuffle")),
         loss_noise_(Engine(options.seed).stream("loss")),
         evaluation_noise_(Engine(loss_noise_.seed()).next_call()),
-        objective_(options.objective),
-        noise_(rows_.train_noise(0)) {
+        objective_(options.objective) {
     if (options.loss) objective_.rows = options.loss;
     if (objective_.is_empty()) objective_.rows = negative_log_likelihood<T>();
     if (batches_per_epoch() > 1 && options.optimizer->needs_full_batch())
@@ -71,7 +70,7 @@ class DataTraining final : public Training<T> {
                   {"validate_every", fmt::format("{}", o.validate_every)},
                   {"min_delta", fmt::format("{}", o.min_delta)},
                   {"statistics", o.statistics == EvaluationStatistics::population ? "population" : "running"},
-                  {"dequantize", rows_.dequantized() ? "yes" : "no"},
+                  {"dequantize", "no"},  // 0.1 could move rows by noise
                   {"loss", o.loss || !o.objective.is_empty() ? "of the caller" : "negative log-likelihood"}};
     if (o.weighted_statistics) f["weighted_statistics"] = "yes";
     if (o.synchronized_statistics) f["synchronized_statistics"] = "yes";
@@ -99,8 +98,8 @@ class DataTraining final : public Training<T> {
         Notice{.where = this->where() + ": ",
                .set = set,
                .row = row,
-               .problem = fmt::format("{} lies outside the support of the model{}", of_validation,
-                                      rows_.dequantized() ? " after dequantisation" : " (a value on a bound does too)")});
+               .problem = fmt::format("{} lies outside the support of the model (a value on a bound does too)",
+                                      of_validation)});
   }
   /// What the steps of the first epoch do for training rows, where the first validation gave an infinite loss.
   void check_validation_rows() {
@@ -128,11 +127,9 @@ class DataTraining final : public Training<T> {
   void begin_epoch(Index epoch) override {
     permutation(Engine(shuffle_.seed(), static_cast<std::uint64_t>(epoch)).next_call(), order_);
     for (std::int64_t& position : order_) position = rows_.train()[static_cast<std::size_t>(position)];
-    noise_ = rows_.train_noise(epoch);
   }
   RowSource<T> source(const std::int64_t* order) {
     RowSource<T> s = rows_.train_source(order);
-    if (rows_.dequantized()) s.noise = &noise_;
     s.weighted_statistics = this->options().weighted_statistics;
     return s;
   }
@@ -228,7 +225,6 @@ class DataTraining final : public Training<T> {
 
   bool make_population_statistics() {
     if (this->options().statistics != EvaluationStatistics::population) return true;
-    noise_ = rows_.train_noise(0);
     statistics_problem_.clear();
     try {
       return calibrate_rows(this->where(), this->flow(), source(rows_.train().data()),
@@ -263,17 +259,36 @@ class DataTraining final : public Training<T> {
     return loss;
   }
 
-  std::optional<double> validate() override {
-    const RandomCall noise = noise_;
-    const bool calibrated = make_population_statistics();
-    noise_ = noise;
-    if (!calibrated) return std::nullopt;
-    if (!statistics_problem_.empty()) return nan;
+  std::optional<typename Training<T>::Validation> validate() override {
+    if (!make_population_statistics()) return std::nullopt;
+    if (!statistics_problem_.empty()) return typename Training<T>::Validation{nan, nan};
     const std::optional<double> of_rows = loss_of(rows_.validation_source(), rows_.validation_count());
     if (!of_rows) return std::nullopt;
     const double loss = *of_rows;
     if (!this->has_validated() && loss == std::numeric_limits<double>::infinity()) check_validation_rows();
-    return loss;
+    const double judged = std::isfinite(loss) ? loss - excess(rows_.validation_source()) : loss;
+    return typename Training<T>::Validation{loss, judged};
+  }
+
+  /// What rows add to the mean of `losses_` above ten interquartile ranges over the median: one far row says little of
+  /// the others, and much of what it says is chance.
+  double excess(const RowSource<T>& rows) const {
+    std::vector<double> sorted = losses_;
+    if (sorted.size() < 4) return 0;
+    const auto quantile = [&](double p) {
+      const auto at = sorted.begin() + static_cast<std::ptrdiff_t>(p * static_cast<double>(sorted.size() - 1));
+      std::nth_element(sorted.begin(), at, sorted.end());
+      return *at;
+    };
+    const double low = quantile(0.25), middle = quantile(0.5), high = quantile(0.75);
+    const double most = high > low ? middle + 10 * (high - low) : std::numeric_limits<double>::infinity();
+    double sum = 0, total = 0;
+    for (std::size_t i = 0; i < losses_.size(); ++i) {
+      const double weight = rows.weights ? rows.weights[rows.row(static_cast<Index>(i))] : 1.0;
+      sum += weight * std::max(0.0, losses_[i] - most);
+      total += weight;
+    }
+    return sum / total;
   }
 
   void finish(FitReport& report, bool cancelled) override {
@@ -287,7 +302,6 @@ class DataTraining final : public Training<T> {
     if (!this->has_best()) make_population_statistics();
     if (!statistics_problem_.empty()) report.warnings.push_back({.problem = statistics_problem_});
     const Loss<T> nll = negative_log_likelihood<T>();
-    noise_ = rows_.train_noise(0);
     const auto judge = [&](const RowSource<T>& rows, Index count, MeanLogLikelihood& result) {
       losses_.resize(static_cast<std::size_t>(count));
       if (evaluate_loss(this->flow(), nll, rows, losses_, this->execution(), this->cancel(), evaluation_noise_))
@@ -333,7 +347,6 @@ class DataTraining final : public Training<T> {
   Engine shuffle_, loss_noise_;
   RandomCall evaluation_noise_;  // the same in every epoch
   Objective<T> objective_;
-  RandomCall noise_;
   std::vector<std::int64_t> order_;
   std::vector<double> losses_;
   std::optional<Notice> blind_;

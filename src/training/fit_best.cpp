@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <pushforward/bijectors/whiten.hpp>
+#include <pushforward/distributions/quantized.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/training/split.hpp>
 
@@ -24,6 +25,8 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr Index race_rows = 50'000, judge_rows = 20'000, few_rows = 2'000;
+// Where a score takes the mean over many points of a cell: fewer rows, and in the race fewer points.
+constexpr Index rounded_judge_rows = 4'000, race_points = 4;
 
 template <class S>
 Matrix<S> take(MatrixView<const S> m, const std::vector<std::int64_t>& rows) {
@@ -37,6 +40,7 @@ Matrix<S> take(MatrixView<const S> m, const std::vector<std::int64_t>& rows) {
 template <Scalar T>
 struct Fold {
   Matrix<T> train, context, validation, validation_context;
+  Matrix<T> smooth, smooth_validation;  // with noise in rounded columns, for what starts from densities
   std::vector<double> weights, validation_weights;  // empty: none
 
   FitOptions<T> options(FitOptions<T> o) const {
@@ -70,6 +74,8 @@ class Race {
     if (options.steps > 0 && options.seconds > 0)
       throw DomainError("fit_best: give steps or seconds, not both");
     prepare_ = options.prepare;
+    rounded_ = options.rounded ? *options.rounded : find_grids<T>(data);
+    prepare_.supports = cell_supports(data, rounded_, prepare_.supports);
     make_folds();
     look_at_tails();
     candidates_ = options.candidates;
@@ -103,13 +109,13 @@ class Race {
  private:
   struct Runner {
     const Candidate<T>* candidate;
-    std::vector<TransformedDistribution<T>> models;  // of the folds
-    std::vector<Scores> scores;
-    std::vector<Index> best_steps;
-    std::exception_ptr problem;
+    std::vector<Poly<Distribution<T>>> models = {};  // of the folds
+    std::vector<Scores> scores = {};
+    std::vector<Index> best_steps = {};
+    std::exception_ptr problem = {};
     double mean = 0;  // of its scores; -inf if it is not a number
-    CandidateReport report;
-    FitReport last;
+    CandidateReport report = {};
+    FitReport last = {};
   };
 
   // ---- rows
@@ -132,7 +138,7 @@ class Race {
       if (split.validation.empty())
         throw DomainError(
             fmt::format("fit_best: validation_fraction {:g} leaves no row to judge by", o.validation_fraction));
-      folds_.push_back(fold_of(some(split.train, race_rows, "race"), some(split.validation, judge_rows, "judges")));
+      folds_.push_back(fold_of(some(split.train, race_rows, "race"), some(split.validation, judges(), "judges")));
     } else if (folds == 1) {
       folds_.push_back(fold_of(some(all, race_rows, "race"), {}));
     } else {
@@ -149,6 +155,8 @@ class Race {
     for (const Fold<T>& fold : folds_)
       judge_weights_.insert(judge_weights_.end(), fold.validation_weights.begin(), fold.validation_weights.end());
   }
+
+  Index judges() const { return rounded_.empty() ? judge_rows : rounded_judge_rows; }
 
   /// At most so many of the rows, at random, in their order.
   std::vector<std::int64_t> some(const std::vector<std::int64_t>& rows, Index most, const char* stream) const {
@@ -172,7 +180,7 @@ class Race {
     if (validation.empty()) {
       std::vector<std::int64_t> all(static_cast<std::size_t>(o.validation.rows()));
       std::iota(all.begin(), all.end(), std::int64_t{0});
-      all = some(all, judge_rows, "judges");
+      all = some(all, judges(), "judges");
       fold.validation = take<T>(o.validation, all);
       if (o.validation_context.rows() > 1) fold.validation_context = take<T>(o.validation_context, all);
       else if (o.validation_context.rows() == 1) fold.validation_context = take<T>(o.validation_context, {0});
@@ -185,6 +193,9 @@ class Race {
       if (!o.weights.empty())
         for (const std::int64_t i : validation) fold.validation_weights.push_back(o.weights[i]);
     }
+    Engine noise = Engine(o.seed).stream("cells");
+    fold.smooth = dequantized<T>(fold.train, rounded_, noise);
+    if (fold.validation.rows() > 0) fold.smooth_validation = dequantized<T>(fold.validation, rounded_, noise);
     return fold;
   }
 
@@ -193,7 +204,7 @@ class Race {
     PrepareOptions robust = prepare_;
     robust.standardize = Standardization::median_iqr;
     robust.whiten = false;
-    const Matrix<T> rows = around(fold, robust).bijector().inverse(fold.train).value;
+    const Matrix<T> rows = around(fold, robust).bijector().inverse(fold.smooth).value;
     tails_ = detail::heavy_tails<T>(rows, fold.weights);
     if (options_.choose_standardization)
       prepare_.standardize = tails_.empty() ? Standardization::mean_std : Standardization::median_iqr;
@@ -202,7 +213,17 @@ class Race {
   TransformedDistribution<T> prepared(Poly<Distribution<T>> flow, const Fold<T>& fold, const PrepareOptions& prepare) {
     FitOptions<T> o = fold.options(options_.fit);
     if (flow->context_dim() == 0) o.context = {}, o.validation_context = {};
-    return detail::prepare<T>(std::move(flow), fold.train, prepare, o);
+    return detail::prepare<T>(std::move(flow), fold.smooth, prepare, o);
+  }
+  /// Where columns are rounded, with so many points in a cell.
+  Poly<Distribution<T>> complete(Poly<Distribution<T>> model, Index points = race_points) const {
+    if (rounded_.empty()) return model;
+    return Quantized<T>(std::move(model), rounded_, points);
+  }
+  /// Without the cells.
+  const TransformedDistribution<T>& inside(const Distribution<T>& model) const {
+    return dynamic_cast<const TransformedDistribution<T>&>(
+        rounded_.empty() ? model : dynamic_cast<const Quantized<T>&>(model).inner());
   }
 
   /// What stands around a flow of `fold`: its bijector leads to the rows as the flow sees them.
@@ -220,21 +241,21 @@ class Race {
     }
     for (const Fold<T>& fold : folds_) {
       const TransformedDistribution<T> outer = around(fold, prepare_);
-      const Matrix<T> data = outer.bijector().inverse(fold.train).value,
-                      validation = outer.bijector().inverse(fold.validation).value;
+      const Matrix<T> data = outer.bijector().inverse(fold.smooth).value,
+                      validation = outer.bijector().inverse(fold.smooth_validation).value;
       CandidateTask<T> task = task_of(fold, data);
       task.validation = validation;
       task.validation_weights = fold.validation_weights;
       for (Runner& r : runners_)
         attempt(r, [&] {
-          r.models.push_back(prepared(r.candidate->start(task), fold, prepare_));
-          r.scores.push_back(judged(r.models.back(), fold));
+          r.models.push_back(complete(prepared(r.candidate->start(task), fold, prepare_)));
+          r.scores.push_back(judged(*r.models.back(), fold));
           r.best_steps.push_back(0);
         });
     }
     for (Runner& r : runners_)
       if (!r.problem) {
-        r.report.parameters = count_parameters(r.models.front());
+        r.report.parameters = count_parameters(*r.models.front());
         judge(r);
       }
   }
@@ -264,7 +285,7 @@ class Race {
     r.report.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
 
-  Scores judged(const TransformedDistribution<T>& model, const Fold<T>& fold) {
+  Scores judged(const Distribution<T>& model, const Fold<T>& fold) {
     const MatrixView<const T> context = model.context_dim() > 0 ? MatrixView<const T>(fold.validation_context)
                                                                 : MatrixView<const T>();
     const Eigen::VectorXd values = model.log_prob(fold.validation, context, options_.fit.execution);
@@ -324,11 +345,11 @@ class Race {
         const Index rows = fold.train.rows(), steps = steps_for(r, fold, share);
         FitOptions<T> o = training(fold.options(options_.fit), rows, steps, stage == stages);
         o.seed = options_.fit.seed + static_cast<std::uint64_t>(stage);
-        TransformedDistribution<T> trial = r.models[f];
-        const FitReport report = fit(trial, fold.train, o);
+        Poly<Distribution<T>> trial = r.models[f];
+        const FitReport report = fit(*trial, fold.train, o);
         r.report.steps += report.steps;
         cancelled_ = report.stop_reason == StopReason::cancelled;
-        Scores scores = judged(trial, fold);
+        Scores scores = judged(*trial, fold);
         // A stage that ends worse than it began is as if it had not been.
         if (scores.summary(fold.validation_weights).mean > r.scores[f].summary(fold.validation_weights).mean) {
           r.models[f] = std::move(trial);
@@ -349,17 +370,30 @@ class Race {
       return std::max<Index>(1, static_cast<Index>(static_cast<double>(all) * share / folds));
     }
     // A few steps tell what one takes.
-    TransformedDistribution<T> trial = r.models.front();
+    Poly<Distribution<T>> trial = r.models.front();
     constexpr Index few = 10;
     const FitOptions<T> o = training(fold.options(options_.fit), fold.train.rows(), few, false);
-    const FitReport report = fit(trial, fold.train, o);
+    const FitReport report = fit(*trial, fold.train, o);
     const double each = report.seconds / static_cast<double>(std::max<Index>(report.steps, 1));
     return std::max<Index>(1, static_cast<Index>(options_.seconds * share / folds / each));
   }
 
   // ---- the end
 
+  /// Of rounded columns, once more with all points.
+  void judge_closely(Runner& r) {
+    if (rounded_.empty() || r.problem) return;
+    attempt(r, [&] {
+      for (std::size_t f = 0; f < folds_.size(); ++f) {
+        r.models[f] = complete(inside(*r.models[f]), Quantized<T>::usual_points);
+        r.scores[f] = judged(*r.models[f], folds_[f]);
+      }
+    });
+    judge(r);
+  }
+
   Best<T> finish() {
+    for (Runner& r : runners_) judge_closely(r);
     std::stable_sort(runners_.begin(), runners_.end(), [](const Runner& a, const Runner& b) {
       return !a.problem && (b.problem || a.mean > b.mean);
     });
@@ -372,7 +406,7 @@ class Race {
                             r.problem ? r.report.problem : std::string("its density of some validation row is 0"));
       throw DomainError(text);
     }
-    Best<T> best{.model = winner.models.front(), .report = winner.last};
+    Best<T> best{.model = winner.models.front(), .rounded = rounded_, .report = winner.last};
     for (Runner& r : runners_) {
       if (!r.problem) r.report.behind = difference(winner, r);
       best.candidates.push_back(r.report);
@@ -418,10 +452,10 @@ class Race {
       for (Index i = 0; i < data_.rows(); ++i)
         if (o.weights.empty() || o.weights[i] != 0) rows.push_back(i);
       const Fold<T> all = fold_of(rows, {});
-      const Matrix<T> data = around(all, prepare_).bijector().inverse(all.train).value;
+      const Matrix<T> data = around(all, prepare_).bijector().inverse(all.smooth).value;
       CandidateTask<T> task = task_of(all, data);
-      task.chosen = &winner.models.front().base();
-      best.model = prepared(winner.candidate->start(task), all, prepare_);
+      task.chosen = &inside(*winner.models.front()).base();
+      best.model = complete(prepared(winner.candidate->start(task), all, prepare_), Quantized<T>::usual_points);
     }
     if (!winner.candidate->trains) return;
     const double folds = static_cast<double>(folds_.size());
@@ -429,7 +463,7 @@ class Race {
         static_cast<double>(std::accumulate(winner.best_steps.begin(), winner.best_steps.end(), Index{0})) / folds;
     const Index steps = folded ? static_cast<Index>(best_steps * folds / (folds - 1)) : batches(rows_);
     if (steps == 0) return;
-    best.report = fit(best.model, data_, training(o, rows_, steps, true));
+    best.report = fit(*best.model, data_, training(o, rows_, steps, true));
   }
 
   MatrixView<const T> data_;
@@ -438,6 +472,7 @@ class Race {
   std::vector<Candidate<T>> candidates_;
   std::vector<Fold<T>> folds_;
   std::vector<double> judge_weights_, tails_;
+  std::vector<GridColumn> rounded_;
   std::vector<Runner> runners_;
   Index rows_ = 0;  // with a weight
   bool cancelled_ = false;

@@ -135,11 +135,11 @@ std::optional<typename Training<T>::Ending> Training<T>::close_epoch() {
     state_.stopping.wait();
   } else {
     const typename Stepper<T>::Result judged(stepper_.optimizer());
-    const std::optional<double> loss = validate();
-    if (!loss) return cancelled();
-    progress.validation_loss = *loss;
-    rate_->report(*loss);
-    if (state_.stopping.report(state_.epoch, *loss, options_.min_delta)) copy_to(state_.kept);
+    const std::optional<Validation> validation = validate();
+    if (!validation) return cancelled();
+    progress.validation_loss = validation->loss;
+    rate_->report(validation->judged);
+    if (state_.stopping.report(state_.epoch, validation->judged, options_.min_delta)) copy_to(state_.kept);
   }
   state_.train_loss.push_back(progress.train_loss);
   state_.validation_loss.push_back(progress.validation_loss);

@@ -70,6 +70,12 @@ class Training {
                        [](double loss) { return !std::isnan(loss); });
   }
 
+ protected:
+  struct Validation {
+    double loss;    ///< the mean
+    double judged;  ///< what epochs are compared by
+  };
+
  private:
   struct Ending {
     StopReason reason;
@@ -86,8 +92,10 @@ class Training {
   virtual void begin_epoch(Index epoch) = 0;
   virtual StepOutcome step(Index batch, const RandomCall& dropout, const typename Stepper<T>::Settings& settings) = 0;
   virtual bool validates() const { return false; }
-  /// The loss; nothing if cancelled.
-  virtual std::optional<double> validate() { return std::numeric_limits<double>::quiet_NaN(); }
+  /// Nothing if cancelled.
+  virtual std::optional<Validation> validate() {
+    return Validation{std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
+  }
   virtual void finish(FitReport& report, bool cancelled) = 0;
   /// After `finish` of a run without validation: the flow's losses are numbers, and not all of them infinite.
   virtual bool ends_well() = 0;

@@ -39,10 +39,8 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
   if (!prepare_options.supports.empty() && static_cast<Index>(prepare_options.supports.size()) != dim)
     throw ShapeError(where + ": expected supports of " + std::to_string(dim) + " columns, got " +
                      std::to_string(prepare_options.supports.size()));
-  const FitRows<T> rows(where, dim, flow->context_dim(), data, options);
-  const RandomCall noise = rows.train_noise(0);
-  RowSource<T> source = rows.train_source(rows.train().data());
-  if (rows.dequantized()) source.noise = &noise;
+  const FitRows<T> rows(where, flow->support(), flow->context_dim(), data, options);
+  const RowSource<T> source = rows.train_source(rows.train().data());
   const auto count = static_cast<Index>(rows.train().size());
   std::vector<double> weights;
   if (rows.weighted())

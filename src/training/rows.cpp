@@ -11,6 +11,7 @@
 
 #include "src/core/number_text.hpp"
 #include "src/training/checksum.hpp"
+#include "src/training/grids.hpp"
 
 namespace pushforward::detail {
 
@@ -88,15 +89,9 @@ void make_relative(const std::string& where, const char* what, std::vector<doubl
 }  // namespace
 
 template <Scalar T>
-FitRows<T>::FitRows(const std::string& where, Index dim, Index context_dim, MatrixView<const T> data,
+FitRows<T>::FitRows(const std::string& where, const Space& support, Index context_dim, MatrixView<const T> data,
                     const FitOptions<T>& options)
-    : dim_(dim),
-      context_dim_(context_dim),
-      data_(data),
-      context_(options.context),
-      noise_(Engine(options.seed).stream("noise")),
-      validation_noise_(noise_.next_call()),
-      noise_width_(static_cast<std::size_t>(dim), T(0)) {
+    : dim_(support.columns()), context_dim_(context_dim), data_(data), context_(options.context) {
   check(where, "data", data, options.context, options.weights, options, weights_);
   separate_validation_ = options.validation.rows() > 0;
   const double fraction = separate_validation_ ? 0 : options.validation_fraction;
@@ -120,9 +115,9 @@ FitRows<T>::FitRows(const std::string& where, Index dim, Index context_dim, Matr
   if (validation_count_ > 0) make_relative(where, "validation", validation_weights_, validation_rows_);
 
   // Batches are gathered row by row.
-  if (data.col_stride() != 1 && dim > 1) {
-    copy_ = Tensor<T>({data.rows(), dim});
-    for (Index c = 0; c < dim; ++c)
+  if (data.col_stride() != 1 && dim_ > 1) {
+    copy_ = Tensor<T>({data.rows(), dim_});
+    for (Index c = 0; c < dim_; ++c)
       for (Index i = 0; i < data.rows(); ++i) copy_(i, c) = data(i, c);
     data_ = copy_.matrix();
   }
@@ -130,7 +125,7 @@ FitRows<T>::FitRows(const std::string& where, Index dim, Index context_dim, Matr
     validation_ = data_;
     validation_context_ = context_;
   }
-  find_repeated_values(options);
+  find_repeated_values(support);
 }
 
 template <Scalar T>
@@ -138,9 +133,7 @@ RowSource<T> FitRows<T>::train_source(const std::int64_t* order) const {
   return {.data = data_,
           .context = context_,
           .index = order,
-          .weights = weights_.empty() ? nullptr : weights_.data(),
-          .noise = nullptr,
-          .noise_width = noise_width_.data()};
+          .weights = weights_.empty() ? nullptr : weights_.data()};
 }
 
 template <Scalar T>
@@ -148,67 +141,43 @@ RowSource<T> FitRows<T>::validation_source() const {
   return {.data = validation_,
           .context = validation_context_,
           .index = validation_rows_.data(),
-          .weights = validation_weights_.empty() ? nullptr : validation_weights_.data(),
-          .noise = dequantized_ ? &validation_noise_ : nullptr,
-          .noise_width = noise_width_.data()};
+          .weights = validation_weights_.empty() ? nullptr : validation_weights_.data()};
 }
 
 template <Scalar T>
-RandomCall FitRows<T>::train_noise(Index epoch) const {
-  return Engine(noise_.seed(), noise_.call() + static_cast<std::uint64_t>(epoch)).next_call();
-}
-
-template <Scalar T>
-void FitRows<T>::find_repeated_values(const FitOptions<T>& options) {
-  // Enough rows to know; those of a large set are taken at even distances.
-  constexpr std::size_t enough = 200000;
-  const std::size_t stride = std::max<std::size_t>(1, train_.size() / enough);
-  std::vector<T> values;
+void FitRows<T>::find_repeated_values(const Space& support) {
+  std::vector<const Grid*> grids;
+  for (const Space::Block& block : support.blocks())
+    for (Index c = 0; c < block.columns; ++c)
+      grids.push_back(block.grids.empty() ? nullptr : &block.grids[static_cast<std::size_t>(c)]);
   for (Index c = 0; c < dim_; ++c) {
-    values.clear();
-    for (std::size_t i = 0; i < train_.size(); i += stride)
-      values.push_back(data_(static_cast<Index>(train_[i]), c));
-    std::sort(values.begin(), values.end());
-    const double largest =
-        std::max(std::abs(static_cast<double>(values.front())), std::abs(static_cast<double>(values.back())));
-    // Differences that rounding makes are no steps.
-    const double resolution = 4 * static_cast<double>(std::numeric_limits<T>::epsilon()) * largest;
-    double step = 0;
-    bool as_fine_as_numbers = false;
-    std::size_t repeated = 0, run = 1, longest_run = 1;
-    for (std::size_t i = 1; i < values.size(); ++i) {
-      if (values[i] == values[i - 1]) {
-        ++repeated;
-        longest_run = std::max(longest_run, ++run);
-        continue;
-      }
-      run = 1;
-      const double gap = static_cast<double>(values[i]) - static_cast<double>(values[i - 1]);
-      if (gap <= resolution) as_fine_as_numbers = true;
-      else if (step == 0 || gap < step) step = gap;
-    }
-    const double share = static_cast<double>(repeated) / static_cast<double>(values.size());
-    repeated_.push_back({share, step});
-    // A large sample of a continuous variable repeats numbers too, none of them often.
-    if (as_fine_as_numbers && longest_run <= std::max<std::size_t>(3, values.size() / 1000)) continue;
-    if (share <= 0.01) continue;
-    if (options.dequantize && step > 0) {
-      dequantized_ = true;
-      noise_width_[static_cast<std::size_t>(c)] = static_cast<T>(step);
-      continue;
-    }
-    if (step == 0)
+    std::vector<T> values =
+        some_values(data_, c, train_.size(), [&](std::size_t i) { return static_cast<Index>(train_[i]); });
+    const ColumnValues column = look_at(values);
+    repeated_.push_back(column.repeated);
+    const RepeatedValues& r = column.repeated;
+    if (grids[static_cast<std::size_t>(c)]) {
+      log_steps_ += std::log(grids[static_cast<std::size_t>(c)]->step);
+    } else if (r.smallest_step == 0 && column.often) {
       warnings_.push_back({.columns = {c},
                            .problem = " holds one value only: its density has no finite maximum",
                            .way_out = "; leave the column out"});
-    else
+    } else if (column.atom) {
+      warnings_.push_back({.columns = {c},
+                           .problem = fmt::format(": {:.1f} % of the values are {:g}: no density has room for that, and "
+                                                  "this one can grow without limit there",
+                                                  100 * r.commonest_share, r.commonest),
+                           .way_out = "; model by itself whether it is that value, and the other rows"});
+    } else if (column.often) {
       warnings_.push_back(
           {.columns = {c},
            .problem = fmt::format(": {:.1f} % of the values are repeated (smallest step {:g}): the density can grow "
                                   "without limit there",
-                                  100 * share, step),
-           .option = "dequantize",
-           .way_out = "; consider .dequantize = true, which adds noise of one step"});
+                                  100 * r.share, r.smallest_step),
+           .option = column.grid ? "rounded" : "",
+           .way_out = column.grid ? "; Quantized gives each value the mass of its cell"
+                                  : "; they lie on no grid: look for rows that were copied"});
+    }
   }
 }
 
@@ -238,9 +207,7 @@ double FitRows<T>::gaussian_baseline() const {
     }
   };
   const auto weight = [](const RowSource<T>& s, Index i) { return s.weights ? s.weights[s.row(i)] : 1.0; };
-  const RandomCall noise = train_noise(0);
-  RowSource<T> train = train_source(train_.data());
-  if (dequantized_) train.noise = &noise;
+  const RowSource<T> train = train_source(train_.data());
   const auto count = static_cast<Index>(train_.size());
   try {
     const auto gaussian = GaussianBaseline::fit(dim_, given, [&](const auto& f) {
@@ -257,7 +224,7 @@ double FitRows<T>::gaussian_baseline() const {
         weights += weight(judged, begin + i);
       }
     });
-    return sum / weights;
+    return sum / weights + log_steps_;
   } catch (const DomainError&) {
     return nan;
   }

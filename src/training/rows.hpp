@@ -24,27 +24,13 @@ struct RowSource {
   MatrixView<const T> context;              // 0 columns: none; one row: the same for all
   const std::int64_t* index = nullptr;      // row of the data at each position
   const double* weights = nullptr;          // of each row of the data, relative to their mean
-  const RandomCall* noise = nullptr;        // dequantisation, by position
-  const T* noise_width = nullptr;           // for each column
   bool weighted_statistics = false;         // the weights count in averages over a batch too
 
   Index row(Index position) const { return index ? static_cast<Index>(index[position]) : position; }
 
   /// The rows at the positions [first, first + tape.rows()).
   Var<T> load_data(Tape<T>& tape, Index first) const {
-    const Var<T> y = load_rows(tape, data, first);
-    if (!noise) return y;
-    const Var<T> u = tape.matrix(data.cols(), false);
-    const Index n = tape.padded_rows();
-    noise->uniform(first + tape.begin(), n, data.cols(), tape.value(u, 0), tape.leading_dimension());
-    for (Index c = 0; c < data.cols(); ++c) {
-      const T width = noise_width[c];
-      if (width == T(0)) continue;
-      const T* in = tape.value(u, c);
-      T* out = tape.value(y, c);
-      for (Index i = 0; i < tape.local_rows(); ++i) out[i] += width * in[i];
-    }
-    return y;
+    return load_rows(tape, data, first);
   }
   Var<T> load_context(Tape<T>& tape, Index first) const {
     if (context.cols() == 0) return {};
@@ -92,8 +78,8 @@ std::vector<Index> batch_bounds(Index n, Index batch_size);
 template <Scalar T>
 class FitRows {
  public:
-  /// `where` starts the error texts.
-  FitRows(const std::string& where, Index dim, Index context_dim, MatrixView<const T> data,
+  /// `where` starts the error texts. Columns that `support` puts on a grid may repeat values.
+  FitRows(const std::string& where, const Space& support, Index context_dim, MatrixView<const T> data,
           const FitOptions<T>& options);
 
   const std::vector<std::int64_t>& train() const { return train_; }
@@ -105,15 +91,11 @@ class FitRows {
   bool weighted() const { return !weights_.empty(); }
   bool validation_weighted() const { return !validation_weights_.empty(); }
 
-  /// Noise of the training rows in an epoch; that of the validation rows is always the same.
-  RandomCall train_noise(Index epoch) const;
-  bool dequantized() const { return dequantized_; }
-  const std::vector<T>& noise_width() const { return noise_width_; }
-
   const std::vector<RepeatedValues>& repeated_values() const { return repeated_; }
   const std::vector<Notice>& warnings() const { return warnings_; }
 
-  /// The training rows' mean log-likelihood, or the validation rows', by the GaussianBaseline of the training rows.
+  /// The training rows' mean log-likelihood, or the validation rows', by the GaussianBaseline of the training rows; its
+  /// density times the steps of columns on grids.
   double gaussian_baseline() const;
   /// A checksum of all numbers.
   std::uint64_t checksum() const;
@@ -121,7 +103,7 @@ class FitRows {
  private:
   void check(const std::string& where, const char* what, MatrixView<const T> data, MatrixView<const T> context,
              VectorView<const double> weights, const FitOptions<T>& options, std::vector<double>& relative) const;
-  void find_repeated_values(const FitOptions<T>& options);
+  void find_repeated_values(const Space& support);
 
   Index dim_;
   Index context_dim_;
@@ -136,10 +118,7 @@ class FitRows {
   std::vector<std::int64_t> validation_rows_;  // of the data, unless there is separate validation data
   Index validation_count_ = 0;
   bool separate_validation_ = false;
-  bool dequantized_ = false;
-  Engine noise_;
-  RandomCall validation_noise_;
-  std::vector<T> noise_width_;
+  double log_steps_ = 0;  // of columns on grids
   std::vector<RepeatedValues> repeated_;
   std::vector<Notice> warnings_;
 };

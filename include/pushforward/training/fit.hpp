@@ -18,6 +18,7 @@
 #include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/losses.hpp>
 #include <pushforward/reducer.hpp>
+#include <pushforward/training/grids.hpp>
 #include <pushforward/training/schedule.hpp>
 
 namespace pushforward {
@@ -75,7 +76,8 @@ struct FitOptions {
   bool allow_negative_weights = false;
 
   /// Share of the rows that is set aside, at random (`split_rows`), to choose the best parameters by. Unused with
-  /// `validation`.
+  /// `validation`. Epochs are compared by the mean of the losses in which no row counts for more than ten
+  /// interquartile ranges above the median: one far row does not end a training. What is reported is the mean itself.
   double validation_fraction = 0.1;
   BorrowedMatrix<const T> validation = {};
   BorrowedMatrix<const T> validation_context = {};
@@ -103,8 +105,6 @@ struct FitOptions {
   /// A loss of each row, short for `.objective = {.rows = ...}`; minus log_prob if both are empty.
   Loss<T> loss = {};
   Objective<T> objective = {};
-  /// Adds uniform noise in [0, smallest step) to the columns that have repeated values, anew in each epoch.
-  bool dequantize = false;
   /// Of the order of rows, the split, dropout and noise. The same seed gives the same bits for any number of threads.
   std::uint64_t seed = 0;
   /// fit_reverse_kl only: steps of what is called an epoch.
@@ -138,12 +138,6 @@ enum class StopReason {
 struct MeanLogLikelihood {
   double mean = std::numeric_limits<double>::quiet_NaN();  ///< nats per row; weighted if there are weights
   double standard_error = std::numeric_limits<double>::quiet_NaN();
-};
-
-/// Repeated values of a data column.
-struct RepeatedValues {
-  double share = 0;          ///< of the rows whose value occurs in an earlier row
-  double smallest_step = 0;  ///< between different values
 };
 
 /// What came of a fit.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,9 @@ struct FitBestOptions {
   /// mean and standard deviation.
   bool choose_standardization = true;
   PrepareOptions prepare = {.whiten = true};
+  /// Columns whose numbers lie on grids: the model is Quantized then, within `cell_supports`, and all scores are of masses
+  /// of cells. Without a value: those that `find_grids` finds. None: {}.
+  std::optional<std::vector<GridColumn>> rounded = std::nullopt;
   /// Context, weights, validation, seed, learning rate, precautions, execution, cancel: as for `fit`. Its epochs,
   /// batch_size, schedule, validate_every, patience and checkpoint are not looked at: the first five follow from the
   /// number of rows and the steps. Where folds is 1 and no validation rows are given, `validation_fraction` are set aside.
@@ -92,14 +96,16 @@ struct CandidateReport {
 /// A model of raw data, and how it was chosen.
 template <Scalar T>
 struct Best {
-  TransformedDistribution<T> model;
-  std::vector<CandidateReport> candidates;  ///< the best one first
-  FitReport report;                         ///< of the model's last fit
+  /// Quantized where columns are rounded, around TransformedDistribution.
+  Poly<Distribution<T>> model = {};
+  std::vector<GridColumn> rounded = {};
+  std::vector<CandidateReport> candidates = {};  ///< the best one first
+  FitReport report = {};                         ///< of the model's last fit
   bool heavy_tails = false;
   Index folds = 1;
   bool complete = true;  ///< false: cancelled on the way; the model is the best one so far, not fitted to all rows
   /// The choice and why, in a sentence.
-  std::string reason;
+  std::string reason = {};
 };
 /// The table of candidates, for people.
 std::string to_text(const std::vector<CandidateReport>& candidates);
@@ -115,7 +121,7 @@ std::string to_text(const std::vector<CandidateReport>& candidates);
 /// to all of them, with as many steps as its folds had when they were best. Tables of more than 50,000 rows race on as
 /// many, at random, and the winner goes on with all.
 ///
-/// All of standardisation, supports and the choice of tails is in the model, as with `prepare_and_fit`.
+/// All of standardisation, supports, grids and the choice of tails is in the model, as with `prepare_and_fit`.
 /// @throws ShapeError, DomainError  as `fit`; if no candidate could be fitted, with the reason of each.
 template <Scalar T>
 Best<T> fit_best(MatrixView<const T> data, const std::type_identity_t<FitBestOptions<T>>& options = {});

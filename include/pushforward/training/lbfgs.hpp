@@ -23,7 +23,7 @@ struct LBfgsOptions {
 /// Where rounding hides the decrease of f, the first condition is replaced by its derivative, (2 c1 - 1) g'd >=
 /// g(x')'d, so that gradients go down to rounding size. Weight decay is an L2 penalty, decay / 2 |p|^2, in f. The rate
 /// and the clipping of gradients have no effect: the line search finds the length of a step. With dropout or
-/// dequantisation the noise is the same within a step and another one in the next.
+/// dequantisation (Quantized) the noise is the same within a step and another one in the next.
 ///
 /// `fit` asks for all rows in one batch. An iteration costs one or two evaluations of loss and gradient, and
 /// O(memory * parameters) on one thread. State: 2 * memory * parameters numbers.

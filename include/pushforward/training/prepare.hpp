@@ -47,7 +47,7 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
 ///     auto [model, report] = prepare_and_fit(maf<double>(4, {.context_dim = 2}), data,
 ///                                            {.supports = {{0, 1}, {}, {}, {}}}, {.epochs = 100, .context = context});
 ///
-/// Locations and scales are computed from the rows that the fit trains on (split, weights, dequantisation, seed), so
+/// Locations and scales are computed from the rows that the fit trains on (split, weights, seed), so
 /// nothing of the validation rows leaks into the model. With 0 epochs the model is prepared and started, and not
 /// trained: to be looked at, or changed, and given to `fit` with the same data and the same options but for the epochs.
 /// Another split would have rows validate a model that holds their locations and scales, and nothing could warn of it.

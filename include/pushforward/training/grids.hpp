@@ -1,0 +1,36 @@
+#pragma once
+
+#include <vector>
+
+#include <pushforward/distributions/quantized.hpp>
+
+namespace pushforward {
+
+/// How the values of a column repeat.
+struct RepeatedValues {
+  double share = 0;            ///< of the rows whose value occurs in an earlier row
+  double smallest_step = 0;    ///< between different values; 0: there is one value
+  double commonest = 0;        ///< the value that occurs most often, the smallest of several
+  double commonest_share = 0;  ///< of the rows that have it
+};
+/// Of each column; of more than 200,000 rows, from as many at even distances.
+template <Scalar T>
+std::vector<RepeatedValues> repeated_values(MatrixView<const T> data);
+
+/// The columns whose values repeat because they lie on a grid, for Quantized: more than 1 % of the rows have the value
+/// of an earlier one (the commonest value left out: an atom is no grid), and all values are numbers of a grid. Its step
+/// is the greatest common divisor of the distances, which rounding may blur; of fewer than 10 different whole numbers
+/// it is 1, for others may come. The origin is 0 if the grid has it, else the smallest value.
+template <Scalar T>
+std::vector<GridColumn> find_grids(MatrixView<const T> data);
+
+/// Where the cells of rounded columns lie: bounds in `supports` (none: the real line everywhere) move to the nearest
+/// edges that keep their numbers inside. A column of whole numbers without a bound, none of which is negative, has
+/// cells from 0 on, if 0 is not further below the smallest than the largest is above it, and cells 0 and 1 alone if it
+/// has no other value. Empty if no column is bounded.
+/// @throws ShapeError  for columns that data does not have, and for another number of supports.
+template <Scalar T>
+std::vector<Interval> cell_supports(MatrixView<const T> data, const std::vector<GridColumn>& rounded,
+                                    std::vector<Interval> supports);
+
+}  // namespace pushforward

@@ -1,0 +1,180 @@
+#include "src/training/grids.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace pushforward {
+
+namespace detail {
+
+namespace {
+
+/// A number with few decimal digits near `v`, if there is one within `slack`; else v.
+double few_digits(double v, double slack) {
+  const double unit = std::pow(10.0, std::floor(std::log10(std::abs(v))) - 3);  // four of them
+  const double units = std::nearbyint(v / unit);
+  const double rounded = unit < 1 ? units / std::nearbyint(1 / unit) : units * unit;
+  return std::abs(rounded - v) <= slack ? rounded : v;
+}
+
+/// Greatest common divisor of distances between values that may each be off by `error`; 0 if none is well above it.
+double common_step(std::vector<double> gaps, double error) {
+  std::sort(gaps.begin(), gaps.end());
+  double step = gaps.front(), off = 2 * error;  // how far the step may be from the truth
+  for (double gap : gaps) {
+    double gap_off = 2 * error;
+    while (step > 64 * error) {
+      const double times = std::nearbyint(gap / step), rest = std::abs(gap - times * step);
+      const double slack = gap_off + times * off + 1e-9 * gap;
+      if (rest <= slack) {
+        // Many steps tell more of one than it does itself.
+        if (times > 0 && gap_off / times < off) step = gap / times, off = gap_off / times;
+        break;
+      }
+      gap = step;
+      gap_off = off;
+      step = rest;
+      off = slack;
+    }
+    if (step <= 64 * error || off > step / 8) return 0;
+  }
+  return step;
+}
+
+/// The grid on which all these different, rising values lie.
+template <class T>
+std::optional<Grid> grid_of(const std::vector<T>& values, const std::vector<double>& gaps, double error) {
+  const double low = static_cast<double>(values.front()), range = static_cast<double>(values.back()) - low;
+  double step = common_step(gaps, error);
+  // On a grid that explains why values repeat some of them are neighbours, or nearly so.
+  if (!(step > 0) || !std::isfinite(range) || step < *std::min_element(gaps.begin(), gaps.end()) / 16) return {};
+  const double cells = std::nearbyint(range / step);
+  // All of the range tells more than one step does.
+  step = few_digits(range / cells, 2 * error / cells + step * 1e-12);
+  const bool whole = std::all_of(values.begin(), values.end(), [](T v) { return v == std::nearbyint(v); });
+  if (whole && values.size() < 10) step = 1;
+  Grid grid{0, step};
+  const double origin = few_digits(low, error);
+  if (!grid.contains(low)) grid.origin = origin;
+  for (const T v : values)
+    if (!grid.contains(static_cast<double>(v))) return {};
+  return grid;
+}
+
+}  // namespace
+
+template <class T>
+ColumnValues look_at(std::vector<T>& values) {
+  std::sort(values.begin(), values.end());
+  const double largest =
+      std::max(std::abs(static_cast<double>(values.front())), std::abs(static_cast<double>(values.back())));
+  // Differences that rounding makes are no steps.
+  const double error = static_cast<double>(std::numeric_limits<T>::epsilon()) * largest;
+  ColumnValues result;
+  RepeatedValues& r = result.repeated;
+  std::vector<T> different{values.front()};
+  std::vector<double> gaps;
+  bool as_fine_as_numbers = false;
+  std::size_t repeated = 0, run = 1, longest = 1;
+  r.commonest = static_cast<double>(values.front());
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    if (values[i] == values[i - 1]) {
+      ++repeated;
+      if (++run > longest) longest = run, r.commonest = static_cast<double>(values[i]);
+      continue;
+    }
+    run = 1;
+    const double gap = static_cast<double>(values[i]) - static_cast<double>(values[i - 1]);
+    if (gap <= 4 * error) {
+      as_fine_as_numbers = true;
+      continue;
+    }
+    different.push_back(values[i]);
+    gaps.push_back(gap);
+    if (r.smallest_step == 0 || gap < r.smallest_step) r.smallest_step = gap;
+  }
+  const double n = static_cast<double>(values.size());
+  r.share = static_cast<double>(repeated) / n;
+  r.commonest_share = static_cast<double>(longest) / n;
+  // A large sample of a continuous variable repeats numbers too, none of them often.
+  if (as_fine_as_numbers && longest <= std::max<std::size_t>(3, values.size() / 1000)) return result;
+  result.often = r.share > 0.01;
+  result.atom = result.often && (static_cast<double>(repeated + 1 - longest) <= 0.01 * n) && gaps.size() > 1;
+  if (result.often && !result.atom && !as_fine_as_numbers && !gaps.empty())
+    result.grid = grid_of(different, gaps, error);
+  return result;
+}
+
+template ColumnValues look_at(std::vector<float>&);
+template ColumnValues look_at(std::vector<double>&);
+
+}  // namespace detail
+
+template <Scalar T>
+std::vector<RepeatedValues> repeated_values(MatrixView<const T> data) {
+  std::vector<RepeatedValues> all(static_cast<std::size_t>(data.cols()));
+  for (Index c = 0; data.rows() > 0 && c < data.cols(); ++c) {
+    std::vector<T> values = detail::some_values(data, c, static_cast<std::size_t>(data.rows()),
+                                                [](std::size_t i) { return static_cast<Index>(i); });
+    all[static_cast<std::size_t>(c)] = detail::look_at(values).repeated;
+  }
+  return all;
+}
+
+template <Scalar T>
+std::vector<GridColumn> find_grids(MatrixView<const T> data) {
+  std::vector<GridColumn> found;
+  for (Index c = 0; data.rows() > 0 && c < data.cols(); ++c) {
+    std::vector<T> values = detail::some_values(data, c, static_cast<std::size_t>(data.rows()),
+                                                [](std::size_t i) { return static_cast<Index>(i); });
+    const std::optional<Grid> grid = detail::look_at(values).grid;
+    if (!grid) continue;
+    bool all = true;
+    for (Index i = 0; i < data.rows() && all; ++i) all = grid->contains(static_cast<double>(data(i, c)));
+    if (all) found.push_back({c, *grid});
+  }
+  return found;
+}
+
+template <Scalar T>
+std::vector<Interval> cell_supports(MatrixView<const T> data, const std::vector<GridColumn>& rounded,
+                                    std::vector<Interval> supports) {
+  const auto columns = static_cast<std::size_t>(data.cols());
+  if (supports.empty()) supports.resize(columns);
+  if (supports.size() != columns)
+    throw ShapeError(fmt::format("cell_supports: expected supports of {} columns, got {}", columns, supports.size()));
+  for (const auto& [column, grid] : rounded) {
+    if (column < 0 || column >= data.cols())
+      throw ShapeError(fmt::format("cell_supports: the data has {} columns, and none with number {}", columns, column));
+    Interval& s = supports[static_cast<std::size_t>(column)];
+    const bool whole = grid.origin == std::nearbyint(grid.origin) && grid.step == std::nearbyint(grid.step);
+    if (s == real_line && whole && data.rows() > 0) {
+      Interval range{static_cast<double>(data(0, column)), static_cast<double>(data(0, column))};
+      for (Index i = 1; i < data.rows(); ++i) {
+        range.low = std::min(range.low, static_cast<double>(data(i, column)));
+        range.high = std::max(range.high, static_cast<double>(data(i, column)));
+      }
+      if (range.low >= 0 && range.low <= range.high - range.low) s.low = 0;
+      if (range == Interval{0, 1}) s.high = 1;
+    }
+    const auto cells = [&g = grid](double v) { return (v - g.origin) / g.step; };
+    if (std::isfinite(s.low)) s.low = grid.number(std::floor(cells(s.low) + 0.5 + 1e-9) - 0.5);
+    if (std::isfinite(s.high)) s.high = grid.number(std::ceil(cells(s.high) - 0.5 - 1e-9) + 0.5);
+  }
+  if (std::all_of(supports.begin(), supports.end(), [](const Interval& s) { return s == real_line; })) supports.clear();
+  return supports;
+}
+
+template std::vector<Interval> cell_supports(MatrixView<const float>, const std::vector<GridColumn>&,
+                                             std::vector<Interval>);
+template std::vector<Interval> cell_supports(MatrixView<const double>, const std::vector<GridColumn>&,
+                                             std::vector<Interval>);
+template std::vector<RepeatedValues> repeated_values(MatrixView<const float>);
+template std::vector<RepeatedValues> repeated_values(MatrixView<const double>);
+template std::vector<GridColumn> find_grids(MatrixView<const float>);
+template std::vector<GridColumn> find_grids(MatrixView<const double>);
+
+}  // namespace pushforward

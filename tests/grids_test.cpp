@@ -1,0 +1,104 @@
+// Which columns lie on grids, and where their cells end.
+
+#include <cmath>
+#include <limits>
+#include <pushforward/distributions/normal.hpp>
+#include <pushforward/training/grids.hpp>
+#include <vector>
+
+#include "tests/catch.hpp"
+
+using namespace pushforward;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+/// Normal numbers of deviation 10, rounded to origin + step k.
+Matrix<double> rounded(double origin, double step, Index rows = 3000) {
+  Engine engine(3);
+  const Matrix<double> x = Normal<double>({0.0}, {10.0}).sample(rows, engine);
+  return (((x.array() - origin) / step).round() * step + origin).matrix();
+}
+
+std::vector<GridColumn> found(const Matrix<double>& data) { return find_grids<double>(data); }
+
+}  // namespace
+
+TEST_CASE("steps and origins of grids are found", "[grids]") {
+  for (const auto& [origin, step] : std::vector<std::pair<double, double>>{
+           {0, 1}, {0, 0.1}, {0, 0.01}, {0, 0.25}, {0, 5}, {0.5, 1}, {0.05, 0.1}, {0, 1.0 / 3}, {1e6, 0.125}}) {
+    INFO(origin << " + k " << step);
+    const std::vector<GridColumn> grids = found(rounded(origin, step));
+    REQUIRE(grids.size() == 1);
+    CHECK(grids[0].column == 0);
+    CHECK(std::abs(grids[0].grid.step - step) < 1e-12 * step);
+    CHECK(grids[0].grid.contains(origin));
+    CHECK(grids[0].grid.contains(origin + 7 * step));
+    CHECK_FALSE(grids[0].grid.contains(origin + 0.5 * step));
+  }
+  CHECK(found(rounded(0, 0.1))[0].grid == Grid{0, 0.1});
+  CHECK(found(rounded(0, 1))[0].grid == Grid{});
+}
+
+TEST_CASE("numbers of float lie on the grid that was written", "[grids]") {
+  const Matrix<float> y = (rounded(0, 0.1).array() + 900).cast<float>();
+  const std::vector<GridColumn> grids = find_grids<float>(y);
+  REQUIRE(grids.size() == 1);
+  CHECK(grids[0].grid == Grid{0, 0.1});
+}
+
+TEST_CASE("what is no grid", "[grids]") {
+  Engine engine(5);
+  Matrix<double> y(3000, 5);
+  y.col(0) = Normal<double>(1).sample(3000, engine);
+  y.col(1) = y.col(0).array().max(0.0);           // an atom
+  y.col(2).setConstant(3);                        // one value
+  y.col(3) = y.col(0).unaryExpr([](double v) { return std::exp(std::round(3 * v)); });  // repeated, at uneven distances
+  y.col(4) = (y.col(0) * 1e6).array().round();    // whole, and hardly repeated
+  CHECK(found(y).empty());
+  CHECK(found(Matrix<double>(0, 2)).empty());
+  // One value off the grid is enough.
+  Matrix<double> off = rounded(0, 1);
+  off(2999, 0) = 0.4142135;
+  CHECK(found(off).empty());
+}
+
+TEST_CASE("few different whole numbers are counted in ones", "[grids]") {
+  Matrix<double> few(300, 2);
+  for (Index i = 0; i < 300; ++i) few.row(i) << 2 * (i % 3), 2 * (i % 20);
+  const std::vector<GridColumn> grids = found(few);
+  REQUIRE(grids.size() == 2);
+  CHECK(grids[0].grid.step == 1);
+  CHECK(grids[1].grid.step == 2);
+}
+
+TEST_CASE("cells of whole numbers end at 0 where there is a reason", "[grids]") {
+  Matrix<double> y(4, 5);
+  y << 0, 0, 1990, -1, 0.5, 1, 3, 2000, 2, 1, 0, 7, 2010, 5, 2, 1, 1, 2020, 0, 0.5;
+  const std::vector<GridColumn> all{{0, {}}, {1, {}}, {2, {}}, {3, {}}, {4, {0, 0.5}}};
+  const std::vector<Interval> s = cell_supports<double>(y, all, {});
+  CHECK(s == std::vector<Interval>{{-0.5, 1.5}, {-0.5, inf}, {}, {}, {}});
+  // Bounds that are given move to edges, once.
+  std::vector<Interval> given(5);
+  given[1] = {0, 10};
+  given[4] = {0, 2};
+  std::vector<Interval> moved = cell_supports<double>(y, all, given);
+  CHECK(moved[1] == Interval{-0.5, 10.5});
+  CHECK(moved[4] == Interval{-0.25, 2.25});
+  CHECK(cell_supports<double>(y, all, moved) == moved);
+  CHECK(cell_supports<double>(y, {{2, {}}}, {}).empty());
+  CHECK_THROWS_AS(cell_supports<double>(y, {{5, {}}}, {}), ShapeError);
+  CHECK_THROWS_AS(cell_supports<double>(y, all, {{0, 1}}), ShapeError);
+}
+
+TEST_CASE("how values repeat", "[grids]") {
+  Matrix<double> y(10, 1);
+  y << 4, 4, 4, 1, 2, 2, 7.5, 8, 9, 10;
+  const RepeatedValues r = repeated_values<double>(y)[0];
+  CHECK(r.share == 0.3);
+  CHECK(r.smallest_step == 0.5);
+  CHECK(r.commonest == 4);
+  CHECK(r.commonest_share == 0.3);
+}
