@@ -347,6 +347,33 @@ TEST_CASE("fit_gaussian_mixture: one component in closed form, three found, and 
   CHECK_THROWS_AS(fit_gaussian_mixture<double>(y, 0), DomainError);
 }
 
+TEST_CASE("of candidates that are as good as the best one the smallest is chosen") {
+  const auto normal = [](const char* name, double loc, bool with_parameters) {
+    return Candidate<double>{name,
+                             [=](const CandidateTask<double>& task) -> Poly<Distribution<double>> {
+                               if (!with_parameters) return MultivariateNormalDiag<double>::standard(task.dim);
+                               std::vector<double> at(static_cast<std::size_t>(task.dim), 0), one(at.size(), 1);
+                               at[0] = loc;
+                               return Normal<double>(VectorView<const double>(at), VectorView<const double>(one));
+                             },
+                             false};
+  };
+  Engine engine(3);
+  const Matrix<double> y = Normal<double>(2).sample(3000, engine);
+  const auto choose = [&](std::vector<Candidate<double>> candidates) {
+    return fit_best(MatrixView<const double>(y), {.candidates = std::move(candidates), .steps = 10});
+  };
+  const Best<double> same = choose({normal("four", 0, true), normal("off", 0.4, true), normal("none", 0, false)});
+  CHECK(same.candidates[0].name == "none");
+  CHECK(same.candidates[0].parameters == 0);
+  CHECK(same.candidates[1].name == "four");
+  CHECK_THAT(same.reason, Catch::Matchers::ContainsSubstring("none has fewer parameters than four, which is better by "
+                                                             "0.000"));
+  // What is behind by more than the error is not as good.
+  const Best<double> other = choose({normal("four", 0, true), normal("small but off", 0.4, true)});
+  CHECK(other.candidates[0].name == "four");
+}
+
 TEST_CASE("fit_best gives columns on grids the masses of cells") {
   double truth = 0;
   const Matrix<double> y = mixed_rows(4000, 1, truth), test = mixed_rows(4000, 2, truth);

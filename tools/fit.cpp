@@ -750,7 +750,8 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
   if (s.model == "auto") {
     fmt::print("\n{}\nchosen       {}\n", pf::to_text(r.candidates), r.reason);
   }
-  const bool compare = s.model != "gaussian" && baseline.missing.empty();
+  // The table of candidates has a Gaussian, of rows that it has not seen.
+  const bool compare = s.model != "gaussian" && s.model != "auto" && baseline.missing.empty();
   struct Line {
     const char* name;
     std::string model, baseline;
@@ -768,7 +769,7 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
   fmt::print("\n");
   for (const Line& l : lines)
     fmt::print("  {:<10} {:<{}}{}\n", l.name, l.model, compare ? width + 2 : 0, compare ? l.baseline : "");
-  if (compare && s.model != "auto")
+  if (compare)
     fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
   fmt::print("\n  of {} rows: {}\n", in.validation.size() > 0 ? "validation" : "these", quantiles_text(r.scores));
   if (const std::string far = far_text(r.scores); !far.empty()) fmt::print("  {}\n", far);

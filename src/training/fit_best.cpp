@@ -129,7 +129,8 @@ class Race {
     Index folds = options_.folds;
     if (folds == 0) folds = rows_ < few_rows && o.validation.rows() == 0 ? 5 : 1;
     if (rows_ < 2 * folds)
-      throw DomainError(fmt::format("fit_best: {} rows are too few to be judged in {} folds; expected at least {}",
+      throw DomainError(fmt::format("fit_best: {} rows are too few to be judged in {} folds; expected at least {}, or one "
+                                    "model without a race",
                                     rows_, folds, 2 * folds));
     if (folds > 1 && o.validation.rows() > 0)
       throw DomainError("fit_best: rows for validation are given, so folds must be 1");
@@ -397,15 +398,18 @@ class Race {
     std::stable_sort(runners_.begin(), runners_.end(), [](const Runner& a, const Runner& b) {
       return !a.problem && (b.problem || a.mean > b.mean);
     });
-    Runner& winner = runners_.front();
-    if (winner.problem || winner.mean == -infinity) {
-      if (winner.problem && runners_.size() == 1) std::rethrow_exception(winner.problem);
+    const Runner& best_mean = runners_.front();
+    if (best_mean.problem || best_mean.mean == -infinity) {
+      if (best_mean.problem && runners_.size() == 1) std::rethrow_exception(best_mean.problem);
       std::string text = "fit_best: no candidate could be fitted";
       for (const Runner& r : runners_)
         text += fmt::format("\n  {}: {}", r.report.name,
                             r.problem ? r.report.problem : std::string("its density of some validation row is 0"));
       throw DomainError(text);
     }
+    const CandidateReport leading = best_mean.report;
+    prefer_fewer_parameters();
+    Runner& winner = runners_.front();
     Best<T> best{.model = winner.models.front(), .rounded = rounded_, .report = winner.last};
     for (Runner& r : runners_) {
       if (!r.problem) r.report.behind = difference(winner, r);
@@ -414,7 +418,7 @@ class Race {
     best.heavy_tails = !tails_.empty();
     best.folds = static_cast<Index>(folds_.size());
     best.complete = !cancelled_;
-    best.reason = reason(best);
+    best.reason = reason(best, leading);
     if (!cancelled_) {
       on_all_rows(winner, best);
       best.complete = best.report.stop_reason != StopReason::cancelled;
@@ -422,8 +426,25 @@ class Race {
     return best;
   }
 
-  std::string reason(const Best<T>& best) const {
+  /// Of those that are as good as the best one, as far as the rows can tell, the smallest becomes the first.
+  void prefer_fewer_parameters() {
+    auto smallest = runners_.begin();
+    for (auto r = runners_.begin() + 1; r != runners_.end(); ++r) {
+      if (r->problem || r->report.parameters >= smallest->report.parameters) continue;
+      const MeanLogLikelihood d = difference(runners_.front(), *r);
+      if (d.mean < 0.02 && d.mean <= d.standard_error) smallest = r;
+    }
+    std::rotate(runners_.begin(), smallest, smallest + 1);
+  }
+
+  std::string reason(const Best<T>& best, const CandidateReport& leading) const {
     const CandidateReport& first = best.candidates.front();
+    if (first.name != leading.name) {
+      const auto behind = std::find_if(best.candidates.begin(), best.candidates.end(),
+                                       [&](const CandidateReport& c) { return c.name == leading.name; })->behind;
+      return fmt::format("{} has fewer parameters than {}, which is better by {:.3f} +- {:.3f} nats{}", first.name,
+                         leading.name, 0.0 - behind.mean, behind.standard_error, of_tails(best));
+    }
     std::string text = fmt::format(
         "{} describes {} best", first.name,
         folds_.size() > 1 ? fmt::format("the rows that each of {} fits had not seen", folds_.size())
@@ -436,8 +457,10 @@ class Race {
                              : fmt::format("; {} is as good within the error", next.name);
       break;
     }
-    if (best.heavy_tails) text += "; the base is Student's t, for the tails are heavy";
-    return text;
+    return text + of_tails(best);
+  }
+  static std::string of_tails(const Best<T>& best) {
+    return best.heavy_tails ? "; the base is Student's t, for the tails are heavy" : "";
   }
 
   /// The winner of folds starts again from all rows; that of a part of a large table goes on with all.
