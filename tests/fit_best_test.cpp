@@ -374,6 +374,45 @@ TEST_CASE("of candidates that are as good as the best one the smallest is chosen
   CHECK(other.candidates[0].name == "four");
 }
 
+TEST_CASE("an ensemble is a mixture of fits with random numbers of their own") {
+  const Matrix<double> test = ring(4000, 2);
+  for (const Index rows : {150, 2500}) {  // folds, and one split
+    const Matrix<double> y = ring(rows, 1);
+    FitBestOptions<double> options{.candidates = {small("maf", 2, 8), small("nsf_ar", 1, 32)}, .steps = 1500};
+    options.fit.seed = 4;
+    const Best<double> one = fit_best(MatrixView<const double>(y), options);
+    options.ensemble = 4;
+    const Best<double> best = fit_best(MatrixView<const double>(y), options);
+    CHECK(best.candidates[0].name == one.candidates[0].name);
+    const auto& mixture = dynamic_cast<const Mixture<double>&>(*best.model);
+    REQUIRE(mixture.components() == 4);
+    // The first is what comes without the others, and these are fits as good.
+    CHECK(same_bits(values<double>(mixture.component(0)), values<double>(*one.model)));
+    double mean = 0;
+    for (Index k = 0; k < 4; ++k) {
+      CHECK(std::abs(mixture.weights()[k] - 0.25) < 1e-12);
+      const double score = mixture.component(k).log_prob(test).mean();
+      CHECK(score > one.model->log_prob(test).mean() - 0.6);
+      mean += score / 4;
+      for (Index j = 0; j < k; ++j)
+        CHECK_FALSE(same_bits(values<double>(mixture.component(j)), values<double>(mixture.component(k))));
+    }
+    // Of few rows each has learned something else by heart.
+    if (rows == 150) CHECK(best.model->log_prob(test).mean() > mean + 0.01);
+    Execution execution({.threads = 3});
+    options.fit.execution = execution;
+    CHECK(same_bits(values<double>(*best.model), values<double>(*fit_best(MatrixView<const double>(y), options).model)));
+  }
+  double truth = 0;
+  const Matrix<double> counts = mixed_rows(200, 1, truth);
+  FitBestOptions<double> options{.candidates = {gaussian(), small("maf", 1, 4)}, .steps = 60, .ensemble = 2};
+  const Best<double> best = fit_best(MatrixView<const double>(counts), options);
+  const auto& quantized = dynamic_cast<const Quantized<double>&>(*best.model);
+  CHECK(dynamic_cast<const Mixture<double>&>(quantized.inner()).components() == 2);
+  options.ensemble = 0;
+  CHECK_THROWS_AS(fit_best(MatrixView<const double>(counts), options), DomainError);
+}
+
 TEST_CASE("fit_best gives columns on grids the masses of cells") {
   double truth = 0;
   const Matrix<double> y = mixed_rows(4000, 1, truth), test = mixed_rows(4000, 2, truth);

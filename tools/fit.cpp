@@ -60,6 +60,7 @@ struct Settings {
   pf::FitOptions<double> training;
   std::string schedule = schedules[training.schedule.index()];
   int threads = 0;
+  Index ensemble = 1;
   std::string checkpoint;
   bool json = false;
   bool dequantize = false, no_dequantize = false;
@@ -203,12 +204,14 @@ void refuse_without_effect(const Settings& s) {
                  std::find(has_effect.begin(), has_effect.end(), option) == has_effect.end(),
              why);
   };
+  refuse("--ensemble", s.model != "auto", "is of --model auto, which fits its choice so many times");
   refuse("--budget", s.model != "auto", "is what the candidates of --model auto share; a single model has --epochs");
   if (s.model == "auto") {
     constexpr std::string_view has_effect[] = {
         "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
         "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
-        "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize"};
+        "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize",
+        "--ensemble"};
     return refuse_others(has_effect, "is of one model, and --model auto tries several; name one: --model nsf_ar");
   }
   if (s.model == "gaussian") {
@@ -643,6 +646,7 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   if (s.has("--standardize")) options.prepare.standardize_context = options.prepare.standardize;
   if (in.bounded) options.prepare.supports = in.supports;
   options.rounded = in.rounded;
+  options.ensemble = s.ensemble;
   options.fit.learning_rate = s.training.learning_rate;
   options.fit.weight_decay = s.training.weight_decay;
   options.fit.clip_norm = s.training.clip_norm;
@@ -671,6 +675,7 @@ std::string settings_text(const Settings& s) {
   const auto add = [&](std::string_view item) { text.append(" ").append(item); };
   if (s.model == "auto") {
     if (!s.budget.empty()) add("budget=" + s.budget);
+    if (s.ensemble > 1) add(fmt::format("ensemble={}", s.ensemble));
     add(fmt::format("lr={} clip={} weight-decay={} validation={}", s.training.learning_rate, s.training.clip_norm,
                     s.training.weight_decay, s.training.validation_fraction));
     if (s.has("--standardize")) add(fmt::format("standardize={}", s.standardize));
@@ -958,6 +963,10 @@ void add_fit(CLI::App& app) {
   sub->add_option("--budget", s->budget, "auto: steps of all candidates together, or a time: 90s, 10m, 1h")
       ->group(model)
       ->option_text("N (by the rows)");
+  sub->add_option("--ensemble", s->ensemble, "auto: a mixture of so many fits of the choice: better on few rows, and slower")
+      ->transform(whole_number(1, 1000))
+      ->group(model)
+      ->option_text("N (1)");
   sub->add_option("--layers", s->layers,
                   "Layers (default: " +
                       by_preset([](const pf::FlowPreset& p) { return std::to_string(p.layers); }) + ")")

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <pushforward/bijectors/whiten.hpp>
+#include <pushforward/distributions/mixture.hpp>
 #include <pushforward/distributions/quantized.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/training/split.hpp>
@@ -71,6 +72,8 @@ class Race {
     if (options.steps < 0 || !(options.seconds >= 0) || !std::isfinite(options.seconds) || options.folds < 0)
       throw DomainError(fmt::format("fit_best: steps, seconds and folds must be at least 0, got {}, {:g} and {}",
                                     options.steps, options.seconds, options.folds));
+    if (options.ensemble < 1)
+      throw DomainError(fmt::format("fit_best: an ensemble has at least one member, got {}", options.ensemble));
     if (options.steps > 0 && options.seconds > 0)
       throw DomainError("fit_best: give steps or seconds, not both");
     prepare_ = options.prepare;
@@ -422,6 +425,7 @@ class Race {
     if (!cancelled_) {
       on_all_rows(winner, best);
       best.complete = best.report.stop_reason != StopReason::cancelled;
+      if (best.complete) gather_ensemble(winner, best);
     }
     return best;
   }
@@ -463,30 +467,80 @@ class Race {
     return best.heavy_tails ? "; the base is Student's t, for the tails are heavy" : "";
   }
 
+  /// All rows with a weight, to train on.
+  Fold<T> all_rows() const {
+    std::vector<std::int64_t> rows;
+    for (Index i = 0; i < data_.rows(); ++i)
+      if (options_.fit.weights.empty() || options_.fit.weights[i] != 0) rows.push_back(i);
+    return fold_of(rows, {});
+  }
+
   /// The winner of folds starts again from all rows; that of a part of a large table goes on with all.
-  void on_all_rows(Runner& winner, Best<T>& best) {
-    FitOptions<T> o = options_.fit;
-    o.loss = {};
+  void on_all_rows(const Runner& winner, Best<T>& best) {
     const bool folded = folds_.size() > 1, part = !folded && data_.rows() > race_rows;
-    if (!folded && !part) return;
     if (folded) {
-      o.validation_fraction = 0;
-      std::vector<std::int64_t> rows;
-      for (Index i = 0; i < data_.rows(); ++i)
-        if (o.weights.empty() || o.weights[i] != 0) rows.push_back(i);
-      const Fold<T> all = fold_of(rows, {});
-      const Matrix<T> data = around(all, prepare_).bijector().inverse(all.smooth).value;
-      CandidateTask<T> task = task_of(all, data);
-      task.chosen = &inside(*winner.models.front()).base();
-      best.model = complete(prepared(winner.candidate->start(task), all, prepare_), Quantized<T>::usual_points);
+      best.model = complete(started_again(winner, all_rows(), options_.fit.seed), Quantized<T>::usual_points);
+      train_again(winner, best, options_.fit.seed);
+    } else if (part && winner.candidate->trains) {
+      FitOptions<T> o = options_.fit;
+      o.loss = {};
+      best.report = fit(*best.model, data_, training(o, rows_, batches(rows_), true));
     }
+  }
+
+  /// The winner before its first step, from the rows of `fold`.
+  TransformedDistribution<T> started_again(const Runner& winner, const Fold<T>& fold, std::uint64_t seed) {
+    const TransformedDistribution<T> outer = around(fold, prepare_);
+    const Matrix<T> data = outer.bijector().inverse(fold.smooth).value;
+    Matrix<T> validation;
+    CandidateTask<T> task = task_of(fold, data);
+    task.seed = seed;
+    if (fold.validation.rows() == 0) {
+      task.chosen = &inside(*winner.models.front()).base();
+    } else {
+      validation = outer.bijector().inverse(fold.smooth_validation).value;
+      task.validation = validation;
+      task.validation_weights = fold.validation_weights;
+    }
+    return prepared(winner.candidate->start(task), fold, prepare_);
+  }
+
+  /// As many steps as the winner had when it was best, on all rows; or as many as it had, with the rows that judge.
+  void train_again(const Runner& winner, Best<T>& best, std::uint64_t seed) {
     if (!winner.candidate->trains) return;
     const double folds = static_cast<double>(folds_.size());
-    const double best_steps =
+    const double steps =
         static_cast<double>(std::accumulate(winner.best_steps.begin(), winner.best_steps.end(), Index{0})) / folds;
-    const Index steps = folded ? static_cast<Index>(best_steps * folds / (folds - 1)) : batches(rows_);
-    if (steps == 0) return;
-    best.report = fit(*best.model, data_, training(o, rows_, steps, true));
+    FitOptions<T> o = options_.fit;
+    o.loss = {};
+    o.seed = seed;
+    if (folds_.size() > 1) {
+      o.validation_fraction = 0;
+      const auto all = static_cast<Index>(steps * folds / (folds - 1));
+      if (all > 0) best.report = fit(*best.model, data_, training(o, rows_, all, true));
+    } else {
+      const Fold<T>& fold = folds_.front();
+      best.report = fit(*best.model, fold.train,
+                        training(fold.options(o), fold.train.rows(), winner.report.steps, true));
+    }
+  }
+
+  /// Fits of the winner with other random numbers join it.
+  void gather_ensemble(const Runner& winner, Best<T>& best) {
+    if (options_.ensemble == 1) return;
+    std::vector<Poly<Distribution<T>>> members{inside(*best.model)};
+    for (Index m = 1; m < options_.ensemble; ++m) {
+      const std::uint64_t seed = Engine(options_.fit.seed).stream("ensemble").seed() + static_cast<std::uint64_t>(m);
+      Best<T> member{.report = best.report};
+      member.model = complete(started_again(winner, folds_.size() > 1 ? all_rows() : folds_.front(), seed));
+      train_again(winner, member, seed);
+      if (member.report.stop_reason == StopReason::cancelled) {
+        best.complete = false;
+        break;
+      }
+      members.push_back(inside(*member.model));
+    }
+    best.model = complete(Mixture<T>(std::move(members)), Quantized<T>::usual_points);
   }
 
   MatrixView<const T> data_;
