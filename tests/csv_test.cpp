@@ -50,7 +50,8 @@ TEST_CASE("csv: header or not") {
   CHECK(parse_csv("nan,2\n3,4\n", "t", {.allow_non_finite = true}).names == Names{"c0", "c1"});
   CHECK(parse_csv(",a\n3,4\n").names == Names{"", "a"});
   CHECK(csv_error("a,b\n1,2\n", {.header = CsvOptions::Header::no}) ==
-        "f.csv:1: column 1 (\"c0\"): expected a number, got \"a\"");
+        "f.csv:1: column 1 (\"c0\"): expected a number, got \"a\"; no numbers: \"c0\" in 1 row, \"c1\" in 1 row; drop "
+        "c0,c1");
   CHECK(csv_error("1,\n2,3\n") == "f.csv:1: column 2 (\"c1\"): expected a number, got an empty field");
 }
 
@@ -66,8 +67,6 @@ TEST_CASE("csv: delimiters") {
   CHECK(parse_csv("1\n2\n3").values.rows() == 3);
   CHECK(parse_csv("a b,c\n1,2\n").names == Names{"a b", "c"});
   CHECK(parse_csv("\"a,b\";c\n1;2\n").names == Names{"a,b", "c"});
-  // A decimal comma is an error, not two columns.
-  CHECK(csv_error("a;b\n1,5;2,5\n2,5;3,5\n") == "f.csv:2: column 1 (\"a\"): expected a number, got \"1,5\"");
   CHECK(csv_error("1 2 3\n4 5 6\n7 8\n9 1 2") == "f.csv:3: expected 3 fields, got 2");
   CHECK(csv_error("a\n1\n", {.delimiter = 'e'}) == "f.csv: \"e\" cannot be the delimiter");
   CHECK(csv_error("a\n1\n", {.delimiter = '"'}) == "f.csv: \"\\\"\" cannot be the delimiter");
@@ -157,7 +156,8 @@ TEST_CASE("csv: errors name file, line and column") {
   CHECK(csv_error(rows + "1,2\n") == "f.csv:4: expected 3 fields, got 2");
   CHECK(csv_error(rows + "1,2,3,4\n") == "f.csv:4: expected 3 fields, got 4");
   CHECK(csv_error(rows + "1,2,3,\n") == "f.csv:4: expected 3 fields, got 4");
-  CHECK(csv_error("a\n1,2\n", {.delimiter = ','}) == "f.csv:2: expected 1 field, got 2");
+  CHECK(csv_error("a\n1,2\n", {.delimiter = ','}) ==
+        "f.csv:2: expected 1 field, got 2; if these are decimal commas, say so, and the delimiter");
   CHECK(csv_error(rows + "1,nan,3\n") == "f.csv:4: column 2 (\"length\"): expected a finite number, got \"nan\"");
   CHECK(csv_error(rows + "1,1e999,3\n") == "f.csv:4: column 2 (\"length\"): expected a finite number, got \"1e999\"");
   CHECK(csv_error(rows + "1,\x01\x7f\\\t\"" + std::string(60, 'y') + ",3\n") ==
@@ -191,7 +191,8 @@ TEST_CASE("csv: selection") {
         "f.csv: no column \"zzzzzz\"; the columns are \"height\", \"length\", \"species\", \"width\"");
   CHECK(csv_error(text, {.columns = {"width", "width"}}) == "f.csv: column \"width\" is selected twice");
   CHECK(csv_error("a,b\n1,2\n", {.drop = {"a", "b"}}) == "f.csv: no column is left to read");
-  CHECK(csv_error(text) == "f.csv:2: column 3 (\"species\"): expected a number, got \"setosa\"");
+  CHECK(csv_error(text) == "f.csv:2: column 3 (\"species\"): expected a number, got \"setosa\"; no numbers: \"species\" in 2 rows; drop "
+                            "species");
 }
 
 TEST_CASE("csv: chunks of a file longer than the buffer") {

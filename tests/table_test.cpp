@@ -61,7 +61,8 @@ TEST_CASE("table: text is what read_csv reads") {
   CHECK(table.values == matrix({{1, 2}, {3, 4}}));
   CHECK(table.lines == std::vector<Index>{2, 4});
   CHECK(read_table(path, {.columns = {"y", "x"}}).values == matrix({{2, 1}, {4, 3}}));
-  CHECK(table_error(path) == "t.txt:2: column 3 (\"id\"): expected a number, got \"a\"");
+  CHECK(table_error(path) == "t.txt:2: column 3 (\"id\"): expected a number, got \"a\"; no numbers: \"id\" in 2 rows; drop "
+                             "id");
   CHECK(table_error(path, {.columns = {"z"}}) ==
         io_error([&] { read_csv(path, {.columns = {"z"}}); }).substr(path.parent_path().string().size() + 1));
   const fs::path odd = folder.put("o.csv", "x\nnan\n");

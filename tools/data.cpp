@@ -118,17 +118,61 @@ DataReader::DataReader(const std::string& path, pf::TableOptions options) {
   try {
     reader_.emplace(path, options);
   } catch (const pf::IoError& error) {
-    if (error.notice().option != "array") throw;
-    throw pf::IoError(error.notice().where + error.notice().problem + "; choose one with --array");
+    throw pf::IoError(in_words_of_the_tool(error.notice()));
   }
   names_ = reader_->names();
 }
 
+pf::Notice DataReader::in_words_of_the_tool(const pf::Notice& notice) {
+  pf::Notice told = notice;
+  if (notice.option == "array") told.way_out = "; choose one with --array";
+  if (notice.option == "missing") told.way_out = "; --missing drop leaves rows out that miss a value";
+  constexpr std::string_view drop = "; drop ";
+  if (notice.option == "drop")
+    told.way_out = notice.way_out.starts_with(drop)
+                       ? "; leave them out with --drop '" + notice.way_out.substr(drop.size()) + "'"
+                       : std::string("; --drop leaves a column out");
+  return told;
+}
+
+void add_text_options(CLI::App& sub, TextSettings& s, const std::string& group) {
+  sub.add_option("--header", s.header, "The first line of a text holds the names: yes, no; by itself it is guessed and said")
+      ->check(CLI::IsMember({"yes", "no"}))
+      ->group(group)
+      ->option_text("yes|no");
+  sub.add_option("--delimiter", s.delimiter, "Between fields: a character, tab, or space for any blanks")
+      ->group(group)
+      ->option_text("C (found)");
+  sub.add_option("--decimal", s.decimal, "Decimal point: . or ,")
+      ->check(CLI::IsMember({".", ","}))
+      ->group(group)
+      ->option_text("C (found)");
+  sub.add_option("--comment", s.comment, "Lines that begin with it are left out; none: there are no such lines")
+      ->group(group)
+      ->option_text("C (#)");
+}
+
+pf::TableOptions table_options(const TextSettings& s, const std::string& array) {
+  pf::TableOptions options{.array = array};
+  if (!s.header.empty()) options.header = s.header == "yes" ? pf::CsvOptions::Header::yes : pf::CsvOptions::Header::no;
+  const auto character = [](const char* option, const std::string& text) {
+    if (text.size() != 1) throw UsageError(fmt::format("{}: expected one character, got '{}'", option, text));
+    return text.front();
+  };
+  if (!s.delimiter.empty())
+    options.delimiter = s.delimiter == "tab" ? '\t' : s.delimiter == "space" ? ' ' : character("--delimiter", s.delimiter);
+  if (!s.decimal.empty()) options.decimal = s.decimal.front();
+  options.comment = s.comment == "none" ? '\0' : character("--comment", s.comment);
+  return options;
+}
+
 DataReader DataReader::named_or_in_order(const std::string& path, std::vector<std::string> wanted,
-                                         const std::string& array) {
+                                         const pf::TableOptions& how) {
+  pf::TableOptions by_name = how;
+  by_name.columns = wanted;
   // Standard input can be opened only once: its columns must have names.
-  if (path == "-") return DataReader(path, {.columns = std::move(wanted), .array = array});
-  DataReader all(path, {.array = array});
+  if (path == "-") return DataReader(path, by_name);
+  DataReader all(path, how);
   if (all.names_ == wanted) return all;
   const auto count = static_cast<Index>(all.names_.size());
   const bool known = std::all_of(wanted.begin(), wanted.end(), [&](const std::string& name) {
@@ -142,29 +186,38 @@ DataReader DataReader::named_or_in_order(const std::string& path, std::vector<st
     return all;
   }
   all.reader_.reset();  // and with it the arrays, which are read again
-  return DataReader(path, {.columns = std::move(wanted), .array = array});
+  return DataReader(path, by_name);
 }
 
-DataReader DataReader::for_model(const std::string& path, const LoadedModel& model, const std::string& array) {
+DataReader DataReader::for_model(const std::string& path, const LoadedModel& model, const pf::TableOptions& how) {
   std::vector<std::string> wanted = model.columns;
   wanted.insert(wanted.end(), model.context_columns.begin(), model.context_columns.end());
-  return named_or_in_order(path, std::move(wanted), array);
+  return named_or_in_order(path, std::move(wanted), how);
 }
 
-DataReader DataReader::for_context(const std::string& path, const LoadedModel& model, const std::string& array) {
-  return named_or_in_order(path, model.context_columns, array);
+DataReader DataReader::for_context(const std::string& path, const LoadedModel& model, const pf::TableOptions& how) {
+  return named_or_in_order(path, model.context_columns, how);
 }
 
 bool DataReader::next(pf::Table& chunk, Index max_rows) {
-  const bool any = reader_->next(chunk, max_rows);
+  bool any = false;
+  try {
+    any = reader_->next(chunk, max_rows);
+  } catch (const pf::IoError& error) {
+    throw pf::IoError(in_words_of_the_tool(error.notice()));
+  }
   chunk.names = names_;
   return any;
 }
 
 pf::Table DataReader::rest() {
-  pf::Table table = reader_->rest();
-  table.names = names_;
-  return table;
+  try {
+    pf::Table table = reader_->rest();
+    table.names = names_;
+    return table;
+  } catch (const pf::IoError& error) {
+    throw pf::IoError(in_words_of_the_tool(error.notice()));
+  }
 }
 
 RowWriter::RowWriter(const std::string& path, const std::vector<std::string>& names, Index rows) {

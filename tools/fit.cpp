@@ -40,7 +40,8 @@ const char* name_of(Value value, const std::pair<const char*, Value> (&names)[N]
 
 /// What the command line does not name is as the library has it.
 struct Settings {
-  std::string data, out, array;
+  std::string data, out, array, missing = "error";
+  TextSettings text;
   std::string model = "auto", budget;
   std::vector<std::string> columns, drop, context;
   std::string weights;
@@ -211,14 +212,15 @@ void refuse_without_effect(const Settings& s) {
         "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
         "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
         "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize",
-        "--ensemble"};
+        "--ensemble", "--missing", "--header",  "--delimiter", "--decimal", "--comment"};
     return refuse_others(has_effect, "is of one model, and --model auto tries several; name one: --model nsf_ar");
   }
   if (s.model == "gaussian") {
     refuse("--context", true, "a gaussian takes no context; choose another --model");
     constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
                                                "--array",   "--model",   "--precision", "--validation", "--seed",
-                                               "--threads", "--json",    "--dequantize"};
+                                               "--threads", "--json",    "--dequantize", "--missing",    "--header",
+                                               "--delimiter", "--decimal", "--comment"};
     return refuse_others(has_effect,
                          "has no effect with --model gaussian, which has no layers and is fitted in one step");
   }
@@ -298,6 +300,7 @@ struct Input {
   std::vector<pf::Interval> supports;
   bool bounded = false;
   std::vector<pf::GridColumn> rounded;
+  std::vector<std::string> notes;  ///< of the reader
 };
 
 /// Of all columns on grids: log of the size of a cell.
@@ -321,7 +324,10 @@ Input read_input(const Settings& s) {
   Input in;
   in.context_columns = split_lists(s.context);
   // With a choice of columns, context and weights are read besides.
-  pf::TableOptions choice{.columns = split_lists(s.columns), .drop = split_lists(s.drop), .array = s.array};
+  pf::TableOptions choice = table_options(s.text, s.array);
+  choice.columns = split_lists(s.columns);
+  choice.drop = split_lists(s.drop);
+  if (s.missing == "drop") choice.missing = pf::CsvOptions::Missing::drop;
   if (!choice.columns.empty()) {
     choice.columns.insert(choice.columns.end(), in.context_columns.begin(), in.context_columns.end());
     if (!s.weights.empty()) choice.columns.push_back(s.weights);
@@ -352,6 +358,10 @@ Input read_input(const Settings& s) {
   order.insert(order.end(), special.begin(), special.end());
 
   pf::Table table = reader.rest();
+  in.notes = reader.notes();
+  if (reader.dropped_rows() > 0)
+    in.notes.push_back(fmt::format("{} left out, which {} a value", counted(reader.dropped_rows(), "row"),
+                                   reader.dropped_rows() == 1 ? "misses" : "miss"));
   const Eigen::MatrixXd values = table.values(Eigen::all, order);
   const auto dim = static_cast<Index>(in.columns.size());
   const auto context_dim = static_cast<Index>(in.context_columns.size());
@@ -898,6 +908,7 @@ bool float_is_enough(const Input& in) {
 void run(const Settings& s) {
   check(s);
   Input in = read_input(s);
+  for (const std::string& note : in.notes) fmt::print(stderr, "pushforward: note: {}: {}\n", s.data, note);
   // Of one model double, as it always was; candidates are as good in float, in half the time.
   const bool single = s.precision == "float" || (s.precision.empty() && s.model == "auto" && float_is_enough(in));
   single ? run_as<float>(s, std::move(in)) : run_as<double>(s, std::move(in));
@@ -946,7 +957,12 @@ void add_fit(CLI::App& app) {
   add_list(*sub, "--bounds", s->bounds, "Where a column's values lie: x=0:1, x=0: (positive), x=:5; repeatable")
       ->group(columns)
       ->option_text("COLUMN=LOW:HIGH");
+  sub->add_option("--missing", s->missing, "Empty fields, NA, NaN, null, ?: error, or drop for leaving such rows out")
+      ->check(CLI::IsMember({"error", "drop"}))
+      ->group(columns)
+      ->option_text("error|drop");
   sub->add_option("--array", s->array, "Array of a .npz file")->group(columns)->option_text("NAME");
+  add_text_options(*sub, s->text, "Text");
 
   const std::string model = "Model";
   std::vector<std::string> names;

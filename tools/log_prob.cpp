@@ -8,6 +8,7 @@ namespace {
 
 struct Settings {
   std::string model, data, out, array;
+  TextSettings text;
   int threads = 0;
   bool strict = false;
   bool json = false;
@@ -69,14 +70,17 @@ void run(const Settings& s) {
   const LoadedModel model = load_model(s.model);
   const bool range_known = !model.info.data_range.empty();
   if (s.strict && !range_known) throw pf::IoError(s.model + ": has no training ranges, which --strict needs");
-  DataReader reader = DataReader::for_model(s.data, model, s.array);
+  // What is not known of a row says nothing of the others.
+  pf::TableOptions how = table_options(s.text, s.array);
+  how.missing = pf::CsvOptions::Missing::as_nan;
+  DataReader reader = DataReader::for_model(s.data, model, how);
   pf::Execution execution({.threads = thread_count(s.threads)});
 
   std::optional<pf::CsvWriter> writer;
   if (!s.out.empty() && !npy) writer.emplace(s.out, std::vector<std::string>{"log_prob"});
   Scores scores;
   LogLikelihood likelihood;
-  Index outside = 0;
+  Index outside = 0, holes = 0;
   std::vector<Index> outside_by_column(static_cast<std::size_t>(model.dim() + model.context_dim()));
   const pf::Space support = model.distribution->support();
   std::string first_zero;
@@ -95,6 +99,11 @@ void run(const Settings& s) {
     values.resize(y.rows());
     model.distribution->log_prob_into(y, values, context, execution);
     for (Index i = 0; i < values.size(); ++i) {
+      if (std::isnan(values[i]) && chunk.values.row(i).hasNaN()) {
+        ++holes;
+        scores.add(values[i], chunk.lines[static_cast<std::size_t>(i)]);
+        continue;
+      }
       likelihood.add(values[i]);
       scores.add(values[i], chunk.lines[static_cast<std::size_t>(i)]);
       if (!first_zero.empty() || !(values[i] == -std::numeric_limits<double>::infinity())) continue;
@@ -106,12 +115,13 @@ void run(const Settings& s) {
   if (writer) writer->commit();
   if (npy) pf::write_npy_vector(s.out, scores.values());
 
-  const Index count = likelihood.inside.count() + likelihood.zero;
+  const Index count = likelihood.inside.count() + likelihood.zero + holes;
   if (s.json) {
     Json json{{"rows", count},
               {"mean_log_likelihood", likelihood.mean()},
               {"standard_error", likelihood.zero > 0 ? Json() : Json(likelihood.inside.standard_error())},
-              {"rows_of_density_zero", likelihood.zero}};
+              {"rows_of_density_zero", likelihood.zero},
+              {"rows_that_miss_a_value", holes}};
     if (likelihood.zero > 0) {
       json["first_row_of_density_zero"] = first_zero;
       json["mean_of_other_rows"] = likelihood.inside.mean();
@@ -128,6 +138,7 @@ void run(const Settings& s) {
   // The numbers may be on standard output: then the summary goes to standard error.
   std::FILE* to = s.out == "-" ? stderr : stdout;
   fmt::print(to, "rows                          {}\n", grouped(count));
+  if (holes > 0) fmt::print(to, "rows that miss a value        {}: their log_prob is nan\n", grouped(holes));
   const std::string mean = with_error(likelihood.inside.mean(), likelihood.inside.standard_error());
   if (likelihood.zero == 0)
     fmt::print(to, "mean log-likelihood           {} nats\n", mean);
@@ -162,6 +173,7 @@ void add_log_prob(CLI::App& app) {
       ->check(file_name())
       ->option_text("FILE");
   sub->add_option("--array", s->array, "Array of a .npz file")->option_text("NAME");
+  add_text_options(*sub, s->text, "Text");
   sub->add_option("--threads", s->threads, "Threads (default: all); the values do not depend on it")
       ->transform(whole_number(1, 1024))
       ->option_text("N");

@@ -547,7 +547,7 @@ void run(const Settings& s) {
 
   // All rows are scored; of many, a random choice is drawn.
   pf::Execution execution({.threads = thread_count(s.threads)});
-  DataReader reader = DataReader::for_model(s.data, model, s.array);
+  DataReader reader = DataReader::for_model(s.data, model, {.array = s.array});
   Reservoir kept(model.dim() + model.context_dim(), s.seed);
   LogLikelihood likelihood;
   pf::Table chunk;

@@ -57,7 +57,7 @@ void run(const Settings& s) {
 
   pf::Matrix<double> contexts;
   if (!context.empty()) contexts = parse_context(context, model);
-  if (!s.context_file.empty()) contexts = DataReader::for_context(s.context_file, model, s.array).rest().values;
+  if (!s.context_file.empty()) contexts = DataReader::for_context(s.context_file, model, {.array = s.array}).rest().values;
   const bool each = contexts.rows() > 1;
   const Index per_context = s.count >= 0 ? s.count : 1;
   if (s.count < 0 && !each) throw UsageError("-n is required");

@@ -100,9 +100,9 @@ class DataReader {
  public:
   DataReader(const std::string& path, pf::TableOptions options);
   /// The columns of the model and then those of its context, by name. A file without names may have exactly these.
-  static DataReader for_model(const std::string& path, const LoadedModel& model, const std::string& array);
+  static DataReader for_model(const std::string& path, const LoadedModel& model, const pf::TableOptions& how);
   /// The context columns of the model only.
-  static DataReader for_context(const std::string& path, const LoadedModel& model, const std::string& array);
+  static DataReader for_context(const std::string& path, const LoadedModel& model, const pf::TableOptions& how);
 
   const std::vector<std::string>& names() const { return names_; }
   /// Puts the next rows in place of what `chunk` held. False when there was none left.
@@ -110,14 +110,26 @@ class DataReader {
   pf::Table rest();
   /// Where a row of a chunk stands: "data.csv:17", "data.npy: row 16".
   std::string where(const pf::Table& chunk, Index row) const { return reader_->where(chunk, row); }
+  /// What was guessed, to be told.
+  std::vector<std::string> notes() const { return reader_->notes(); }
+  Index dropped_rows() const { return reader_->dropped_rows(); }
 
  private:
+  static pf::Notice in_words_of_the_tool(const pf::Notice& notice);
   static DataReader named_or_in_order(const std::string& path, std::vector<std::string> wanted,
-                                      const std::string& array);
+                                      const pf::TableOptions& how);
 
   std::optional<pf::TableReader> reader_;
   std::vector<std::string> names_;
 };
+
+/// Options of how text is read, as the command line has them.
+struct TextSettings {
+  std::string header, delimiter, decimal, comment = "#";
+};
+void add_text_options(CLI::App& sub, TextSettings& s, const std::string& group);
+/// @throws UsageError  for what is no header, delimiter, ...
+pf::TableOptions table_options(const TextSettings& s, const std::string& array);
 
 /// Rows to a file that appears when it is complete: .npy by extension, else CSV; "-" is CSV on standard output.
 class RowWriter {

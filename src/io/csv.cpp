@@ -7,14 +7,15 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <optional>
-#include <ostream>
 #include <pushforward/error.hpp>
 #include <pushforward/io/csv.hpp>
 #include <utility>
 
 #include "src/io/columns.hpp"
 #include "src/io/file.hpp"
+#include "src/io/text.hpp"
 
 namespace pushforward {
 
@@ -22,20 +23,11 @@ using namespace detail;
 
 namespace {
 
-constexpr std::size_t kBufferSize = std::size_t{1} << 20;
 constexpr std::size_t kLongestRecord = std::size_t{1} << 28;
 constexpr int kSampledLines = 20;
 constexpr std::size_t kSampledBytes = std::size_t{1} << 16;
 constexpr Index kFirstBlockValues = 1 << 8;
 constexpr Index kBlockValues = 1 << 16;
-
-bool is_blank(char c) { return c == ' ' || c == '\t'; }
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 // Whether a decimal number that is out of range for double is so because it is small. `text` is well formed.
 bool is_tiny(std::string_view text) {
@@ -85,6 +77,20 @@ struct Field {
   std::string text;
   bool quoted = false;
 };
+
+bool is_missing(std::string_view text) {
+  if (text.empty()) return true;
+  constexpr std::array<std::string_view, 10> kWords = {"na",  "n/a", "nan", "null", "none",
+                                                       "nil", "?",   "-",   "#n/a", "<na>"};
+  if (text.size() > 4) return false;
+  std::string low(text);
+  for (char& c : low)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 'a' - 'A');
+  return std::find(kWords.begin(), kWords.end(), low) != kWords.end();
+}
+
+/// Has a decimal point or an exponent.
+bool has_decimals(std::string_view number) { return number.find_first_of(".eE") != std::string_view::npos; }
 
 }  // namespace
 
@@ -247,27 +253,113 @@ struct CsvReader::Impl {
     return p == end;
   }
 
-  void parse_fields(double* out) const {
+  std::optional<double> number_of(std::string_view text) const {
+    if (decimal_ != ',') return as_number(text);
+    if (text.find('.') != std::string_view::npos) return std::nullopt;
+    std::string point(text);
+    std::replace(point.begin(), point.end(), ',', '.');
+    return as_number(point);
+  }
+
+  /// What a field that is read is, besides a number that may pass.
+  enum class Fault { none, missing, text, not_finite };
+  Fault look_at(std::string_view text, double& value) const {
+    const std::optional<double> number = number_of(text);
+    // "nan" is a number where NaN may pass.
+    if (number && (std::isfinite(*number) || options_.allow_non_finite)) {
+      value = *number;
+      return Fault::none;
+    }
+    if (is_missing(text)) return Fault::missing;
+    return number ? Fault::not_finite : Fault::text;
+  }
+
+  /// False if the row is to be left out.
+  bool parse_fields(double* out) {
     const std::size_t count = targets_.size();
     if (fields_.size() != count) {
-      fail(fmt::format("expected {} field{}, got {}", count, count == 1 ? "" : "s", fields_.size()));
+      const bool commas = delimiter_ == ',' && fields_.size() == 2 * count &&
+                          std::all_of(fields_.begin(), fields_.end(), [](const Field& f) {
+                            return !f.text.empty() && f.text.find_first_not_of("+-0123456789") == std::string::npos;
+                          });
+      fail(fmt::format("expected {} field{}, got {}{}", count, count == 1 ? "" : "s", fields_.size(),
+                       commas ? "; if these are decimal commas, say so, and the delimiter" : ""));
     }
     for (std::size_t column = 0; column < count; ++column) {
       if (targets_[column] < 0) continue;
       const std::string_view text = trimmed(fields_[column].text);
-      const std::optional<double> value = as_number(text);
-      const auto fail_here = [&](const std::string& what) {
-        fail(fmt::format("column {} ({}): {}", column + 1, show(file_names_[column]), what));
-      };
-      if (!value) {
-        fail_here(text.empty() ? std::string("expected a number, got an empty field")
-                               : "expected a number, got " + show(text));
-      }
-      if (!std::isfinite(*value) && !options_.allow_non_finite) {
-        fail_here(fmt::format("expected a finite number, got {}", show(text)));
-      }
-      out[targets_[column]] = *value;
+      double value = std::numeric_limits<double>::quiet_NaN();
+      const Fault fault = look_at(text, value);
+      if (fault == Fault::missing && options_.missing == CsvOptions::Missing::drop) return false;
+      const bool passes = fault == Fault::none ||
+                          (fault == Fault::missing && options_.missing == CsvOptions::Missing::as_nan);
+      if (!passes) report_faults(column, fault == Fault::not_finite || (fault == Fault::missing && number_of(text))
+                                             ? fmt::format("expected a finite number, got {}", show(text))
+                                         : text.empty() ? std::string("expected a number, got an empty field")
+                                                        : "expected a number, got " + show(text));
+      out[targets_[column]] = value;
     }
+    return true;
+  }
+
+  /// Reads on from the record whose fields are at hand, and says which columns have faults like the first.
+  [[noreturn]] void report_faults(std::size_t first_column, const std::string& first) {
+    const std::string place =
+        fmt::format("{}:{}: column {} ({}): ", source_, line_, first_column + 1, show(file_names_[first_column]));
+    std::vector<Index> missing(names_.size()), text(names_.size());
+    const auto count = [&] {
+      for (std::size_t c = 0; c < targets_.size(); ++c) {
+        if (targets_[c] < 0) continue;
+        double value = 0;
+        const Fault fault = look_at(trimmed(fields_[c].text), value);
+        missing[static_cast<std::size_t>(targets_[c])] += fault == Fault::missing;
+        text[static_cast<std::size_t>(targets_[c])] += fault == Fault::text || fault == Fault::not_finite;
+      }
+    };
+    count();
+    // As far as a file can be looked through in a moment.
+    constexpr Index kMostLines = 1'000'000;
+    bool all = true;
+    try {
+      const Index begin = line_;
+      Record record;
+      while (cursor_ != end_ || file_) {
+        if (!find_line_end(record, 0)) break;
+        record.line_count = 1;
+        split(record);
+        // (the first one is the record that was counted)
+        if (line_ != begin && fields_.size() == targets_.size()) count();
+        consume(record);
+        if (line_ - begin > kMostLines) {
+          all = false;
+          break;
+        }
+      }
+    } catch (const IoError&) {
+      all = false;  // other faults come after these
+    }
+    std::string to_drop;
+    const auto list = [&](const std::vector<Index>& counts, bool drop) {
+      std::string listed;
+      for (std::size_t c = 0; c < counts.size(); ++c) {
+        if (counts[c] == 0) continue;
+        listed += fmt::format("{}{} in {} row{}", listed.empty() ? "" : ", ", show(names_[c]), counts[c],
+                              counts[c] == 1 ? "" : "s");
+        if (drop) to_drop += (to_drop.empty() ? "" : ",") + names_[c];
+      }
+      return listed;
+    };
+    const std::string texts = list(text, true), holes = list(missing, false);
+    Notice notice{.where = place, .problem = first, .option = texts.empty() ? "missing" : "drop"};
+    const Index faults = std::accumulate(text.begin(), text.end(), Index{0}) +
+                         std::accumulate(missing.begin(), missing.end(), Index{0});
+    if (faults > 1) {
+      const std::string seen = all ? "" : " of the rows looked at";
+      if (!texts.empty()) notice.problem += fmt::format("; no numbers{}: {}", seen, texts);
+      if (!holes.empty()) notice.problem += fmt::format("; values are missing{}: {}", seen, holes);
+      notice.way_out = texts.empty() ? "; Missing::drop leaves such rows out" : "; drop " + to_drop;
+    }
+    throw IoError(std::move(notice));
   }
 
   // --- opening ---
@@ -285,14 +377,16 @@ struct CsvReader::Impl {
       throw IoError(source_ + ": the text is in UTF-16; save it as UTF-8");
     }
     if (start == "\xef\xbb\xbf") cursor_ += 3;
+    if (start.substr(0, 2) == "\x1f\x8b")
+      throw IoError(source_ + ": the file is compressed by gzip; unpack it, or give what zcat writes");
     delimiter_ = d == '\0' ? detect_delimiter() : d;
+    decimal_ = options_.decimal;
+    if (decimal_ != '\0' && decimal_ != '.' && decimal_ != ',')
+      throw IoError(fmt::format("{}: the decimal point is '.' or ',', got {}", source_, show({&decimal_, 1})));
+    if (decimal_ == '\0') decimal_ = '.';
 
     Record record;
-    bool found = false;
-    while (!found && find_line_end(record, 0)) {
-      found = !trimmed(record.text).empty();
-      if (!found) consume({record.text, record.next, 1});
-    }
+    const bool found = find_first_row(record);
     if (!found) {
       if (!options_.allow_empty) throw IoError(source_ + ": the file is empty");
       select();
@@ -306,18 +400,177 @@ struct CsvReader::Impl {
         }
       }
     }
+    std::vector<Field> first = fields_;
+    const Record first_record = record;
+    const std::vector<Field> second = peek_second_row(record);
+    // (the buffer may have moved)
+    find_line_end(record, 0);
+    record.line_count = first_record.line_count;
+    record.next = first_record.next;
+    if (options_.decimal == '\0' && delimiter_ != ',') find_decimal(first, second);
+
     has_header_ = options_.header == CsvOptions::Header::yes;
-    if (options_.header == CsvOptions::Header::detect) {
-      has_header_ = std::any_of(fields_.begin(), fields_.end(), [](const Field& field) {
-        const std::string_view text = trimmed(field.text);
-        return !text.empty() && !as_number(text);
-      });
+    if (options_.header == CsvOptions::Header::detect) has_header_ = is_header(first, second);
+    const bool named_by_comment = !has_header_ && take_names_from_comment(first);
+    for (std::size_t column = 0; column < first.size(); ++column) {
+      file_names_.push_back(named_by_comment ? comment_names_[column]
+                            : has_header_    ? first[column].text
+                                             : fmt::format("c{}", column));
     }
-    for (std::size_t column = 0; column < fields_.size(); ++column) {
-      file_names_.push_back(has_header_ ? fields_[column].text : fmt::format("c{}", column));
-    }
+    if (has_header_) leave_out_unnamed(second);
     select();
     if (has_header_) consume(record);
+  }
+
+  bool is_comment(std::string_view text) const {
+    const std::size_t begin = text.find_first_not_of(" \t");
+    return options_.comment != '\0' && begin != std::string_view::npos && text[begin] == options_.comment;
+  }
+
+  /// The first record that is neither blank nor a comment; those before it are consumed.
+  bool find_first_row(Record& record) {
+    while (find_line_end(record, 0)) {
+      if (is_comment(record.text)) {
+        last_comment_ = trimmed(record.text);
+        ++comments_;
+      } else if (!trimmed(record.text).empty()) {
+        if (comments_ > 0)
+          notes_.push_back(fmt::format("{} line{} before the table begin{} with {} and {} left out", comments_,
+                                       comments_ == 1 ? "" : "s", comments_ == 1 ? "s" : "",
+                                       show({&options_.comment, 1}), comments_ == 1 ? "is" : "are"));
+        return true;
+      }
+      consume({record.text, record.next, 1});
+    }
+    return false;
+  }
+
+  /// Fields of the row after the first, or none. Moves nothing but the buffer.
+  std::vector<Field> peek_second_row(const Record& first) {
+    const std::vector<Field> kept = std::move(fields_);
+    std::vector<Field> second;
+    std::size_t from = first.next;
+    Record record;
+    while (find_line_end(record, from)) {
+      const std::string_view line(cursor_ + from, static_cast<std::size_t>(record.text.end() - cursor_) - from);
+      if (!trimmed(line).empty() && !is_comment(line)) {
+        // A quoted field with line ends in it is left for later: nothing is guessed then.
+        if (std::count(line.begin(), line.end(), '"') % 2 != 0) break;
+        Record alone{line, line.size(), 1};
+        split_plain(alone, second);
+        break;
+      }
+      from = record.next;
+    }
+    fields_ = kept;
+    return second;
+  }
+  void split_plain(Record& record, std::vector<Field>& out) {
+    try {
+      split(record);
+      out = std::move(fields_);
+    } catch (const IoError&) {
+      out.clear();  // it is an error when it is read
+    }
+  }
+
+  void find_decimal(const std::vector<Field>& first, const std::vector<Field>& second) {
+    Index by_comma = 0;
+    for (const std::vector<Field>* row : {&first, &second})
+      for (const Field& field : *row) {
+        const std::string_view text = trimmed(field.text);
+        if (as_number(text) && has_decimals(text)) return;
+        decimal_ = ',';
+        by_comma += text.find(',') != std::string_view::npos && number_of(text);
+        decimal_ = '.';
+      }
+    if (by_comma == 0) return;
+    decimal_ = ',';
+    notes_.push_back("numbers have decimal commas");
+  }
+
+  bool is_header(const std::vector<Field>& first, const std::vector<Field>& second) {
+    bool text = false, decimals = false, whole = true, below = !second.empty();
+    double last = -1;
+    for (const Field& field : first) {
+      const std::string_view t = trimmed(field.text);
+      const std::optional<double> number = number_of(t);
+      text = text || (!number && !is_missing(t));
+      decimals = decimals || (number && t.find(decimal_) != std::string_view::npos);
+      whole = whole && number && *number == std::floor(*number) && *number > last;
+      if (number) last = *number;
+    }
+    Index numbers = 0;
+    for (const Field& field : first) numbers += number_of(trimmed(field.text)).has_value();
+    for (const Field& field : second) {
+      const std::string_view t = trimmed(field.text);
+      below = below && number_of(t) && (has_decimals(t) || t.find(decimal_) != std::string_view::npos);
+    }
+    if (text && decimals) {
+      // Names are hardly ever numbers with decimals; text beside them is a column of text.
+      notes_.push_back("the first line has numbers with decimals and is taken for a row, not for names");
+      return false;
+    }
+    if (text && numbers > 0)
+      notes_.push_back(fmt::format("the first line is taken for names, though {} of them {}", numbers,
+                                   numbers == 1 ? "is a number" : "are numbers"));
+    if (text) return true;
+    if (whole && below && first.size() > 1) {
+      notes_.push_back("the first line, whole numbers that rise above numbers with decimals, is taken for names");
+      return true;
+    }
+    return false;
+  }
+
+  /// "# x y" before rows of two numbers.
+  bool take_names_from_comment(const std::vector<Field>& first) {
+    if (last_comment_.empty() || options_.header != CsvOptions::Header::detect) return false;
+    std::string text = last_comment_.substr(1);
+    while (!text.empty() && text.front() == options_.comment) text.erase(0, 1);
+    Record line{trimmed(text), 0, 1};
+    std::vector<Field> names;
+    const std::vector<Field> kept = std::move(fields_);
+    split_plain(line, names);
+    fields_ = kept;
+    bool words = names.size() == first.size();
+    for (const Field& name : names) words = words && !name.text.empty() && !number_of(trimmed(name.text));
+    if (!words) return false;
+    for (const Field& name : names) comment_names_.push_back(name.text);
+    notes_.push_back("names are those of the last comment line");
+    return true;
+  }
+
+  /// Columns that nobody named: row names and numbers in front, what ends of lines leave behind.
+  void leave_out_unnamed(const std::vector<Field>& second) {
+    if (file_names_.size() > 1 && second.size() == file_names_.size() + 1) {
+      file_names_.insert(file_names_.begin(), "");
+      notes_.push_back("the first column has no name in the first line: row names, left out");
+      unread_.resize(file_names_.size());
+      unread_[0] = true;
+    }
+    unread_.resize(file_names_.size());
+    if (second.size() != file_names_.size()) return;
+    std::size_t last = file_names_.size();
+    while (last > 1 && file_names_[last - 1].empty() && trimmed(second[last - 1].text).empty()) unread_[--last] = true;
+    if (last < file_names_.size())
+      notes_.push_back(fmt::format("{} empty column{} without a name at the end {} left out", file_names_.size() - last,
+                                   file_names_.size() - last == 1 ? "" : "s",
+                                   file_names_.size() - last == 1 ? "is" : "are"));
+    const std::optional<double> number = number_of(trimmed(second[0].text));
+    if (last > 1 && file_names_[0].empty() && !unread_[0] && number && (*number == 0 || *number == 1)) {
+      unread_[0] = true;
+      notes_.push_back("the first column has no name and counts the rows: left out");
+    }
+  }
+
+  static bool numbers_between_blanks(std::string_view line) {
+    for (std::size_t i = 0; i < line.size();) {
+      std::size_t end = i;
+      while (end < line.size() && !is_blank(line[end]) && line[end] != '\r') ++end;
+      if (end > i && !as_number(line.substr(i, end - i))) return false;
+      i = end + 1;
+    }
+    return true;
   }
 
   char detect_delimiter() {
@@ -326,24 +579,34 @@ struct CsvReader::Impl {
       const auto lines = std::count(cursor_, cursor_ + std::min(available(), kSampledBytes), '\n');
       if (lines >= kSampledLines || available() >= kSampledBytes || !refill()) break;
     }
-    constexpr std::array<char, 3> kCandidates = {'\t', ';', ','};
+    const std::array<char, 3> kCandidates = {'\t', ';', options_.decimal == ',' ? ';' : ','};
     using Counts = std::array<Index, 4>;  // fields by each candidate and by blanks
     std::vector<Counts> lines;
     Counts counts{};
-    bool in_quotes = false, in_word = false, any = false;
+    bool in_quotes = false, in_word = false, any = false, comment = false;
+    std::size_t line_begin = 0, line_end = 0;
+    std::string_view last_line;
+    const std::string_view sample(cursor_, std::min(available(), kSampledBytes));
     const auto finish_line = [&] {
       for (std::size_t k = 0; k < kCandidates.size(); ++k) ++counts[k];
-      if (any) lines.push_back(counts);
+      if (any) {
+        lines.push_back(counts);
+        last_line = sample.substr(line_begin, line_end - line_begin);
+      }
       counts = {};
-      in_word = any = false;
+      in_word = any = comment = false;
     };
-    const std::string_view sample(cursor_, std::min(available(), kSampledBytes));
-    for (const char c : sample) {
+    for (const char& at : sample) {
+      const char c = at;
+      line_end = static_cast<std::size_t>(&at - sample.data());
       if (c == '\n' && !in_quotes) {
         finish_line();
+        line_begin = line_end + 1;
         if (lines.size() == kSampledLines) break;
         continue;
       }
+      comment = comment || (!any && !in_quotes && options_.comment != '\0' && c == options_.comment);
+      if (comment) continue;
       if (c == '"') in_quotes = !in_quotes;
       if (!in_quotes) {
         for (std::size_t k = 0; k < kCandidates.size(); ++k) counts[k] += c == kCandidates[k];
@@ -354,12 +617,16 @@ struct CsvReader::Impl {
       in_word = word;
     }
     // The last line counts when it is whole, or when there is no other.
+    line_end = sample.size();
     if (lines.empty() || (!file_ && available() <= kSampledBytes)) finish_line();
-    if (lines.empty()) return ',';
+    const char usual = options_.decimal == ',' ? ';' : ',';
+    if (lines.empty()) return usual;
     const auto consistent = [&](std::size_t k) {
       return lines[0][k] > 1 &&
              std::all_of(lines.begin(), lines.end(), [&](const Counts& c) { return c[k] == lines[0][k]; });
     };
+    // Numbers between any blanks, as programs print them, may have tabs among these.
+    if (consistent(0) && consistent(3) && lines[0][0] != lines[0][3] && numbers_between_blanks(last_line)) return ' ';
     for (std::size_t k = 0; k < kCandidates.size(); ++k) {
       if (consistent(k)) return kCandidates[k];
     }
@@ -372,19 +639,29 @@ struct CsvReader::Impl {
     for (std::size_t k = 0; k < kCandidates.size(); ++k) {
       if (most(k)) return kCandidates[k];
     }
-    return most(3) ? ' ' : ',';
+    return most(3) ? ' ' : usual;
   }
 
   // Column selection: targets_ says where each column of the file goes, -1 for not read.
   void select() {
-    std::map<std::string_view, Index> position;
+    unread_.resize(file_names_.size());
+    std::vector<std::string> known;
+    std::vector<Index> places;
     for (std::size_t i = 0; i < file_names_.size(); ++i) {
-      const auto [it, fresh] = position.emplace(file_names_[i], static_cast<Index>(i));
-      if (!fresh) {
-        fail(fmt::format("columns {} and {} have the same name {}", it->second + 1, i + 1, show(file_names_[i])));
-      }
+      if (unread_[i]) continue;
+      known.push_back(file_names_[i]);
+      places.push_back(static_cast<Index>(i));
     }
-    const std::vector<Index> order = chosen_columns(source_, file_names_, options_.columns, options_.drop);
+    std::vector<Index> order = chosen_columns(source_, known, options_.columns, options_.drop);
+    for (Index& column : order) column = places[static_cast<std::size_t>(column)];
+    // Names that occur twice matter where one of them is read.
+    std::map<std::string_view, Index> position;
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      const auto [it, fresh] = position.emplace(known[i], places[i]);
+      const auto is_read = [&](Index c) { return std::find(order.begin(), order.end(), c) != order.end(); };
+      if (!fresh && (is_read(it->second) || is_read(places[i])))
+        fail(fmt::format("columns {} and {} have the same name {}", it->second + 1, places[i] + 1, show(known[i])));
+    }
     targets_.assign(file_names_.size(), -1);
     for (const Index column : order) {
       targets_[static_cast<std::size_t>(column)] = static_cast<Index>(names_.size());
@@ -411,14 +688,23 @@ struct CsvReader::Impl {
         block_values = std::min(2 * block_values, kBlockValues);
         out = blocks_.emplace_back(static_cast<std::size_t>(room * width)).data();
       }
-      if (!parse_plain(record.text, out)) {
+      if (decimal_ == ',' || !parse_plain(record.text, out)) {
+        if (is_comment(record.text)) {
+          consume(record);
+          continue;
+        }
         if (trimmed(record.text).empty()) {
           if (blank_line_ == 0) blank_line_ = line_;
           consume(record);
           continue;
         }
         split(record);
-        parse_fields(out);
+        if (!parse_fields(out)) {
+          blank_line_ = 0;
+          ++dropped_rows_;
+          consume(record);
+          continue;
+        }
       }
       if (blank_line_ != 0 && total_rows_ > 0 && targets_.size() == 1) {
         line_ = blank_line_;
@@ -433,6 +719,7 @@ struct CsvReader::Impl {
       ++total_rows_;
     }
     if (total_rows_ == 0 && max_rows > 0 && !options_.allow_empty) {
+      if (dropped_rows_ > 0) throw IoError(fmt::format("{}: every row misses a value", source_));
       throw IoError(source_ + ": the file has no rows after the header");
     }
     return rows;
@@ -466,7 +753,14 @@ struct CsvReader::Impl {
   Index blank_line_ = 0;  // first blank line since the last row; 0 for none
   Index total_rows_ = 0;
   char delimiter_ = ',';
+  char decimal_ = '.';
   bool has_header_ = false;
+  Index comments_ = 0;  // before the first row
+  std::string last_comment_;
+  std::vector<std::string> comment_names_;
+  std::vector<std::string> notes_;
+  std::vector<bool> unread_;  // of the columns of the file: nobody's
+  Index dropped_rows_ = 0;
   std::vector<Field> fields_;
   std::vector<std::string> file_names_;
   std::vector<std::string> names_;
@@ -504,6 +798,8 @@ CsvReader::Impl& CsvReader::impl() const {
 }
 
 const std::vector<std::string>& CsvReader::names() const { return impl().names_; }
+const std::vector<std::string>& CsvReader::notes() const { return impl().notes_; }
+Index CsvReader::dropped_rows() const { return impl().dropped_rows_; }
 
 Index CsvReader::load(Index max_rows) {
   if (max_rows < 1) throw ShapeError(fmt::format("CsvReader::next: expected max_rows >= 1, got {}", max_rows));
@@ -513,116 +809,5 @@ Index CsvReader::load(Index max_rows) {
 Index CsvReader::load_all() { return impl().load(std::numeric_limits<Index>::max()); }
 
 void CsvReader::unload_into(MatrixView<double> values, VectorView<Index> lines) { impl().unload(values, lines); }
-
-struct CsvWriter::Impl {
-  std::optional<AtomicFile> file;
-  std::ostream* stream = nullptr;
-  std::string where;
-  std::string buffer;
-  char delimiter = ',';
-  Index width = -1;  // not known yet
-  bool done = false;
-
-  void begin(const std::vector<std::string>& names) {
-    if (delimiter != ',' && delimiter != ';' && delimiter != '\t') {
-      throw IoError(fmt::format("{}: expected ',', ';' or tab as delimiter, got {}", where, show({&delimiter, 1})));
-    }
-    if (names.empty()) return;
-    width = static_cast<Index>(names.size());
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      if (i > 0) buffer += delimiter;
-      const std::string& name = names[i];
-      const bool plain = !name.empty() && name.find_first_of("\"\r\n,;\t") == std::string::npos &&
-                         name.find(delimiter) == std::string::npos && trimmed(name) == name;
-      if (plain) {
-        buffer += name;
-        continue;
-      }
-      buffer += '"';
-      for (const char c : name) {
-        if (c == '"') buffer += '"';
-        buffer += c;
-      }
-      buffer += '"';
-    }
-    buffer += '\n';
-  }
-
-  void flush() {
-    if (stream != nullptr) {
-      stream->write(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-      if (!*stream) throw IoError(where + ": cannot write: the stream is in a failed state");
-    } else {
-      file->write(buffer.data(), buffer.size());
-    }
-    buffer.clear();
-  }
-
-  template <class T>
-  void write(MatrixView<const T> rows) {
-    if (done) throw Error("CsvWriter::write: the file is finished");
-    if (width < 0) width = rows.cols();
-    if (rows.cols() != width) {
-      throw ShapeError(
-          fmt::format("CsvWriter::write: expected (N, {}), got ({}, {})", width, rows.rows(), rows.cols()));
-    }
-    constexpr std::size_t kLongestNumber = 32;  // shortest form of a double: at most 24
-    for (Index i = 0; i < rows.rows(); ++i) {
-      for (Index j = 0; j < width; ++j) {
-        char number[kLongestNumber];
-        // The sign of a NaN says nothing.
-        const T value = std::isnan(rows(i, j)) ? std::numeric_limits<T>::quiet_NaN() : rows(i, j);
-        const auto result = std::to_chars(number, number + kLongestNumber, value);
-        buffer.append(number, result.ptr);
-        buffer += delimiter;
-      }
-      if (width == 0) buffer += delimiter;
-      buffer.back() = '\n';
-      if (buffer.size() >= kBufferSize) flush();
-    }
-  }
-
-  void commit() {
-    if (done) throw Error("CsvWriter::commit: the file is finished");
-    done = true;
-    flush();
-    if (stream != nullptr) {
-      stream->flush();
-      if (!*stream) throw IoError(where + ": cannot write: the stream is in a failed state");
-    } else {
-      file->commit();
-    }
-  }
-};
-
-CsvWriter::CsvWriter(const std::filesystem::path& path, const std::vector<std::string>& names, char delimiter)
-    : impl_(std::make_unique<Impl>()) {
-  const bool standard = path == "-";
-  impl_->where = standard ? "standard output" : path.string();
-  impl_->delimiter = delimiter;
-  impl_->begin(names);
-  impl_->file.emplace(standard ? AtomicFile::standard_output() : AtomicFile(path));
-}
-
-CsvWriter::CsvWriter(std::ostream& stream, const std::vector<std::string>& names, char delimiter)
-    : impl_(std::make_unique<Impl>()) {
-  impl_->where = "stream";
-  impl_->stream = &stream;
-  impl_->delimiter = delimiter;
-  impl_->begin(names);
-}
-
-CsvWriter::CsvWriter(CsvWriter&&) noexcept = default;
-CsvWriter& CsvWriter::operator=(CsvWriter&&) noexcept = default;
-CsvWriter::~CsvWriter() = default;
-
-CsvWriter::Impl& CsvWriter::impl() const {
-  if (impl_ == nullptr) throw Error("CsvWriter: used after it was moved from");
-  return *impl_;
-}
-
-void CsvWriter::write(MatrixView<const double> rows) { impl().write(rows); }
-void CsvWriter::write(MatrixView<const float> rows) { impl().write(rows); }
-void CsvWriter::commit() { impl().commit(); }
 
 }  // namespace pushforward

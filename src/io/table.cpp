@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <pushforward/error.hpp>
 #include <pushforward/io/table.hpp>
 #include <utility>
@@ -45,14 +46,20 @@ TableReader::TableReader(const std::filesystem::path& path, const TableOptions& 
                                                 show(options.array)),
                          .option = "array"});
   if (format == TableFormat::text) {
-    text_.emplace(path, CsvOptions{.columns = options.columns,
+    text_.emplace(path, CsvOptions{.header = options.header,
+                                   .delimiter = options.delimiter,
+                                   .columns = options.columns,
                                    .drop = options.drop,
                                    .allow_non_finite = options.allow_non_finite,
-                                   .allow_empty = options.allow_empty});
+                                   .allow_empty = options.allow_empty,
+                                   .decimal = options.decimal,
+                                   .comment = options.comment,
+                                   .missing = options.missing});
     return;
   }
   if (path == "-") throw IoError("standard input: arrays are read from files; write it to one first");
-  const NpyOptions values{.allow_non_finite = options.allow_non_finite};
+  const bool holes = options.missing != CsvOptions::Missing::error;
+  const NpyOptions values{.allow_non_finite = options.allow_non_finite || holes};
   if (format == TableFormat::npy) open_matrix(source_, read_npy(path, values));
   else open_archive(NpzFile(path), options.array, values);
   if (!options.allow_empty && rows_ == 0) throw IoError(source_ + ": the file has no rows");
@@ -65,6 +72,25 @@ TableReader::TableReader(const std::filesystem::path& path, const TableOptions& 
   }
   columns_ = std::move(columns);
   names_ = std::move(names);
+  if (holes && !options.allow_non_finite) drop_rows_with_nan(options.missing);
+  if (!options.allow_empty && dropped_rows_ > 0 && rows_ == 0) throw IoError(source_ + ": every row misses a value");
+}
+
+void TableReader::drop_rows_with_nan(CsvOptions::Missing missing) {
+  for (Index i = 0; i < rows_; ++i) {
+    bool hole = false;
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      const double v = columns_[c].values[columns_[c].offset + i * columns_[c].stride];
+      if (std::isinf(v))
+        throw IoError(fmt::format("{}: row {}, column {}: expected a finite number, got {}", source_, i,
+                                  show(names_[c]), v));
+      hole = hole || std::isnan(v);
+    }
+    if (!hole || missing == CsvOptions::Missing::as_nan) kept_.push_back(i);
+  }
+  dropped_rows_ = rows_ - static_cast<Index>(kept_.size());
+  rows_ -= dropped_rows_;
+  if (dropped_rows_ == 0) kept_.clear();
 }
 
 void TableReader::open_matrix(const std::string& where, NpyArray array) {
@@ -108,12 +134,14 @@ Index TableReader::checked_rows(Index max_rows) const {
 }
 
 void TableReader::take_into(MatrixView<double> values, VectorView<Index> lines) {
+  const auto row = [&](Index i) {
+    return kept_.empty() ? position_ + i : kept_[static_cast<std::size_t>(position_ + i)];
+  };
   for (Index c = 0; c < values.cols(); ++c) {
     const Column& column = columns_[static_cast<std::size_t>(c)];
-    for (Index i = 0; i < values.rows(); ++i)
-      values(i, c) = column.values[column.offset + (position_ + i) * column.stride];
+    for (Index i = 0; i < values.rows(); ++i) values(i, c) = column.values[column.offset + row(i) * column.stride];
   }
-  for (Index i = 0; i < lines.size(); ++i) lines[i] = position_ + i;
+  for (Index i = 0; i < lines.size(); ++i) lines[i] = row(i);
   position_ += lines.size();
 }
 

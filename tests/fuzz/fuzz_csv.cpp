@@ -49,6 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.allow_non_finite = (choice & 64) != 0;
   options.allow_empty = (choice & 128) != 0;
   if (choice % 7 == 0) options.drop = {"a"};
+  if (choice % 5 == 0) options.missing = CsvOptions::Missing::drop;
+  if (choice % 11 == 0) options.decimal = ',';
   const std::optional<Table> table = whole(text, options);
   const std::optional<Index> rows = rows_in_chunks(text, options);
   check(table.has_value() == rows.has_value());

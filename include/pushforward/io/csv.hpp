@@ -23,7 +23,9 @@ struct Table {
 /// How `read_csv`, `parse_csv` and `CsvReader` understand the text.
 struct CsvOptions {
   enum class Header {
-    detect,  ///< The first row is a header when one of its fields is neither empty nor a number.
+    /// The first row is a header when one of its fields is neither missing nor a number and none has decimals, or when
+    /// its fields are whole numbers that rise and those below have decimals.
+    detect,
     yes,
     no,
   };
@@ -38,6 +40,18 @@ struct CsvOptions {
   bool allow_non_finite = false;
   /// Lets files without rows through. A file without even a header gives a 0 x 0 table.
   bool allow_empty = false;
+  /// '.' or ','. '\0': found; ',' where the delimiter is another and fields of the first lines are numbers by it alone.
+  char decimal = '\0';
+  /// Lines that begin with it, after blanks, are left out; the last one before the first row may hold the names.
+  /// '\0': none.
+  char comment = '#';
+  /// Fields that are empty, or "NA", "N/A", "NaN", "null", "None", "nil", "?", "-", "#N/A", "<NA>" in any case of letters.
+  enum class Missing {
+    error,
+    drop,   ///< rows that miss a value which is read are left out, and counted
+    as_nan  ///< they are NaN
+  };
+  Missing missing = Missing::error;
 };
 
 /// Reads delimited text in chunks of rows: memory does not grow with the file.
@@ -45,8 +59,12 @@ struct CsvOptions {
 /// Understands quoted fields (RFC 4180), CR LF, a byte order mark, blanks around fields, blank lines before, between
 /// and after rows (between rows not in a one-column table, where one would be a missing value), a last line without
 /// its end. Numbers are read the same in every locale, correctly rounded; numbers too small for double become 0.
+/// Columns without a name at the end whose first row is empty there are no columns. A first column without a name, or one
+/// for which the header has no field, that counts the rows or names them is left out. What was guessed is in `notes`.
 ///
-/// Errors are IoError with file, line and column: `file.csv:17: column 3 ("width"): expected a number, got "abc"`.
+/// Errors are IoError with file, line and column: `file.csv:17: column 3 ("width"): expected a number, got "abc"`. Where it
+/// is not alone, all columns with text and with missing values follow, with the numbers of their rows; their positions in
+/// `names` are the notice's columns, and its option is "drop" where some hold text, else "missing".
 class CsvReader {
  public:
   /// Opens the file ("-": standard input) and reads the header.
@@ -59,6 +77,10 @@ class CsvReader {
 
   /// The D columns that are read, in their order.
   const std::vector<std::string>& names() const;
+  /// What was not given and was found otherwise than usual, and what is left out: "the first line is taken for names ...".
+  const std::vector<std::string>& notes() const;
+  /// Rows that were left out so far for want of a value.
+  Index dropped_rows() const;
 
   /// Puts the next rows, at most `max_rows`, in place of what `chunk` held. False when there was none left.
   bool next(Table& chunk, Index max_rows) {

@@ -30,6 +30,13 @@ struct TableOptions {
   bool allow_non_finite = false;
   /// Lets tables without rows through.
   bool allow_empty = false;
+  /// Of text, as in `CsvOptions`.
+  CsvOptions::Header header = CsvOptions::Header::detect;
+  char delimiter = '\0';
+  char decimal = '\0';
+  char comment = '#';
+  /// As in `CsvOptions`; of arrays NaN is a missing value.
+  CsvOptions::Missing missing = CsvOptions::Missing::error;
 };
 
 /// Reads a table in chunks of rows, from delimited text (as `CsvReader` does, with header and delimiter found), or from
@@ -48,6 +55,9 @@ class TableReader {
 
   /// The D columns that are read, in their order.
   const std::vector<std::string>& names() const { return text_ ? text_->names() : names_; }
+  /// As of `CsvReader`; of arrays none.
+  std::vector<std::string> notes() const { return text_ ? text_->notes() : std::vector<std::string>(); }
+  Index dropped_rows() const { return text_ ? text_->dropped_rows() : dropped_rows_; }
 
   /// Puts the next rows, at most `max_rows`, in place of what `chunk` held. False when there was none left.
   bool next(Table& chunk, Index max_rows) {
@@ -84,6 +94,7 @@ class TableReader {
     take_into(table.values, VectorView<Index>(table.lines));
   }
   void take_into(MatrixView<double> values, VectorView<Index> lines);
+  void drop_rows_with_nan(CsvOptions::Missing missing);
 
   std::string source_;
   std::optional<CsvReader> text_;
@@ -91,7 +102,8 @@ class TableReader {
   std::vector<NpyArray> arrays_;
   std::vector<Column> columns_;
   std::vector<std::string> names_;
-  Index rows_ = 0, position_ = 0;
+  Index rows_ = 0, position_ = 0, dropped_rows_ = 0;
+  std::vector<Index> kept_;  // row of the arrays at each position, where some are left out
 };
 
 /// A whole table of numbers from a file of any kind: text, .npy or .npz; "-" is text from standard input. See

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Tables as people have them, through the tool: sh tests/tool_tables_test.sh path/to/pushforward
+. "$(dirname "$0")/tool_checks.sh"
+
+gauss="--model gaussian --validation 0"
+awk 'BEGIN { srand(7); for (i = 0; i < 60; i++) printf "%.4f %.4f\n", rand() + rand(), 3 * rand() }' >numbers.txt
+awk 'BEGIN { print "x,y" } { print $1 "," $2 }' numbers.txt >plain.csv
+run 0 fit plain.csv --out plain.st $gauss
+holds '! grep -q note err.txt'
+
+# ---- the same numbers in other dialects give the same model; what was guessed is said
+same() {
+  run 0 fit "$1" --out other.st $gauss ${2:-}
+  run 0 log-prob other.st plain.csv --out other.csv
+  run 0 log-prob plain.st plain.csv --out own.csv
+  holds 'cmp -s own.csv other.csv'
+}
+awk 'BEGIN { print "x;y;;" } { gsub(/\./, ","); print $1 ";" $2 ";;" }' numbers.txt >excel.csv
+same excel.csv
+run 0 fit excel.csv --out other.st $gauss
+says err.txt "note: excel.csv: numbers have decimal commas"
+says err.txt "note: excel.csv: 2 empty columns without a name at the end are left out"
+awk 'BEGIN { print ",x,y" } { print NR - 1 "," $1 "," $2 }' numbers.txt >pandas.csv
+same pandas.csv
+run 0 fit pandas.csv --out other.st $gauss
+says err.txt "counts the rows: left out"
+(echo "# written by hand"; echo "# x y"; cat numbers.txt) >savetxt.txt
+same savetxt.txt
+awk 'BEGIN { print "x\ty" } { print $1 "\t" $2 }' numbers.txt >tabs.tsv
+same tabs.tsv
+same tabs.tsv "--delimiter tab --header yes --decimal . --comment none"
+awk 'BEGIN { print "x|y" } { print $1 "|" $2 }' numbers.txt >bars.txt
+same bars.txt "--delimiter |"
+refuses 2 "--delimiter: expected one character, got '||'" fit bars.txt --out no.st $gauss --delimiter '||'
+refuses 2 "--header" fit bars.txt --out no.st $gauss --header perhaps
+refuses 2 "--decimal" fit bars.txt --out no.st $gauss --decimal x
+run 0 fit numbers.txt --out other.st $gauss --header no
+says out.txt "60 rows, 2 columns"
+
+# ---- missing values: refused with what is missing and the way out, or left out and counted
+awk -F, 'NR == 5 { $1 = "NA" } NR == 9 { $2 = "" } { print $1 "," $2 }' plain.csv >holes.csv
+refuses 1 "holes.csv:5: column 1 (\"x\"): expected a number, got \"NA\"; values are missing: \"x\" in 1 row, \"y\" in 1 row; --missing drop" \
+  fit holes.csv --out no.st $gauss
+run 0 fit holes.csv --out holes.st $gauss --missing drop
+says err.txt "note: holes.csv: 2 rows left out, which miss a value"
+says out.txt "58 rows, 2 columns"
+run 0 log-prob holes.st holes.csv --out holes-lp.csv
+says out.txt "rows that miss a value        2"
+holds '[ "$(wc -l <holes-lp.csv)" -eq 61 ]'
+holds '[ "$(grep -c nan holes-lp.csv)" -eq 2 ]'
+holds '! grep -q "mean log-likelihood *nan" out.txt'
+run 0 log-prob holes.st holes.csv --json
+says out.txt '"rows_that_miss_a_value": 2'
+refuses 2 "--missing" fit holes.csv --out no.st $gauss --missing perhaps
+
+# ---- columns of text are listed together, with what leaves them out
+awk -F, 'NR == 1 { print "day,x,y,kind" } NR > 1 { print "Mon," $1 "," $2 ",a" }' plain.csv >mixed.csv
+refuses 1 "no numbers: \"day\" in 60 rows, \"kind\" in 60 rows; leave them out with --drop 'day,kind'" \
+  fit mixed.csv --out no.st $gauss
+same mixed.csv "--drop day,kind"
+awk -F, 'NR == 3 { $1 = "oops" } { print $1 "," $2 }' plain.csv >typo.csv
+refuses 1 "typo.csv:3: column 1 (\"x\"): expected a number, got \"oops\"; --drop leaves a column out" \
+  fit typo.csv --out no.st $gauss
+
+printf '\037\213\010\000' >packed.csv
+refuses 1 "packed.csv: the file is compressed by gzip" fit packed.csv --out no.st $gauss
+
+finish
