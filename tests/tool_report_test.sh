@@ -74,4 +74,34 @@ says out.txt "$(cat median.txt)"
 run 0 fit two.csv --out two.st --model gaussian --validation 0
 says out.txt "2 rows carry the mean: line "
 
+# ---- models side by side: the difference is that of the rows, with the error of the pairs
+run 0 fit plain.csv --out flow.st --model maf --layers 1 --hidden 8 --epochs 3 --seed 2 --threads 1
+run 0 log-prob flow.st plain.csv --out flow-lp.csv
+run 0 compare plain.st flow.st plain.csv
+says out.txt "rows   500"
+paste -d, plain-lp.csv flow-lp.csv | tail -n +2 |
+  awk -F, '{ d = $1 - $2; s += d; q += d * d; w += $1 > $2 } END {
+    m = s / NR; printf "%.5f %.5f %.1f", m, sqrt((q / NR - m * m) / (NR - 1)), 100 * w / NR }' >expected.txt
+read -r difference error wins <expected.txt
+run 0 compare plain.st flow.st plain.csv --json
+awk -v d="$difference" -v e="$error" '
+  /"first_minus_this"/ { gsub(/,/, ""); if (++n == 2 && ($2 - d) ^ 2 > 1e-8) exit 1 }
+  /"standard_error_of_difference"/ { gsub(/,/, ""); if (++m == 2 && ($2 - e) ^ 2 > 1e-8) exit 1 }
+  END { exit n != 2 || m != 2 }' out.txt || fault "the paired difference is not that of the scores"
+checks=$((checks + 1))
+run 0 compare plain.st flow.st plain.csv
+says out.txt "$wins %"
+run 0 compare plain.st plain.st plain.csv
+says out.txt " 0.0 %"
+(cat plain.csv; echo ",1") >hole.csv
+run 0 compare plain.st flow.st hole.csv
+says out.txt "rows   500 (1 more miss a value)"
+awk -F, 'NR == 1 { print "x,y" } NR > 1 { print int(4 * $1) "," $2 }' plain.csv >counts.csv
+run 0 fit counts.csv --out mass.st --model gaussian --dequantize
+run 0 fit counts.csv --out density.st --model gaussian
+refuses 1 "a mass and a density cannot be compared" compare mass.st density.st counts.csv
+run 0 fit plain.csv --out one.st --model gaussian --columns x
+refuses 1 "cannot be compared" compare plain.st one.st plain.csv
+refuses 2 "expected two models or more and a data file" compare plain.st plain.csv
+
 finish

@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   tool::add_fit(app);
   tool::add_sample(app);
   tool::add_log_prob(app);
+  tool::add_compare(app);
   tool::add_info(app);
   tool::add_plot(app);
 
