@@ -147,7 +147,7 @@ TEST_CASE("dialects: missing values", "[csv]") {
   const std::string holes = "x,y,z\n1,2,3\nNA,5,6\n7,,9\n10,nan,12\nnull,14,?\n16,17,18\n";
   const std::string all = error(holes);
   CHECK_THAT(all, ContainsSubstring("f.csv:3: column 1 (\"x\"): expected a number, got \"NA\"; values are missing: \"x\" "
-                                    "in 2 rows, \"y\" in 2 rows, \"z\" in 1 row; Missing::drop leaves such rows out"));
+                                    "in 2 rows, \"y\" in 2 rows, \"z\" in 1 row; Missing::drop leaves rows out that miss a value"));
   const Read dropped = read(holes, {.missing = Missing::drop});
   CHECK(dropped.dropped == 4);
   CHECK(dropped.table.lines == std::vector<Index>{2, 7});
@@ -157,7 +157,11 @@ TEST_CASE("dialects: missing values", "[csv]") {
   CHECK(nan.table.values.rows() == 6);
   CHECK(std::isnan(nan.table.values(1, 0)));
   CHECK(nan.table.values(1, 1) == 5);
-  CHECK_THAT(error("x\nNA\nNA\n", {.missing = Missing::drop}), ContainsSubstring("every row misses a value"));
+  CHECK_THAT(error("x,y\nNA,1\nNA,\nNA,2\n", {.missing = Missing::drop}),
+             ContainsSubstring("every row misses a value: \"x\" in 3 rows, \"y\" in 1 row; drop x"));
+  // A column with more holes than values goes as a whole.
+  CHECK_THAT(error("x,y,z\nNA,1,1\nNA,,2\nNA,2,3\n"),
+             ContainsSubstring("; drop x; Missing::drop leaves rows out that miss a value"));
   // Infinity and words are no missing values.
   CHECK_THAT(error("x\n1\ninf\n", {.missing = Missing::drop}), ContainsSubstring("expected a finite number, got \"inf\""));
   CHECK_THAT(error("x\n1\nabc\n", {.missing = Missing::as_nan}), ContainsSubstring("got \"abc\""));
@@ -169,7 +173,8 @@ TEST_CASE("dialects: all faults of a table at once", "[csv]") {
     FAIL("no error");
   } catch (const IoError& e) {
     CHECK(e.what() == std::string("f.csv:2: column 1 (\"day\"): expected a number, got \"Mon\"; no numbers: \"day\" in 3 rows, "
-                                  "\"kind\" in 3 rows; values are missing: \"x\" in 1 row; drop day,kind"));
+                                  "\"kind\" in 3 rows; values are missing: \"x\" in 1 row; drop day,kind; "
+                                  "Missing::drop leaves rows out that miss a value"));
     CHECK(e.notice().option == "drop");
   }
   // What cannot be read any more ends the list, and says that it is not whole.

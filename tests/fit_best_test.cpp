@@ -269,8 +269,8 @@ TEST_CASE("fit_best: what one candidate cannot do is its own affair; a stage tha
                         ContainsSubstring("broken: not for such rows"));
   CHECK_THROWS_AS(fit_best(MatrixView<const double>(y), {.steps = -1}), DomainError);
   CHECK_THROWS_WITH(fit_best(MatrixView<const double>(y), {.steps = 10, .seconds = 3}), ContainsSubstring("not both"));
-  CHECK_THROWS_WITH(fit_best(MatrixView<const double>(Matrix<double>(y.topRows(7))), {}),
-                    ContainsSubstring("7 rows are too few to be judged in 5 folds"));
+  CHECK_THROWS_WITH(fit_best(MatrixView<const double>(Matrix<double>(y.topRows(3))), {}),
+                    ContainsSubstring("3 rows are too few to be judged in 2 folds"));
 }
 
 TEST_CASE("fit_best with context, for a time, and cancelled after a stage") {
@@ -440,6 +440,21 @@ TEST_CASE("fit_best gives columns on grids the masses of cells") {
   // As densities the same rows score what no density can promise.
   options.rounded = std::vector<GridColumn>{};
   CHECK(dynamic_cast<const TransformedDistribution<double>*>(&*fit_best(MatrixView<const double>(y), options).model));
+}
+
+TEST_CASE("fit_best refuses grids that the rows do not lie on, or that float cannot tell") {
+  Matrix<double> y(40, 1);
+  for (Index i = 0; i < 40; ++i) y(i, 0) = 1000 + 0.001 * static_cast<double>(i % 7);
+  FitBestOptions<double> wide{.candidates = {gaussian()}, .rounded = std::vector<GridColumn>{{0, {0, 0.001}}}};
+  CHECK(fit_best(MatrixView<const double>(y), wide).rounded.size() == 1);
+  y(7, 0) = 1000.0005;
+  CHECK_THROWS_WITH(fit_best(MatrixView<const double>(y), wide),
+                    Catch::Matchers::ContainsSubstring("data row 7, column 0: 1000.0005 is none of the numbers 0 + 0.001 k"));
+  const Matrix<float> narrow = y.topRows(7).replicate(6, 1).cast<float>();
+  FitBestOptions<float> options;
+  options.rounded = std::vector<GridColumn>{{0, {0, 0.001}}};
+  CHECK_THROWS_WITH(fit_best(MatrixView<const float>(narrow), options),
+                    Catch::Matchers::ContainsSubstring("or float cannot tell; take double"));
 }
 
 TEST_CASE("fit_best in folds: the winner knows the grids too") {

@@ -62,6 +62,10 @@ awk -F, 'NR == 3 { $1 = "oops" } { print $1 "," $2 }' plain.csv >typo.csv
 refuses 1 "typo.csv:3: column 1 (\"x\"): expected a number, got \"oops\"; --drop leaves a column out" \
   fit typo.csv --out no.st $gauss
 
+awk -F, 'NR == 4 { print "Tue,," $2 ",b" } NR != 4 { print }' mixed.csv >both.csv
+refuses 1 "leave them out with --drop 'day,kind' --missing drop" fit both.csv --out no.st $gauss
+run 0 fit both.csv --out both.st $gauss --drop 'day,kind' --missing drop
+says out.txt "59 rows, 2 columns"
 printf '\037\213\010\000' >packed.csv
 refuses 1 "packed.csv: the file is compressed by gzip" fit packed.csv --out no.st $gauss
 

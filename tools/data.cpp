@@ -127,11 +127,14 @@ pf::Notice DataReader::in_words_of_the_tool(const pf::Notice& notice) {
   pf::Notice told = notice;
   if (notice.option == "array") told.way_out = "; choose one with --array";
   if (notice.option == "missing") told.way_out = "; --missing drop leaves rows out that miss a value";
-  constexpr std::string_view drop = "; drop ";
-  if (notice.option == "drop")
+  if (notice.option == "drop") {
+    constexpr std::string_view drop = "; drop ", missing = "; Missing::drop";
+    const std::size_t rest = notice.way_out.find(missing);
     told.way_out = notice.way_out.starts_with(drop)
-                       ? "; leave them out with --drop '" + notice.way_out.substr(drop.size()) + "'"
+                       ? "; leave them out with --drop '" + notice.way_out.substr(drop.size(), rest - drop.size()) + "'"
                        : std::string("; --drop leaves a column out");
+    if (rest != notice.way_out.npos) told.way_out += " --missing drop";
+  }
   return told;
 }
 

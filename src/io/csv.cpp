@@ -285,12 +285,18 @@ struct CsvReader::Impl {
       fail(fmt::format("expected {} field{}, got {}{}", count, count == 1 ? "" : "s", fields_.size(),
                        commas ? "; if these are decimal commas, say so, and the delimiter" : ""));
     }
+    bool whole = true;
     for (std::size_t column = 0; column < count; ++column) {
       if (targets_[column] < 0) continue;
       const std::string_view text = trimmed(fields_[column].text);
       double value = std::numeric_limits<double>::quiet_NaN();
       const Fault fault = look_at(text, value);
-      if (fault == Fault::missing && options_.missing == CsvOptions::Missing::drop) return false;
+      if (fault == Fault::missing && options_.missing == CsvOptions::Missing::drop) {
+        missing_.resize(names_.size());
+        ++missing_[static_cast<std::size_t>(targets_[column])];
+        whole = false;
+        continue;
+      }
       const bool passes = fault == Fault::none ||
                           (fault == Fault::missing && options_.missing == CsvOptions::Missing::as_nan);
       if (!passes) report_faults(column, fault == Fault::not_finite || (fault == Fault::missing && number_of(text))
@@ -299,7 +305,24 @@ struct CsvReader::Impl {
                                                         : "expected a number, got " + show(text));
       out[targets_[column]] = value;
     }
-    return true;
+    return whole;
+  }
+
+  /// "\"x\" in 2 rows, \"y\" in 1 row" for the counts above 0.
+  std::string in_rows(const std::vector<Index>& counts) const {
+    std::string listed;
+    for (std::size_t c = 0; c < counts.size(); ++c)
+      if (counts[c] > 0)
+        listed += fmt::format("{}{} in {} row{}", listed.empty() ? "" : ", ", show(names_[c]), counts[c],
+                              counts[c] == 1 ? "" : "s");
+    return listed;
+  }
+  /// Names of those above `least`, for a list.
+  std::string names_above(const std::vector<Index>& counts, Index least) const {
+    std::string listed;
+    for (std::size_t c = 0; c < counts.size(); ++c)
+      if (counts[c] > least) listed += (listed.empty() ? "" : ",") + names_[c];
+    return listed;
   }
 
   /// Reads on from the record whose fields are at hand, and says which columns have faults like the first.
@@ -307,7 +330,9 @@ struct CsvReader::Impl {
     const std::string place =
         fmt::format("{}:{}: column {} ({}): ", source_, line_, first_column + 1, show(file_names_[first_column]));
     std::vector<Index> missing(names_.size()), text(names_.size());
+    Index rows = 0;
     const auto count = [&] {
+      ++rows;
       for (std::size_t c = 0; c < targets_.size(); ++c) {
         if (targets_[c] < 0) continue;
         double value = 0;
@@ -338,26 +363,24 @@ struct CsvReader::Impl {
     } catch (const IoError&) {
       all = false;  // other faults come after these
     }
-    std::string to_drop;
-    const auto list = [&](const std::vector<Index>& counts, bool drop) {
-      std::string listed;
-      for (std::size_t c = 0; c < counts.size(); ++c) {
-        if (counts[c] == 0) continue;
-        listed += fmt::format("{}{} in {} row{}", listed.empty() ? "" : ", ", show(names_[c]), counts[c],
-                              counts[c] == 1 ? "" : "s");
-        if (drop) to_drop += (to_drop.empty() ? "" : ",") + names_[c];
-      }
-      return listed;
-    };
-    const std::string texts = list(text, true), holes = list(missing, false);
-    Notice notice{.where = place, .problem = first, .option = texts.empty() ? "missing" : "drop"};
+    const std::string texts = in_rows(text), holes = in_rows(missing);
+    // A column of text goes with its holes, and so does one that has more holes than values.
+    std::vector<Index> useless(names_.size());
+    bool holes_stay = false;
+    for (std::size_t c = 0; c < useless.size(); ++c) {
+      useless[c] = text[c] > 0 || 2 * missing[c] > rows;
+      holes_stay = holes_stay || (missing[c] > 0 && useless[c] == 0);
+    }
+    const std::string to_drop = names_above(useless, 0);
+    Notice notice{.where = place, .problem = first, .option = to_drop.empty() ? "missing" : "drop"};
     const Index faults = std::accumulate(text.begin(), text.end(), Index{0}) +
                          std::accumulate(missing.begin(), missing.end(), Index{0});
     if (faults > 1) {
       const std::string seen = all ? "" : " of the rows looked at";
       if (!texts.empty()) notice.problem += fmt::format("; no numbers{}: {}", seen, texts);
       if (!holes.empty()) notice.problem += fmt::format("; values are missing{}: {}", seen, holes);
-      notice.way_out = texts.empty() ? "; Missing::drop leaves such rows out" : "; drop " + to_drop;
+      if (!to_drop.empty()) notice.way_out = "; drop " + to_drop;
+      if (holes_stay) notice.way_out += "; Missing::drop leaves rows out that miss a value";
     }
     throw IoError(std::move(notice));
   }
@@ -396,7 +419,7 @@ struct CsvReader::Impl {
     if (record.text.find('\r') != std::string_view::npos) {
       for (const Field& field : fields_) {
         if (!field.quoted && field.text.find('\r') != std::string::npos) {
-          fail("a carriage return without a line feed; convert the line ends");
+          fail("a carriage return without a line feed; convert the line ends: tr '\\r' '\\n' <old >new");
         }
       }
     }
@@ -719,7 +742,11 @@ struct CsvReader::Impl {
       ++total_rows_;
     }
     if (total_rows_ == 0 && max_rows > 0 && !options_.allow_empty) {
-      if (dropped_rows_ > 0) throw IoError(fmt::format("{}: every row misses a value", source_));
+      if (dropped_rows_ > 0)
+        throw IoError(Notice{.where = source_ + ": ",
+                             .problem = "every row misses a value: " + in_rows(missing_),
+                             .option = "drop",
+                             .way_out = "; drop " + names_above(missing_, dropped_rows_ / 2)});
       throw IoError(source_ + ": the file has no rows after the header");
     }
     return rows;
@@ -761,6 +788,7 @@ struct CsvReader::Impl {
   std::vector<std::string> notes_;
   std::vector<bool> unread_;  // of the columns of the file: nobody's
   Index dropped_rows_ = 0;
+  std::vector<Index> missing_;  // of each column that is read, in rows that were left out
   std::vector<Field> fields_;
   std::vector<std::string> file_names_;
   std::vector<std::string> names_;

@@ -96,7 +96,8 @@ std::vector<Candidate<T>> default_candidates(Index rows, Index dim, Index contex
                       return MultivariateNormalDiag<T>::standard(task.dim);
                     },
                     false});
-    list.push_back({"mixture", best_mixture<T>, false});
+    // Of more columns the covariances alone would take minutes, and more rows than there are.
+    if (dim <= 100) list.push_back({"mixture", best_mixture<T>, false});
   }
   list.push_back(flow<T>("maf, small", "maf", sized(affine, 3, 32)));
   list.push_back(flow<T>("maf", "maf", affine));

@@ -79,6 +79,7 @@ class Race {
     prepare_ = options.prepare;
     rounded_ = options.rounded ? *options.rounded : find_grids<T>(data);
     prepare_.supports = cell_supports(data, rounded_, prepare_.supports);
+    check_grids();
     make_folds();
     look_at_tails();
     candidates_ = options.candidates;
@@ -130,7 +131,8 @@ class Race {
       if (o.weights.empty() || o.weights[i] != 0) all.push_back(i);
     rows_ = static_cast<Index>(all.size());
     Index folds = options_.folds;
-    if (folds == 0) folds = rows_ < few_rows && o.validation.rows() == 0 ? 5 : 1;
+    if (folds == 0)
+      folds = rows_ < few_rows && o.validation.rows() == 0 ? std::clamp<Index>(rows_ / 2, 2, 5) : 1;
     if (rows_ < 2 * folds)
       throw DomainError(fmt::format("fit_best: {} rows are too few to be judged in {} folds; expected at least {}, or one "
                                     "model without a race",
@@ -158,6 +160,19 @@ class Race {
     }
     for (const Fold<T>& fold : folds_)
       judge_weights_.insert(judge_weights_.end(), fold.validation_weights.begin(), fold.validation_weights.end());
+  }
+
+  void check_grids() const {
+    for (const auto& [column, grid] : rounded_)
+      for (Index i = 0; i < data_.rows(); ++i)
+        if (const double v = static_cast<double>(data_(i, column)); !grid.contains(v))
+          throw DomainError(Notice{.where = "fit_best: ",
+                                   .set = "data",
+                                   .row = i,
+                                   .columns = {column},
+                                   .problem = fmt::format(": {:.9g} is none of the numbers {:g} + {:g} k", v, grid.origin,
+                                                          grid.step),
+                                   .way_out = sizeof(T) == 4 ? ", or float cannot tell; take double" : ""});
   }
 
   Index judges() const { return rounded_.empty() ? judge_rows : rounded_judge_rows; }

@@ -41,7 +41,8 @@ struct Candidate {
 
 /// Those that `fit_best` takes by itself for so many rows:
 /// - "gaussian", with full covariance, and "mixture", of Gaussians by `fit_gaussian_mixture`, their number from 2 to 30
-///   chosen on the validation rows, from 5,000 to 10,000 of the rows at most; both without context only;
+///   chosen on the validation rows, from 5,000 to 10,000 of the rows at most, for at most 100 columns; both without
+///   context only;
 /// - "maf" with tanh networks, "nsf_ar" and, from 2 columns on, "nsf": the presets, with splines that start from the
 ///   identity, a Student t base where tails are heavy, and dropout for fewer than 2,000 rows;
 /// - "maf, small", "nsf_ar, small": 3 and 2 layers of 32 units; "nsf_ar, large", 128 units, from 5,000 rows on.
@@ -59,7 +60,7 @@ struct FitBestOptions {
   /// Instead of steps, about so many seconds; 0: steps.
   double seconds = 0;
   /// The rows are judged in so many parts, each by models of the others; 1: by the rows that `fit` sets aside; 0: 5 if
-  /// there are fewer than 2,000 rows and none for validation, else 1.
+  /// there are fewer than 2,000 rows and none for validation (fewer of less than 10 rows), else 1.
   Index folds = 0;
   /// So many fits of the winner, each with random numbers of its own, as the components of a Mixture: it is on average no
   /// worse than one of them, and on few rows better by tenths of a nat; log_prob takes so many times as long.
