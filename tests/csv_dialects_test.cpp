@@ -91,6 +91,9 @@ TEST_CASE("dialects: names or a row", "[csv]") {
   const Read no_header = read("0.5,A\n1.5,B\n", {.drop = {"c1"}});
   CHECK(no_header.table.values.rows() == 2);
   CHECK(says(no_header, "taken for a row"));
+  const Read equal = read("25,male,0,0\n38,female,0,1\n", {.drop = {"c1"}});
+  CHECK(equal.table.values.rows() == 2);
+  CHECK(says(equal, "some of its fields are equal"));
   // A first row that misses a value is a row.
   CHECK(read("NA,1.5\n2,3\n", {.missing = Missing::drop}).table.values.rows() == 1);
   const Read years = read("year,1990,2000\n1,2,3\n");

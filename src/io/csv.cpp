@@ -534,6 +534,13 @@ struct CsvReader::Impl {
       notes_.push_back("the first line has numbers with decimals and is taken for a row, not for names");
       return false;
     }
+    std::vector<std::string> sorted;
+    for (const Field& field : first) sorted.push_back(field.text);
+    std::sort(sorted.begin(), sorted.end());
+    if (text && numbers > 0 && std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
+      notes_.push_back("the first line has numbers, some of its fields are equal, and it is taken for a row, not for names");
+      return false;
+    }
     if (text && numbers > 0)
       notes_.push_back(fmt::format("the first line is taken for names, though {} of them {}", numbers,
                                    numbers == 1 ? "is a number" : "are numbers"));
