@@ -749,11 +749,14 @@ struct CsvReader::Impl {
       ++total_rows_;
     }
     if (total_rows_ == 0 && max_rows > 0 && !options_.allow_empty) {
-      if (dropped_rows_ > 0)
+      if (dropped_rows_ > 0) {
+        // Those that miss most; where no column does, all that miss some.
+        const Index most = *std::max_element(missing_.begin(), missing_.end());
         throw IoError(Notice{.where = source_ + ": ",
                              .problem = "every row misses a value: " + in_rows(missing_),
                              .option = "drop",
-                             .way_out = "; drop " + names_above(missing_, dropped_rows_ / 2)});
+                             .way_out = "; drop " + names_above(missing_, most / 2)});
+      }
       throw IoError(source_ + ": the file has no rows after the header");
     }
     return rows;
