@@ -28,7 +28,7 @@ std::vector<GridColumn> found(const Matrix<double>& data) { return find_grids<do
 
 TEST_CASE("steps and origins of grids are found", "[grids]") {
   for (const auto& [origin, step] : std::vector<std::pair<double, double>>{
-           {0, 1}, {0, 0.1}, {0, 0.01}, {0, 0.25}, {0, 5}, {0.5, 1}, {0.05, 0.1}, {0, 1.0 / 3}, {1e6, 0.125}}) {
+           {0, 1}, {0, 0.125}, {0, 0.25}, {0, 5}, {0.5, 1}, {0.25, 0.5}, {0, 1.0 / 3}, {1e6, 0.125}}) {
     INFO(origin << " + k " << step);
     const std::vector<GridColumn> grids = found(rounded(origin, step));
     REQUIRE(grids.size() == 1);
@@ -38,15 +38,15 @@ TEST_CASE("steps and origins of grids are found", "[grids]") {
     CHECK(grids[0].grid.contains(origin + 7 * step));
     CHECK_FALSE(grids[0].grid.contains(origin + 0.5 * step));
   }
-  CHECK(found(rounded(0, 0.1))[0].grid == Grid{0, 0.1});
+  CHECK(found(rounded(0, 0.2))[0].grid == Grid{0, 0.2});
   CHECK(found(rounded(0, 1))[0].grid == Grid{});
 }
 
 TEST_CASE("numbers of float lie on the grid that was written", "[grids]") {
-  const Matrix<float> y = (rounded(0, 0.1).array() + 900).cast<float>();
+  const Matrix<float> y = (rounded(0, 0.2).array() + 900).cast<float>();
   const std::vector<GridColumn> grids = find_grids<float>(y);
   REQUIRE(grids.size() == 1);
-  CHECK(grids[0].grid == Grid{0, 0.1});
+  CHECK(grids[0].grid == Grid{0, 0.2});
 }
 
 TEST_CASE("what is no grid", "[grids]") {
@@ -63,6 +63,17 @@ TEST_CASE("what is no grid", "[grids]") {
   Matrix<double> off = rounded(0, 1);
   off(2999, 0) = 0.4142135;
   CHECK(found(off).empty());
+}
+
+TEST_CASE("a continuous variable with its digits is none, but what clusters on a fine grid is", "[grids]") {
+  CHECK(found(rounded(0, 0.01)).empty());
+  CHECK(repeated_values<double>(rounded(0, 0.01))[0].share > 0.1);
+  // A few hundred of its numbers, again and again.
+  Matrix<double> y(5000, 1);
+  for (Index i = 0; i < y.rows(); ++i) y(i, 0) = 0.01 * static_cast<double>((i % 300) * (i % 300) % 7919);
+  const std::vector<GridColumn> grids = found(y);
+  REQUIRE(grids.size() == 1);
+  CHECK(grids[0].grid == Grid{0, 0.01});
 }
 
 TEST_CASE("few different whole numbers are counted in ones", "[grids]") {

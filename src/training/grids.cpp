@@ -64,6 +64,19 @@ std::optional<Grid> grid_of(const std::vector<T>& values, const std::vector<doub
   return grid;
 }
 
+/// A continuous variable, written with so many digits that nobody sees the steps: they are below a hundredth of the
+/// standard deviation, and the numbers are as many as a smooth density would fill, or nearly.
+template <class T>
+bool is_fine(const std::vector<T>& values, std::size_t different, double step) {
+  double mean = 0, square = 0;
+  for (const T v : values) mean += static_cast<double>(v) / static_cast<double>(values.size());
+  for (const T v : values) square += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
+  if (step >= 0.01 * std::sqrt(square / static_cast<double>(values.size()))) return false;
+  const double cells = (static_cast<double>(values.back()) - static_cast<double>(values.front())) / step + 1;
+  const double filled = cells * -std::expm1(-static_cast<double>(values.size()) / cells);
+  return static_cast<double>(different) > 0.3 * filled;
+}
+
 }  // namespace
 
 template <class T>
@@ -105,6 +118,10 @@ ColumnValues look_at(std::vector<T>& values) {
   result.atom = result.often && (static_cast<double>(repeated + 1 - longest) <= 0.01 * n) && gaps.size() > 1;
   if (result.often && !result.atom && !as_fine_as_numbers && !gaps.empty())
     result.grid = grid_of(different, gaps, error);
+  if (result.grid && is_fine(values, different.size(), result.grid->step)) {
+    result.often = false;
+    result.grid.reset();
+  }
   return result;
 }
 

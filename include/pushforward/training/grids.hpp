@@ -21,6 +21,8 @@ std::vector<RepeatedValues> repeated_values(MatrixView<const T> data);
 /// of an earlier one (the commonest value left out: an atom is no grid), and all values are numbers of a grid. Its step
 /// is the greatest common divisor of the distances, which rounding may blur; of fewer than 10 different whole numbers
 /// it is 1, for others may come. The origin is 0 if the grid has it, else the smallest value.
+/// Steps below a hundredth of the standard deviation are those of a continuous variable written with its digits, unless
+/// the numbers are far fewer than a smooth density would fill.
 template <Scalar T>
 std::vector<GridColumn> find_grids(MatrixView<const T> data);
 
