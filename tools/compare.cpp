@@ -66,9 +66,7 @@ void run(const Settings& s) {
       values[i].resize(n);
       if (!any) continue;
       const auto y = chunk.values.leftCols(j.model.dim());
-      const pf::MatrixView<const double> context =
-          j.model.context_dim() > 0 ? pf::MatrixView<const double>(chunk.values.rightCols(j.model.context_dim()))
-                                    : pf::MatrixView<const double>();
+      const pf::MatrixView<const double> context = j.model.context_of(chunk);
       j.model.distribution->log_prob_into(y, values[i], context, execution);
     }
     for (Index r = 0; r < n; ++r) {

@@ -29,11 +29,6 @@ std::string describe_outside(const LoadedModel& model, const pf::Table& chunk, I
   return "outside the training range";
 }
 
-const std::string& column_name(const LoadedModel& model, std::size_t c) {
-  const std::size_t dim = model.columns.size();
-  return c < dim ? model.columns[c] : model.context_columns[c - dim];
-}
-
 void count_outside(const LoadedModel& model, const pf::Table& chunk, Index row, std::vector<Index>& by_column) {
   const auto dim = static_cast<std::size_t>(model.dim());
   for (std::size_t c = 0; c < by_column.size(); ++c) {
@@ -88,9 +83,7 @@ void run(const Settings& s) {
   Eigen::VectorXd values;
   while (reader.next(chunk, chunk_rows)) {
     const auto y = chunk.values.leftCols(model.dim());
-    const pf::MatrixView<const double> context =
-        model.context_dim() > 0 ? pf::MatrixView<const double>(chunk.values.rightCols(model.context_dim()))
-                                : pf::MatrixView<const double>();
+    const pf::MatrixView<const double> context = model.context_of(chunk);
     const std::vector<Index> rows = pf::rows_outside_training_range(model.info, y, context);
     outside += static_cast<Index>(rows.size());
     for (const Index row : rows) count_outside(model, chunk, row, outside_by_column);
@@ -130,7 +123,7 @@ void run(const Settings& s) {
     json.update(to_json(scores));
     json["rows_outside_training_range"] = range_known ? Json(outside) : Json();
     for (std::size_t c = 0; c < outside_by_column.size(); ++c)
-      if (outside_by_column[c] > 0) json["outside_by_column"][column_name(model, c)] = outside_by_column[c];
+      if (outside_by_column[c] > 0) json["outside_by_column"][reader.names()[c]] = outside_by_column[c];
     if (!s.out.empty()) json["out"] = s.out;
     print_json(json);
     return;
@@ -155,7 +148,7 @@ void run(const Settings& s) {
                          : "unknown: the model has no training ranges");
   for (std::size_t c = 0; c < outside_by_column.size(); ++c)
     if (outside_by_column[c] > 0)
-      fmt::print(to, "  of these in                 '{}': {}\n", column_name(model, c), grouped(outside_by_column[c]));
+      fmt::print(to, "  of these in                 '{}': {}\n", reader.names()[c], grouped(outside_by_column[c]));
   if (!s.out.empty() && s.out != "-") fmt::print(to, "wrote                         {}\n", s.out);
 }
 

@@ -553,9 +553,7 @@ void run(const Settings& s) {
   pf::Table chunk;
   while (reader.next(chunk, chunk_rows)) {
     const auto y = chunk.values.leftCols(model.dim());
-    const pf::MatrixView<const double> context =
-        model.context_dim() > 0 ? pf::MatrixView<const double>(chunk.values.rightCols(model.context_dim()))
-                                : pf::MatrixView<const double>();
+    const pf::MatrixView<const double> context = model.context_of(chunk);
     for (const double value : model.distribution->log_prob(y, context, execution)) likelihood.add(value);
     kept.add(chunk.values);
   }

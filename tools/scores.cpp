@@ -18,18 +18,6 @@ void keep(std::vector<std::pair<Index, double>>& rows, Index line, double value,
   if (rows.size() > most_shown) rows.pop_back();
 }
 
-/// Sums of rising values from the middle outwards, so that one far value disturbs no other's.
-struct Moments {
-  double n = 0, mean = 0, square = 0;
-  void add(double v) {
-    n += 1;
-    const double d = v - mean;
-    mean += d / n;
-    square += d * (v - mean);
-  }
-  double deviation() const { return n > 1 ? std::sqrt(square / (n - 1)) : 0.0; }
-};
-
 }  // namespace
 
 void Scores::add(double value, Index line) {
@@ -58,15 +46,18 @@ Scores::Far Scores::far() const {
   const std::size_t n = v.size(), most = n / 100;
   Far far;
   // From the inner rows outwards: where one is far from all before it, so is what lies beyond it.
-  Moments inner;
+  RunningMean inner;
   for (std::size_t i = most; i < n - most; ++i) inner.add(v[i]);
   std::size_t low = most, high = n - most;
-  const auto is_far = [&](double x) { return std::abs(x - inner.mean) > 20 * inner.deviation() && inner.deviation() > 0; };
+  const auto is_far = [&](double x) {
+    const double deviation = inner.standard_error() * std::sqrt(static_cast<double>(inner.count()));
+    return std::abs(x - inner.mean()) > 20 * deviation && deviation > 0;
+  };
   while (low > 0 && !is_far(v[low - 1])) inner.add(v[--low]);
   while (high < n && !is_far(v[high])) inner.add(v[high++]);
   far.count = static_cast<Index>(low + n - high);
-  far.mean = inner.mean;
-  far.standard_error = inner.deviation() / std::sqrt(inner.n);
+  far.mean = inner.mean();
+  far.standard_error = inner.standard_error();
   for (std::size_t i = 0; i < std::min(low, lowest_.size()); ++i) far.rows.push_back(lowest_[i]);
   for (std::size_t i = 0; i < std::min(n - high, highest_.size()); ++i) far.rows.push_back(highest_[i]);
   std::stable_sort(far.rows.begin(), far.rows.end(), [&](const auto& a, const auto& b) {

@@ -91,6 +91,11 @@ struct LoadedModel {
 
   Index dim() const { return distribution->dim(); }
   Index context_dim() const { return distribution->context_dim(); }
+  /// The last columns of a table that was read for the model; none where it takes no context.
+  pf::MatrixView<const double> context_of(const pf::Table& table) const {
+    if (context_dim() == 0) return {};
+    return table.values.rightCols(context_dim());
+  }
 };
 LoadedModel load_model(const std::string& path);
 

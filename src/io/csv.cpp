@@ -253,8 +253,9 @@ struct CsvReader::Impl {
     return p == end;
   }
 
-  std::optional<double> number_of(std::string_view text) const {
-    if (decimal_ != ',') return as_number(text);
+  std::optional<double> number_of(std::string_view text) const { return number_of(text, decimal_); }
+  static std::optional<double> number_of(std::string_view text, char decimal) {
+    if (decimal != ',') return as_number(text);
     if (text.find('.') != std::string_view::npos) return std::nullopt;
     std::string point(text);
     std::replace(point.begin(), point.end(), ',', '.');
@@ -423,13 +424,8 @@ struct CsvReader::Impl {
         }
       }
     }
-    std::vector<Field> first = fields_;
-    const Record first_record = record;
+    const std::vector<Field> first = std::move(fields_);
     const std::vector<Field> second = peek_second_row(record);
-    // (the buffer may have moved)
-    find_line_end(record, 0);
-    record.line_count = first_record.line_count;
-    record.next = first_record.next;
     if (options_.decimal == '\0' && delimiter_ != ',') find_decimal(first, second);
 
     has_header_ = options_.header == CsvOptions::Header::yes;
@@ -470,8 +466,6 @@ struct CsvReader::Impl {
 
   /// Fields of the row after the first, or none. Moves nothing but the buffer.
   std::vector<Field> peek_second_row(const Record& first) {
-    const std::vector<Field> kept = std::move(fields_);
-    std::vector<Field> second;
     std::size_t from = first.next;
     Record record;
     while (find_line_end(record, from)) {
@@ -479,21 +473,20 @@ struct CsvReader::Impl {
       if (!trimmed(line).empty() && !is_comment(line)) {
         // A quoted field with line ends in it is left for later: nothing is guessed then.
         if (std::count(line.begin(), line.end(), '"') % 2 != 0) break;
-        Record alone{line, line.size(), 1};
-        split_plain(alone, second);
-        break;
+        return fields_of(line);
       }
       from = record.next;
     }
-    fields_ = kept;
-    return second;
+    return {};
   }
-  void split_plain(Record& record, std::vector<Field>& out) {
+  /// Or none, where it has a fault: that is an error when it is read.
+  std::vector<Field> fields_of(std::string_view line) {
+    Record record{line, 0, 1};  // nothing follows it
     try {
       split(record);
-      out = std::move(fields_);
+      return std::move(fields_);
     } catch (const IoError&) {
-      out.clear();  // it is an error when it is read
+      return {};
     }
   }
 
@@ -503,9 +496,7 @@ struct CsvReader::Impl {
       for (const Field& field : *row) {
         const std::string_view text = trimmed(field.text);
         if (as_number(text) && has_decimals(text)) return;
-        decimal_ = ',';
-        by_comma += text.find(',') != std::string_view::npos && number_of(text);
-        decimal_ = '.';
+        by_comma += text.find(',') != std::string_view::npos && number_of(text, ',');
       }
     if (by_comma == 0) return;
     decimal_ = ',';
@@ -515,16 +506,18 @@ struct CsvReader::Impl {
   bool is_header(const std::vector<Field>& first, const std::vector<Field>& second) {
     bool text = false, decimals = false, whole = true, below = !second.empty();
     double last = -1;
+    Index numbers = 0;
+    std::vector<std::string_view> sorted;
     for (const Field& field : first) {
+      sorted.push_back(field.text);
       const std::string_view t = trimmed(field.text);
       const std::optional<double> number = number_of(t);
       text = text || (!number && !is_missing(t));
       decimals = decimals || (number && t.find(decimal_) != std::string_view::npos);
       whole = whole && number && *number == std::floor(*number) && *number > last;
       if (number) last = *number;
+      numbers += number.has_value();
     }
-    Index numbers = 0;
-    for (const Field& field : first) numbers += number_of(trimmed(field.text)).has_value();
     for (const Field& field : second) {
       const std::string_view t = trimmed(field.text);
       below = below && number_of(t) && (has_decimals(t) || t.find(decimal_) != std::string_view::npos);
@@ -534,8 +527,6 @@ struct CsvReader::Impl {
       notes_.push_back("the first line has numbers with decimals and is taken for a row, not for names");
       return false;
     }
-    std::vector<std::string> sorted;
-    for (const Field& field : first) sorted.push_back(field.text);
     std::sort(sorted.begin(), sorted.end());
     if (text && numbers > 0 && std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
       notes_.push_back("the first line has numbers, some of its fields are equal, and it is taken for a row, not for names");
@@ -557,11 +548,7 @@ struct CsvReader::Impl {
     if (last_comment_.empty() || options_.header != CsvOptions::Header::detect) return false;
     std::string text = last_comment_.substr(1);
     while (!text.empty() && text.front() == options_.comment) text.erase(0, 1);
-    Record line{trimmed(text), 0, 1};
-    std::vector<Field> names;
-    const std::vector<Field> kept = std::move(fields_);
-    split_plain(line, names);
-    fields_ = kept;
+    const std::vector<Field> names = fields_of(trimmed(text));
     bool words = names.size() == first.size();
     for (const Field& name : names) words = words && !name.text.empty() && !number_of(trimmed(name.text));
     if (!words) return false;

@@ -79,7 +79,7 @@ class Race {
     prepare_ = options.prepare;
     rounded_ = options.rounded ? *options.rounded : find_grids<T>(data);
     prepare_.supports = cell_supports(data, rounded_, prepare_.supports);
-    check_grids();
+    if (options.rounded) check_grids();  // those that were found have been
     make_folds();
     look_at_tails();
     candidates_ = options.candidates;
@@ -126,7 +126,7 @@ class Race {
 
   void make_folds() {
     const FitOptions<T>& o = options_.fit;
-    std::vector<std::int64_t> all;
+    std::vector<std::int64_t>& all = counted_;
     for (Index i = 0; i < data_.rows(); ++i)
       if (o.weights.empty() || o.weights[i] != 0) all.push_back(i);
     rows_ = static_cast<Index>(all.size());
@@ -258,20 +258,15 @@ class Race {
       r.report.name = candidate.name;
       runners_.push_back(std::move(r));
     }
-    for (const Fold<T>& fold : folds_) {
-      const TransformedDistribution<T> outer = around(fold, prepare_);
-      const Matrix<T> data = outer.bijector().inverse(fold.smooth).value,
-                      validation = outer.bijector().inverse(fold.smooth_validation).value;
-      CandidateTask<T> task = task_of(fold, data);
-      task.validation = validation;
-      task.validation_weights = fold.validation_weights;
-      for (Runner& r : runners_)
-        attempt(r, [&] {
-          r.models.push_back(complete(prepared(r.candidate->start(task), fold, prepare_)));
-          r.scores.push_back(judged(*r.models.back(), fold));
-          r.best_steps.push_back(0);
-        });
-    }
+    for (const Fold<T>& fold : folds_)
+      with_task(fold, [&](const CandidateTask<T>& task) {
+        for (Runner& r : runners_)
+          attempt(r, [&] {
+            r.models.push_back(complete(prepared(r.candidate->start(task), fold, prepare_)));
+            r.scores.push_back(judged(*r.models.back(), fold));
+            r.best_steps.push_back(0);
+          });
+      });
     for (Runner& r : runners_)
       if (!r.problem) {
         r.report.parameters = count_parameters(*r.models.front());
@@ -279,7 +274,12 @@ class Race {
       }
   }
 
-  CandidateTask<T> task_of(const Fold<T>& fold, MatrixView<const T> data) const {
+  /// f(task) for what a candidate starts from in `fold`.
+  template <class F>
+  void with_task(const Fold<T>& fold, const F& f) {
+    const TransformedDistribution<T> outer = around(fold, prepare_);
+    const Matrix<T> data = outer.bijector().inverse(fold.smooth).value;
+    Matrix<T> validation;
     CandidateTask<T> task;
     task.dim = data_.cols();
     task.context_dim = options_.fit.context.cols();
@@ -287,7 +287,12 @@ class Race {
     task.weights = fold.weights;
     task.tails = tails_;
     task.seed = options_.fit.seed;
-    return task;
+    if (fold.validation.rows() > 0) {
+      validation = outer.bijector().inverse(fold.smooth_validation).value;
+      task.validation = validation;
+      task.validation_weights = fold.validation_weights;
+    }
+    f(task);
   }
 
   /// What goes wrong with one candidate is its own affair.
@@ -482,19 +487,12 @@ class Race {
     return best.heavy_tails ? "; the base is Student's t, for the tails are heavy" : "";
   }
 
-  /// All rows with a weight, to train on.
-  Fold<T> all_rows() const {
-    std::vector<std::int64_t> rows;
-    for (Index i = 0; i < data_.rows(); ++i)
-      if (options_.fit.weights.empty() || options_.fit.weights[i] != 0) rows.push_back(i);
-    return fold_of(rows, {});
-  }
-
   /// The winner of folds starts again from all rows; that of a part of a large table goes on with all.
   void on_all_rows(const Runner& winner, Best<T>& best) {
     const bool folded = folds_.size() > 1, part = !folded && data_.rows() > race_rows;
     if (folded) {
-      best.model = complete(started_again(winner, all_rows(), options_.fit.seed), Quantized<T>::usual_points);
+      whole_.emplace(fold_of(counted_, {}));
+      best.model = complete(started_again(winner, *whole_, options_.fit.seed), Quantized<T>::usual_points);
       train_again(winner, best, options_.fit.seed);
     } else if (part && winner.candidate->trains) {
       FitOptions<T> o = options_.fit;
@@ -505,31 +503,25 @@ class Race {
 
   /// The winner before its first step, from the rows of `fold`.
   TransformedDistribution<T> started_again(const Runner& winner, const Fold<T>& fold, std::uint64_t seed) {
-    const TransformedDistribution<T> outer = around(fold, prepare_);
-    const Matrix<T> data = outer.bijector().inverse(fold.smooth).value;
-    Matrix<T> validation;
-    CandidateTask<T> task = task_of(fold, data);
-    task.seed = seed;
-    if (fold.validation.rows() == 0) {
-      task.chosen = &inside(*winner.models.front()).base();
-    } else {
-      validation = outer.bijector().inverse(fold.smooth_validation).value;
-      task.validation = validation;
-      task.validation_weights = fold.validation_weights;
-    }
-    return prepared(winner.candidate->start(task), fold, prepare_);
+    std::optional<TransformedDistribution<T>> model;
+    with_task(fold, [&](CandidateTask<T> task) {
+      task.seed = seed;
+      if (fold.validation.rows() == 0) task.chosen = &inside(*winner.models.front()).base();
+      model.emplace(prepared(winner.candidate->start(task), fold, prepare_));
+    });
+    return std::move(*model);
   }
 
   /// As many steps as the winner had when it was best, on all rows; or as many as it had, with the rows that judge.
   void train_again(const Runner& winner, Best<T>& best, std::uint64_t seed) {
     if (!winner.candidate->trains) return;
-    const double folds = static_cast<double>(folds_.size());
-    const double steps =
-        static_cast<double>(std::accumulate(winner.best_steps.begin(), winner.best_steps.end(), Index{0})) / folds;
     FitOptions<T> o = options_.fit;
     o.loss = {};
     o.seed = seed;
     if (folds_.size() > 1) {
+      const double folds = static_cast<double>(folds_.size());
+      const double steps =
+          static_cast<double>(std::accumulate(winner.best_steps.begin(), winner.best_steps.end(), Index{0})) / folds;
       o.validation_fraction = 0;
       const auto all = static_cast<Index>(steps * folds / (folds - 1));
       if (all > 0) best.report = fit(*best.model, data_, training(o, rows_, all, true));
@@ -547,7 +539,7 @@ class Race {
     for (Index m = 1; m < options_.ensemble; ++m) {
       const std::uint64_t seed = Engine(options_.fit.seed).stream("ensemble").seed() + static_cast<std::uint64_t>(m);
       Best<T> member{.report = best.report};
-      member.model = complete(started_again(winner, folds_.size() > 1 ? all_rows() : folds_.front(), seed));
+      member.model = complete(started_again(winner, whole_ ? *whole_ : folds_.front(), seed));
       train_again(winner, member, seed);
       if (member.report.stop_reason == StopReason::cancelled) {
         best.complete = false;
@@ -562,7 +554,9 @@ class Race {
   const FitBestOptions<T>& options_;
   PrepareOptions prepare_;
   std::vector<Candidate<T>> candidates_;
+  std::vector<std::int64_t> counted_;  // rows with a weight
   std::vector<Fold<T>> folds_;
+  std::optional<Fold<T>> whole_;  // of all rows, once the winner of folds starts again
   std::vector<double> judge_weights_, tails_;
   std::vector<GridColumn> rounded_;
   std::vector<Runner> runners_;
