@@ -14,8 +14,11 @@
 #include <pushforward/training/fit.hpp>
 
 #include "tests/catch.hpp"
+#include "tests/temporary_folder.hpp"
+#include "tests/training.hpp"
 
 using namespace pushforward;
+using namespace training_tests;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
@@ -198,6 +201,46 @@ TEST_CASE("a flow with a context learns categories that are no numbers of its ow
     const Matrix<double> drawn = model.sample(20000, draws, Matrix<double>(Matrix<double>::Constant(1, 1, c)));
     CHECK(std::abs((drawn.col(0).array() == 0).cast<double>().mean() - (c == 0 ? 0.2 : 0.7)) < 0.05);
     CHECK((drawn.col(0).array() == 1).cast<double>().mean() < 0.05);
+  }
+}
+
+TEST_CASE("noise within cells: the same bits for any number of threads, in shards, and after interruptions", "[quantized]") {
+  const TemporaryFolder folder;
+  Matrix<double> y = make_data(120, 2);
+  y.col(0) = (y.col(0).array() * 4).round() / 4;
+  // With everything that has state or noise of its own inside.
+  const Quantized<double> start(rich_flow(2), {{0, {0, 0.25}}}, 5);
+  for (const Index shards : {1, 2}) {
+    FitOptions<double> options{
+        .epochs = 6, .batch_size = 30, .shards = shards, .learning_rate = 0.02, .validation_fraction = 0.3, .seed = 6};
+    Quantized<double> whole = start;
+    const FitReport report = fit(whole, y, options);
+    CHECK(report.skipped_steps == 0);
+    CHECK(report.train_loss.back() < report.train_loss.front());
+    {
+      Execution execution({.threads = 3, .all_always = true});
+      FitOptions<double> many = options;
+      many.execution = execution;
+      Quantized<double> model = start;
+      CHECK(fit(model, y, many).train_loss == report.train_loss);
+      CHECK(same_bits(values<double>(model), values<double>(whole)));
+    }
+    options.checkpoint = folder.path / ("c" + std::to_string(shards));
+    options.resume = true;
+    Quantized<double> model = start;
+    FitReport part;
+    Index parts = 0;
+    do {
+      model = start;
+      options.callback = [&](const Progress& progress) { return progress.epoch % 2 == 1 || progress.epoch == 6; };
+      part = fit(model, y, options);
+      REQUIRE(++parts < 10);
+    } while (part.stop_reason == StopReason::cancelled);
+    CHECK(parts > 2);
+    CHECK(same_bits(values<double>(model), values<double>(whole)));
+    CHECK(part.train_loss == report.train_loss);
+    CHECK(part.validation_loss == report.validation_loss);
+    CHECK(part.validation.mean == report.validation.mean);
   }
 }
 
