@@ -1,0 +1,252 @@
+#include "tools/fit/settings.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <span>
+
+namespace tool::fitting {
+
+// ---------------------------------------------------------------------------------------------------- command line
+
+/// "128,128": all widths are equal; the number of entries is that of hidden layers.
+std::vector<Index> parse_hidden(const std::string& text) {
+  std::vector<Index> widths;
+  for (const std::string& item : split_list(text)) {
+    const auto value = to_number(item);
+    if (!value || *value < 1 || *value > 1e6 || *value != std::floor(*value))
+      throw UsageError(fmt::format("--hidden: expected widths like 128,128, got '{}'", text));
+    widths.push_back(static_cast<Index>(*value));
+  }
+  for (const Index width : widths)
+    if (width != widths.front())
+      throw UsageError(
+          fmt::format("--hidden: the layers of a conditioner have equal widths, got '{}'; give one width as often as "
+                      "there are hidden layers",
+                      text));
+  return widths;
+}
+
+/// "maf, iaf 5; real_nvp 10": a default of each flow that has one, for the help.
+std::string by_preset(const std::function<std::string(const pf::FlowPreset&)>& value) {
+  std::vector<std::pair<std::string, std::string>> groups;  // value, names
+  for (const pf::FlowPreset& preset : pf::flow_presets()) {
+    const std::string own = value(preset), name(preset.name);
+    if (own.empty()) continue;
+    const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == own; });
+    if (group == groups.end()) groups.emplace_back(own, name);
+    else group->second += ", " + name;
+  }
+  std::vector<std::string> texts;
+  for (const auto& [own, flows] : groups) texts.push_back(flows + " " + own);
+  return joined(texts, "; ");
+}
+
+/// The options that the command line names; the library's table has the others.
+pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
+  const pf::FlowPreset& preset = pf::flow_preset(s.model);
+  pf::FlowOptions o;
+  if (s.layers > 0) o.layers = s.layers;
+  const std::vector<Index> hidden = parse_hidden(s.hidden);
+  if (!hidden.empty()) o.hidden = hidden.front();
+  if (s.residual) o.residual = true;
+  if (s.scale_bound > 0) o.scale_bound = s.scale_bound;
+  if (s.tail > 0) o.tail = s.tail;
+  if (s.input_bound > 0) o.input_bound = s.input_bound;
+  if (s.bins > 0) o.spline.bins = s.bins;
+  if (s.bound > 0) o.spline.low = -(o.spline.high = s.bound);
+  if (o.residual.value_or(preset.residual)) {
+    if (hidden.size() > 1)
+      throw UsageError(
+          "--hidden: with --residual and spline flows give one width; --blocks is the number of blocks of two layers");
+    if (s.blocks > 0) o.blocks = s.blocks;
+  } else {
+    if (!hidden.empty()) o.blocks = static_cast<Index>(hidden.size()) - 1;
+  }
+  if (!s.activation.empty()) o.activation = pf::activation_from(s.activation);
+  o.dropout = s.dropout;
+  o.context_dim = context_dim;
+  for (const auto& [name, mixing] : mixings)
+    if (s.mixing == name) o.mixing = mixing;
+  o.batch_norm = s.batch_norm;
+  o.act_norm = s.act_norm;
+  o.seed = s.training.seed;
+  return preset.complete(o);
+}
+
+pf::Interval parse_interval(const std::string& item, std::string_view range) {
+  const std::size_t colon = range.find(':');
+  pf::Interval interval;
+  const auto bound = [&](std::string_view text, double& value) {
+    if (text.empty()) return true;
+    const auto number = to_number(text);
+    if (number) value = *number;
+    return number.has_value();
+  };
+  if (colon == range.npos || !bound(range.substr(0, colon), interval.low) ||
+      !bound(range.substr(colon + 1), interval.high))
+    throw UsageError(fmt::format("--bounds: expected column=low:high (either may be empty), got '{}'", item));
+  if (!(interval.low < interval.high))
+    throw UsageError(fmt::format("--bounds: the lower bound must be below the upper one, got '{}'", item));
+  return interval;
+}
+
+std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std::string>& columns) {
+  std::vector<pf::Interval> supports(columns.size());
+  std::vector<bool> given(columns.size());
+  for (const std::string& item : s.bounds) {
+    const std::size_t equals = item.rfind('=');
+    if (equals == item.npos)
+      throw UsageError(fmt::format("--bounds: expected column=low:high (either may be empty), got '{}'", item));
+    const pf::Interval interval = parse_interval(item, std::string_view(item).substr(equals + 1));
+    const auto found = std::find(columns.begin(), columns.end(), item.substr(0, equals));
+    if (found == columns.end())
+      throw UsageError(
+          fmt::format("--bounds: no data column '{}'; the columns are {}", item.substr(0, equals), joined(columns)));
+    const auto column = static_cast<std::size_t>(found - columns.begin());
+    if (given[column] && supports[column] != interval)
+      throw UsageError(fmt::format("--bounds: column '{}' is given two different bounds; leave one of them", *found));
+    given[column] = true;
+    supports[column] = interval;
+  }
+  return supports;
+}
+
+
+/// "20000" steps, "90s", "10m", "1h".
+Budget parse_budget(const std::string& text) {
+  if (text.empty()) return {};
+  const double unit = text.back() == 's' ? 1 : text.back() == 'm' ? 60 : text.back() == 'h' ? 3600 : 0;
+  const auto number = to_number(std::string_view(text).substr(0, text.size() - (unit > 0 ? 1 : 0)));
+  if (!number || !(*number > 0) || *number > 1e9 || (unit == 0 && *number != std::floor(*number)))
+    throw UsageError(
+        fmt::format("--budget: expected a number of steps, or a time like 90s, 10m or 1h, got '{}'", text));
+  return unit > 0 ? Budget{.seconds = *number * unit} : Budget{.steps = static_cast<Index>(*number)};
+}
+
+/// No option is taken that would change nothing.
+void refuse_without_effect(const Settings& s) {
+  const auto refuse = [&](std::string_view option, bool useless, const std::string& why) {
+    if (useless && s.has(option)) throw UsageError(fmt::format("{}: {}", option, why));
+  };
+  const auto refuse_others = [&](std::span<const std::string_view> has_effect, const char* why) {
+    for (const std::string& option : s.given)
+      refuse(option,
+             option.starts_with("--") &&
+                 std::find(has_effect.begin(), has_effect.end(), option) == has_effect.end(),
+             why);
+  };
+  refuse("--ensemble", s.model != "auto", "is of --model auto, which fits its choice so many times");
+  refuse("--budget", s.model != "auto", "is what the candidates of --model auto share; a single model has --epochs");
+  if (s.model == "auto") {
+    constexpr std::string_view has_effect[] = {
+        "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
+        "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
+        "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize",
+        "--ensemble", "--missing", "--header",  "--delimiter", "--decimal", "--comment"};
+    return refuse_others(has_effect, "is of one model, and --model auto tries several; name one: --model nsf_ar");
+  }
+  if (s.model == "gaussian") {
+    refuse("--context", true, "a gaussian takes no context; choose another --model");
+    constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
+                                               "--array",   "--model",   "--precision", "--validation", "--seed",
+                                               "--threads", "--json",    "--dequantize", "--missing",    "--header",
+                                               "--delimiter", "--decimal", "--comment"};
+    return refuse_others(has_effect,
+                         "has no effect with --model gaussian, which has no layers and is fitted in one step");
+  }
+  const pf::FlowPreset& preset = pf::flow_preset(s.model);
+  const std::string no_splines = fmt::format("{} has no splines; goes with --model nsf and nsf_ar", s.model);
+  const std::string has_splines =
+      fmt::format("goes with maf, iaf, real_nvp and nice; {} is made of splines, and splines have --bound", s.model);
+  const std::string between = "is for what stands between layers, and --layers is 1";
+  const bool single = s.layers > 0 ? s.layers == 1 : preset.layers == 1;
+  refuse("--bins", !preset.splines, no_splines);
+  refuse("--bound", !preset.splines, no_splines);
+  refuse("--scale-bound", preset.splines, has_splines);
+  refuse("--tail", preset.splines, has_splines);
+  refuse("--blocks", !s.residual && !preset.residual,
+         "goes with --residual; otherwise --hidden 128,128 gives the layers");
+  refuse("--batch-norm", single, between);
+  refuse("--mixing", single && !preset.splines, between);
+  refuse("--patience", s.training.validation_fraction == 0,
+         "counts epochs without a better validation, and --validation is 0");
+}
+
+/// The file of --checkpoint, or that of --resume; empty: none.
+std::string checkpoint_of(const Settings& s) {
+  return s.checkpoint.empty() && s.training.resume ? s.out + ".checkpoint" : s.checkpoint;
+}
+
+/// Only a checkpoint is replaced by one: not the model of another day, nor a table.
+void refuse_to_replace_by_checkpoint(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) return;
+  bool known = false;
+  try {
+    const auto file = pf::SafetensorsFile::read(path);
+    const auto format = file.metadata().find("format");
+    known = format != file.metadata().end() && format->second.starts_with("pushforward checkpoint ");
+  } catch (const pf::IoError&) {
+    // no safetensors file at all
+  }
+  if (!known)
+    throw UsageError(fmt::format(
+        "--checkpoint: '{}' is there and is no checkpoint; it would be overwritten; take another name or remove it",
+        path));
+}
+
+/// What can be said before the data is read.
+void check(const Settings& s) {
+  refuse_without_effect(s);
+  refuse_overwriting({{"the data", s.data}},
+                     {{"--out", s.out}, {s.checkpoint.empty() ? "the checkpoint" : "--checkpoint", checkpoint_of(s)}});
+  if (!s.checkpoint.empty() && !s.training.resume) refuse_to_replace_by_checkpoint(s.checkpoint);
+  if (s.out == "-" || extension(s.out) == ".csv")
+    throw UsageError("--out: expected a file for the model (model.safetensors), got '" + s.out + "'");
+  const std::string folder = std::filesystem::path(s.out).parent_path().string();
+  if (access(folder.empty() ? "." : folder.c_str(), W_OK) != 0)
+    throw pf::IoError(fmt::format("{}: cannot write to the folder '{}': {}", s.out, folder, std::strerror(errno)));
+  if (is_flow(s)) flow_options(s, 0);
+  parse_budget(s.budget);
+  for (const std::string& item : s.bounds) {
+    const std::size_t equals = item.rfind('=');
+    parse_interval(item, equals == item.npos ? std::string_view() : std::string_view(item).substr(equals + 1));
+  }
+}
+
+std::string settings_text(const Settings& s) {
+  std::string text = s.model;
+  const auto add = [&](std::string_view item) { text.append(" ").append(item); };
+  if (s.model == "auto") {
+    if (!s.budget.empty()) add("budget=" + s.budget);
+    if (s.ensemble > 1) add(fmt::format("ensemble={}", s.ensemble));
+    add(fmt::format("lr={} clip={} weight-decay={} validation={}", s.training.learning_rate, s.training.clip_norm,
+                    s.training.weight_decay, s.training.validation_fraction));
+    if (s.has("--standardize")) add(fmt::format("standardize={}", s.standardize));
+  } else if (is_flow(s)) {
+    const pf::FlowOptions o = flow_options(s, 0);
+    add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", *o.layers, *o.hidden, *o.blocks,
+                    pf::activation_name(*o.activation), name_of(*o.mixing, mixings)));
+    if (*o.residual) add("residual");
+    if (o.batch_norm) add("batch-norm");
+    if (o.act_norm) add("act-norm");
+    if (o.dropout > 0) add(fmt::format("dropout={}", o.dropout));
+    add(fmt::format("input-bound={}", *o.input_bound));
+    if (!pf::flow_preset(s.model).splines) add(fmt::format("scale-bound={} tail={}", o.scale_bound, *o.tail));
+    const pf::FitOptions<double>& fit = s.training;
+    add(fmt::format("epochs={} batch={} lr={} schedule={} weight-decay={} clip={} validation={} patience={}",
+                    fit.epochs, fit.batch_size, fit.learning_rate, s.schedule, fit.weight_decay, fit.clip_norm,
+                    fit.validation_fraction, fit.patience));
+    add(fmt::format("standardize={}", s.standardize));
+  } else {
+    add(fmt::format("validation={}", s.training.validation_fraction));
+  }
+  if (s.dequantize) add("dequantize");
+  if (s.no_dequantize) add("no-dequantize");
+  for (const std::string& bound : s.bounds) add("bounds:" + bound);
+  if (!s.weights.empty()) add("weights=" + s.weights);
+  return text;
+}
+
+}  // namespace tool::fitting
