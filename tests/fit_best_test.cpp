@@ -298,6 +298,17 @@ TEST_CASE("fit_best with context, for a time, and cancelled after a stage") {
   CHECK(early.candidates.front().name == "maf 1");
   CHECK_FALSE(early.complete);
   CHECK(best.complete);
+
+  // Cancelled when the winner is fitted to all rows: what the folds judged, as if cancelled before.
+  bool raced = false, goes_on = false;
+  FitBestOptions<double> last{.candidates = {small("maf", 1, 8)}, .steps = 200, .folds = 2};
+  last.fit.callback = [&](const Progress&) { return !raced; };
+  last.callback = [&](const std::string&, Index, Index) { return raced = true, goes_on; };
+  const Best<double> before = fit_best(MatrixView<const double>(y), last);
+  raced = false, goes_on = true;
+  const Best<double> in_the_end = fit_best(MatrixView<const double>(y), last);
+  CHECK((!before.complete && !in_the_end.complete));
+  CHECK(same_bits(values<double>(*in_the_end.model), values<double>(*before.model)));
 }
 
 TEST_CASE("fit_gaussian_mixture: one component in closed form, three found, and refusals") {

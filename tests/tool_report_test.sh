@@ -32,7 +32,7 @@ awk '/^  (train|validation) / { n++; if (length($0) > 80 || $0 !~ /[^ ]  +[^ ]+ 
 checks=$((checks + 1))
 for size in 1e8 1e30 1e150; do
   awk -v size=$size 'BEGIN { print "x,y"; for (i = 0; i < 50; i++) print size * (1 + i) "," i }' >out.csv
-  run 0 log-prob far.st out.csv
+  run 0 log-prob far.st out.csv --out scores.csv
   holds '! grep -q "[0-9]\{20\}" out.txt'
   holds '! grep -q -e "-nan" out.txt'
 done
@@ -46,12 +46,12 @@ awk 'BEGIN {
 run 0 fit plain.csv --out plain.st --model gaussian
 says out.txt "of validation rows: median "
 holds '! grep -q "carr" out.txt'
-run 0 log-prob plain.st plain.csv
+run 0 log-prob plain.st plain.csv --out scores.csv
 says out.txt "of all rows                   median "
 holds '! grep -q "carr" out.txt'
 others=$(awk '$1 == "mean" { print $3 }' out.txt)
 sed -e '42s/.*/9000,1/' -e '333s/.*/1,-700/' plain.csv >two.csv
-run 0 log-prob plain.st two.csv
+run 0 log-prob plain.st two.csv --out scores.csv
 says out.txt "2 rows carry the mean: line 42 (-"
 says out.txt ", line 333 (-"
 says out.txt "rows outside training range   2 (0.4 %)"
@@ -69,7 +69,7 @@ says out.txt '"outside_by_column"'
 run 0 log-prob plain.st plain.csv --out plain.npy
 run 0 log-prob plain.st plain.csv --out plain-lp.csv
 tail -n +2 plain-lp.csv | sort -g | awk '{ v[NR] = $1 } END { printf "median %.5g", (v[250] + v[251]) / 2 }' >median.txt
-run 0 log-prob plain.st plain.csv
+run 0 log-prob plain.st plain.csv --out scores.csv
 says out.txt "$(cat median.txt)"
 run 0 fit two.csv --out two.st --model gaussian --validation 0
 says out.txt "2 rows carry the mean: line "

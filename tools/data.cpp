@@ -140,14 +140,14 @@ pf::Notice DataReader::in_words_of_the_tool(const pf::Notice& notice) {
 
 void add_text_options(CLI::App& sub, TextSettings& s, const std::string& group) {
   sub.add_option("--header", s.header, "The first line of a text holds the names: yes, no; by itself it is guessed and said")
-      ->check(CLI::IsMember({"yes", "no"}))
+      ->check(one_of({"yes", "no"}))
       ->group(group)
       ->option_text("yes|no");
   sub.add_option("--delimiter", s.delimiter, "Between fields: a character, tab, or space for any blanks")
       ->group(group)
       ->option_text("C (found)");
   sub.add_option("--decimal", s.decimal, "Decimal point: . or ,")
-      ->check(CLI::IsMember({".", ","}))
+      ->check(one_of({".", ","}))
       ->group(group)
       ->option_text("C (found)");
   sub.add_option("--comment", s.comment, "Lines that begin with it are left out; none: there are no such lines")

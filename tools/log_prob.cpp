@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "tools/progress.hpp"
 #include "tools/scores.hpp"
 
 namespace tool {
@@ -81,6 +82,7 @@ void run(const Settings& s) {
   std::string first_zero;
   pf::Table chunk;
   Eigen::VectorXd values;
+  ProgressLine line;
   while (reader.next(chunk, chunk_rows)) {
     const auto y = chunk.values.leftCols(model.dim());
     const pf::MatrixView<const double> context = model.context_of(chunk);
@@ -104,7 +106,9 @@ void run(const Settings& s) {
       first_zero = reader.where(chunk, i) + (why.empty() ? "" : ": " + why);
     }
     if (writer) writer->write(values);
+    line.show_rows(scores.count());
   }
+  line.clear();
   if (writer) writer->commit();
   if (npy) pf::write_npy_vector(s.out, scores.values());
 
@@ -164,7 +168,7 @@ void add_log_prob(CLI::App& app) {
       ->option_text("FILE");
   sub->add_option("-o,--out", s->out, "CSV or .npy file with one value for each row; -: CSV on standard output")
       ->check(file_name())
-      ->option_text("FILE");
+      ->option_text("FILE (-; none with --json)");
   sub->add_option("--array", s->array, "Array of a .npz file")->option_text("NAME");
   add_text_options(*sub, s->text, "Text");
   sub->add_option("--threads", s->threads, "Threads (default: all); the values do not depend on it")
@@ -172,9 +176,11 @@ void add_log_prob(CLI::App& app) {
       ->option_text("N");
   sub->add_flag("--strict", s->strict, "Rows outside the training range are errors");
   sub->add_flag("--json", s->json, "Print the result as JSON");
-  sub->footer("CSV is read and written in pieces: memory grows by 8 bytes a row.");
+  sub->footer("Where the values go to standard output, the summary goes to standard error.\n"
+              "CSV is read and written in pieces: memory grows by 8 bytes a row.");
   sub->callback([s, sub] {
     refuse_repeated(*sub);
+    if (s->out.empty() && !s->json) s->out = "-";
     run(*s);
   });
 }

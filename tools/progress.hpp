@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 
@@ -27,6 +28,16 @@ class ProgressLine {
     if (p.epoch < p.epochs) text += fmt::format("   {} left", duration(p.seconds_left));
     show(text);
   }
+  /// Of a work that takes more than a second; 0: nobody knows of how many.
+  void show_rows(Index done, Index of = 0) {
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+    if (seconds < 1 || done == of) return;
+    const std::string all =
+        of > 0 ? fmt::format(" of {}   {} left", grouped(of), duration(seconds * static_cast<double>(of - done) /
+                                                                      static_cast<double>(done)))
+               : std::string();
+    show(counted(done, "row") + all);
+  }
   void show(const std::string& text) {
     if (!terminal_) return;
     fmt::print(stderr, "\r{}\x1b[K", text);
@@ -41,6 +52,7 @@ class ProgressLine {
  private:
   bool terminal_ = isatty(STDERR_FILENO) != 0;
   bool shown_ = false;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   double best_ = 0;
   Index best_epoch_ = 0;
 };

@@ -25,13 +25,16 @@ int main(int argc, char** argv) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.get_formatter()->column_width(36);
   app.footer("Data is CSV, .npy or .npz; the columns of a model are found by their names.\n"
-             "'pushforward COMMAND --help' lists the options of a command.");
+             "'pushforward COMMAND --help' lists the options of a command.\n"
+             "Exit status: 0 done, 1 failed, 2 the command line is wrong, 130 interrupted.");
+  tool::add_config(app);
   tool::add_fit(app);
   tool::add_sample(app);
   tool::add_log_prob(app);
   tool::add_compare(app);
   tool::add_info(app);
   tool::add_plot(app);
+  tool::add_manual(app);
 
   try {
     app.parse(argc, argv);
@@ -40,11 +43,13 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     const auto chosen = app.get_subcommands();
-    return fail(fmt::format("{}; see 'pushforward{} --help'", error.what(),
+    return fail(fmt::format("{}; see 'pushforward{} --help'", tool::explain(app, error),
                             chosen.empty() ? "" : fmt::format(" {}", chosen.front()->get_name())),
                 2);
   } catch (const tool::UsageError& error) {
     return fail(error.what(), 2);
+  } catch (const tool::Interrupted& error) {
+    return fail(error.what(), 130);
   } catch (const std::bad_alloc&) {
     return fail("out of memory", 1);
   } catch (const std::exception& error) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "tools/progress.hpp"
 #include "tools/tool.hpp"
 
 namespace tool {
@@ -7,7 +8,7 @@ namespace tool {
 namespace {
 
 struct Settings {
-  std::string model, out, context_file, array;
+  std::string model, out = "-", context_file, array;
   std::vector<std::string> context;
   Index count = -1;
   std::uint64_t seed = 0;
@@ -69,6 +70,7 @@ void run(const Settings& s) {
   pf::Engine engine(s.seed);
   pf::Execution execution({.threads = thread_count(s.threads)});
   pf::Matrix<double> rows;
+  ProgressLine line;
   for (Index begin = 0; begin < total; begin += chunk_rows) {
     const Index n = std::min(chunk_rows, total - begin);
     rows.resize(n, static_cast<Index>(names.size()));
@@ -82,7 +84,9 @@ void run(const Settings& s) {
       model.distribution->sample_into(rows, engine, {}, execution);
     }
     writer.write(rows);
+    line.show_rows(begin + n, total);
   }
+  line.clear();
   writer.commit();
   if (s.json)
     print_json({{"samples", total}, {"columns", names}, {"seed", s.seed}, {"out", s.out}});
@@ -100,9 +104,8 @@ void add_sample(CLI::App& app) {
       ->transform(whole_number(0, 1'000'000'000'000))
       ->option_text("N");
   sub->add_option("-o,--out", s->out, "CSV or .npy file; -: CSV on standard output")
-      ->required()
       ->check(file_name())
-      ->option_text("FILE (required)");
+      ->option_text("FILE (-)");
   sub->add_option("--seed", s->seed, "Of the random numbers; the same seed gives the same rows")
       ->transform(seed_number())
       ->option_text("N (0)");

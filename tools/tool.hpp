@@ -27,6 +27,11 @@ struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The user stopped a command: exit status 130. The text says what there is of its work.
+struct Interrupted : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// Rows that are read, scored and written at a time.
 inline constexpr Index chunk_rows = 65536;
 
@@ -37,6 +42,8 @@ void add_compare(CLI::App& app);
 void add_log_prob(CLI::App& app);
 void add_info(CLI::App& app);
 void add_plot(CLI::App& app);
+/// What describes all the others, for a page of the manual and for completion in a shell.
+void add_manual(CLI::App& app);
 
 // -------------------------------------------------------------------------------------------------- command line
 
@@ -52,6 +59,19 @@ CLI::Validator file_name();
 CLI::Validator whole_number(std::uint64_t low, std::uint64_t high);
 /// All seeds there are.
 CLI::Validator seed_number();
+/// A number in a range that `range` describes: "above 0". A NaN is within none.
+CLI::Validator number(const char* range, double low, double high, bool without_low, bool without_high);
+/// One of these words. Completion reads them in its description.
+CLI::Validator one_of(const std::vector<std::string>& words);
+inline constexpr const char* one_of_name = "one of";
+/// " (did you mean 'maf'?)", if one of `known` differs from `word` by a letter in three at most.
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& known);
+/// Those that are for users.
+std::vector<std::string> command_names(const CLI::App& app);
+/// What is wrong with the command line, the first thing first.
+std::string explain(const CLI::App& app, const CLI::ParseError& error);
+/// Options out of a TOML file: `--config run.toml` beside a command. What the command line gives counts.
+void add_config(CLI::App& app);
 /// An option that may be given several times, which adds up.
 CLI::Option* add_list(CLI::App& app, const std::string& name, std::vector<std::string>& values,
                       const std::string& description);

@@ -396,7 +396,8 @@ class Race {
     // A few steps tell what one takes.
     Poly<Distribution<T>> trial = r.models.front();
     constexpr Index few = 10;
-    const FitOptions<T> o = training(fold.options(options_.fit), fold.train.rows(), few, false);
+    FitOptions<T> o = training(fold.options(options_.fit), fold.train.rows(), few, false);
+    o.callback = {};
     const FitReport report = fit(*trial, fold.train, o);
     const double each = report.seconds / static_cast<double>(std::max<Index>(report.steps, 1));
     return std::max<Index>(1, static_cast<Index>(options_.seconds * share / folds / each));
@@ -445,6 +446,8 @@ class Race {
     if (!cancelled_) {
       on_all_rows(winner, best);
       best.complete = best.report.stop_reason != StopReason::cancelled;
+      // Cut short on all rows, where nothing tells how good it is, it is behind the one that the folds judged.
+      if (!best.complete && folds_.size() > 1) best.model = winner.models.front();
       if (best.complete) gather_ensemble(winner, best);
     }
     return best;

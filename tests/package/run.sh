@@ -9,8 +9,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # The static library is the one of the ordinary build.
-cmake --build "$build" -j "$jobs" --target pushforward pushforward_ports pushforward_tool
+cmake --build "$build" -j "$jobs" --target pushforward pushforward_ports pushforward_tool pushforward_manual
 cmake --install "$build" --prefix "$work/prefix-static" >/dev/null
+for page in man/man1/pushforward.1 bash-completion/completions/pushforward; do
+  [ -s "$work/prefix-static/share/$page" ] || {
+    echo "not installed: share/$page"
+    exit 1
+  }
+done
 cmake -S "$root" -B "$build-shared" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
   -DPUSHFORWARD_BUILD_TESTS=OFF -DPUSHFORWARD_BUILD_SAMPLES=OFF -DPUSHFORWARD_BUILD_TOOLS=OFF >/dev/null
 cmake --build "$build-shared" -j "$jobs"

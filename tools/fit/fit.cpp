@@ -3,6 +3,7 @@
 #include <pushforward/training/prepare.hpp>
 #include <utility>
 
+#include "tools/fit/log.hpp"
 #include "tools/fit/result.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
@@ -98,8 +99,10 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   }
   options.seed = s.training.seed;
   options.execution = execution;
-  options.callback = [&line](const pf::Progress& progress) {
-    line.show(progress);
+  Log log(s.log, s.training.resume);
+  options.callback = [&](const pf::Progress& progress) {
+    log.write(progress);
+    if (!s.quiet) line.show(progress);
     return true;
   };
   options.cancel = interrupt.token();
@@ -125,11 +128,11 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
                   in);
   result.report = pf::fit(*model, y, options);
   line.clear();
-  const Index epochs = static_cast<Index>(result.report.train_loss.size());
-  if (result.report.stop_reason == pf::StopReason::cancelled)
-    throw pf::Error(fmt::format(
-        "interrupted after {}; no model is written; {}", counted(epochs, "epoch"),
-        checkpoint.empty() ? "with --resume a run can be continued" : "the same command with --resume continues"));
+  const auto epochs = static_cast<Index>(result.report.train_loss.size());
+  if (result.report.stop_reason == pf::StopReason::cancelled) {
+    if (epochs == 0) throw Interrupted("interrupted before the first epoch was over; no model is written");
+    result.interrupted = fmt::format("interrupted after {}", counted(epochs, "epoch"));
+  }
   if (result.report.stop_reason == pf::StopReason::non_finite && result.report.best_epoch < 0)
     throw pf::Error(result.report.stop_text + "; no model is written; try a smaller --lr or --clip");
   return model;
@@ -150,6 +153,7 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   if (in.bounded) options.prepare.supports = in.supports;
   options.rounded = in.rounded;
   options.ensemble = s.ensemble;
+  options.folds = s.folds;
   options.fit.learning_rate = s.training.learning_rate;
   options.fit.weight_decay = s.training.weight_decay;
   options.fit.clip_norm = s.training.clip_norm;
@@ -159,18 +163,26 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.fit.cancel = interrupt.token();
   if (context.cols() > 0) options.fit.context = context;
   if (in.train.weights.size() > 0) options.fit.weights = in.train.weights;
-  if (!s.json) {
+  if (!s.json && !s.quiet) {
     const Index steps = budget.steps > 0 ? budget.steps : pf::default_steps(y.rows());
     const std::string share = budget.seconds > 0 ? duration(budget.seconds) : grouped(steps) + " steps";
     fmt::print("candidates   share {}; --budget gives them another number of steps, or a time like 10m\n", share);
     std::fflush(stdout);
   }
   ProgressLine line;
-  options.callback = [&line](const std::string& candidate, Index stage, Index stages) {
-    line.show(fmt::format("stage {}/{}   {}", stage, stages, candidate));
+  Log log(s.log, false);
+  options.fit.callback = [&log](const pf::Progress& progress) {
+    log.keep(progress);
     return true;
   };
-  return pf::fit_best<T>(y, options);
+  options.callback = [&](const std::string& candidate, Index stage, Index stages) {
+    log.write_kept({{"candidate", candidate}, {"stage", stage}, {"stages", stages}});
+    if (!s.quiet) line.show(fmt::format("stage {}/{}   {}", stage, stages, candidate));
+    return true;
+  };
+  pf::Best<T> best = pf::fit_best<T>(y, options);
+  log.write_kept({{"candidate", best.candidates.front().name}, {"stage", "last"}});
+  return best;
 }
 
 template <pf::Scalar T>
@@ -187,7 +199,7 @@ void run_as(const Settings& s, Input in) {
       r.report = std::move(best.report);
       r.candidates = std::move(best.candidates);
       r.reason = std::move(best.reason);
-      r.complete = best.complete;
+      if (!best.complete) r.interrupted = "interrupted before the race was over";
       model = std::move(best.model);
     } else {
       model = s.model == "gaussian" ? fit_gaussian<T>(s, in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, r);
@@ -195,6 +207,16 @@ void run_as(const Settings& s, Input in) {
   } catch (const pf::DomainError& error) {
     throw pf::DomainError(in_words_of_the_tool(error.notice(), in));
   }
+  in.info.notes["producer"] = "pushforward " PUSHFORWARD_VERSION;
+  in.info.notes["settings"] = settings_text(s);
+  in.info.notes["seed"] = std::to_string(s.training.seed);
+  in.info.notes["rows"] = fmt::format("{} to train, {} to validate", in.train.size(), in.validation.size());
+  if (!r.interrupted.empty()) in.info.notes["interrupted"] = r.interrupted;
+  // Before anything else is done with it, for nothing to be lost.
+  pf::save(s.out, *model, in.info);
+  // The checkpoint that was made on the way is of no more use; one that the user named is the user's.
+  if (r.interrupted.empty() && s.checkpoint.empty() && s.training.resume) std::filesystem::remove(checkpoint);
+
   r.parameters = pf::count_parameters(*model);
   r.precision = std::is_same_v<T, float> ? "float32" : "float64";
   Eigen::VectorXd values = score(*model, in.train, execution);
@@ -209,23 +231,20 @@ void run_as(const Settings& s, Input in) {
   if (baseline.missing.empty())
     gain = summarise(values - baseline.of_rows, in.validation.size() > 0 ? in.validation.weights : in.train.weights);
 
-  in.info.notes["producer"] = "pushforward " PUSHFORWARD_VERSION;
-  in.info.notes["settings"] = settings_text(s);
-  in.info.notes["seed"] = std::to_string(s.training.seed);
-  in.info.notes["rows"] = fmt::format("{} to train, {} to validate", in.train.size(), in.validation.size());
-  pf::save(s.out, *model, in.info);
-  // The checkpoint that was made on the way is of no more use; one that the user named is the user's.
-  if (s.checkpoint.empty() && s.training.resume) std::filesystem::remove(checkpoint);
-
   std::vector<std::string> warnings;
   for (const pf::Notice& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
   if (!baseline.missing.empty()) warnings.push_back(baseline.missing);
   if (s.dequantize && in.rounded.empty())
     warnings.push_back("--dequantize: no column has values that repeat on a grid");
-  if (!r.complete) warnings.push_back("interrupted: the model is the best so far, of a race that is not over");
   if (r.report.stop_reason == pf::StopReason::non_finite) warnings.push_back(r.report.stop_text);
   for (const std::string& warning : warnings) fmt::print(stderr, "pushforward: warning: {}\n", warning);
-  s.json ? print_json(s, in, r, baseline, gain, warnings) : print_text(s, in, r, baseline, gain);
+  if (s.json) print_json(s, in, r, baseline, gain, warnings);
+  else if (!s.quiet) print_text(s, in, r, baseline, gain);
+  if (!r.interrupted.empty())
+    throw Interrupted(fmt::format("{}; '{}' is the best model so far{}", r.interrupted, s.out,
+                                  s.model == "auto"    ? ""
+                                  : checkpoint.empty() ? "; with --resume a run can be continued"
+                                                       : "; the same command with --resume continues"));
 }
 
 }  // namespace
@@ -233,7 +252,8 @@ void run_as(const Settings& s, Input in) {
 void run(const Settings& s) {
   check(s);
   Input in = read_input(s);
-  for (const std::string& note : in.notes) fmt::print(stderr, "pushforward: note: {}: {}\n", s.data, note);
+  if (!s.quiet)
+    for (const std::string& note : in.notes) fmt::print(stderr, "pushforward: note: {}: {}\n", s.data, note);
   // Of one model double, as it always was; candidates are as good in float, in half the time.
   const bool single = s.precision == "float" || (s.precision.empty() && s.model == "auto" && float_is_enough(in));
   single ? run_as<float>(s, std::move(in)) : run_as<double>(s, std::move(in));

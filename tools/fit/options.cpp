@@ -10,16 +10,6 @@ namespace tool {
 using namespace fitting;
 
 void add_fit(CLI::App& app) {
-  // A NaN is within no range.
-  const auto number = [](const char* range, double low, double high, bool without_low, bool without_high) {
-    return CLI::Validator(
-        [=](std::string& text) {
-          const auto v = to_number(text);
-          const bool good = v && (without_low ? *v > low : *v >= low) && (without_high ? *v < high : *v <= high);
-          return good ? std::string() : fmt::format("expected a number {}, got '{}'", range, text);
-        },
-        "NUMBER");
-  };
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const CLI::Validator positive = number("above 0", 0, infinity, true, true),
                        not_negative = number("of at least 0", 0, infinity, false, true),
@@ -51,7 +41,7 @@ void add_fit(CLI::App& app) {
       ->group(columns)
       ->option_text("COLUMN=LOW:HIGH");
   sub->add_option("--missing", s->missing, "Empty fields, NA, NaN, null, ?: error, or drop for leaving such rows out")
-      ->check(CLI::IsMember({"error", "drop"}))
+      ->check(one_of({"error", "drop"}))
       ->group(columns)
       ->option_text("error|drop");
   sub->add_option("--array", s->array, "Array of a .npz file")->group(columns)->option_text("NAME");
@@ -66,12 +56,18 @@ void add_fit(CLI::App& app) {
   sub->add_option("--model", s->model,
                   "auto: the best of several on rows that they have not seen; or " + flows +
                       ", gaussian (full covariance)")
-      ->check(CLI::IsMember(names))
+      ->check(one_of(names))
       ->group(model)
       ->option_text("NAME (auto)");
   sub->add_option("--budget", s->budget, "auto: steps of all candidates together, or a time: 90s, 10m, 1h")
       ->group(model)
       ->option_text("N (by the rows)");
+  sub->add_option("--folds", s->folds,
+                  "auto: judge by so many parts of the rows, each by models of the others; 1: by --validation (default: "
+                  "5 below 2,000 rows, else 1)")
+      ->transform(whole_number(1, 100))
+      ->group(model)
+      ->option_text("K");
   sub->add_option("--ensemble", s->ensemble, "auto: a mixture of so many fits of the choice: better on few rows, and slower")
       ->transform(whole_number(1, 1000))
       ->group(model)
@@ -126,14 +122,14 @@ void add_fit(CLI::App& app) {
   sub->add_option("--activation", s->activation,
                   "relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus (default: " +
                       by_preset([](const pf::FlowPreset& p) { return pf::activation_name(p.activation); }) + ")")
-      ->check(CLI::IsMember({"relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "identity"}))
+      ->check(one_of({"relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "identity"}))
       ->group(model)
       ->option_text("NAME");
   sub->add_option(
          "--mixing", s->mixing,
          "Between layers: none, reverse, permutation, lu (default: " +
              by_preset([](const pf::FlowPreset& p) { return std::string(name_of(p.mixing, mixings)); }) + ")")
-      ->check(CLI::IsMember({"none", "reverse", "permutation", "lu"}))
+      ->check(one_of({"none", "reverse", "permutation", "lu"}))
       ->group(model)
       ->option_text("NAME");
   sub->add_flag("--batch-norm", s->batch_norm, "Batch normalisation between layers")->group(model);
@@ -143,11 +139,11 @@ void add_fit(CLI::App& app) {
       ->group(model)
       ->option_text(fmt::format("P ({})", s->dropout));
   sub->add_option("--standardize", s->standardize, "Of data and context: mean_std, median_iqr, none")
-      ->check(CLI::IsMember({"mean_std", "median_iqr", "none"}))
+      ->check(one_of({"mean_std", "median_iqr", "none"}))
       ->group(model)
       ->option_text(fmt::format("NAME ({})", s->standardize));
   sub->add_option("--precision", s->precision, "double or float")
-      ->check(CLI::IsMember({"float", "double"}))
+      ->check(one_of({"float", "double"}))
       ->group(model)
       ->option_text("NAME (auto: float, else double)");
 
@@ -165,7 +161,7 @@ void add_fit(CLI::App& app) {
       ->group(training)
       ->option_text(fmt::format("X ({})", s->training.learning_rate));
   sub->add_option("--schedule", s->schedule, "Of the learning rate: constant, cosine, plateau")
-      ->check(CLI::IsMember({"constant", "cosine", "plateau"}))
+      ->check(one_of({"constant", "cosine", "plateau"}))
       ->group(training)
       ->option_text(fmt::format("NAME ({})", s->schedule));
   sub->add_option("--weight-decay", s->training.weight_decay, "Decoupled (AdamW)")
@@ -207,8 +203,13 @@ void add_fit(CLI::App& app) {
   sub->add_flag("--resume", s->training.resume,
                 "Continue from the checkpoint if there is one (default file: OUT.checkpoint, removed at the end)")
       ->group(training);
-  sub->add_flag("--json", s->json, "Print the result as JSON");
-  sub->footer("On a terminal a line shows the progress; Ctrl-C stops at the next step.");
+  sub->add_option("--log", s->log, "A line of JSON for each epoch, as it ends; continued with --resume")
+      ->check(file_name())
+      ->group(training)
+      ->option_text("FILE");
+  CLI::Option* json = sub->add_flag("--json", s->json, "Print the result as JSON");
+  sub->add_flag("--quiet", s->quiet, "Print nothing but warnings and errors")->excludes(json);
+  sub->footer("On a terminal a line shows the progress; Ctrl-C stops at the next step and keeps the best model so far.");
   sub->callback([s, sub] {
     refuse_repeated(*sub);
     for (const CLI::Option* option : sub->get_options())

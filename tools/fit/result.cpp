@@ -131,6 +131,7 @@ void print_json(const Settings& s, const Input& in, const Result& r, const Basel
     json["train_loss"] = r.report.train_loss;
     json["validation_loss"] = r.report.validation_loss;
   }
+  json["interrupted"] = !r.interrupted.empty();
   json["warnings"] = warnings;
   json["out"] = s.out;
   tool::print_json(json);

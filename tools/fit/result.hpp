@@ -18,7 +18,7 @@ struct Result {
   pf::FitReport report;  // of flows
   std::vector<pf::CandidateReport> candidates;  // of auto
   std::string reason;
-  bool complete = true;
+  std::string interrupted;  ///< empty: it was not
   pf::MeanLogLikelihood train, validation;
   Scores scores;  // of the validation rows, or of the training rows where there are none
 };

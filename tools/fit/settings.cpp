@@ -138,13 +138,15 @@ void refuse_without_effect(const Settings& s) {
              why);
   };
   refuse("--ensemble", s.model != "auto", "is of --model auto, which fits its choice so many times");
+  refuse("--folds", s.model != "auto", "is of --model auto, whose candidates are judged by rows that they have not seen");
   refuse("--budget", s.model != "auto", "is what the candidates of --model auto share; a single model has --epochs");
   if (s.model == "auto") {
     constexpr std::string_view has_effect[] = {
         "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
         "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
         "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize",
-        "--ensemble", "--missing", "--header",  "--delimiter", "--decimal", "--comment"};
+        "--ensemble",   "--missing", "--header",  "--delimiter", "--decimal", "--comment",     "--folds",
+        "--log",        "--quiet"};
     return refuse_others(has_effect, "is of one model, and --model auto tries several; name one: --model nsf_ar");
   }
   if (s.model == "gaussian") {
@@ -152,7 +154,7 @@ void refuse_without_effect(const Settings& s) {
     constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
                                                "--array",   "--model",   "--precision", "--validation", "--seed",
                                                "--threads", "--json",    "--dequantize", "--missing",    "--header",
-                                               "--delimiter", "--decimal", "--comment"};
+                                               "--delimiter", "--decimal", "--comment",    "--quiet"};
     return refuse_others(has_effect,
                          "has no effect with --model gaussian, which has no layers and is fitted in one step");
   }
@@ -200,7 +202,9 @@ void refuse_to_replace_by_checkpoint(const std::string& path) {
 void check(const Settings& s) {
   refuse_without_effect(s);
   refuse_overwriting({{"the data", s.data}},
-                     {{"--out", s.out}, {s.checkpoint.empty() ? "the checkpoint" : "--checkpoint", checkpoint_of(s)}});
+                     {{"--out", s.out},
+                      {"--log", s.log},
+                      {s.checkpoint.empty() ? "the checkpoint" : "--checkpoint", checkpoint_of(s)}});
   if (!s.checkpoint.empty() && !s.training.resume) refuse_to_replace_by_checkpoint(s.checkpoint);
   if (s.out == "-" || extension(s.out) == ".csv")
     throw UsageError("--out: expected a file for the model (model.safetensors), got '" + s.out + "'");
@@ -220,6 +224,7 @@ std::string settings_text(const Settings& s) {
   const auto add = [&](std::string_view item) { text.append(" ").append(item); };
   if (s.model == "auto") {
     if (!s.budget.empty()) add("budget=" + s.budget);
+    if (s.folds > 0) add(fmt::format("folds={}", s.folds));
     if (s.ensemble > 1) add(fmt::format("ensemble={}", s.ensemble));
     add(fmt::format("lr={} clip={} weight-decay={} validation={}", s.training.learning_rate, s.training.clip_norm,
                     s.training.weight_decay, s.training.validation_fraction));

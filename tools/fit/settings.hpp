@@ -56,9 +56,9 @@ struct Settings {
   pf::FitOptions<double> training;
   std::string schedule = schedules[training.schedule.index()];
   int threads = 0;
-  Index ensemble = 1;
-  std::string checkpoint;
-  bool json = false;
+  Index ensemble = 1, folds = 0;
+  std::string checkpoint, log;
+  bool json = false, quiet = false;
   bool dequantize = false, no_dequantize = false;
   /// Names of the options on the command line: "--layers".
   std::vector<std::string> given;
