@@ -130,18 +130,19 @@ TOYS = [moons, rings, gaussians, grid25, checkerboard, pinwheel, spirals, swiss_
 
 
 def table(name, folder, seed):
-    """Names of the columns, training rows, test rows."""
+    """Names of the columns, training rows, test rows; of "wind12:500" 500 rows to train and all others to test."""
+    name, _, few = name.partition(":")
     r = np.random.default_rng(seed)
     for toy in TOYS:
         if toy.__name__ == name:
-            return ["x", "y"], toy(r, 5000), toy(r, 5000)
+            return ["x", "y"], toy(r, int(few or 5000)), toy(r, 5000)
     with open(folder / f"{name}.csv") as f:
         names = f.readline().strip().split(",")
     rows = np.loadtxt(folder / f"{name}.csv", delimiter=",", skiprows=1)
     keep = [i for i, n in enumerate(names) if n != "fold"]
     rows, names = rows[:, keep], [names[i] for i in keep]
     order = r.permutation(len(rows))
-    test = len(rows) // 5
+    test = len(rows) - int(few) if few else len(rows) // 5
     return names, rows[order[test:]], rows[order[:test]]
 
 
@@ -275,7 +276,7 @@ def compare(name, seed, args):
         folder = Path(temporary)
         write(folder / "train.csv", names, train)
         write(folder / "test.csv", names, test)
-        own, report, seconds = tool_scores(args.tool, folder, "--seed", seed)
+        own, report, seconds = tool_scores(args.tool, folder, "--seed", seed, "--ensemble", args.ensemble)
         grids, others = Grids(names, report.get("grids", [])), {}
         if "mixture" not in args.without:
             others["mixture"] = mixture(train, test, grids, seed)
@@ -299,9 +300,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tables", help="names, with commas; all by default")
+    parser.add_argument("--tables", help="names, with commas; all by default; wind12:500: with so many training rows")
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--without", default="", help="mixture, presets, peers")
+    parser.add_argument("--ensemble", type=int, default=1, help="members of the default")
     parser.add_argument("--seconds", type=float, default=600, help="at most, for a flow of another library")
     args = parser.parse_args()
     args.without = args.without.split(",")

@@ -17,6 +17,7 @@
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/distributions/logistic.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
+#include <pushforward/distributions/student_t.hpp>
 #include <pushforward/nn/constant.hpp>
 #include <pushforward/nn/mlp.hpp>
 #include <pushforward/nn/residual_network.hpp>
@@ -32,19 +33,25 @@ const FlowPreset presets[] = {
     // The paper's 5 layers with reversed order between, and two hidden layers. Its 512 units are for sets of 10^6 rows;
     // 64 are what the scores on magic and htru2 were made with (benchmarks/SCORES.md). With tails from 2 on, single
     // rows of power_26days score 80 nats below a Gaussian; closer ones cost no mean more than 0.1 nats.
-    {"maf", 5, 64, 1, false, Activation::relu, Mixing::reverse, 5, 1.5, false, &maf<float>, &maf<double>},
+    {"maf", 5, 64, 1, false, Activation::relu, Mixing::reverse, Base::normal,
+     5, 1.5, false, &maf<float>, &maf<double>},
     // As maf, which it is turned round.
-    {"iaf", 5, 64, 1, false, Activation::relu, Mixing::reverse, 5, 1.5, false, &iaf<float>, &iaf<double>},
+    {"iaf", 5, 64, 1, false, Activation::relu, Mixing::reverse, Base::normal,
+     5, 1.5, false, &iaf<float>, &iaf<double>},
     // A coupling changes half of the columns, so twice the layers of maf, and alternating masks need no mixing. Tanh
     // networks are smooth, which heavy tails ask for. Twice the layers throw a row twice as often: closer tails.
-    {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, 5, 1, false, &real_nvp<float>, &real_nvp<double>},
+    {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, Base::normal,
+     5, 1, false, &real_nvp<float>, &real_nvp<double>},
     // The paper's 4 couplings of 5 hidden layers. Shifts are all that its layers have, so they grow steep: closer bounds,
     // and one on the shifts themselves, keep them in reach of the data (benchmarks/SCORES.md says what others gave).
-    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, 3, 0.5, false, &nice<float>, &nice<double>},
+    {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, Base::logistic,
+     3, 0.5, false, &nice<float>, &nice<double>},
     // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
     // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
-    {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, 3, true, &nsf<float>, &nsf<double>},
-    {"nsf_ar", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, 5, 3, true, &nsf_ar<float>, &nsf_ar<double>},
+    {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, Base::normal,
+     5, 3, true, &nsf<float>, &nsf<double>},
+    {"nsf_ar", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, Base::normal,
+     5, 3, true, &nsf_ar<float>, &nsf_ar<double>},
 };
 
 }  // namespace
@@ -57,6 +64,7 @@ FlowOptions FlowPreset::complete(FlowOptions o) const {
   o.blocks = o.blocks.value_or(*o.residual == residual ? blocks : *o.residual ? 2 : 1);
   o.activation = o.activation.value_or(activation);
   o.mixing = o.mixing.value_or(mixing);
+  o.base = o.base.value_or(base);
   o.input_bound = o.input_bound.value_or(input_bound);
   o.tail = o.tail.value_or(tail);
   return o;
@@ -158,13 +166,26 @@ void mix(std::vector<Poly<Bijector<T>>>& parts, Index dim, const FlowOptions& op
   }
 }
 
+template <Scalar T>
+Poly<Distribution<T>> base_of(Index dim, const FlowOptions& options) {
+  const std::vector<T> loc(static_cast<std::size_t>(dim), T(0));
+  switch (*options.base) {
+    case Base::student_t:
+      return StudentT<T>(dim);
+    case Base::logistic:
+      return Logistic<T>(loc, std::vector<T>(loc.size(), static_cast<T>(std::sqrt(3.0) * std::numbers::inv_pi)));
+    case Base::normal:
+      break;
+  }
+  return MultivariateNormalDiag<T>::standard(dim);
+}
+
 /// Layers from the data side to the base, which is how the papers count them; a Chain is written base first.
 /// `mixed_ends`: what stands between layers stands at both ends too.
 template <Scalar T>
 TransformedDistribution<T> assemble(const char* name, Index dim, const FlowOptions& options,
                                     const std::function<Poly<Bijector<T>>(Index layer)>& make_layer,
-                                    std::vector<Poly<Bijector<T>>> base_side = {}, bool mixed_ends = false,
-                                    std::optional<Poly<Distribution<T>>> base = {}) {
+                                    std::vector<Poly<Bijector<T>>> base_side = {}, bool mixed_ends = false) {
   if (dim < 1) throw ShapeError(std::string(name) + ": dim must be at least 1, got " + std::to_string(dim));
   if (*options.layers < 1)
     throw ShapeError(std::string(name) + ": expected at least one layer, got " + std::to_string(*options.layers));
@@ -181,9 +202,7 @@ TransformedDistribution<T> assemble(const char* name, Index dim, const FlowOptio
   for (Poly<Bijector<T>>& part : base_side) parts.push_back(std::move(part));
   std::vector<Poly<Bijector<T>>> base_first;
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) base_first.push_back(std::move(*part));
-  Chain<T> chain(std::move(base_first));
-  if (base) return TransformedDistribution<T>(std::move(*base), std::move(chain));
-  return TransformedDistribution<T>(MultivariateNormalDiag<T>::standard(dim), std::move(chain));
+  return TransformedDistribution<T>(base_of<T>(dim, options), Chain<T>(std::move(base_first)));
 }
 
 }  // namespace
@@ -219,19 +238,17 @@ template <Scalar T>
 TransformedDistribution<T> nice(Index dim, FlowOptions options) {
   options = flow_preset("nice").complete(options);
   // Bounded shifts cannot follow columns that are strongly correlated far out, nor tails heavier than those of the
-  // paper's logistic prior, here of variance 1; a linear map and a power of the modulus can.
+  // paper's logistic prior; a linear map and a power of the modulus can.
   std::vector<Poly<Bijector<T>>> base_side;  // data side first
   base_side.push_back(Elementwise<T>(AffineTransformer<T>(options.scale_bound, *options.tail), dim));
   base_side.push_back(Invert<T>(LULinear<T>(dim)));
   base_side.push_back(Elementwise<T>(ModulusTransformer<T>(), dim));
-  const std::vector<T> loc(static_cast<std::size_t>(dim), T(0));
-  const std::vector<T> scale(loc.size(), static_cast<T>(std::sqrt(3.0) * std::numbers::inv_pi));
   return assemble<T>(
       "nice", dim, options,
       [&](Index i) {
         return coupling<T>(Coupling<T>::half_mask(dim, i % 2 == 1), AdditiveTransformer<T>(options.shift_bound), options, i);
       },
-      std::move(base_side), false, Logistic<T>(loc, scale));
+      std::move(base_side));
 }
 
 template <Scalar T>

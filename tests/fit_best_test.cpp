@@ -157,13 +157,28 @@ TEST_CASE("fit_best sees heavy tails and takes a base that has them") {
   INFO(to_text(best.candidates) << "truth " << truth);
   CHECK(best.model->log_prob(test).mean() > truth - 0.1);
   CHECK_THAT(best.reason, ContainsSubstring("Student"));
+
+  // A base that is named is the one of every flow.
+  for (const Base base : {Base::normal, Base::student_t}) {
+    FitBestOptions<double> named{.candidates = default_candidates<double>(600, 2), .steps = 60, .base = base};
+    std::erase_if(named.candidates, [](const auto& c) { return c.name != "maf, small"; });
+    const Matrix<double> few = base == Base::normal ? y.topRows(600) : correlated_normal(600, 8);
+    const Best<double> own = fit_best(MatrixView<const double>(few), named);
+    CHECK(own.heavy_tails == (base == Base::student_t));
+    CHECK((to_text<double>(*own.model).find("student_t") != std::string::npos) == (base == Base::student_t));
+    CHECK(own.reason.find("Student") == std::string::npos);
+  }
+  CHECK_THROWS_WITH(fit_best(MatrixView<const double>(y), {.steps = 60, .base = Base::logistic}),
+                    ContainsSubstring("base must be normal or student_t"));
 }
 
 TEST_CASE("heavy tails are told by column, with their degrees of freedom, and light ones are not") {
   Engine engine(16);
   const std::vector<double> df{1, 1.5, 3, 8, 1e6}, loc{0, 5, -2, 0, 9}, scale{1, 10, 0.1, 1, 3};
   Matrix<double> y = StudentT<double>(df, loc, scale).sample(20000, engine);
-  const std::vector<double> found = detail::heavy_tails<double>(y, {});
+  const detail::Tails tails = detail::tails_of<double>(y, {});
+  const std::vector<double>& found = tails.df;
+  CHECK(tails.heavy);
   REQUIRE(found.size() == 5);
   CHECK(found[0] == 1);
   CHECK(found[1] == 1.5);
@@ -171,15 +186,16 @@ TEST_CASE("heavy tails are told by column, with their degrees of freedom, and li
   CHECK((found[3] == 8 || found[3] == 30));  // the gain over a normal is near the least that counts
   CHECK(found[4] == 30);
   const Matrix<double> light = y.rightCols(1), few = y.topRows(19);
-  CHECK(detail::heavy_tails<double>(light, {}).empty());
-  CHECK(detail::heavy_tails<double>(few, {}).empty());
+  CHECK_FALSE(detail::tails_of<double>(light, {}).heavy);
+  CHECK_FALSE(detail::tails_of<double>(few, {}).heavy);
+  CHECK(detail::tails_of<double>(few, {}).df == std::vector<double>(5, 30.0));
   // Rows of weight 0 do not count: only the middle of the first column is left.
   std::vector<double> weights(20000, 1.0);
   for (Index i = 0; i < 20000; ++i)
     if (std::abs(y(i, 0)) > 1) weights[static_cast<std::size_t>(i)] = 0;
   const Matrix<double> first = y.leftCols(1);
-  CHECK_FALSE(detail::heavy_tails<double>(first, {}).empty());
-  CHECK(detail::heavy_tails<double>(first, weights).empty());
+  CHECK(detail::tails_of<double>(first, {}).heavy);
+  CHECK_FALSE(detail::tails_of<double>(first, weights).heavy);
 }
 
 TEST_CASE("the winner of folds is fitted to all rows; rows of weight 0 are as if they were not there") {

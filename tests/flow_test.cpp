@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/math/distributions/logistic.hpp>
 #include <boost/math/distributions/normal.hpp>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
 #include <pushforward/bijectors/affine.hpp>
@@ -13,6 +14,7 @@
 #include <pushforward/bijectors/permute.hpp>
 #include <pushforward/distributions/logistic.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
+#include <pushforward/distributions/student_t.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/nn/mlp.hpp>
 #include <pushforward/nn/residual_network.hpp>
@@ -293,17 +295,25 @@ void check_density_against_samples(TransformedDistribution<T> flow, double size)
   CHECK(error < 0.1);
   CHECK(std::abs(average - 1) < 4 * error);
 
-  // Kolmogorov-Smirnov of each column of the base against the normal distribution, or the logistic one of nice.
+  // Kolmogorov-Smirnov of each column of the base against its distribution, that of the builder or of its options.
   const auto* logistic = dynamic_cast<const Logistic<T>*>(&flow.base());
+  const auto* student = dynamic_cast<const StudentT<T>*>(&flow.base());
   Eigen::MatrixXd x = flow.bijector().inverse(drawn.samples, context).value.template cast<double>();
   for (Index c = 0; c < dim; ++c) {
     std::sort(x.col(c).begin(), x.col(c).end());
-    const double loc = logistic ? static_cast<double>(logistic->loc()[c]) : 0,
-                 scale = logistic ? std::exp(static_cast<double>(logistic->log_scale()[c])) : 1;
+    const auto located = [&](const LocationScale<T>& base, const auto& standard, double at) {
+      const double loc = static_cast<double>(base.loc()[c]), scale = std::exp(static_cast<double>(base.log_scale()[c]));
+      return boost::math::cdf(standard, (at - loc) / scale);
+    };
+    const auto cdf = [&](double at) {
+      if (logistic) return located(*logistic, boost::math::logistic(), at);
+      if (student)
+        return located(*student, boost::math::students_t(std::exp(static_cast<double>(student->log_df()[c]))), at);
+      return boost::math::cdf(boost::math::normal(), at);
+    };
     double distance = 0;
     for (Index i = 0; i < n; ++i) {
-      const double p = logistic ? boost::math::cdf(boost::math::logistic(loc, scale), x(i, c))
-                                : boost::math::cdf(boost::math::normal(), x(i, c));
+      const double p = cdf(x(i, c));
       distance = std::max({distance, p - static_cast<double>(i) / n, static_cast<double>(i + 1) / n - p});
     }
     // p > 1e-4: the distance stays below 2.225 / sqrt(n).
@@ -355,6 +365,12 @@ void check_builders(Index context) {
                     o.spline = {.bins = 5, .low = -5, .high = 5, .parameters = SplineParameters::zuko};
                   })),
         0.15);
+  }
+  SECTION("maf, Student t base") {
+    check_density_against_samples(maf<T>(3, with([](FlowOptions& o) { o.base = Base::student_t; })), 0.15);
+  }
+  SECTION("nsf, logistic base") {
+    check_density_against_samples(nsf<T>(3, with([](FlowOptions& o) { o.base = Base::logistic; })), 0.15);
   }
   SECTION("nice") {
     check_density_against_samples(nice<T>(3, with([](FlowOptions& o) { o.mixing = Mixing::random_permutation; })),

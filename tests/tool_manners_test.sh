@@ -90,6 +90,14 @@ run 0 fit data.csv --out folds.st --budget 60 --threads 1 --folds 3
 says out.txt "each of 3 fits had not seen"
 refuses 2 "--folds: is of --model auto" fit data.csv --out no.st --model maf --folds 3
 
+# ---- the base of a flow
+run 0 fit data.csv --out t.st $small --model maf --epochs 2 --base student_t
+run 0 info t.st
+says out.txt "student_t"
+run 0 fit data.csv --out t.st --budget 60 --threads 1 --base student_t
+refuses 2 "--base: of auto's flows is normal or student_t" fit data.csv --out no.st --base logistic
+refuses 2 "--base: has no effect with --model gaussian" fit data.csv --out no.st --model gaussian --base normal
+
 # ---- the page of the manual and the completion have every option of every command
 "$tool" --help | awk '/^Subcommands/ { on = 1; next } on && /^  [a-z]/ { print $1 }' >commands.txt
 holds '[ "$(wc -l <commands.txt)" -ge 6 ]'

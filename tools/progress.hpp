@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -40,7 +41,10 @@ class ProgressLine {
   }
   void show(const std::string& text) {
     if (!terminal_) return;
-    fmt::print(stderr, "\r{}\x1b[K", text);
+    // A line that is longer than the terminal is wide would stay: only its last part is written over.
+    winsize size{};
+    const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    fmt::print(stderr, "\r{}\x1b[K", text.substr(0, known ? size.ws_col - 1u : 79u));
     std::fflush(stderr);
     shown_ = true;
   }

@@ -76,6 +76,8 @@ class Race {
       throw DomainError(fmt::format("fit_best: an ensemble has at least one member, got {}", options.ensemble));
     if (options.steps > 0 && options.seconds > 0)
       throw DomainError("fit_best: give steps or seconds, not both");
+    if (options.base == Base::logistic)
+      throw DomainError("fit_best: base must be normal or student_t; with another one give candidates of your own");
     prepare_ = options.prepare;
     rounded_ = options.rounded ? *options.rounded : find_grids<T>(data);
     prepare_.supports = cell_supports(data, rounded_, prepare_.supports);
@@ -224,9 +226,10 @@ class Race {
     robust.standardize = Standardization::median_iqr;
     robust.whiten = false;
     const Matrix<T> rows = around(fold, robust).bijector().inverse(fold.smooth).value;
-    tails_ = detail::heavy_tails<T>(rows, fold.weights);
+    const detail::Tails tails = detail::tails_of<T>(rows, fold.weights);
     if (options_.choose_standardization)
-      prepare_.standardize = tails_.empty() ? Standardization::mean_std : Standardization::median_iqr;
+      prepare_.standardize = tails.heavy ? Standardization::median_iqr : Standardization::mean_std;
+    if (options_.base.value_or(tails.heavy ? Base::student_t : Base::normal) == Base::student_t) tails_ = tails.df;
   }
 
   TransformedDistribution<T> prepared(Poly<Distribution<T>> flow, const Fold<T>& fold, const PrepareOptions& prepare) {
@@ -486,8 +489,8 @@ class Race {
     }
     return text + of_tails(best);
   }
-  static std::string of_tails(const Best<T>& best) {
-    return best.heavy_tails ? "; the base is Student's t, for the tails are heavy" : "";
+  std::string of_tails(const Best<T>& best) const {
+    return best.heavy_tails && !options_.base ? "; the base is Student's t, for the tails are heavy" : "";
   }
 
   /// The winner of folds starts again from all rows; that of a part of a large table goes on with all.

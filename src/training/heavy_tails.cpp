@@ -59,24 +59,22 @@ Tail tail_of(const Eigen::VectorXd& values, const Eigen::VectorXd& weights) {
 }  // namespace
 
 template <class T>
-std::vector<double> heavy_tails(MatrixView<const T> rows, const std::vector<double>& weights) {
-  if (rows.rows() < 20) return {};
+Tails tails_of(MatrixView<const T> rows, const std::vector<double>& weights) {
+  Tails tails;
+  if (rows.rows() < 20) return {std::vector<double>(static_cast<std::size_t>(rows.cols()), Tail().df)};
   Eigen::VectorXd w = Eigen::VectorXd::Ones(rows.rows());
   for (std::size_t i = 0; i < weights.size(); ++i) w[static_cast<Eigen::Index>(i)] = weights[i];
-  std::vector<double> df;
-  bool heavy = false;
   Eigen::VectorXd column(rows.rows());
   for (Index c = 0; c < rows.cols(); ++c) {
     for (Index i = 0; i < rows.rows(); ++i) column[i] = static_cast<double>(rows(i, c));
     const Tail tail = tail_of(column, w);
-    heavy = heavy || tail.heavy;
-    df.push_back(tail.df);
+    tails.heavy = tails.heavy || tail.heavy;
+    tails.df.push_back(tail.df);
   }
-  if (!heavy) df.clear();
-  return df;
+  return tails;
 }
 
-template std::vector<double> heavy_tails(MatrixView<const float>, const std::vector<double>&);
-template std::vector<double> heavy_tails(MatrixView<const double>, const std::vector<double>&);
+template Tails tails_of(MatrixView<const float>, const std::vector<double>&);
+template Tails tails_of(MatrixView<const double>, const std::vector<double>&);
 
 }  // namespace pushforward::detail

@@ -154,6 +154,8 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.rounded = in.rounded;
   options.ensemble = s.ensemble;
   options.folds = s.folds;
+  for (const auto& [name, base] : bases)
+    if (s.base == name) options.base = base;
   options.fit.learning_rate = s.training.learning_rate;
   options.fit.weight_decay = s.training.weight_decay;
   options.fit.clip_norm = s.training.clip_norm;

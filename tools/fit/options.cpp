@@ -132,6 +132,13 @@ void add_fit(CLI::App& app) {
       ->check(one_of({"none", "reverse", "permutation", "lu"}))
       ->group(model)
       ->option_text("NAME");
+  sub->add_option("--base", s->base,
+                  "What a flow starts from: normal, student_t (heavy tails, learned), logistic (default: auto looks at the "
+                  "tails; " +
+                      by_preset([](const pf::FlowPreset& p) { return std::string(name_of(p.base, bases)); }) + ")")
+      ->check(one_of({"normal", "student_t", "logistic"}))
+      ->group(model)
+      ->option_text("NAME");
   sub->add_flag("--batch-norm", s->batch_norm, "Batch normalisation between layers")->group(model);
   sub->add_flag("--act-norm", s->act_norm, "ActNorm before each layer")->group(model);
   sub->add_option("--dropout", s->dropout, "In the conditioners")

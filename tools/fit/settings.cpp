@@ -69,6 +69,8 @@ pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
   o.context_dim = context_dim;
   for (const auto& [name, mixing] : mixings)
     if (s.mixing == name) o.mixing = mixing;
+  for (const auto& [name, base] : bases)
+    if (s.base == name) o.base = base;
   o.batch_norm = s.batch_norm;
   o.act_norm = s.act_norm;
   o.seed = s.training.seed;
@@ -141,12 +143,13 @@ void refuse_without_effect(const Settings& s) {
   refuse("--folds", s.model != "auto", "is of --model auto, whose candidates are judged by rows that they have not seen");
   refuse("--budget", s.model != "auto", "is what the candidates of --model auto share; a single model has --epochs");
   if (s.model == "auto") {
+    refuse("--base", s.base == "logistic", "of auto's flows is normal or student_t; name a model for a logistic one");
     constexpr std::string_view has_effect[] = {
         "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
         "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
         "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize",
         "--ensemble",   "--missing", "--header",  "--delimiter", "--decimal", "--comment",     "--folds",
-        "--log",        "--quiet"};
+        "--log",        "--quiet",   "--base"};
     return refuse_others(has_effect, "is of one model, and --model auto tries several; name one: --model nsf_ar");
   }
   if (s.model == "gaussian") {
@@ -229,10 +232,12 @@ std::string settings_text(const Settings& s) {
     add(fmt::format("lr={} clip={} weight-decay={} validation={}", s.training.learning_rate, s.training.clip_norm,
                     s.training.weight_decay, s.training.validation_fraction));
     if (s.has("--standardize")) add(fmt::format("standardize={}", s.standardize));
+    if (!s.base.empty()) add("base=" + s.base);
   } else if (is_flow(s)) {
     const pf::FlowOptions o = flow_options(s, 0);
     add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", *o.layers, *o.hidden, *o.blocks,
                     pf::activation_name(*o.activation), name_of(*o.mixing, mixings)));
+    add(fmt::format("base={}", name_of(*o.base, bases)));
     if (*o.residual) add("residual");
     if (o.batch_norm) add("batch-norm");
     if (o.act_norm) add("act-norm");

@@ -19,6 +19,8 @@ inline constexpr std::pair<const char*, pf::Mixing> mixings[] = {{"none", pf::Mi
                                                           {"reverse", pf::Mixing::reverse},
                                                           {"permutation", pf::Mixing::random_permutation},
                                                           {"lu", pf::Mixing::lu_linear}};
+inline constexpr std::pair<const char*, pf::Base> bases[] = {
+    {"normal", pf::Base::normal}, {"student_t", pf::Base::student_t}, {"logistic", pf::Base::logistic}};
 inline constexpr std::pair<const char*, pf::Standardization> standardizations[] = {
     {"mean_std", pf::Standardization::mean_std},
     {"median_iqr", pf::Standardization::median_iqr},
@@ -49,7 +51,7 @@ struct Settings {
   std::string hidden;
   Index blocks = 0;
   bool residual = false, batch_norm = false, act_norm = false;
-  std::string activation, mixing;
+  std::string activation, mixing, base;
   double dropout = pf::FlowOptions().dropout;
   std::string precision;
   std::string standardize = name_of(pf::PrepareOptions().standardize, standardizations);

@@ -17,6 +17,11 @@ namespace pushforward {
 /// columns: the flow has a `triangular_order()`, so prefix densities and exact draws given a prefix.
 enum class Mixing { none, reverse, random_permutation, lu_linear };
 
+/// Independent columns that a flow starts from, all of location 0: a normal distribution of variance 1; Student's t of
+/// scale 1, whose degrees of freedom are learned for each column; a logistic one of variance 1. Where the data has heavy
+/// tails, a normal base leaves them to the layers, which far out are affine.
+enum class Base { normal, student_t, logistic };
+
 /// Options that all builders share.
 ///
 /// No density explodes: a conditioner sees its input softly bounded, scales are bounded, and beyond `tail` base units
@@ -38,6 +43,7 @@ struct FlowOptions {
   double dropout = 0;      ///< in the conditioners, in training passes only
   Index context_dim = 0;   ///< columns of context, 0: unconditional
   std::optional<Mixing> mixing = {};
+  std::optional<Base> base = {};
   bool batch_norm = false;  ///< a BatchNormalization after each layer but the last (data side)
   BatchNormalizationOptions batch_norm_options = {};  ///< of those: ghost batches, renormalisation, map of gamma
   bool conditioner_batch_norm = false;  ///< batch norm of the hidden units of coupling networks; not inside a MADE
@@ -63,6 +69,7 @@ struct FlowPreset {
   bool residual;
   Activation activation;
   Mixing mixing;
+  Base base;
   double input_bound;
   double tail;
   bool splines;  ///< `FlowOptions::spline` matters
@@ -83,8 +90,7 @@ std::span<const FlowPreset> flow_presets();
 /// @throws DomainError  if there is none, naming all.
 const FlowPreset& flow_preset(std::string_view name);
 
-/// Masked autoregressive flow: `layers` of MaskedAutoregressive with affine transformers, `mixing` between them,
-/// standard normal base. Fast density; sampling costs about as much.
+/// Masked autoregressive flow: `layers` of MaskedAutoregressive with affine transformers, `mixing` between them. Fast density; sampling costs about as much.
 /// @source Papamakarios et al. 2017: 5 or 10 layers, 1 or 2 hidden layers, reversed order and batch norm between.
 template <Scalar T>
 TransformedDistribution<T> maf(Index dim, FlowOptions options = {});
@@ -101,7 +107,7 @@ template <Scalar T>
 TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {});
 
 /// Additive coupling flow with half masks and, at the base, a learned diagonal scaling (and shift), an LU linear map and
-/// logistic columns whose tails are learned (ModulusTransformer).
+/// columns, logistic ones by default, whose tails are learned (ModulusTransformer).
 /// @source Dinh et al. 2015 (NICE): 4 couplings, 5 hidden layers, logistic prior. The linear map and the tails are not
 ///   theirs: bounded shifts alone cannot follow columns that are strongly correlated far out, nor heavy tails.
 template <Scalar T>

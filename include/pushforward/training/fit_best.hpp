@@ -20,8 +20,7 @@ struct CandidateTask {
   VectorView<const double> weights;
   MatrixView<const T> validation;  ///< none where `chosen` is given
   VectorView<const double> validation_weights;
-  /// Degrees of freedom of the Student t distribution that each column follows best, if some column's tails are too
-  /// heavy for a normal one; else empty.
+  /// Of flows with a Student t base: the degrees of freedom that each column follows best; else empty.
   std::vector<double> tails;
   /// Where the winner of folds is fitted to all rows, what `start` gave for the first of them: no rows are left to choose
   /// anything by, so what was chosen stays. Else null.
@@ -44,7 +43,7 @@ struct Candidate {
 ///   chosen on the validation rows, from 5,000 to 10,000 of the rows at most, for at most 100 columns; both without
 ///   context only;
 /// - "maf" with tanh networks, "nsf_ar" and, from 2 columns on, "nsf": the presets, with splines that start from the
-///   identity, a Student t base where tails are heavy, and dropout for fewer than 2,000 rows;
+///   identity, a Student t base where tails are heavy (`FitBestOptions::base`), and dropout for fewer than 2,000 rows;
 /// - "maf, small", "nsf_ar, small": 3 and 2 layers of 32 units; "nsf_ar, large", 128 units, from 5,000 rows on.
 template <Scalar T>
 std::vector<Candidate<T>> default_candidates(Index rows, Index dim, Index context_dim = 0);
@@ -69,6 +68,8 @@ struct FitBestOptions {
   /// mean and standard deviation.
   bool choose_standardization = true;
   PrepareOptions prepare = {.whiten = true};
+  /// Of all flows: normal or student_t. Without a value: student_t if some column's tails are too heavy for a normal one.
+  std::optional<Base> base = std::nullopt;
   /// Columns whose numbers lie on grids: the model is Quantized then, within `cell_supports`, and all scores are of masses
   /// of cells. Without a value: those that `find_grids` finds. None: {}.
   std::optional<std::vector<GridColumn>> rounded = std::nullopt;
@@ -105,7 +106,7 @@ struct Best {
   std::vector<GridColumn> rounded = {};
   std::vector<CandidateReport> candidates = {};  ///< the chosen one first, then the best
   FitReport report = {};                         ///< of the model's last fit
-  bool heavy_tails = false;
+  bool heavy_tails = false;  ///< the flows had a Student t base
   Index folds = 1;
   bool complete = true;  ///< false: cancelled on the way; the model is the best one so far, not fitted to all rows
   /// The choice and why, in a sentence.
