@@ -8,8 +8,10 @@
 #include <limits>
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/exp.hpp>
+#include <pushforward/bijectors/shift.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/quantized.hpp>
+#include <pushforward/distributions/uniform.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/training/fit.hpp>
 #include <sstream>
@@ -284,4 +286,17 @@ TEST_CASE("repeated values are reported with what they are: a grid, an atom, cop
   const detail::FitRows<double> constant("test", Space::real(1), 0, Matrix<double>(Matrix<double>::Constant(50, 1, 2.0)), {});
   REQUIRE(constant.warnings().size() == 1);
   CHECK_THAT(constant.warnings()[0], ContainsSubstring("one value only"));
+}
+
+TEST_CASE("two or three of few rows that meet by chance are no atom") {
+  // Five digits of a uniform variable: in a few of 300 columns two or three of 200 rows are equal.
+  Engine engine(5);
+  Matrix<double> y = Uniform<double>(300).sample(200, engine);
+  y = (y.array() * 1e5).round() / 1e5;
+  Flow flow(Normal<double>(300), Shift<double>(300));
+  CHECK(fit(flow, y, {.epochs = 1, .validation_fraction = 0}).warnings.empty());
+  for (Index i = 0; i < 6; ++i) y(20 * i, 7) = 0.5;
+  const FitReport report = fit(flow, y, {.epochs = 1, .validation_fraction = 0});
+  REQUIRE(report.warnings.size() == 1);
+  CHECK_THAT(report.warnings.front().problem, ContainsSubstring("of the values are 0.5"));
 }

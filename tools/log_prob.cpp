@@ -1,4 +1,5 @@
-#include <iostream>
+#include <algorithm>
+#include <span>
 
 #include "tools/progress.hpp"
 #include "tools/scores.hpp"
@@ -150,9 +151,18 @@ void run(const Settings& s) {
                                                             100.0 * static_cast<double>(outside) /
                                                                 static_cast<double>(count))
                          : "unknown: the model has no training ranges");
+  // Of wide tables the ten columns that most rows are outside of.
+  std::vector<std::size_t> columns;
   for (std::size_t c = 0; c < outside_by_column.size(); ++c)
-    if (outside_by_column[c] > 0)
-      fmt::print(to, "  of these in                 '{}': {}\n", reader.names()[c], grouped(outside_by_column[c]));
+    if (outside_by_column[c] > 0) columns.push_back(c);
+  std::stable_sort(columns.begin(), columns.end(),
+                   [&](std::size_t a, std::size_t b) { return outside_by_column[a] > outside_by_column[b]; });
+  const std::size_t shown = std::min<std::size_t>(columns.size(), 10);
+  for (const std::size_t c : std::span(columns).first(shown))
+    fmt::print(to, "  of these in                 '{}': {}\n", reader.names()[c], grouped(outside_by_column[c]));
+  if (shown < columns.size())
+    fmt::print(to, "  and in                      {}\n",
+               counted(static_cast<Index>(columns.size() - shown), "other column"));
   if (!s.out.empty() && s.out != "-") fmt::print(to, "wrote                         {}\n", s.out);
 }
 

@@ -83,6 +83,8 @@ std::vector<Candidate<T>> default_candidates(Index rows, Index dim, Index contex
   affine.activation = Activation::tanh;
   affine.dropout = splines.dropout = dropout;
   splines.spline = from_identity;
+  // Of more columns the linear maps alone would be millions of parameters for each layer.
+  if (dim > 300) splines.mixing = Mixing::random_permutation;
   const auto sized = [](FlowOptions o, Index layers, Index hidden) {
     o.layers = layers;
     o.hidden = hidden;
@@ -100,11 +102,13 @@ std::vector<Candidate<T>> default_candidates(Index rows, Index dim, Index contex
     if (dim <= 100) list.push_back({"mixture", best_mixture<T>, false});
   }
   list.push_back(flow<T>("maf, small", "maf", sized(affine, 3, 32)));
+  // What would be left of a fit to so many columns is memory and time.
+  if (dim > 1'000) return list;
   list.push_back(flow<T>("maf", "maf", affine));
   list.push_back(flow<T>("nsf_ar, small", "nsf_ar", sized(splines, 2, 32)));
   list.push_back(flow<T>("nsf_ar", "nsf_ar", splines));
   if (dim > 1) list.push_back(flow<T>("nsf", "nsf", splines));
-  if (rows >= 5'000) list.push_back(flow<T>("nsf_ar, large", "nsf_ar", sized(splines, 5, 128)));
+  if (rows >= 20'000) list.push_back(flow<T>("nsf_ar, large", "nsf_ar", sized(splines, 5, 128)));
   return list;
 }
 

@@ -115,7 +115,9 @@ ColumnValues look_at(std::vector<T>& values) {
   // A large sample of a continuous variable repeats numbers too, none of them often.
   if (as_fine_as_numbers && longest <= std::max<std::size_t>(3, values.size() / 1000)) return result;
   result.often = r.share > 0.01;
-  result.atom = result.often && (static_cast<double>(repeated + 1 - longest) <= 0.01 * n) && gaps.size() > 1;
+  // (Of few rows two or three meet by chance.)
+  result.atom = result.often && longest >= 5 && (static_cast<double>(repeated + 1 - longest) <= 0.01 * n) &&
+                gaps.size() > 1;
   if (result.often && !result.atom && !as_fine_as_numbers && !gaps.empty())
     result.grid = grid_of(different, gaps, error);
   if (result.grid && is_fine(values, different.size(), result.grid->step)) {

@@ -106,6 +106,10 @@ Input read_input(const Settings& s) {
     throw pf::DomainError(fmt::format("{}: {}{} to train on; at least 2 are needed", s.data,
                                       counted(static_cast<Index>(split.train.size()), "row"),
                                       s.weights.empty() ? "" : " with a weight above 0"));
+  if (s.model == "auto" && split.train.size() < 4)
+    throw pf::DomainError(fmt::format("{}: {} are too few to choose a model by; at least 4 are needed, or a model with a "
+                                      "name: --model maf",
+                                      s.data, counted(static_cast<Index>(split.train.size()), "row")));
   in.train = take(values, table.lines, split.train, dim, context_dim, !s.weights.empty());
   in.validation = take(values, table.lines, split.validation, dim, context_dim, !s.weights.empty());
   return in;

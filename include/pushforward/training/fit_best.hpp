@@ -44,7 +44,10 @@ struct Candidate {
 ///   context only;
 /// - "maf" with tanh networks, "nsf_ar" and, from 2 columns on, "nsf": the presets, with splines that start from the
 ///   identity, a Student t base where tails are heavy (`FitBestOptions::base`), and dropout for fewer than 2,000 rows;
-/// - "maf, small", "nsf_ar, small": 3 and 2 layers of 32 units; "nsf_ar, large", 128 units, from 5,000 rows on.
+/// - "maf, small", "nsf_ar, small": 3 and 2 layers of 32 units; "nsf_ar, large", 128 units, from 20,000 rows on.
+///
+/// Of more than 300 columns splines are mixed by permutations instead of linear maps, and of more than 1,000 the Gaussian
+/// and "maf, small" are all.
 template <Scalar T>
 std::vector<Candidate<T>> default_candidates(Index rows, Index dim, Index context_dim = 0);
 
