@@ -94,6 +94,7 @@ TESTS = {
     "src/training/coupled_columns": COUPLED,
     "src/training/step": COUPLED + ["optimizer_test", "scope_test"] + TRAINING,
     "src/training/fit_best": ["fit_best_test"],
+    "src/training/folds": ["fit_best_test"],
     "src/training/candidates": ["fit_best_test"],
     "src/training/heavy_tails": ["fit_best_test"],
     "src/training/gaussian_mixture": ["fit_best_test"],

@@ -14,8 +14,8 @@
 #include <pushforward/distributions/mixture.hpp>
 #include <pushforward/distributions/quantized.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
-#include <pushforward/training/split.hpp>
 
+#include "src/training/folds.hpp"
 #include "src/training/heavy_tails.hpp"
 #include "src/training/rows.hpp"
 #include "src/training/weighted_mean.hpp"
@@ -25,35 +25,8 @@ namespace pushforward {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr Index race_rows = 50'000, judge_rows = 20'000, few_rows = 2'000;
-// Where a score takes the mean over many points of a cell: fewer rows, and in the race fewer points.
-constexpr Index rounded_judge_rows = 4'000, race_points = 4;
-
-template <class S>
-Matrix<S> take(MatrixView<const S> m, const std::vector<std::int64_t>& rows) {
-  Matrix<S> out(static_cast<Index>(rows.size()), m.cols());
-  for (Index c = 0; c < m.cols(); ++c)
-    for (Index i = 0; i < out.rows(); ++i) out(i, c) = m(static_cast<Index>(rows[static_cast<std::size_t>(i)]), c);
-  return out;
-}
-
-/// Rows to train on and rows to judge by, in memory of their own.
-template <Scalar T>
-struct Fold {
-  Matrix<T> train, context, validation, validation_context;
-  Matrix<T> smooth, smooth_validation;  // with noise in rounded columns, for what starts from densities
-  std::vector<double> weights, validation_weights;  // empty: none
-
-  FitOptions<T> options(FitOptions<T> o) const {
-    if (o.context.rows() > 1) o.context = context;
-    if (!weights.empty()) o.weights = weights;
-    o.validation = validation;
-    if (validation.rows() == 0) o.validation_fraction = 0;  // all rows are to train on
-    if (o.context.cols() > 0) o.validation_context = validation_context;
-    if (!validation_weights.empty()) o.validation_weights = validation_weights;
-    return o;
-  }
-};
+// Where a score takes the mean over many points of a cell: fewer of them in the race.
+constexpr Index race_points = 4;
 
 /// A log-likelihood for each row that is judged, and what it counts.
 struct Scores {
@@ -81,12 +54,11 @@ class Race {
     prepare_ = options.prepare;
     rounded_ = options.rounded ? *options.rounded : find_grids<T>(data);
     prepare_.supports = cell_supports(data, rounded_, prepare_.supports);
-    if (options.rounded) check_grids();  // those that were found have been
-    make_folds();
+    folds_.emplace(data, options, rounded_);
     look_at_tails();
     candidates_ = options.candidates;
     if (candidates_.empty())
-      candidates_ = default_candidates<T>(rows_ - (folds_.size() > 1 ? rows_ / static_cast<Index>(folds_.size()) : 0),
+      candidates_ = default_candidates<T>(folds_->rows() - (folds_->size() > 1 ? folds_->rows() / folds_->size() : 0),
                                           data.cols(), options.fit.context.cols());
   }
 
@@ -113,6 +85,8 @@ class Race {
   }
 
  private:
+  using Fold = detail::Fold<T>;
+
   struct Runner {
     const Candidate<T>* candidate;
     std::vector<Poly<Distribution<T>>> models = {};  // of the folds
@@ -124,104 +98,8 @@ class Race {
     FitReport last = {};
   };
 
-  // ---- rows
-
-  void make_folds() {
-    const FitOptions<T>& o = options_.fit;
-    std::vector<std::int64_t>& all = counted_;
-    for (Index i = 0; i < data_.rows(); ++i)
-      if (o.weights.empty() || o.weights[i] != 0) all.push_back(i);
-    rows_ = static_cast<Index>(all.size());
-    Index folds = options_.folds;
-    if (folds == 0)
-      folds = rows_ < few_rows && o.validation.rows() == 0 ? std::clamp<Index>(rows_ / 2, 2, 5) : 1;
-    if (rows_ < 2 * folds)
-      throw DomainError(fmt::format("fit_best: {} rows are too few to be judged in {} folds; expected at least {}, or one "
-                                    "model without a race",
-                                    rows_, folds, 2 * folds));
-    if (folds > 1 && o.validation.rows() > 0)
-      throw DomainError("fit_best: rows for validation are given, so folds must be 1");
-    if (folds == 1 && o.validation.rows() == 0) {
-      const RowSplit split = split_rows(data_.rows(), o.validation_fraction, o.seed, o.weights);
-      if (split.validation.empty())
-        throw DomainError(
-            fmt::format("fit_best: validation_fraction {:g} leaves no row to judge by", o.validation_fraction));
-      folds_.push_back(fold_of(some(split.train, race_rows, "race"), some(split.validation, judges(), "judges")));
-    } else if (folds == 1) {
-      folds_.push_back(fold_of(some(all, race_rows, "race"), {}));
-    } else {
-      std::vector<std::int64_t> order(all.size());
-      permutation(Engine(o.seed).stream("folds").next_call(), order);
-      for (Index f = 0; f < folds; ++f) {
-        std::vector<std::int64_t> train, validation;
-        for (std::size_t i = 0; i < order.size(); ++i)
-          (static_cast<Index>(i) % folds == f ? validation : train).push_back(all[static_cast<std::size_t>(order[i])]);
-        for (auto* rows : {&train, &validation}) std::sort(rows->begin(), rows->end());
-        folds_.push_back(fold_of(train, validation));
-      }
-    }
-    for (const Fold<T>& fold : folds_)
-      judge_weights_.insert(judge_weights_.end(), fold.validation_weights.begin(), fold.validation_weights.end());
-  }
-
-  void check_grids() const {
-    for (const auto& [column, grid] : rounded_)
-      for (Index i = 0; i < data_.rows(); ++i)
-        if (const double v = static_cast<double>(data_(i, column)); !grid.contains(v))
-          throw DomainError(Notice{.where = "fit_best: ",
-                                   .set = "data",
-                                   .row = i,
-                                   .columns = {column},
-                                   .problem = fmt::format(": {:.9g} is none of the numbers {:g} + {:g} k", v, grid.origin,
-                                                          grid.step),
-                                   .way_out = sizeof(T) == 4 ? ", or float cannot tell; take double" : ""});
-  }
-
-  Index judges() const { return rounded_.empty() ? judge_rows : rounded_judge_rows; }
-
-  /// At most so many of the rows, at random, in their order.
-  std::vector<std::int64_t> some(const std::vector<std::int64_t>& rows, Index most, const char* stream) const {
-    if (static_cast<Index>(rows.size()) <= most) return rows;
-    std::vector<std::int64_t> order(rows.size());
-    permutation(Engine(options_.fit.seed).stream(stream).next_call(), order);
-    order.resize(static_cast<std::size_t>(most));
-    std::sort(order.begin(), order.end());
-    for (std::int64_t& i : order) i = rows[static_cast<std::size_t>(i)];
-    return order;
-  }
-
-  /// Without rows of the data to judge by: those of the options, if any.
-  Fold<T> fold_of(const std::vector<std::int64_t>& train, const std::vector<std::int64_t>& validation) const {
-    const FitOptions<T>& o = options_.fit;
-    Fold<T> fold;
-    fold.train = take<T>(data_, train);
-    if (o.context.rows() > 1) fold.context = take<T>(o.context, train);
-    if (!o.weights.empty())
-      for (const std::int64_t i : train) fold.weights.push_back(o.weights[i]);
-    if (validation.empty()) {
-      std::vector<std::int64_t> all(static_cast<std::size_t>(o.validation.rows()));
-      std::iota(all.begin(), all.end(), std::int64_t{0});
-      all = some(all, judges(), "judges");
-      fold.validation = take<T>(o.validation, all);
-      if (o.validation_context.rows() > 1) fold.validation_context = take<T>(o.validation_context, all);
-      else if (o.validation_context.rows() == 1) fold.validation_context = take<T>(o.validation_context, {0});
-      if (!o.validation_weights.empty())
-        for (const std::int64_t i : all) fold.validation_weights.push_back(o.validation_weights[i]);
-    } else {
-      fold.validation = take<T>(data_, validation);
-      if (o.context.rows() > 1) fold.validation_context = take<T>(o.context, validation);
-      else if (o.context.rows() == 1) fold.validation_context = take<T>(o.context, {0});
-      if (!o.weights.empty())
-        for (const std::int64_t i : validation) fold.validation_weights.push_back(o.weights[i]);
-    }
-    Engine noise = Engine(o.seed).stream("cells");
-    fold.smooth = dequantized<T>(fold.train, rounded_, noise);
-    if (fold.validation.rows() > 0) fold.smooth_validation = dequantized<T>(fold.validation, rounded_, noise);
-    return fold;
-  }
-
   void look_at_tails() {
-    const Fold<T>& fold = folds_.front();
+    const Fold& fold = (*folds_)[0];
     PrepareOptions robust = prepare_;
     robust.standardize = Standardization::median_iqr;
     robust.whiten = false;
@@ -232,7 +110,7 @@ class Race {
     if (options_.base.value_or(tails.heavy ? Base::student_t : Base::normal) == Base::student_t) tails_ = tails.df;
   }
 
-  TransformedDistribution<T> prepared(Poly<Distribution<T>> flow, const Fold<T>& fold, const PrepareOptions& prepare) {
+  TransformedDistribution<T> prepared(Poly<Distribution<T>> flow, const Fold& fold, const PrepareOptions& prepare) {
     FitOptions<T> o = fold.options(options_.fit);
     if (flow->context_dim() == 0) o.context = {}, o.validation_context = {};
     return detail::prepare<T>(std::move(flow), fold.smooth, prepare, o);
@@ -249,7 +127,7 @@ class Race {
   }
 
   /// What stands around a flow of `fold`: its bijector leads to the rows as the flow sees them.
-  TransformedDistribution<T> around(const Fold<T>& fold, const PrepareOptions& prepare) {
+  TransformedDistribution<T> around(const Fold& fold, const PrepareOptions& prepare) {
     return prepared(MultivariateNormalDiag<T>::standard(data_.cols()), fold, prepare);
   }
 
@@ -261,7 +139,7 @@ class Race {
       r.report.name = candidate.name;
       runners_.push_back(std::move(r));
     }
-    for (const Fold<T>& fold : folds_)
+    for (const Fold& fold : *folds_)
       with_task(fold, [&](const CandidateTask<T>& task) {
         for (Runner& r : runners_)
           attempt(r, [&] {
@@ -279,7 +157,7 @@ class Race {
 
   /// f(task) for what a candidate starts from in `fold`.
   template <class F>
-  void with_task(const Fold<T>& fold, const F& f) {
+  void with_task(const Fold& fold, const F& f) {
     const TransformedDistribution<T> outer = around(fold, prepare_);
     const Matrix<T> data = outer.bijector().inverse(fold.smooth).value;
     Matrix<T> validation;
@@ -312,7 +190,7 @@ class Race {
     r.report.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
 
-  Scores judged(const Distribution<T>& model, const Fold<T>& fold) {
+  Scores judged(const Distribution<T>& model, const Fold& fold) {
     const MatrixView<const T> context = model.context_dim() > 0 ? MatrixView<const T>(fold.validation_context)
                                                                 : MatrixView<const T>();
     const Eigen::VectorXd values = model.log_prob(fold.validation, context, options_.fit.execution);
@@ -321,7 +199,7 @@ class Race {
 
   void judge(Runner& r) const {
     if (r.problem) return;
-    r.report.validation = all_scores(r).summary(judge_weights_);
+    r.report.validation = all_scores(r).summary(folds_->judge_weights());
     r.mean = std::isnan(r.report.validation.mean) ? -infinity : r.report.validation.mean;
   }
 
@@ -329,7 +207,7 @@ class Race {
     Scores d = all_scores(leading);
     const Scores own = all_scores(r);
     for (std::size_t i = 0; i < d.values.size(); ++i) d.values[i] -= own.values[i];
-    return d.summary(judge_weights_);
+    return d.summary(folds_->judge_weights());
   }
   bool far_behind(const Runner& r, const Runner& leading) const {
     const MeanLogLikelihood d = difference(leading, r);
@@ -366,9 +244,9 @@ class Race {
 
   /// One stage of one candidate, with its share of all steps.
   void advance(Runner& r, double share, Index stage, Index stages) {
-    for (std::size_t f = 0; f < folds_.size() && !cancelled_; ++f)
+    for (std::size_t f = 0; f < r.models.size() && !cancelled_; ++f)
       attempt(r, [&] {
-        const Fold<T>& fold = folds_[f];
+        const Fold& fold = (*folds_)[f];
         const Index rows = fold.train.rows(), steps = steps_for(r, fold, share);
         FitOptions<T> o = training(fold.options(options_.fit), rows, steps, stage == stages);
         o.seed = options_.fit.seed + static_cast<std::uint64_t>(stage);
@@ -390,10 +268,10 @@ class Race {
     if (options_.callback && !options_.callback(r.report.name, stage, stages)) cancelled_ = true;
   }
 
-  Index steps_for(const Runner& r, const Fold<T>& fold, double share) {
-    const double folds = static_cast<double>(folds_.size());
+  Index steps_for(const Runner& r, const Fold& fold, double share) {
+    const double folds = static_cast<double>(folds_->size());
     if (options_.seconds == 0) {
-      const Index all = options_.steps > 0 ? options_.steps : default_steps(rows_);
+      const Index all = options_.steps > 0 ? options_.steps : default_steps(folds_->rows());
       return std::max<Index>(1, static_cast<Index>(static_cast<double>(all) * share / folds));
     }
     // A few steps tell what one takes.
@@ -412,9 +290,9 @@ class Race {
   void judge_closely(Runner& r) {
     if (rounded_.empty() || r.problem) return;
     attempt(r, [&] {
-      for (std::size_t f = 0; f < folds_.size(); ++f) {
+      for (std::size_t f = 0; f < r.models.size(); ++f) {
         r.models[f] = complete(inside(*r.models[f]), Quantized<T>::usual_points);
-        r.scores[f] = judged(*r.models[f], folds_[f]);
+        r.scores[f] = judged(*r.models[f], (*folds_)[f]);
       }
     });
     judge(r);
@@ -443,14 +321,14 @@ class Race {
       best.candidates.push_back(r.report);
     }
     best.heavy_tails = !tails_.empty();
-    best.folds = static_cast<Index>(folds_.size());
+    best.folds = folds_->size();
     best.complete = !cancelled_;
     best.reason = reason(best, leading);
     if (!cancelled_) {
       on_all_rows(winner, best);
       best.complete = best.report.stop_reason != StopReason::cancelled;
       // Cut short on all rows, where nothing tells how good it is, it is behind the one that the folds judged.
-      if (!best.complete && folds_.size() > 1) best.model = winner.models.front();
+      if (!best.complete && folds_->size() > 1) best.model = winner.models.front();
       if (best.complete) gather_ensemble(winner, best);
     }
     return best;
@@ -477,7 +355,7 @@ class Race {
     }
     std::string text = fmt::format(
         "{} describes {} best", first.name,
-        folds_.size() > 1 ? fmt::format("the rows that each of {} fits had not seen", folds_.size())
+        folds_->size() > 1 ? fmt::format("the rows that each of {} fits had not seen", folds_->size())
                           : "the validation rows");
     for (std::size_t i = 1; i < best.candidates.size(); ++i) {
       const CandidateReport& next = best.candidates[i];
@@ -495,20 +373,20 @@ class Race {
 
   /// The winner of folds starts again from all rows; that of a part of a large table goes on with all.
   void on_all_rows(const Runner& winner, Best<T>& best) {
-    const bool folded = folds_.size() > 1, part = !folded && data_.rows() > race_rows;
+    const bool folded = folds_->size() > 1, part = !folded && data_.rows() > detail::Folds<T>::race_rows;
     if (folded) {
-      whole_.emplace(fold_of(counted_, {}));
+      whole_.emplace(folds_->whole());
       best.model = complete(started_again(winner, *whole_, options_.fit.seed), Quantized<T>::usual_points);
       train_again(winner, best, options_.fit.seed);
     } else if (part && winner.candidate->trains) {
       FitOptions<T> o = options_.fit;
       o.loss = {};
-      best.report = fit(*best.model, data_, training(o, rows_, batches(rows_), true));
+      best.report = fit(*best.model, data_, training(o, folds_->rows(), batches(folds_->rows()), true));
     }
   }
 
   /// The winner before its first step, from the rows of `fold`.
-  TransformedDistribution<T> started_again(const Runner& winner, const Fold<T>& fold, std::uint64_t seed) {
+  TransformedDistribution<T> started_again(const Runner& winner, const Fold& fold, std::uint64_t seed) {
     std::optional<TransformedDistribution<T>> model;
     with_task(fold, [&](CandidateTask<T> task) {
       task.seed = seed;
@@ -524,15 +402,15 @@ class Race {
     FitOptions<T> o = options_.fit;
     o.loss = {};
     o.seed = seed;
-    if (folds_.size() > 1) {
-      const double folds = static_cast<double>(folds_.size());
+    if (folds_->size() > 1) {
+      const double folds = static_cast<double>(folds_->size());
       const double steps =
           static_cast<double>(std::accumulate(winner.best_steps.begin(), winner.best_steps.end(), Index{0})) / folds;
       o.validation_fraction = 0;
       const auto all = static_cast<Index>(steps * folds / (folds - 1));
-      if (all > 0) best.report = fit(*best.model, data_, training(o, rows_, all, true));
+      if (all > 0) best.report = fit(*best.model, data_, training(o, folds_->rows(), all, true));
     } else {
-      const Fold<T>& fold = folds_.front();
+      const Fold& fold = (*folds_)[0];
       best.report = fit(*best.model, fold.train,
                         training(fold.options(o), fold.train.rows(), winner.report.steps, true));
     }
@@ -545,7 +423,7 @@ class Race {
     for (Index m = 1; m < options_.ensemble; ++m) {
       const std::uint64_t seed = Engine(options_.fit.seed).stream("ensemble").seed() + static_cast<std::uint64_t>(m);
       Best<T> member{.report = best.report};
-      member.model = complete(started_again(winner, whole_ ? *whole_ : folds_.front(), seed));
+      member.model = complete(started_again(winner, whole_ ? *whole_ : (*folds_)[0], seed));
       train_again(winner, member, seed);
       if (member.report.stop_reason == StopReason::cancelled) {
         best.complete = false;
@@ -560,13 +438,11 @@ class Race {
   const FitBestOptions<T>& options_;
   PrepareOptions prepare_;
   std::vector<Candidate<T>> candidates_;
-  std::vector<std::int64_t> counted_;  // rows with a weight
-  std::vector<Fold<T>> folds_;
-  std::optional<Fold<T>> whole_;  // of all rows, once the winner of folds starts again
-  std::vector<double> judge_weights_, tails_;
+  std::optional<detail::Folds<T>> folds_;
+  std::optional<Fold> whole_;  // of all rows, once the winner of folds starts again
+  std::vector<double> tails_;
   std::vector<GridColumn> rounded_;
   std::vector<Runner> runners_;
-  Index rows_ = 0;  // with a weight
   bool cancelled_ = false;
 };
 
