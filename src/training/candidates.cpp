@@ -31,7 +31,8 @@ Candidate<T> flow(std::string name, const char* preset, FlowOptions options) {
             o.context_dim = task.context_dim;
             o.seed = task.seed;
             return with_tails<T>(flow_preset(preset).build<T>(task.dim, o), task);
-          }};
+          },
+          true, false};
 }
 
 constexpr Index mixture_rows = 5'000;
@@ -108,6 +109,7 @@ std::vector<Candidate<T>> default_candidates(Index rows, Index dim, Index contex
   list.push_back(flow<T>("nsf_ar, small", "nsf_ar", sized(splines, 2, 32)));
   list.push_back(flow<T>("nsf_ar", "nsf_ar", splines));
   if (dim > 1) list.push_back(flow<T>("nsf", "nsf", splines));
+  if (dim > 1) list.push_back(flow<T>("real_nvp", "real_nvp", affine));
   if (rows >= 20'000) list.push_back(flow<T>("nsf_ar, large", "nsf_ar", sized(splines, 5, 128)));
   return list;
 }

@@ -140,14 +140,16 @@ class Race {
       runners_.push_back(std::move(r));
     }
     for (const Fold& fold : *folds_)
-      with_task(fold, [&](const CandidateTask<T>& task) {
-        for (Runner& r : runners_)
-          attempt(r, [&] {
-            r.models.push_back(complete(prepared(r.candidate->start(task), fold, prepare_)));
-            r.scores.push_back(judged(*r.models.back(), fold));
-            r.best_steps.push_back(0);
-          });
-      });
+      for (const bool whiten : {false, true})
+        with_task(fold, whiten, [&](const CandidateTask<T>& task) {
+          for (Runner& r : runners_)
+            if (r.candidate->whiten == whiten)
+              attempt(r, [&] {
+                r.models.push_back(complete(prepared(r.candidate->start(task), fold, preparation(whiten))));
+                r.scores.push_back(judged(*r.models.back(), fold));
+                r.best_steps.push_back(0);
+              });
+        });
     for (Runner& r : runners_)
       if (!r.problem) {
         r.report.parameters = count_parameters(*r.models.front());
@@ -155,10 +157,16 @@ class Race {
       }
   }
 
+  PrepareOptions preparation(bool whiten) const {
+    PrepareOptions o = prepare_;
+    o.whiten = o.whiten && whiten;
+    return o;
+  }
+
   /// f(task) for what a candidate starts from in `fold`.
   template <class F>
-  void with_task(const Fold& fold, const F& f) {
-    const TransformedDistribution<T> outer = around(fold, prepare_);
+  void with_task(const Fold& fold, bool whiten, const F& f) {
+    const TransformedDistribution<T> outer = around(fold, preparation(whiten));
     const Matrix<T> data = outer.bijector().inverse(fold.smooth).value;
     Matrix<T> validation;
     CandidateTask<T> task;
@@ -331,6 +339,13 @@ class Race {
       if (!best.complete && folds_->size() > 1) best.model = winner.models.front();
       if (best.complete) gather_ensemble(winner, best);
     }
+    // What is to be said of the data does not depend on who won.
+    if (best.report.train_loss.empty()) {
+      FitOptions<T> o = options_.fit;
+      if (best.model->context_dim() == 0) o.context = {}, o.validation_context = {};
+      const detail::FitRows<T> rows("fit_best", best.model->support(), best.model->context_dim(), data_, o);
+      best.report.warnings = rows.warnings();
+    }
     return best;
   }
 
@@ -388,10 +403,11 @@ class Race {
   /// The winner before its first step, from the rows of `fold`.
   TransformedDistribution<T> started_again(const Runner& winner, const Fold& fold, std::uint64_t seed) {
     std::optional<TransformedDistribution<T>> model;
-    with_task(fold, [&](CandidateTask<T> task) {
+    const bool whiten = winner.candidate->whiten;
+    with_task(fold, whiten, [&](CandidateTask<T> task) {
       task.seed = seed;
       if (fold.validation.rows() == 0) task.chosen = &inside(*winner.models.front()).base();
-      model.emplace(prepared(winner.candidate->start(task), fold, prepare_));
+      model.emplace(prepared(winner.candidate->start(task), fold, preparation(whiten)));
     });
     return std::move(*model);
   }
@@ -448,7 +464,11 @@ class Race {
 
 }  // namespace
 
-Index default_steps(Index rows) { return std::min<Index>(8'000 + rows, 40'000); }
+// Few rows make small batches, and their steps are dealt to the fits of all folds.
+Index default_steps(Index rows) {
+  constexpr Index most = 40'000;
+  return rows < detail::few_rows ? most : std::min(8'000 + rows, most);
+}
 
 std::string to_text(const std::vector<CandidateReport>& candidates) {
   std::string text = fmt::format("  {:<16} {:>22} {:>22} {:>8} {:>10}\n", "candidate", "validation",

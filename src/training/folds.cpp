@@ -11,7 +11,7 @@ namespace pushforward::detail {
 
 namespace {
 
-constexpr Index judge_rows = 20'000, few_rows = 2'000;
+constexpr Index judge_rows = 20'000;
 // Where a score takes the mean over many points of a cell.
 constexpr Index rounded_judge_rows = 4'000;
 

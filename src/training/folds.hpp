@@ -9,6 +9,9 @@
 
 namespace pushforward::detail {
 
+/// Below, rows are judged in folds.
+inline constexpr Index few_rows = 2'000;
+
 /// Rows to train on and rows to judge by, in memory of their own.
 template <Scalar T>
 struct Fold {

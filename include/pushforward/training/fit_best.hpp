@@ -11,7 +11,7 @@
 namespace pushforward {
 
 /// The rows that a candidate of `fit_best` starts from, as its model will see them: standardised, and without linear
-/// correlations where `PrepareOptions::whiten` says so.
+/// correlations where `PrepareOptions::whiten` and `Candidate::whiten` say so.
 template <Scalar T>
 struct CandidateTask {
   Index dim = 0;
@@ -36,13 +36,16 @@ struct Candidate {
   std::function<Poly<Distribution<T>>(const CandidateTask<T>&)> start;
   /// Goes on by steps of the optimiser; false: it starts fitted.
   bool trains = true;
+  /// It sees rows without linear correlations, where `PrepareOptions::whiten` says so; false: columns as they are. What
+  /// starts fitted needs it. Flows end higher without: the fitted axes are those of nothing that the columns mean.
+  bool whiten = true;
 };
 
 /// Those that `fit_best` takes by itself for so many rows:
 /// - "gaussian", with full covariance, and "mixture", of Gaussians by `fit_gaussian_mixture`, their number from 2 to 30
 ///   chosen on the validation rows, from 5,000 to 10,000 of the rows at most, for at most 100 columns; both without
 ///   context only;
-/// - "maf" with tanh networks, "nsf_ar" and, from 2 columns on, "nsf": the presets, with splines that start from the
+/// - "maf" with tanh networks, "nsf_ar" and, from 2 columns on, "nsf" and "real_nvp": the presets, with splines that start from the
 ///   identity, a Student t base where tails are heavy (`FitBestOptions::base`), and dropout for fewer than 2,000 rows;
 /// - "maf, small", "nsf_ar, small": 3 and 2 layers of 32 units; "nsf_ar, large", 128 units, from 20,000 rows on.
 ///
@@ -85,7 +88,7 @@ struct FitBestOptions {
   std::function<bool(const std::string& candidate, Index stage, Index stages)> callback = {};
 };
 
-/// 8,000, and one for each row up to 40,000 in all.
+/// 40,000 for fewer than 2,000 rows, which several folds share; else 8,000, and one for each row up to 40,000 in all.
 Index default_steps(Index rows);
 
 /// How a candidate did.
