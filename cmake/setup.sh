@@ -10,7 +10,7 @@ jobs=${PUSHFORWARD_JOBS:-$(nproc)}
 # Where ccache is at hand, checkouts in different folders share what they compiled.
 export CCACHE_BASEDIR="$root" CCACHE_NOHASHDIR=1
 
-packages="g++ cmake ninja-build libeigen3-dev libboost-dev libhwy-dev catch2 nlohmann-json3-dev libcli11-dev libfmt-dev gnuplot-nox
+packages="g++ cmake ninja-build libeigen3-dev libboost-dev libhwy-dev zlib1g-dev catch2 nlohmann-json3-dev libcli11-dev libfmt-dev gnuplot-nox
   ${PUSHFORWARD_MORE_PACKAGES:-}"
 
 missing=

@@ -184,8 +184,8 @@ TEST_CASE("dialects: all faults of a table at once", "[csv]") {
   CHECK_THAT(error("x,y\na,1\nb,2\nc,\"3\n"), ContainsSubstring("no numbers of the rows looked at: \"x\" in 2 rows"));
 }
 
-TEST_CASE("dialects: a compressed file is named", "[csv]") {
-  CHECK_THAT(error("\x1f\x8b\x08 whatever"), ContainsSubstring("compressed by gzip"));
+TEST_CASE("dialects: what only begins like a compressed file is named", "[csv]") {
+  CHECK_THAT(error("\x1f\x8b\x08 whatever"), ContainsSubstring("f.csv: the compressed data are damaged"));
 }
 
 TEST_CASE("dialects: chunks, files and arrays agree", "[csv]") {

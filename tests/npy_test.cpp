@@ -126,14 +126,11 @@ TEST_CASE("npy: errors") {
         "x.npy: expected 8000000000000 bytes of data for shape (1000000000000,) and type \"<f8\", got 0");
   CHECK(npy_error(npy_of("|O", "(1,)", "")) ==
         "x.npy: arrays of Python objects are not read (they need pickle); save an array of numbers");
-  for (const char* descr : {"<c16", "<f2", "<U3", "|S4", "f8", "|f8", "<f16", "", "<"}) {
+  for (const char* descr : {"<f3", "f8", "|f8", "|f2", "", "<"}) {
     CHECK(npy_error(npy_of(descr, "(1,)", "")) ==
           "x.npy: type \"" + std::string(descr) +
-              "\" is not supported; expected float32, float64, an integer type or "
-              "bool");
+              "\" is not supported; expected float16, float32, float64, an integer type or bool");
   }
-  CHECK(npy_error(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", "")) ==
-        "x.npy: structured arrays are not supported; save a plain array of numbers");
   CHECK(npy_error(npy("{'descr': '<f8', 'shape': (2,), }", "")) == "x.npy: header: 'fortran_order' is missing");
   CHECK(npy_error(npy("{'fortran_order': True, 'shape': (2,), }", "")) == "x.npy: header: 'descr' is missing");
   CHECK(npy_error(npy("{'fortran_order': True, 'descr': '<f8', }", "")) == "x.npy: header: 'shape' is missing");
@@ -225,8 +222,7 @@ TEST_CASE("npz: archives of NumPy") {
   CHECK(NpzFile(folder / "x.npz").get("x").matrix() == expected);
 
   const auto compressed = from_hex(kCompressed);
-  const NpzFile deflated(compressed, "z.npz");
-  CHECK(io_error([&] { deflated.get("x"); }) == "z.npz: member \"x\": compressed member; save with np.savez");
+  CHECK(NpzFile(compressed, "z.npz").get("x").matrix() == expected);
 
   auto damaged = bytes;
   damaged[200] ^= std::byte{1};  // in the values of x

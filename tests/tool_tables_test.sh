@@ -66,7 +66,19 @@ awk -F, 'NR == 4 { print "Tue,," $2 ",b" } NR != 4 { print }' mixed.csv >both.cs
 refuses 1 "leave them out with --drop 'day,kind' --missing drop" fit both.csv --out no.st $gauss
 run 0 fit both.csv --out both.st $gauss --drop 'day,kind' --missing drop
 says out.txt "59 rows, 2 columns"
-printf '\037\213\010\000' >packed.csv
-refuses 1 "packed.csv: the file is compressed by gzip" fit packed.csv --out no.st $gauss
+
+# ---- packed tables: by their first bytes, from standard input too; nothing is written packed
+gzip <plain.csv >plain.csv.gz
+same plain.csv.gz
+cp plain.csv.gz packed.csv
+same packed.csv
+checks=$((checks + 1))
+"$tool" log-prob plain.st - --out piped.csv <plain.csv.gz >out.txt 2>err.txt || fault "gzip from standard input"
+run 0 log-prob plain.st plain.csv --out own.csv
+holds 'cmp -s own.csv piped.csv'
+head -c 100 plain.csv.gz >cut.csv
+refuses 1 "cut.csv: the compressed data end too early: the file is not complete" fit cut.csv --out no.st $gauss
+refuses 2 "--out: log.csv.gz: nothing is written packed" log-prob plain.st plain.csv --out log.csv.gz
+holds '[ ! -e log.csv.gz ]'
 
 finish

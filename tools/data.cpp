@@ -223,8 +223,14 @@ pf::Table DataReader::rest() {
   }
 }
 
-RowWriter::RowWriter(const std::string& path, const std::vector<std::string>& names, Index rows) {
+void refuse_unwritten(const std::string& path) {
   if (extension(path) == ".npz") throw UsageError("--out: " + path + ": archives are not written; take .npy or .csv");
+  if (extension(path) == ".gz")
+    throw UsageError("--out: " + path + ": nothing is written packed; take .npy or .csv, or --out - and gzip");
+}
+
+RowWriter::RowWriter(const std::string& path, const std::vector<std::string>& names, Index rows) {
+  refuse_unwritten(path);
   if (extension(path) == ".npy")
     npy_.emplace(path, rows, static_cast<Index>(names.size()));
   else

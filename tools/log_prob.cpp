@@ -62,7 +62,7 @@ std::string describe_zero(const pf::Space& support, const pf::Table& chunk, Inde
 void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   const bool npy = extension(s.out) == ".npy";
-  if (extension(s.out) == ".npz") throw UsageError("--out: archives are not written; take .npy or .csv");
+  refuse_unwritten(s.out);
   refuse_overwriting({{"the model", s.model}, {"the data", s.data}}, {{"--out", s.out}});
   const LoadedModel model = load_model(s.model);
   const bool range_known = !model.info.data_range.empty();

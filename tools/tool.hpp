@@ -157,6 +157,8 @@ void add_text_options(CLI::App& sub, TextSettings& s, const std::string& group);
 /// @throws UsageError  for what is no header, delimiter, ...
 pf::TableOptions table_options(const TextSettings& s, const std::string& array);
 
+/// @throws UsageError  for the name of an output of a kind that is only read: .npz, .gz
+void refuse_unwritten(const std::string& path);
 /// Rows to a file that appears when it is complete: .npy by extension, else CSV; "-" is CSV on standard output.
 class RowWriter {
  public:

@@ -15,6 +15,7 @@
 
 #include "src/io/columns.hpp"
 #include "src/io/file.hpp"
+#include "src/io/inflate.hpp"
 #include "src/io/text.hpp"
 
 namespace pushforward {
@@ -78,6 +79,7 @@ struct Field {
   bool quoted = false;
 };
 
+/// Whether the text means that there is no value.
 bool is_missing(std::string_view text) {
   if (text.empty()) return true;
   constexpr std::array<std::string_view, 10> kWords = {"na",  "n/a", "nan", "null", "none",
@@ -111,14 +113,15 @@ struct CsvReader::Impl {
 
   // Brings more bytes behind end_. Moves cursor_, so views into the buffer end here. False at the end of the file.
   bool refill() {
-    if (!file_) return false;
+    if (!read_) return false;
     const std::size_t kept = available();
     if (cursor_ != buffer_.data()) std::memmove(buffer_.data(), cursor_, kept);
     if (kept == buffer_.size()) buffer_.resize(std::max(kBufferSize, buffer_.size() * 2));
-    const std::size_t got = file_->read(buffer_.data() + kept, buffer_.size() - kept);
     cursor_ = buffer_.data();
-    end_ = cursor_ + kept + got;
-    if (got == 0) file_.reset();
+    end_ = cursor_ + kept;  // also where reading fails
+    const std::size_t got = read_(buffer_.data() + kept, buffer_.size() - kept);
+    end_ += got;
+    if (got == 0) read_ = nullptr;
     return got != 0;
   }
 
@@ -349,7 +352,7 @@ struct CsvReader::Impl {
     try {
       const Index begin = line_;
       Record record;
-      while (cursor_ != end_ || file_) {
+      while (cursor_ != end_ || read_) {
         if (!find_line_end(record, 0)) break;
         record.line_count = 1;
         split(record);
@@ -388,6 +391,14 @@ struct CsvReader::Impl {
 
   // --- opening ---
 
+  /// Opens what `bytes` gives, or what it unpacks to.
+  void begin(ReadBytes bytes) {
+    read_ = unpacked(std::move(bytes), source_);
+    buffer_.resize(kBufferSize);
+    cursor_ = end_ = buffer_.data();
+    open();
+  }
+
   void open() {
     const char d = options_.delimiter;
     constexpr std::string_view kPossible = "\t !#$%&'()*,/:;<=>?@[\\]^_`{|}~";
@@ -401,8 +412,6 @@ struct CsvReader::Impl {
       throw IoError(source_ + ": the text is in UTF-16; save it as UTF-8");
     }
     if (start == "\xef\xbb\xbf") cursor_ += 3;
-    if (start.substr(0, 2) == "\x1f\x8b")
-      throw IoError(source_ + ": the file is compressed by gzip; unpack it, or give what zcat writes");
     delimiter_ = d == '\0' ? detect_delimiter() : d;
     decimal_ = options_.decimal;
     if (decimal_ != '\0' && decimal_ != '.' && decimal_ != ',')
@@ -635,7 +644,7 @@ struct CsvReader::Impl {
     }
     // The last line counts when it is whole, or when there is no other.
     line_end = sample.size();
-    if (lines.empty() || (!file_ && available() <= kSampledBytes)) finish_line();
+    if (lines.empty() || (!read_ && available() <= kSampledBytes)) finish_line();
     const char usual = options_.decimal == ',' ? ';' : ',';
     if (lines.empty()) return usual;
     const auto consistent = [&](std::size_t k) {
@@ -769,7 +778,7 @@ struct CsvReader::Impl {
 
   std::string source_;
   CsvOptions options_;
-  std::optional<InputFile> file_;  // nothing once it is read to its end
+  ReadBytes read_;  // none for text in memory, and once a file is read to its end
   std::vector<char> buffer_;
   const char* cursor_ = nullptr;
   const char* end_ = nullptr;
@@ -802,18 +811,24 @@ CsvReader::~CsvReader() = default;
 CsvReader::CsvReader(const std::filesystem::path& path, const CsvOptions& options) {
   const bool standard = path == "-";
   impl_ = std::make_unique<Impl>(standard ? "standard input" : path.string(), options);
-  impl_->file_.emplace(standard ? InputFile::standard_input() : InputFile(path));
-  impl_->buffer_.resize(kBufferSize);
-  impl_->cursor_ = impl_->end_ = impl_->buffer_.data();
-  impl_->open();
+  const auto file = std::make_shared<InputFile>(standard ? InputFile::standard_input() : InputFile(path));
+  impl_->begin([file](void* data, std::size_t size) { return file->read(data, size); });
 }
 
 CsvReader CsvReader::from_text(std::string_view text, std::string_view source_name, const CsvOptions& options) {
   auto impl = std::make_unique<Impl>(std::string(source_name), options);
-  if (text.data() == nullptr) text = "";
-  impl->cursor_ = text.data();
-  impl->end_ = text.data() + text.size();
-  impl->open();
+  if (is_gzip(text)) {
+    impl->begin([text](void* data, std::size_t size) mutable {
+      const std::size_t now = text.copy(static_cast<char*>(data), size);
+      text.remove_prefix(now);
+      return now;
+    });
+  } else {
+    if (text.data() == nullptr) text = "";
+    impl->cursor_ = text.data();
+    impl->end_ = text.data() + text.size();
+    impl->open();
+  }
   return CsvReader(std::move(impl));
 }
 

@@ -21,9 +21,13 @@ constexpr Index kMostEmptyColumns = 1 << 20;  // whose names alone take memory, 
 }  // namespace
 
 std::optional<TableFormat> table_format(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  for (char& c : extension)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 'a' - 'A');
+  const auto lower = [](std::string text) {
+    for (char& c : text)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 'a' - 'A');
+    return text;
+  };
+  std::string extension = lower(path.extension().string());
+  if (extension == ".gz") extension = lower(path.stem().extension().string());
   if (extension == ".npy") return TableFormat::npy;
   if (extension == ".npz") return TableFormat::npz;
   for (const char* text : {"", ".csv", ".tsv", ".txt", ".dat", ".data"})
@@ -102,9 +106,10 @@ void TableReader::open_matrix(const std::string& where, NpyArray array) {
     throw IoError(fmt::format("{}: shape {} has too many columns for an array without rows", where,
                               shape_text(arrays_.back().shape)));
   rows_ = view.rows();
+  const std::vector<std::string>& fields = arrays_.back().fields;
   for (Index c = 0; c < view.cols(); ++c) {
     columns_.push_back({view.data(), c, view.cols()});
-    names_.push_back(fmt::format("c{}", c));
+    names_.push_back(fields.empty() ? fmt::format("c{}", c) : fields[static_cast<std::size_t>(c)]);
   }
 }
 

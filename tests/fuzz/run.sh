@@ -27,15 +27,16 @@ export -f compile
 export compiler flags objects_folder
 
 cmake -D ROOT="$PWD" -D OUT="$build/include" -P cmake/classes.cmake
-readers="src/core/error.cpp src/io/columns.cpp src/io/file.cpp src/io/csv.cpp src/io/npy.cpp src/io/safetensors.cpp"
+readers="src/core/error.cpp src/io/columns.cpp src/io/file.cpp src/io/inflate.cpp src/io/csv.cpp src/io/npy.cpp
+  src/io/npy_format.cpp src/io/npz.cpp src/io/safetensors.cpp"
 for target in $targets; do
   sources=$readers
-  libraries=
+  libraries=-lz
   if [ "$target" = model ]; then
     # What a model file reaches.
     sources=$(find src nn bijectors distributions flows -name '*.cpp' ! -path 'src/t[er]*ing/*' ! -name csv.cpp \
-      ! -name npy.cpp ! -name table.cpp | sort)
-    libraries="-lhwy -lpthread"
+      ! -name 'np*.cpp' ! -name table.cpp | sort)
+    libraries="-lhwy -lpthread -lz"
   fi
   objects_folder=$build/objects/$target
   mkdir -p "$objects_folder"

@@ -54,7 +54,8 @@ struct CsvOptions {
   Missing missing = Missing::error;
 };
 
-/// Reads delimited text in chunks of rows: memory does not grow with the file.
+/// Reads delimited text in chunks of rows: memory does not grow with the file. What gzip packed (RFC 1952; known by its
+/// first bytes) is unpacked as it is read.
 ///
 /// Understands quoted fields (RFC 4180), CR LF, a byte order mark, blanks around fields, blank lines before, between
 /// and after rows (between rows not in a one-column table, where one would be a missing value), a last line without

@@ -16,8 +16,10 @@ namespace pushforward {
 struct NpyArray {
   /// Shape as in the file; any rank, `{}` for a single number.
   std::vector<Index> shape;
-  /// Type in the file, as NumPy writes it: "<f8", "|u1", ">i4".
+  /// Type in the file, as NumPy writes it: "<f8", "|u1", ">i4", "[('x', '<f8'), ('n', '<i4')]".
   std::string dtype;
+  /// Of a structured array, the names of its fields, which are the last axis of `shape` and `values`; else none.
+  std::vector<std::string> fields;
   /// Whether the file holds the first axis fastest. `values` does not depend on it.
   bool fortran_order = false;
   /// The numbers as double, last axis fastest. Integers beyond 2^53 are rounded to the nearest double.
@@ -47,18 +49,21 @@ struct NpyOptions {
   bool allow_non_finite = false;
 };
 
-/// Reads a .npy file: versions 1.0, 2.0, 3.0; float32 and float64, signed and unsigned integers of 1 to 8 bytes, bool;
-/// either byte order, C or Fortran order. Nothing is ever unpickled: arrays of objects are refused.
+/// Reads a .npy file: versions 1.0, 2.0, 3.0; float16, float32 and float64, signed and unsigned integers of 1 to 8
+/// bytes, bool, structured arrays of one axis whose fields are such numbers; either byte order, C or Fortran order; also
+/// packed by gzip, whatever the file is called. Nothing is ever unpickled: arrays of objects are refused.
 ///
-/// The sizes are compared with the bytes that are there before memory is taken for them. Errors: IoError that starts
-/// with the file: `x.npy: expected 240 bytes of data for shape (10, 3) and type "<f8", got 200`.
+/// The sizes are compared with the bytes that are there (of packed ones with the most that they can unpack to, 1032 for
+/// each) before memory is taken for them. Errors: IoError that starts with the file:
+/// `x.npy: expected 240 bytes of data for shape (10, 3) and type "<f8", got 200`.
 NpyArray read_npy(const std::filesystem::path& path, const NpyOptions& options = {});
 /// The same from memory; `source_name` stands for the file in errors.
 NpyArray read_npy(std::span<const std::byte> bytes, std::string_view source_name = "npy",
                   const NpyOptions& options = {});
 
-/// Members of a .npz archive as `numpy.savez` writes it (uncompressed; 64-bit sizes included).
-/// Checksums are verified. Compressed or encrypted members are IoErrors when they are asked for.
+/// Members of a .npz archive as `numpy.savez` and `numpy.savez_compressed` write it (64-bit sizes included).
+/// Sizes and checksum of a member are verified before memory is taken for it: packed ones are unpacked twice. Encrypted
+/// members, and other methods of compression than DEFLATE, are IoErrors when they are asked for.
 class NpzFile {
  public:
   /// Opens the archive and reads its directory.

@@ -12,7 +12,7 @@ namespace pushforward {
 enum class TableFormat { text, npy, npz };
 
 /// What a file holds by its extension, in either case of letters: .npy, .npz, or text (.csv, .tsv, .txt, .dat, .data, no
-/// extension, and "-", standard input). Nothing for any other.
+/// extension, and "-", standard input); .gz may follow. Nothing for any other.
 std::optional<TableFormat> table_format(const std::filesystem::path& path);
 
 /// How `read_table` and `TableReader` understand a file.
@@ -40,7 +40,8 @@ struct TableOptions {
 };
 
 /// Reads a table in chunks of rows, from delimited text (as `CsvReader` does, with header and delimiter found), or from
-/// a NumPy array: (N, D); (N,) is one column, a single number one row of it. The columns of an array are "c0", "c1", ...
+/// a NumPy array: (N, D); (N,) is one column, a single number one row of it. The columns of an array are "c0", "c1", ...,
+/// those of a structured array its fields. Text and .npy packed by gzip are unpacked, whatever the file is called.
 ///
 /// Text is read as it is asked for: memory does not grow with the file. Arrays are read whole when they are opened.
 ///
