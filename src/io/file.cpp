@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -156,6 +157,23 @@ void InputFile::read_at(std::uint64_t offset, void* data, std::size_t size) cons
     offset += static_cast<std::uint64_t>(got);
     size -= static_cast<std::size_t>(got);
   }
+}
+
+std::span<const std::byte> InputFile::map() const {
+  const auto size = static_cast<std::size_t>(size_);
+  void* const begin = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor_, 0);
+  if (begin == MAP_FAILED) fail(name_, "map into memory", errno);
+  return {static_cast<const std::byte*>(begin), size};
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  const InputFile file(path);
+  if (!file.is_regular()) throw IoError(path.string() + ": cannot map into memory: no regular file");
+  if (file.size() > 0) bytes_ = file.map();
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 std::vector<std::byte> read_file(const std::filesystem::path& path) {

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pushforward::detail {
@@ -39,6 +40,8 @@ class InputFile {
   std::uint64_t size() const { return size_; }
   /// Reads on from the current position. Returns the number of bytes; 0 at the end.
   std::size_t read(void* data, std::size_t size);
+  /// All of it as memory, of a regular file that is not empty; the caller unmaps it.
+  std::span<const std::byte> map() const;
   /// Reads exactly `size` bytes at `offset`; IoError if the file ends before.
   void read_at(std::uint64_t offset, void* data, std::size_t size) const;
 
@@ -49,6 +52,19 @@ class InputFile {
   bool owns_ = false;
   bool regular_ = false;
   std::uint64_t size_ = 0;
+};
+
+/// A regular file as memory that can only be read. What becomes shorter under it ends the process (SIGBUS).
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  MappedFile& operator=(MappedFile&&) = delete;
+  ~MappedFile();
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
 };
 
 /// All that is left in a file.
