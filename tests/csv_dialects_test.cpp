@@ -214,7 +214,10 @@ TEST_CASE("dialects: chunks, files and arrays agree", "[csv]") {
   Matrix<double> y(4, 2);
   y << 1, 2, std::nan(""), 4, 5, 6, 7, std::nan("");
   write_npy(folder.path / "t.npy", y);
-  CHECK_THROWS_AS(TableReader(folder.path / "t.npy"), IoError);
+  CHECK_THROWS_WITH(read_table(folder.path / "t.npy"),
+                    ContainsSubstring("t.npy: row 1 (from 0), column 1 (\"c0\"): expected a finite number, got nan; values "
+                                      "are missing: \"c0\" in 1 row, \"c1\" in 1 row; Missing::drop leaves rows out that "
+                                      "miss a value"));
   TableReader array(folder.path / "t.npy", {.missing = Missing::drop});
   const Table kept = array.rest();
   CHECK(kept.values == Matrix<double>(y({0, 2}, Eigen::all)));
@@ -224,6 +227,6 @@ TEST_CASE("dialects: chunks, files and arrays agree", "[csv]") {
   CHECK(holes.rest().values.rows() == 4);
   y(0, 0) = std::numeric_limits<double>::infinity();
   write_npy(folder.path / "t.npy", y);
-  CHECK_THROWS_WITH(TableReader(folder.path / "t.npy", {.missing = Missing::drop}),
-                    ContainsSubstring("row 0, column \"c0\": expected a finite number, got inf"));
+  CHECK_THROWS_WITH(read_table(folder.path / "t.npy", {.missing = Missing::drop}),
+                    ContainsSubstring("row 0 (from 0), column 1 (\"c0\"): expected a finite number, got inf"));
 }

@@ -101,7 +101,7 @@ TEST_CASE("table: arrays of NumPy") {
   CHECK(table_error(folder.put("cube.npy", npy_of("<f8", "(1, 2, 1)", raw<double>({1, 2})))) ==
         "cube.npy: expected an array of rows and columns, got shape (1, 2, 1); reshape it to (N, D)");
   const fs::path odd = folder.put("o.npy", npy_of("<f8", "(2, 1)", raw<double>({1, std::nan("")})));
-  CHECK(table_error(odd) == "o.npy: expected finite numbers, got nan at index [1, 0]");
+  CHECK(table_error(odd) == "o.npy: row 1 (from 0), column 1 (\"c0\"): expected a finite number, got nan");
   CHECK(std::isnan(read_table(odd, {.allow_non_finite = true}).values(1, 0)));
   const std::string cut = six().substr(0, six().size() - 8);
   CHECK(table_error(folder.put("cut.npy", cut)).starts_with("cut.npy: expected 48 bytes"));

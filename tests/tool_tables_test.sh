@@ -59,13 +59,38 @@ refuses 1 "no numbers: \"day\" in 60 rows, \"kind\" in 60 rows; leave them out w
   fit mixed.csv --out no.st $gauss
 same mixed.csv "--drop day,kind"
 awk -F, 'NR == 3 { $1 = "oops" } { print $1 "," $2 }' plain.csv >typo.csv
-refuses 1 "typo.csv:3: column 1 (\"x\"): expected a number, got \"oops\"; --drop leaves a column out" \
+refuses 1 "typo.csv:3: column 1 (\"x\"): expected a number, got \"oops\"; leave them out with --drop 'x'" \
   fit typo.csv --out no.st $gauss
 
 awk -F, 'NR == 4 { print "Tue,," $2 ",b" } NR != 4 { print }' mixed.csv >both.csv
 refuses 1 "leave them out with --drop 'day,kind' --missing drop" fit both.csv --out no.st $gauss
 run 0 fit both.csv --out both.st $gauss --drop 'day,kind' --missing drop
 says out.txt "59 rows, 2 columns"
+
+# ---- numbers with thousands separated: what they look like and the option; nothing is guessed
+awk -F, 'NR == 1 { print "x;y" } NR > 1 { printf "1.00%d,5;%s\n", NR % 7, $2 * 10000 }' plain.csv >groups.csv
+refuses 1 "got \"1.002,5\", which looks like 1002.5 with thousands separated by \".\"; thousands are separated: \"x\" in 60 rows; --thousands '.' reads them" \
+  fit groups.csv --out no.st $gauss
+run 0 fit groups.csv --out groups.st $gauss --thousands .
+says out.txt "60 rows, 2 columns"
+printf 'x\ty\n1,234\t1\n2,345\t2\n' >either.txt
+refuses 1 "nothing in the first lines says whether commas are decimal or separate thousands; say --decimal , or --thousands ," \
+  fit either.txt --out no.st $gauss
+
+# ---- codes for missing values: told of, and left out by option
+awk -F, 'NR % 10 == 5 { $1 = -9999 } { print $1 "," $2 }' plain.csv >codes.csv
+run 0 fit codes.csv --out codes.st $gauss
+says err.txt "note: codes.csv: column 'x': -9999 in 6 of 60 rows"
+says err.txt "a code for a missing value? --missing drop --missing-value -9999 takes it for one"
+run 0 fit codes.csv --out codes.st $gauss --missing drop --missing-value -9999
+says out.txt "54 rows, 2 columns"
+holds '! grep -q "a code for" err.txt'
+run 0 log-prob codes.st codes.csv --missing-value -9999 --out codes-lp.csv
+holds '[ "$(grep -c nan codes-lp.csv)" -eq 6 ]'
+refuses 1 "expected a number, got \"-9999\", which counts as missing; values are missing: \"x\" in 6 rows; --missing drop leaves rows out" \
+  fit codes.csv --out no.st $gauss --missing-value -9999
+awk -F, 'NR == 1 { $2 = "the '"'y'"'" } NR == 7 { $2 = "x" } { print $1 "," $2 }' plain.csv >quotes.csv
+refuses 1 "leave them out with --drop 'the '\''y'\'''" fit quotes.csv --out no.st $gauss
 
 # ---- packed tables: by their first bytes, from standard input too; nothing is written packed
 gzip <plain.csv >plain.csv.gz

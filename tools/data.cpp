@@ -123,18 +123,42 @@ DataReader::DataReader(const std::string& path, pf::TableOptions options) {
   names_ = reader_->names();
 }
 
+namespace {
+
+/// As a shell takes it.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+/// "leave them out with --drop 'a,b' --missing drop": what to add to the command.
+std::string way_out(const std::vector<std::pair<std::string, std::string>>& settings) {
+  std::string options;
+  for (const auto& [option, value] : settings)
+    options += fmt::format(" --{} {}", option, option == "missing" ? value : quoted(value));
+  const std::string& first = settings.front().first;
+  if (first == "drop") return "leave them out with" + options;
+  if (settings.size() > 1) return "read it with" + options;
+  return options.substr(1) + (first == "missing" ? " leaves rows out that miss a value" : " reads them");
+}
+
+std::string in_words(const pf::MissingCode& code, const pf::Table& table) {
+  const std::string value = fmt::format("{}", code.value);
+  const std::string times = code.spreads < 1e6 ? grouped(std::lround(code.spreads)) : fmt::format("{:.2g}", code.spreads);
+  return fmt::format("column '{}': {} in {} of {}, {} times the spread of the others away from them: a code for a "
+                     "missing value? --missing drop --missing-value {} takes it for one",
+                     table.names[static_cast<std::size_t>(code.column)], value, grouped(code.rows),
+                     counted(table.values.rows(), "row"), times, value);
+}
+
+}  // namespace
+
 pf::Notice DataReader::in_words_of_the_tool(const pf::Notice& notice) {
   pf::Notice told = notice;
   if (notice.option == "array") told.way_out = "; choose one with --array";
-  if (notice.option == "missing") told.way_out = "; --missing drop leaves rows out that miss a value";
-  if (notice.option == "drop") {
-    constexpr std::string_view drop = "; drop ", missing = "; Missing::drop";
-    const std::size_t rest = notice.way_out.find(missing);
-    told.way_out = notice.way_out.starts_with(drop)
-                       ? "; leave them out with --drop '" + notice.way_out.substr(drop.size(), rest - drop.size()) + "'"
-                       : std::string("; --drop leaves a column out");
-    if (rest != notice.way_out.npos) told.way_out += " --missing drop";
-  }
+  if (notice.option == "decimal") told.way_out = "; say --decimal , or --thousands ,";
+  if (!notice.settings.empty()) told.way_out = "; " + way_out(notice.settings);
   return told;
 }
 
@@ -150,6 +174,12 @@ void add_text_options(CLI::App& sub, TextSettings& s, const std::string& group) 
       ->check(one_of({".", ","}))
       ->group(group)
       ->option_text("C (found)");
+  sub.add_option("--thousands", s.thousands, "By what thousands are separated: , . ' _ or space")
+      ->group(group)
+      ->option_text("C (none)");
+  add_list(sub, "--missing-value", s.missing_values, "Values that count as missing: -9999, unknown; also of arrays")
+      ->group(group)
+      ->option_text("V,... (empty, NA, ...)");
   sub.add_option("--comment", s.comment, "Lines that begin with it are left out; none: there are no such lines")
       ->group(group)
       ->option_text("C (#)");
@@ -165,6 +195,9 @@ pf::TableOptions table_options(const TextSettings& s, const std::string& array) 
   if (!s.delimiter.empty())
     options.delimiter = s.delimiter == "tab" ? '\t' : s.delimiter == "space" ? ' ' : character("--delimiter", s.delimiter);
   if (!s.decimal.empty()) options.decimal = s.decimal.front();
+  if (!s.thousands.empty())
+    options.thousands = s.thousands == "space" ? ' ' : character("--thousands", s.thousands);
+  options.missing_values = split_lists(s.missing_values);
   options.comment = s.comment == "none" ? '\0' : character("--comment", s.comment);
   return options;
 }
@@ -217,6 +250,7 @@ pf::Table DataReader::rest() {
   try {
     pf::Table table = reader_->rest();
     table.names = names_;
+    for (const pf::MissingCode& code : pf::find_missing_codes(table.values)) codes_.push_back(in_words(code, table));
     return table;
   } catch (const pf::IoError& error) {
     throw pf::IoError(in_words_of_the_tool(error.notice()));
@@ -227,6 +261,12 @@ void refuse_unwritten(const std::string& path) {
   if (extension(path) == ".npz") throw UsageError("--out: " + path + ": archives are not written; take .npy or .csv");
   if (extension(path) == ".gz")
     throw UsageError("--out: " + path + ": nothing is written packed; take .npy or .csv, or --out - and gzip");
+}
+
+std::vector<std::string> DataReader::notes() const {
+  std::vector<std::string> notes = reader_->notes();
+  notes.insert(notes.end(), codes_.begin(), codes_.end());
+  return notes;
 }
 
 RowWriter::RowWriter(const std::string& path, const std::vector<std::string>& names, Index rows) {

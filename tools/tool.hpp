@@ -136,8 +136,8 @@ class DataReader {
   pf::Table rest();
   /// Where a row of a chunk stands: "data.csv:17", "data.npy: row 16".
   std::string where(const pf::Table& chunk, Index row) const { return reader_->where(chunk, row); }
-  /// What was guessed, to be told.
-  std::vector<std::string> notes() const { return reader_->notes(); }
+  /// What was guessed, to be told; after `rest` also numbers that look like codes for missing values.
+  std::vector<std::string> notes() const;
   Index dropped_rows() const { return reader_->dropped_rows(); }
 
  private:
@@ -146,12 +146,13 @@ class DataReader {
                                       const pf::TableOptions& how);
 
   std::optional<pf::TableReader> reader_;
-  std::vector<std::string> names_;
+  std::vector<std::string> names_, codes_;
 };
 
 /// Options of how text is read, as the command line has them.
 struct TextSettings {
-  std::string header, delimiter, decimal, comment = "#";
+  std::string header, delimiter, decimal, thousands, comment = "#";
+  std::vector<std::string> missing_values;
 };
 void add_text_options(CLI::App& sub, TextSettings& s, const std::string& group);
 /// @throws UsageError  for what is no header, delimiter, ...

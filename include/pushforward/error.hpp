@@ -19,6 +19,8 @@ struct Notice {
   std::string problem = {};   ///< what follows the place: " is constant"
   std::string option = {};    ///< the option that is wrong, or that is a way out: "rounded"
   std::string way_out = {};   ///< what follows the problem, in the words of the library; it may name the option
+  /// Options that are a way out together, each with the value that it takes: {"drop", "a,b"}, {"missing", "drop"}.
+  std::vector<std::pair<std::string, std::string>> settings = {};
 
   /// "validation row 3, column 2", "columns 0, 4"; empty if there is none.
   std::string place() const;

@@ -82,4 +82,92 @@ std::vector<Index> chosen_columns(const std::string& source, const std::vector<s
   return order;
 }
 
+void Faults::add_grouped(std::size_t column, char separator) {
+  // One column, one separator: with two it is text.
+  if (grouped[column] > 0 && separators[column] != separator) {
+    ++text[column];
+    return;
+  }
+  ++grouped[column];
+  separators[column] = separator;
+}
+
+namespace {
+
+/// "\"x\" in 2 rows, \"y\" in 1 row" for the counts above 0.
+std::string in_rows(const std::vector<std::string>& names, const std::vector<Index>& counts) {
+  std::string listed;
+  for (std::size_t c = 0; c < counts.size(); ++c)
+    if (counts[c] > 0)
+      listed += fmt::format("{}{} in {} row{}", listed.empty() ? "" : ", ", show(names[c]), counts[c],
+                            counts[c] == 1 ? "" : "s");
+  return listed;
+}
+
+/// Names of those above `least`, for a list.
+std::string names_above(const std::vector<std::string>& names, const std::vector<Index>& counts, Index least) {
+  std::string listed;
+  for (std::size_t c = 0; c < counts.size(); ++c)
+    if (counts[c] > least) listed += (listed.empty() ? "" : ",") + names[c];
+  return listed;
+}
+
+}  // namespace
+
+Notice Faults::notice(const std::vector<std::string>& names, std::string where, std::string first, bool all) const {
+  // There is one option for all columns: those with the first separator get it, others are text.
+  std::vector<Index> no_numbers = text, numbers = grouped;
+  char separator = '\0';
+  for (std::size_t c = 0; c < numbers.size(); ++c) {
+    if (numbers[c] > 0 && text[c] == 0 && separator == '\0') separator = separators[c];
+    if (numbers[c] == 0 || (text[c] == 0 && separators[c] == separator)) continue;
+    no_numbers[c] += std::exchange(numbers[c], 0);
+  }
+  // A column of text goes with its holes, and so does one that has more holes than values.
+  std::vector<Index> useless(names.size());
+  bool holes_stay = false;
+  Index faults = 0;
+  for (std::size_t c = 0; c < useless.size(); ++c) {
+    useless[c] = no_numbers[c] > 0 || 2 * missing[c] > rows;
+    holes_stay = holes_stay || (missing[c] > 0 && useless[c] == 0);
+    faults += no_numbers[c] + missing[c] + numbers[c];
+  }
+  const std::string to_drop = names_above(names, useless, 0);
+  const char* const option = !to_drop.empty() ? "drop" : holes_stay ? "missing" : "thousands";
+  Notice notice{.where = std::move(where), .problem = std::move(first), .option = option};
+  if (faults > 1) {
+    const auto list = [&](const char* what, const std::vector<Index>& counts) {
+      const std::string listed = in_rows(names, counts);
+      if (!listed.empty()) notice.problem += fmt::format("; {}{}: {}", what, all ? "" : " of the rows looked at", listed);
+    };
+    list("no numbers", no_numbers);
+    list("values are missing", missing);
+    list("thousands are separated", numbers);
+  }
+  if (!to_drop.empty()) {
+    if (faults > 1) notice.way_out = "; drop " + to_drop;
+    notice.settings.emplace_back("drop", to_drop);
+  }
+  if (holes_stay) {
+    if (faults > 1) notice.way_out += "; Missing::drop leaves rows out that miss a value";
+    notice.settings.emplace_back("missing", "drop");
+  }
+  if (separator != '\0') {
+    notice.way_out += fmt::format("; thousands {} reads them", show({&separator, 1}));
+    notice.settings.emplace_back("thousands", std::string(1, separator));
+  }
+  return notice;
+}
+
+Notice Faults::nothing_left(const std::vector<std::string>& names, std::string where) const {
+  // Those that miss most; where no column does, all that miss some.
+  const Index most = *std::max_element(missing.begin(), missing.end());
+  const std::string to_drop = names_above(names, missing, most / 2);
+  return {.where = std::move(where),
+          .problem = "every row misses a value: " + in_rows(names, missing),
+          .option = "drop",
+          .way_out = "; drop " + to_drop,
+          .settings = {{"drop", to_drop}}};
+}
+
 }  // namespace pushforward::detail

@@ -28,7 +28,9 @@ constexpr std::size_t kLongestRecord = std::size_t{1} << 28;
 constexpr int kSampledLines = 20;
 constexpr std::size_t kSampledBytes = std::size_t{1} << 16;
 constexpr Index kFirstBlockValues = 1 << 8;
-constexpr Index kBlockValues = 1 << 16;
+// Blocks of 32 MB and more get pages of their own from the system and give them back when they go: so a table is never in
+// memory twice.
+constexpr Index kBlockValues = 1 << 22;
 
 // Whether a decimal number that is out of range for double is so because it is small. `text` is well formed.
 bool is_tiny(std::string_view text) {
@@ -72,6 +74,66 @@ std::optional<double> as_number(std::string_view text) {
   const char* end = text.data() + text.size();
   if (text.empty() || parse_number(text.data(), end, value) != end) return std::nullopt;
   return value;
+}
+
+/// The separators of thousands, by the character that stands for them in options.
+struct Separator {
+  char option;
+  std::string_view bytes;
+};
+constexpr std::array<Separator, 9> kSeparators = {{{',', ","},
+                                                   {'.', "."},
+                                                   {' ', " "},
+                                                   {' ', "\xc2\xa0"},      // no-break space
+                                                   {' ', "\xe2\x80\xaf"},  // the same, narrow
+                                                   {' ', "\xe2\x80\x89"},  // thin space
+                                                   {'\'', "'"},
+                                                   {'\'', "\xe2\x80\x99"},  // typographic
+                                                   {'_', "_"}}};
+
+/// "1234567.5" for "1,234,567.5" or "12,34,567.5"; nothing where no thousands are separated by `separator`.
+std::optional<std::string> without_separators(std::string_view text, char separator, char decimal) {
+  std::size_t at = !text.empty() && (text[0] == '-' || text[0] == '+') ? 1 : 0;
+  std::string plain(text.substr(0, at));
+  const auto digits = [&] {
+    const std::size_t begin = at;
+    while (at < text.size() && text[at] >= '0' && text[at] <= '9') plain += text[at++];
+    return at - begin;
+  };
+  if (at < text.size() && text[at] == '0') return std::nullopt;
+  if (const std::size_t count = digits(); count < 1 || count > 3) return std::nullopt;
+  std::size_t last = 0;
+  for (bool found = true; found;) {
+    found = false;
+    for (const Separator& s : kSeparators) {
+      if (s.option != separator || !text.substr(at).starts_with(s.bytes)) continue;
+      at += s.bytes.size();
+      last = digits();
+      if (last < 2 || last > 3) return std::nullopt;
+      found = true;
+      break;
+    }
+  }
+  if (last != 3) return std::nullopt;
+  if (at < text.size()) {
+    if (text[at++] != decimal) return std::nullopt;
+    plain += '.';
+    if (digits() == 0) return std::nullopt;
+  }
+  return at == text.size() ? std::optional(std::move(plain)) : std::nullopt;
+}
+
+/// A number whose thousands are separated, and by what; nothing for other text.
+struct Grouped {
+  char separator;
+  std::string plain;
+};
+std::optional<Grouped> grouped_number(std::string_view text) {
+  for (const char separator : {',', '.', ' ', '\'', '_'})
+    for (const char decimal : {'.', ','})
+      if (separator != decimal)
+        if (auto plain = without_separators(text, separator, decimal)) return Grouped{separator, std::move(*plain)};
+  return std::nullopt;
 }
 
 struct Field {
@@ -237,6 +299,7 @@ struct CsvReader::Impl {
         double value = 0;
         p = parse_number(p, end, value);
         if (p == nullptr || (!std::isfinite(value) && !options_.allow_non_finite)) return false;
+        if (!missing_numbers_.empty() && is_missing_number(value)) return false;
         out[targets_[column]] = value;
       } else {
         if (p != end && *p == '"') return false;
@@ -256,7 +319,11 @@ struct CsvReader::Impl {
     return p == end;
   }
 
-  std::optional<double> number_of(std::string_view text) const { return number_of(text, decimal_); }
+  std::optional<double> number_of(std::string_view text) const {
+    if (options_.thousands != '\0')
+      if (const auto plain = without_separators(text, options_.thousands, decimal_)) return as_number(*plain);
+    return number_of(text, decimal_);
+  }
   static std::optional<double> number_of(std::string_view text, char decimal) {
     if (decimal != ',') return as_number(text);
     if (text.find('.') != std::string_view::npos) return std::nullopt;
@@ -269,6 +336,7 @@ struct CsvReader::Impl {
   enum class Fault { none, missing, text, not_finite };
   Fault look_at(std::string_view text, double& value) const {
     const std::optional<double> number = number_of(text);
+    if (number ? is_missing_number(*number) : is_missing_word(text)) return Fault::missing;
     // "nan" is a number where NaN may pass.
     if (number && (std::isfinite(*number) || options_.allow_non_finite)) {
       value = *number;
@@ -276,6 +344,27 @@ struct CsvReader::Impl {
     }
     if (is_missing(text)) return Fault::missing;
     return number ? Fault::not_finite : Fault::text;
+  }
+
+  bool is_missing_number(double value) const {
+    return std::find(missing_numbers_.begin(), missing_numbers_.end(), value) != missing_numbers_.end();
+  }
+  bool is_missing_word(std::string_view text) const {
+    const std::vector<std::string>& all = options_.missing_values;
+    return std::find(all.begin(), all.end(), text) != all.end();
+  }
+
+  /// What is wrong with a field, for an error.
+  std::string fault_text(Fault fault, std::string_view text) const {
+    if (text.empty()) return "expected a number, got an empty field";
+    const std::optional<double> number = number_of(text);
+    if (fault == Fault::missing && (number ? is_missing_number(*number) : is_missing_word(text)))
+      return fmt::format("expected a number, got {}, which counts as missing", show(text));
+    if (number) return fmt::format("expected a finite number, got {}", show(text));
+    const auto grouped = grouped_number(text);
+    if (!grouped) return "expected a number, got " + show(text);
+    return fmt::format("expected a number, got {}, which looks like {} with thousands separated by {}", show(text),
+                       grouped->plain, show({&grouped->separator, 1}));
   }
 
   /// False if the row is to be left out.
@@ -296,53 +385,36 @@ struct CsvReader::Impl {
       double value = std::numeric_limits<double>::quiet_NaN();
       const Fault fault = look_at(text, value);
       if (fault == Fault::missing && options_.missing == CsvOptions::Missing::drop) {
-        missing_.resize(names_.size());
-        ++missing_[static_cast<std::size_t>(targets_[column])];
+        ++left_out_->missing[static_cast<std::size_t>(targets_[column])];
         whole = false;
         continue;
       }
       const bool passes = fault == Fault::none ||
                           (fault == Fault::missing && options_.missing == CsvOptions::Missing::as_nan);
-      if (!passes) report_faults(column, fault == Fault::not_finite || (fault == Fault::missing && number_of(text))
-                                             ? fmt::format("expected a finite number, got {}", show(text))
-                                         : text.empty() ? std::string("expected a number, got an empty field")
-                                                        : "expected a number, got " + show(text));
+      if (!passes) report_faults(column, fault_text(fault, text));
       out[targets_[column]] = value;
     }
     return whole;
-  }
-
-  /// "\"x\" in 2 rows, \"y\" in 1 row" for the counts above 0.
-  std::string in_rows(const std::vector<Index>& counts) const {
-    std::string listed;
-    for (std::size_t c = 0; c < counts.size(); ++c)
-      if (counts[c] > 0)
-        listed += fmt::format("{}{} in {} row{}", listed.empty() ? "" : ", ", show(names_[c]), counts[c],
-                              counts[c] == 1 ? "" : "s");
-    return listed;
-  }
-  /// Names of those above `least`, for a list.
-  std::string names_above(const std::vector<Index>& counts, Index least) const {
-    std::string listed;
-    for (std::size_t c = 0; c < counts.size(); ++c)
-      if (counts[c] > least) listed += (listed.empty() ? "" : ",") + names_[c];
-    return listed;
   }
 
   /// Reads on from the record whose fields are at hand, and says which columns have faults like the first.
   [[noreturn]] void report_faults(std::size_t first_column, const std::string& first) {
     const std::string place =
         fmt::format("{}:{}: column {} ({}): ", source_, line_, first_column + 1, show(file_names_[first_column]));
-    std::vector<Index> missing(names_.size()), text(names_.size());
-    Index rows = 0;
+    Faults faults(names_.size());
     const auto count = [&] {
-      ++rows;
+      ++faults.rows;
       for (std::size_t c = 0; c < targets_.size(); ++c) {
         if (targets_[c] < 0) continue;
+        const auto to = static_cast<std::size_t>(targets_[c]);
+        const std::string_view text = trimmed(fields_[c].text);
         double value = 0;
-        const Fault fault = look_at(trimmed(fields_[c].text), value);
-        missing[static_cast<std::size_t>(targets_[c])] += fault == Fault::missing;
-        text[static_cast<std::size_t>(targets_[c])] += fault == Fault::text || fault == Fault::not_finite;
+        const Fault fault = look_at(text, value);
+        if (fault == Fault::missing) ++faults.missing[to];
+        if (fault == Fault::not_finite) ++faults.text[to];
+        if (fault != Fault::text) continue;
+        if (const auto grouped = grouped_number(text)) faults.add_grouped(to, grouped->separator);
+        else ++faults.text[to];
       }
     };
     count();
@@ -367,26 +439,7 @@ struct CsvReader::Impl {
     } catch (const IoError&) {
       all = false;  // other faults come after these
     }
-    const std::string texts = in_rows(text), holes = in_rows(missing);
-    // A column of text goes with its holes, and so does one that has more holes than values.
-    std::vector<Index> useless(names_.size());
-    bool holes_stay = false;
-    for (std::size_t c = 0; c < useless.size(); ++c) {
-      useless[c] = text[c] > 0 || 2 * missing[c] > rows;
-      holes_stay = holes_stay || (missing[c] > 0 && useless[c] == 0);
-    }
-    const std::string to_drop = names_above(useless, 0);
-    Notice notice{.where = place, .problem = first, .option = to_drop.empty() ? "missing" : "drop"};
-    const Index faults = std::accumulate(text.begin(), text.end(), Index{0}) +
-                         std::accumulate(missing.begin(), missing.end(), Index{0});
-    if (faults > 1) {
-      const std::string seen = all ? "" : " of the rows looked at";
-      if (!texts.empty()) notice.problem += fmt::format("; no numbers{}: {}", seen, texts);
-      if (!holes.empty()) notice.problem += fmt::format("; values are missing{}: {}", seen, holes);
-      if (!to_drop.empty()) notice.way_out = "; drop " + to_drop;
-      if (holes_stay) notice.way_out += "; Missing::drop leaves rows out that miss a value";
-    }
-    throw IoError(std::move(notice));
+    throw IoError(faults.notice(names_, place, first, all));
   }
 
   // --- opening ---
@@ -416,7 +469,15 @@ struct CsvReader::Impl {
     decimal_ = options_.decimal;
     if (decimal_ != '\0' && decimal_ != '.' && decimal_ != ',')
       throw IoError(fmt::format("{}: the decimal point is '.' or ',', got {}", source_, show({&decimal_, 1})));
-    if (decimal_ == '\0') decimal_ = '.';
+    const char t = options_.thousands;
+    if (t != '\0' && !without_separators(fmt::format("1{}234", t), t, '\0'))
+      throw IoError(fmt::format("{}: thousands are separated by ',', '.', ' ', \"'\" or '_', got {}", source_,
+                                show({&t, 1})));
+    if (t != '\0' && t == decimal_)
+      throw IoError(fmt::format("{}: {} cannot be the decimal point and separate thousands", source_, show({&t, 1})));
+    if (decimal_ == '\0') decimal_ = t == '.' ? ',' : '.';
+    for (const std::string& text : options_.missing_values)
+      if (const auto number = number_of(text)) missing_numbers_.push_back(*number);
 
     Record record;
     const bool found = find_first_row(record);
@@ -435,7 +496,8 @@ struct CsvReader::Impl {
     }
     const std::vector<Field> first = std::move(fields_);
     const std::vector<Field> second = peek_second_row(record);
-    if (options_.decimal == '\0' && delimiter_ != ',') find_decimal(first, second);
+    const bool decimal_known = options_.decimal != '\0' || t == ',' || t == '.';
+    if (!decimal_known && delimiter_ != ',') find_decimal(first, second, record);
 
     has_header_ = options_.header == CsvOptions::Header::yes;
     if (options_.header == CsvOptions::Header::detect) has_header_ = is_header(first, second);
@@ -499,15 +561,50 @@ struct CsvReader::Impl {
     }
   }
 
-  void find_decimal(const std::vector<Field>& first, const std::vector<Field>& second) {
-    Index by_comma = 0;
-    for (const std::vector<Field>* row : {&first, &second})
-      for (const Field& field : *row) {
+  /// ',' where fields of the first lines are numbers by it alone. "1,234" may be one or have its thousands separated.
+  void find_decimal(const std::vector<Field>& first, const std::vector<Field>& second, const Record& first_record) {
+    std::string_view either;
+    bool by_comma = false, by_point = false;
+    const auto look = [&](const std::vector<Field>& row) {
+      for (const Field& field : row) {
         const std::string_view text = trimmed(field.text);
-        if (as_number(text) && has_decimals(text)) return;
-        by_comma += text.find(',') != std::string_view::npos && number_of(text, ',');
+        if (text.find(',') == std::string_view::npos) {
+          by_point = by_point || (as_number(text) && has_decimals(text));
+        } else if (!number_of(text, ',')) {
+          by_point = by_point || without_separators(text, ',', '.');
+        } else if (without_separators(text, ',', '.')) {
+          if (either.empty()) either = text;
+        } else {
+          by_comma = true;
+        }
       }
-    if (by_comma == 0) return;
+    };
+    look(first);
+    look(second);
+    if (by_point || (!by_comma && either.empty())) return;
+    std::string shown(either);
+    if (!by_comma) {
+      // More lines, as many as are at hand.
+      Record record;
+      for (std::size_t from = first_record.next; from < available() && !by_comma && !by_point; from = record.next) {
+        const void* const end = std::memchr(cursor_ + from, '\n', available() - from);
+        if (end == nullptr) break;
+        record.next = static_cast<std::size_t>(static_cast<const char*>(end) - cursor_) + 1;
+        const std::vector<Field> fields = fields_of({cursor_ + from, record.next - from - 1});
+        look(fields);
+        either = {};
+      }
+      if (by_point) return;
+      // Where ';' stands between fields, it does because of decimal commas.
+      if (!by_comma && delimiter_ != ';')
+        throw IoError(Notice{.where = fmt::format("{}:{}: ", source_, line_),
+                             .problem = fmt::format("{} may be {} or {}: nothing in the first lines says whether commas "
+                                                    "are decimal or separate thousands",
+                                                    show(shown), *without_separators(shown, ',', '.'),
+                                                    *number_of(shown, ',')),
+                             .option = "decimal",
+                             .way_out = "; give decimal or thousands"});
+    }
     decimal_ = ',';
     notes_.push_back("numbers have decimal commas");
   }
@@ -693,6 +790,7 @@ struct CsvReader::Impl {
       targets_[static_cast<std::size_t>(column)] = static_cast<Index>(names_.size());
       names_.push_back(file_names_[static_cast<std::size_t>(column)]);
     }
+    left_out_.emplace(names_.size());
   }
 
   // --- rows ---
@@ -701,7 +799,6 @@ struct CsvReader::Impl {
   Index load(Index max_rows) {
     const auto width = static_cast<Index>(names_.size());
     blocks_.clear();
-    block_lines_.clear();
     if (width == 0) return 0;
     Index block_values = kFirstBlockValues;
     Index rows = 0, room = 0;
@@ -712,7 +809,10 @@ struct CsvReader::Impl {
       if (room == 0) {
         room = std::min(std::max<Index>(1, block_values / width), max_rows - rows);
         block_values = std::min(2 * block_values, kBlockValues);
-        out = blocks_.emplace_back(static_cast<std::size_t>(room * width)).data();
+        Block& block = blocks_.emplace_back();
+        block.values = std::make_unique_for_overwrite<double[]>(static_cast<std::size_t>(room * width));
+        block.lines.reserve(static_cast<std::size_t>(room));
+        out = block.values.get();
       }
       if (decimal_ == ',' || !parse_plain(record.text, out)) {
         if (is_comment(record.text)) {
@@ -737,7 +837,7 @@ struct CsvReader::Impl {
         fail("an empty line between the rows of a one-column table");
       }
       blank_line_ = 0;
-      block_lines_.push_back(line_);
+      blocks_.back().lines.push_back(line_);
       consume(record);
       out += width;
       --room;
@@ -745,35 +845,26 @@ struct CsvReader::Impl {
       ++total_rows_;
     }
     if (total_rows_ == 0 && max_rows > 0 && !options_.allow_empty) {
-      if (dropped_rows_ > 0) {
-        // Those that miss most; where no column does, all that miss some.
-        const Index most = *std::max_element(missing_.begin(), missing_.end());
-        throw IoError(Notice{.where = source_ + ": ",
-                             .problem = "every row misses a value: " + in_rows(missing_),
-                             .option = "drop",
-                             .way_out = "; drop " + names_above(missing_, most / 2)});
-      }
+      if (dropped_rows_ > 0) throw IoError(left_out_->nothing_left(names_, source_ + ": "));
       throw IoError(source_ + ": the file has no rows after the header");
     }
     return rows;
   }
 
+  /// Each block goes when its rows are where they belong.
   void unload(MatrixView<double> values, VectorView<Index> lines) {
-    for (Index i = 0; i < lines.size(); ++i) lines[i] = block_lines_[static_cast<std::size_t>(i)];
     const Index width = values.cols();
     Index row = 0;
-    for (std::vector<double>& block : blocks_) {
-      const Index count = std::min(values.rows() - row, static_cast<Index>(block.size()) / width);
+    for (Block& block : blocks_) {
+      const auto count = static_cast<Index>(block.lines.size());
+      for (Index i = 0; i < count; ++i) lines[row + i] = block.lines[static_cast<std::size_t>(i)];
       for (Index column = 0; column < width; ++column) {
-        for (Index i = 0; i < count; ++i) {
-          values(row + i, column) = block[static_cast<std::size_t>(i * width + column)];
-        }
+        for (Index i = 0; i < count; ++i) values(row + i, column) = block.values[i * width + column];
       }
       row += count;
-      std::vector<double>().swap(block);
+      block = {};
     }
     blocks_.clear();
-    block_lines_.clear();
   }
 
   std::string source_;
@@ -794,13 +885,18 @@ struct CsvReader::Impl {
   std::vector<std::string> notes_;
   std::vector<bool> unread_;  // of the columns of the file: nobody's
   Index dropped_rows_ = 0;
-  std::vector<Index> missing_;  // of each column that is read, in rows that were left out
+  std::optional<Faults> left_out_;  // in rows that were left out; once the columns are known
+  std::vector<double> missing_numbers_;
   std::vector<Field> fields_;
   std::vector<std::string> file_names_;
   std::vector<std::string> names_;
   std::vector<Index> targets_;
-  std::vector<std::vector<double>> blocks_;
-  std::vector<Index> block_lines_;
+  // Rows that were read and are not yet where they belong.
+  struct Block {
+    std::unique_ptr<double[]> values;  // one row after another
+    std::vector<Index> lines;
+  };
+  std::vector<Block> blocks_;
 };
 
 CsvReader::CsvReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -146,6 +146,7 @@ void refuse_without_effect(const Settings& s) {
     refuse("--base", s.base == "logistic", "of auto's flows is normal or student_t; name a model for a logistic one");
     constexpr std::string_view has_effect[] = {
         "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
+        "--thousands",  "--missing-value",
         "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
         "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize",
         "--ensemble",   "--missing", "--header",  "--delimiter", "--decimal", "--comment",     "--folds",
@@ -155,6 +156,7 @@ void refuse_without_effect(const Settings& s) {
   if (s.model == "gaussian") {
     refuse("--context", true, "a gaussian takes no context; choose another --model");
     constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
+                                               "--thousands", "--missing-value",
                                                "--array",   "--model",   "--precision", "--validation", "--seed",
                                                "--threads", "--json",    "--dequantize", "--missing",    "--header",
                                                "--delimiter", "--decimal", "--comment",    "--quiet"};

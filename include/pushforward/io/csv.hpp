@@ -41,6 +41,7 @@ struct CsvOptions {
   /// Lets files without rows through. A file without even a header gives a 0 x 0 table.
   bool allow_empty = false;
   /// '.' or ','. '\0': found; ',' where the delimiter is another and fields of the first lines are numbers by it alone.
+  /// Where commas there may as well separate thousands ("1,234"), that is an error, whose option is "decimal".
   char decimal = '\0';
   /// Lines that begin with it, after blanks, are left out; the last one before the first row may hold the names.
   /// '\0': none.
@@ -52,6 +53,11 @@ struct CsvOptions {
     as_nan  ///< they are NaN
   };
   Missing missing = Missing::error;
+  /// Further fields that are missing values: numbers by their value ("-9999"), others by their text ("unknown").
+  std::vector<std::string> missing_values{};
+  /// By what thousands are separated: ',', '.' (then the decimal point is ','), ' ' (any blank, no-break spaces too), '\'' or
+  /// '_'. '\0': by nothing, "1,234" is no number, and the error's option is "thousands".
+  char thousands = '\0';
 };
 
 /// Reads delimited text in chunks of rows: memory does not grow with the file. What gzip packed (RFC 1952; known by its
@@ -64,8 +70,8 @@ struct CsvOptions {
 /// for which the header has no field, that counts the rows or names them is left out. What was guessed is in `notes`.
 ///
 /// Errors are IoError with file, line and column: `file.csv:17: column 3 ("width"): expected a number, got "abc"`. Where it
-/// is not alone, all columns with text and with missing values follow, with the numbers of their rows; their positions in
-/// `names` are the notice's columns, and its option is "drop" where some hold text, else "missing".
+/// is not alone, all columns with text, with missing values and with thousands that are separated follow, with the numbers of
+/// their rows. The notice's settings are the options that are the way out together: "drop", "missing", "thousands".
 class CsvReader {
  public:
   /// Opens the file ("-": standard input) and reads the header.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <pushforward/io/csv.hpp>
 #include <pushforward/io/npy.hpp>
@@ -37,28 +38,38 @@ struct TableOptions {
   char comment = '#';
   /// As in `CsvOptions`; of arrays NaN is a missing value.
   CsvOptions::Missing missing = CsvOptions::Missing::error;
+  /// As in `CsvOptions`; of arrays those that are numbers.
+  std::vector<std::string> missing_values{};
+  /// Of text, as in `CsvOptions`.
+  char thousands = '\0';
 };
 
 /// Reads a table in chunks of rows, from delimited text (as `CsvReader` does, with header and delimiter found), or from
 /// a NumPy array: (N, D); (N,) is one column, a single number one row of it. The columns of an array are "c0", "c1", ...,
 /// those of a structured array its fields. Text and .npy packed by gzip are unpacked, whatever the file is called.
 ///
-/// Text is read as it is asked for: memory does not grow with the file. Arrays are read whole when they are opened.
+/// Text is read as it is asked for, and so are the rows of a .npy file: memory does not grow with the file. Packed arrays,
+/// archives and arrays from pipes are read whole when they are opened.
 ///
 /// Errors are those of `CsvReader`, `read_npy` and `NpzFile`. IoError besides, always with the file: an extension that
 /// says nothing, an array of more than two axes, several arrays of which none is chosen (the notice's option is
-/// "array"), `array` for what is no archive, a column that is not there or named twice, no column or no row left.
+/// "array"), `array` for what is no archive, a column that is not there or named twice, no column or no row left; and in
+/// arrays a value that is not finite, with all columns that have such, when its row is read.
 /// ShapeError for `max_rows` below 1.
 class TableReader {
  public:
   /// Opens the file ("-": text from standard input) and reads the names of its columns.
   explicit TableReader(const std::filesystem::path& path, const TableOptions& options = {});
+  TableReader(TableReader&&) noexcept;
+  TableReader& operator=(TableReader&&) noexcept;
+  ~TableReader();
 
   /// The D columns that are read, in their order.
   const std::vector<std::string>& names() const { return text_ ? text_->names() : names_; }
   /// As of `CsvReader`; of arrays none.
   std::vector<std::string> notes() const { return text_ ? text_->notes() : std::vector<std::string>(); }
-  Index dropped_rows() const { return text_ ? text_->dropped_rows() : dropped_rows_; }
+  /// Rows that were left out so far for want of a value.
+  Index dropped_rows() const { return text_ ? text_->dropped_rows() : dropped_array_rows(); }
 
   /// Puts the next rows, at most `max_rows`, in place of what `chunk` held. False when there was none left.
   bool next(Table& chunk, Index max_rows) {
@@ -71,7 +82,7 @@ class TableReader {
   Table rest() {
     if (text_) return text_->rest();
     Table table;
-    take(table, rows_ - position_);
+    take(table, rows_left());
     return table;
   }
 
@@ -79,33 +90,41 @@ class TableReader {
   std::string where(const Table& chunk, Index row) const;
 
  private:
-  /// A column of an array: its values from `offset` on, `stride` apart.
-  struct Column {
-    const double* values = nullptr;
-    Index offset = 0, stride = 1;
-  };
-  void open_matrix(const std::string& where, NpyArray array);
-  void open_archive(const NpzFile& file, const std::string& chosen, const NpyOptions& values);
+  struct Arrays;
+  Index dropped_array_rows() const;
+  Index rows_left() const;
   Index checked_rows(Index max_rows) const;
   // The matrix is allocated here, in the caller's code: no Eigen-owned memory crosses the library.
   void take(Table& table, Index rows) {
     table.names = names_;
-    table.values.resize(rows, static_cast<Index>(columns_.size()));
+    table.values.resize(rows, static_cast<Index>(names_.size()));
     table.lines.resize(static_cast<std::size_t>(rows));
-    take_into(table.values, VectorView<Index>(table.lines));
+    const Index kept = take_into(table.values, VectorView<Index>(table.lines));
+    if (kept == rows) return;
+    table.values.conservativeResize(kept, Eigen::NoChange);
+    table.lines.resize(static_cast<std::size_t>(kept));
   }
-  void take_into(MatrixView<double> values, VectorView<Index> lines);
-  void drop_rows_with_nan(CsvOptions::Missing missing);
+  Index take_into(MatrixView<double> values, VectorView<Index> lines);
 
   std::string source_;
   std::optional<CsvReader> text_;
-  // Of arrays:
-  std::vector<NpyArray> arrays_;
-  std::vector<Column> columns_;
+  std::unique_ptr<Arrays> arrays_;  // where it is no text
   std::vector<std::string> names_;
-  Index rows_ = 0, position_ = 0, dropped_rows_ = 0;
-  std::vector<Index> kept_;  // row of the arrays at each position, where some are left out
 };
+
+/// A number that looks like a code for "no value": -9999 in a column that else lies between 0 and 40.
+struct MissingCode {
+  Index column = 0;
+  double value = 0;
+  Index rows = 0;     ///< that hold it
+  double spreads = 0; ///< how far the nearest other value is, in interquartile ranges of the others (in their standard
+                      ///< deviations where more than half of them are equal)
+};
+
+/// The least and greatest numbers of each column that lie apart from all others: more than 20 spreads where several rows
+/// hold them, 10,000 where one does. At most four of a column, farthest first; NaN is passed over. Quartiles are those of at
+/// most 4,096 rows, evenly taken. Cost: O(N D).
+std::vector<MissingCode> find_missing_codes(MatrixView<const double> values);
 
 /// A whole table of numbers from a file of any kind: text, .npy or .npz; "-" is text from standard input. See
 /// `TableReader` for what is understood and for the errors; `read_csv` has more options for text.
