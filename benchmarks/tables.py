@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What `pushforward fit` does with tables as people publish them: benchmarks/tables.py <tool> <folder> [<folder> ...]
 
-Every table (.csv, .tsv, .txt, .data) below the folders is fitted as it is. Where that fails, the options that the error
-itself names (--drop '...', --missing drop) are added, as often as new ones come. A table of the outcomes is printed:
+Every table (.csv, .tsv, .txt, .data, also with .gz) below the folders is fitted as it is. Where that fails, the options that
+the error itself names (--drop '...', --missing drop, --thousands ',') are added, as often as new ones come. A table of the outcomes is printed:
 fitted as it is, with one more command, with several, or not; and whether the rows are those that the file has.
 """
 
@@ -11,12 +11,13 @@ import collections
 import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-OPTION = re.compile(r"--drop '([^']+)'|(--missing drop)")
+COMMAND = re.compile(r"; (?:leave (?:it|them) out with |read it with )?(--(?:drop|missing|thousands) .*)")
 
 
 def run(tool, path, options, seconds):
@@ -42,21 +43,33 @@ def lines_of(path):
         return None
 
 
+def named_options(message):
+    """What the last line of an error says to add: [("--drop", "a,b"), ("--missing", "drop")]."""
+    found = COMMAND.search(message.strip().splitlines()[-1]) if message.strip() else None
+    if not found:
+        return []
+    try:
+        words = shlex.split(found[1])
+    except ValueError:
+        return []
+    pairs = []
+    while len(words) >= 2 and words[0] in ("--drop", "--missing", "--thousands"):
+        pairs.append((words[0], words[1]))
+        words = words[2:]
+    return pairs
+
+
 def judge(tool, path, seconds):
-    options, commands, drops, missing, message = [], 0, [], False, ""
+    options, commands, message = [], 0, ""
     while True:
         report, message = run(tool, path, options, seconds)
         commands += 1
         if report is not None:
             break
-        named = OPTION.findall(message)
-        fresh = [names for names, _ in named if names and names not in drops]
-        wants_missing = any(m for _, m in named) and not missing
-        if commands > 4 or not (fresh or wants_missing):
+        fresh = [pair for pair in named_options(message) if pair[1] not in options]
+        if commands > 4 or not fresh:
             return None, commands, message.strip().splitlines()[-1] if message.strip() else "", options
-        drops += fresh
-        missing = missing or wants_missing
-        options = (["--missing", "drop"] if missing else []) + (["--drop", ",".join(drops)] if drops else [])
+        options = options + [word for pair in fresh for word in pair]
     return report, commands, message, options
 
 
@@ -70,7 +83,8 @@ def main():
     for folder in args.folders:
         if not folder.is_dir():
             sys.exit(f"benchmarks/tables.py: no folder {folder}")
-        files = sorted(p for p in folder.rglob("*") if p.suffix in (".csv", ".tsv", ".txt", ".data"))
+        endings = tuple(kind + packed for kind in (".csv", ".tsv", ".txt", ".data") for packed in ("", ".gz"))
+        files = sorted(p for p in folder.rglob("*") if p.name.endswith(endings) and p.is_file())
         for path in files:
             report, commands, message, options = judge(args.tool, path, args.seconds)
             kind = "not" if report is None else "as it is" if commands == 1 else "one more command" if commands == 2 else "several"

@@ -92,12 +92,13 @@ Index factor_correlation(Eigen::MatrixXd& m) {
 
 GaussianMoments fit_gaussian(const std::string& where, Index dim, const ForEachRow& rows, double ridge) {
   const std::string not_definite = where + ": the covariance is not positive definite: ";
-  const auto refuse_column = [&](Index column, const char* problem) {
+  const auto refuse_columns = [&](std::vector<Index> columns, const char* problem) {
+    const char* const way_out = columns.size() > 1 ? "; drop them or pass a ridge" : "; drop it or pass a ridge";
     throw DomainError(Notice{.where = not_definite,
-                             .columns = {column},
+                             .columns = std::move(columns),
                              .problem = problem,
                              .option = "ridge",
-                             .way_out = "; drop it or pass a ridge"});
+                             .way_out = way_out});
   };
   double total = 0;
   Index seen = 0, used = 0;
@@ -126,6 +127,7 @@ GaussianMoments fit_gaussian(const std::string& where, Index dim, const ForEachR
     centred -= mean;
     covariance.selfadjointView<Eigen::Lower>().rankUpdate(centred, weight / total);
   });
+  std::vector<Index> constant;
   for (Index c = 0; c < dim; ++c) {
     if (!std::isfinite(covariance(c, c)))
       throw DomainError(Notice{.where = where + ": ",
@@ -133,18 +135,18 @@ GaussianMoments fit_gaussian(const std::string& where, Index dim, const ForEachR
                                .problem = " is spread so far that its variance is no finite number",
                                .way_out = "; give it in a larger unit"});
     // Deviations from the first row are exact zeros in a constant column.
-    if (ridge == 0 && !(covariance(c, c) > 0))
-      refuse_column(c, " is constant");
+    if (ridge == 0 && !(covariance(c, c) > 0)) constant.push_back(c);
     mean[c] += first[c];
     covariance(c, c) += ridge;
   }
+  if (!constant.empty()) refuse_columns(constant, constant.size() > 1 ? " are constant" : " is constant");
 
   // Factored as a correlation, so that the units of the columns do not matter.
   const Eigen::VectorXd deviation = covariance.diagonal().cwiseSqrt();
   for (Index i = 0; i < dim; ++i)
     for (Index j = 0; j <= i; ++j) covariance(i, j) = i == j ? 1.0 : covariance(i, j) / deviation[i] / deviation[j];
   if (const Index bad = factor_correlation(covariance); bad >= 0)
-    refuse_column(bad, " depends linearly on the columns before it");
+    refuse_columns({bad}, " depends linearly on the columns before it");
   GaussianMoments moments{mean, Eigen::MatrixXd::Zero(dim, dim)};
   for (Index i = 0; i < dim; ++i)
     for (Index j = 0; j <= i; ++j) moments.scale_tril(i, j) = deviation[i] * covariance(i, j);

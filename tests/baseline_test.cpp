@@ -67,6 +67,11 @@ TEST_CASE("what has no Gaussian is refused by its column") {
   CHECK(notice.columns == Columns{1});
   CHECK(notice.option == "ridge");
   CHECK(notice.text() == "GaussianBaseline::fit: the covariance is not positive definite: column 1 is constant; drop it or pass a ridge");
+  flat.col(0).setConstant(-1);
+  notice = refused(flat, flat_context);
+  CHECK(notice.columns == Columns{0, 1});
+  CHECK(notice.context_columns == Columns{0});
+  CHECK_THAT(notice.text(), ContainsSubstring("columns 0, 1, context column 0 are constant; drop them or pass a ridge"));
   notice = refused(y, flat_context);
   CHECK(notice.columns.empty());
   CHECK(notice.context_columns == Columns{0});

@@ -285,7 +285,15 @@ TEST_CASE("repeated values are reported with what they are: a grid, an atom, cop
   CHECK(fine.warnings().empty());
   const detail::FitRows<double> constant("test", Space::real(1), 0, Matrix<double>(Matrix<double>::Constant(50, 1, 2.0)), {});
   REQUIRE(constant.warnings().size() == 1);
-  CHECK_THAT(constant.warnings()[0], ContainsSubstring("one value only"));
+  CHECK_THAT(constant.warnings()[0], ContainsSubstring("column 0 holds one value only"));
+  Matrix<double> flat = y.leftCols(3);
+  flat.col(0).setConstant(2);
+  flat.col(2).setConstant(0.1);
+  const std::vector<Notice> all = detail::FitRows<double>("test", Space::real(3), 0, flat, {}).warnings();
+  const auto both = std::find_if(all.begin(), all.end(), [](const Notice& n) { return n.option == "drop"; });
+  REQUIRE(both != all.end());
+  CHECK(both->columns == std::vector<std::ptrdiff_t>{0, 2});
+  CHECK_THAT(*both, ContainsSubstring("columns 0, 2 hold one value each"));
 }
 
 TEST_CASE("two or three of few rows that meet by chance are no atom") {

@@ -59,7 +59,7 @@ refuses 1 "no numbers: \"day\" in 60 rows, \"kind\" in 60 rows; leave them out w
   fit mixed.csv --out no.st $gauss
 same mixed.csv "--drop day,kind"
 awk -F, 'NR == 3 { $1 = "oops" } { print $1 "," $2 }' plain.csv >typo.csv
-refuses 1 "typo.csv:3: column 1 (\"x\"): expected a number, got \"oops\"; leave them out with --drop 'x'" \
+refuses 1 "typo.csv:3: column 1 (\"x\"): expected a number, got \"oops\"; leave it out with --drop 'x'" \
   fit typo.csv --out no.st $gauss
 
 awk -F, 'NR == 4 { print "Tue,," $2 ",b" } NR != 4 { print }' mixed.csv >both.csv
@@ -90,7 +90,14 @@ holds '[ "$(grep -c nan codes-lp.csv)" -eq 6 ]'
 refuses 1 "expected a number, got \"-9999\", which counts as missing; values are missing: \"x\" in 6 rows; --missing drop leaves rows out" \
   fit codes.csv --out no.st $gauss --missing-value -9999
 awk -F, 'NR == 1 { $2 = "the '"'y'"'" } NR == 7 { $2 = "x" } { print $1 "," $2 }' plain.csv >quotes.csv
-refuses 1 "leave them out with --drop 'the '\''y'\'''" fit quotes.csv --out no.st $gauss
+refuses 1 "leave it out with --drop 'the '\''y'\'''" fit quotes.csv --out no.st $gauss
+
+# ---- constant columns: all of them, with the option
+awk -F, 'NR == 1 { print "x,five,y,two" } NR > 1 { print $1 ",5," $2 ",-2.5" }' plain.csv >flat.csv
+refuses 1 "columns 'five', 'two' are constant; leave them out with --drop 'five,two'" fit flat.csv --out no.st $gauss
+run 0 fit flat.csv --out flat.st --model maf --epochs 1 --layers 1 --hidden 4
+says err.txt "columns 'five', 'two' hold one value each: a density of them has no finite maximum; leave them out with --drop 'five,two'"
+same flat.csv "--drop five,two"
 
 # ---- packed tables: by their first bytes, from standard input too; nothing is written packed
 gzip <plain.csv >plain.csv.gz

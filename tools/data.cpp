@@ -132,16 +132,22 @@ std::string quoted(const std::string& text) {
   return out + "'";
 }
 
-/// "leave them out with --drop 'a,b' --missing drop": what to add to the command.
-std::string way_out(const std::vector<std::pair<std::string, std::string>>& settings) {
+}  // namespace
+
+std::string leave_out_with(const std::vector<std::pair<std::string, std::string>>& settings) {
   std::string options;
   for (const auto& [option, value] : settings)
     options += fmt::format(" --{} {}", option, option == "missing" ? value : quoted(value));
   const std::string& first = settings.front().first;
-  if (first == "drop") return "leave them out with" + options;
+  if (first == "drop")
+    return (settings.size() > 1 || settings[0].second.find(',') != std::string::npos ? "leave them out with"
+                                                                                     : "leave it out with") +
+           options;
   if (settings.size() > 1) return "read it with" + options;
   return options.substr(1) + (first == "missing" ? " leaves rows out that miss a value" : " reads them");
 }
+
+namespace {
 
 std::string in_words(const pf::MissingCode& code, const pf::Table& table) {
   const std::string value = fmt::format("{}", code.value);
@@ -158,7 +164,7 @@ pf::Notice DataReader::in_words_of_the_tool(const pf::Notice& notice) {
   pf::Notice told = notice;
   if (notice.option == "array") told.way_out = "; choose one with --array";
   if (notice.option == "decimal") told.way_out = "; say --decimal , or --thousands ,";
-  if (!notice.settings.empty()) told.way_out = "; " + way_out(notice.settings);
+  if (!notice.settings.empty()) told.way_out = "; " + leave_out_with(notice.settings);
   return told;
 }
 

@@ -149,6 +149,9 @@ class DataReader {
   std::vector<std::string> names_, codes_;
 };
 
+/// "leave them out with --drop 'a,b' --missing drop": what to add to the command, as a shell takes it. At least one setting.
+std::string leave_out_with(const std::vector<std::pair<std::string, std::string>>& settings);
+
 /// Options of how text is read, as the command line has them.
 struct TextSettings {
   std::string header, delimiter, decimal, thousands, comment = "#";

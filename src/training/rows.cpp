@@ -150,6 +150,7 @@ void FitRows<T>::find_repeated_values(const Space& support) {
   for (const Space::Block& block : support.blocks())
     for (Index c = 0; c < block.columns; ++c)
       grids.push_back(block.grids.empty() ? nullptr : &block.grids[static_cast<std::size_t>(c)]);
+  std::vector<Index> constant;
   for (Index c = 0; c < dim_; ++c) {
     std::vector<T> values =
         some_values(data_, c, train_.size(), [&](std::size_t i) { return static_cast<Index>(train_[i]); });
@@ -159,9 +160,7 @@ void FitRows<T>::find_repeated_values(const Space& support) {
     if (grids[static_cast<std::size_t>(c)]) {
       log_steps_ += std::log(grids[static_cast<std::size_t>(c)]->step);
     } else if (r.smallest_step == 0 && column.often) {
-      warnings_.push_back({.columns = {c},
-                           .problem = " holds one value only: its density has no finite maximum",
-                           .way_out = "; leave the column out"});
+      constant.push_back(c);
     } else if (column.atom) {
       warnings_.push_back({.columns = {c},
                            .problem = fmt::format(": {:.1f} % of the values are {:g}: no density has room for that, and "
@@ -179,6 +178,16 @@ void FitRows<T>::find_repeated_values(const Space& support) {
                                   : "; they lie on no grid: look for rows that were copied"});
     }
   }
+  if (constant.size() == 1)
+    warnings_.push_back({.columns = constant,
+                         .problem = " holds one value only: its density has no finite maximum",
+                         .option = "drop",
+                         .way_out = "; leave the column out"});
+  if (constant.size() > 1)
+    warnings_.push_back({.columns = constant,
+                         .problem = " hold one value each: a density of them has no finite maximum",
+                         .option = "drop",
+                         .way_out = "; leave these columns out"});
 }
 
 template <Scalar T>

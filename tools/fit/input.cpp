@@ -145,7 +145,12 @@ std::string in_words_of_the_tool(const pf::Notice& notice, const Input& in) {
   std::string way_out = notice.way_out;
   if (notice.option == "rounded") way_out = "; --dequantize gives each value the mass of its cell";
   if (notice.option == "standardize") way_out = "; --standardize mean_std helps, or a larger --input-bound";
-  if (notice.option == "ridge") way_out = place.empty() ? "; leave some out with --drop" : "; leave it out with --drop";
+  if (notice.option == "ridge" || notice.option == "drop") {
+    std::vector<std::string> names;
+    for (const std::ptrdiff_t c : notice.columns) names.push_back(in.columns.at(static_cast<std::size_t>(c)));
+    for (const std::ptrdiff_t c : notice.context_columns) names.push_back(in.context_columns.at(static_cast<std::size_t>(c)));
+    way_out = names.empty() ? "; leave some out with --drop" : "; " + leave_out_with({{"drop", joined(names, ",")}});
+  }
   return notice.where + place + notice.problem + way_out;
 }
 
