@@ -1,6 +1,7 @@
 // Tables as people have them: what is guessed, what is said of it, and what is left out.
 
 #include <cmath>
+#include <fstream>
 #include <limits>
 #include <pushforward/error.hpp>
 #include <pushforward/io/csv.hpp>
@@ -182,6 +183,22 @@ TEST_CASE("dialects: all faults of a table at once", "[csv]") {
   }
   // What cannot be read any more ends the list, and says that it is not whole.
   CHECK_THAT(error("x,y\na,1\nb,2\nc,\"3\n"), ContainsSubstring("no numbers of the rows looked at: \"x\" in 2 rows"));
+}
+
+TEST_CASE("dialects: lines that end with carriage returns alone", "[csv]") {
+  const Read mac = read("x,y\r1,2\r\r3,4\r");
+  CHECK(mac.table.values == read("x,y\n1,2\n\n3,4\n").table.values);
+  CHECK(mac.table.lines == std::vector<Index>{2, 4});
+  CHECK(mac.notes == Names{"lines end with carriage returns"});
+  // More than is read at once, from a file.
+  std::string text = "x,y\r";
+  for (int i = 0; i < 300'000; ++i) text += std::to_string(i) + ",0.5\r";
+  const TemporaryFolder folder;
+  std::ofstream(folder.path / "mac.csv") << text;
+  const Table table = read_csv(folder.path / "mac.csv");
+  CHECK(table.values.rows() == 300'000);
+  CHECK(table.values.col(0).sum() == 300'000.0 * 299'999 / 2);
+  CHECK(table.lines.back() == 300'001);
 }
 
 TEST_CASE("dialects: what only begins like a compressed file is named", "[csv]") {

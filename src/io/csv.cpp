@@ -184,7 +184,24 @@ struct CsvReader::Impl {
     const std::size_t got = read_(buffer_.data() + kept, buffer_.size() - kept);
     end_ += got;
     if (got == 0) read_ = nullptr;
+    if (ends_with_returns_) make_line_ends(end_ - got);
     return got != 0;
+  }
+
+  /// Text whose lines end with carriage returns alone is read as if they were line feeds.
+  void make_line_ends(const char* from) {
+    std::replace(buffer_.data() + (from - buffer_.data()), buffer_.data() + (end_ - buffer_.data()), '\r', '\n');
+  }
+
+  /// Whether there is a carriage return in the first bytes and no line feed.
+  bool find_returns() {
+    bool fed = false;
+    std::size_t looked = 0;
+    while (!fed && looked < kSampledBytes && (looked < available() || refill())) {
+      fed = std::memchr(cursor_ + looked, '\n', available() - looked) != nullptr;
+      looked = available();
+    }
+    return !fed && std::memchr(cursor_, '\r', available()) != nullptr;
   }
 
   // Makes `record` reach to the next line end behind `from` (an offset from cursor_), or to the end of the file.
@@ -465,6 +482,16 @@ struct CsvReader::Impl {
       throw IoError(source_ + ": the text is in UTF-16; save it as UTF-8");
     }
     if (start == "\xef\xbb\xbf") cursor_ += 3;
+    if (find_returns()) {
+      if (buffer_.empty()) {  // text in memory, which is not ours
+        buffer_.assign(cursor_, end_);
+        cursor_ = buffer_.data();
+        end_ = cursor_ + buffer_.size();
+      }
+      ends_with_returns_ = true;
+      make_line_ends(cursor_);
+      notes_.push_back("lines end with carriage returns");
+    }
     delimiter_ = d == '\0' ? detect_delimiter() : d;
     decimal_ = options_.decimal;
     if (decimal_ != '\0' && decimal_ != '.' && decimal_ != ',')
@@ -799,6 +826,7 @@ struct CsvReader::Impl {
   Index load(Index max_rows) {
     const auto width = static_cast<Index>(names_.size());
     blocks_.clear();
+    runs_.clear();
     if (width == 0) return 0;
     Index block_values = kFirstBlockValues;
     Index rows = 0, room = 0;
@@ -811,7 +839,6 @@ struct CsvReader::Impl {
         block_values = std::min(2 * block_values, kBlockValues);
         Block& block = blocks_.emplace_back();
         block.values = std::make_unique_for_overwrite<double[]>(static_cast<std::size_t>(room * width));
-        block.lines.reserve(static_cast<std::size_t>(room));
         out = block.values.get();
       }
       if (decimal_ == ',' || !parse_plain(record.text, out)) {
@@ -837,7 +864,8 @@ struct CsvReader::Impl {
         fail("an empty line between the rows of a one-column table");
       }
       blank_line_ = 0;
-      blocks_.back().lines.push_back(line_);
+      if (rows == 0 || line_ != runs_.back().line + rows - runs_.back().row) runs_.push_back({rows, line_});
+      ++blocks_.back().rows;
       consume(record);
       out += width;
       --room;
@@ -854,10 +882,14 @@ struct CsvReader::Impl {
   /// Each block goes when its rows are where they belong.
   void unload(MatrixView<double> values, VectorView<Index> lines) {
     const Index width = values.cols();
+    for (std::size_t r = 0; r < runs_.size(); ++r) {
+      const Index end = r + 1 < runs_.size() ? runs_[r + 1].row : lines.size();
+      for (Index i = runs_[r].row; i < end; ++i) lines[i] = runs_[r].line + i - runs_[r].row;
+    }
+    runs_.clear();
     Index row = 0;
     for (Block& block : blocks_) {
-      const auto count = static_cast<Index>(block.lines.size());
-      for (Index i = 0; i < count; ++i) lines[row + i] = block.lines[static_cast<std::size_t>(i)];
+      const Index count = block.rows;
       for (Index column = 0; column < width; ++column) {
         for (Index i = 0; i < count; ++i) values(row + i, column) = block.values[i * width + column];
       }
@@ -879,6 +911,7 @@ struct CsvReader::Impl {
   char delimiter_ = ',';
   char decimal_ = '.';
   bool has_header_ = false;
+  bool ends_with_returns_ = false;  // and these were made line feeds
   Index comments_ = 0;  // before the first row
   std::string last_comment_;
   std::vector<std::string> comment_names_;
@@ -894,9 +927,14 @@ struct CsvReader::Impl {
   // Rows that were read and are not yet where they belong.
   struct Block {
     std::unique_ptr<double[]> values;  // one row after another
-    std::vector<Index> lines;
+    Index rows = 0;
   };
   std::vector<Block> blocks_;
+  // Rows whose lines follow one another, from `row` on.
+  struct Run {
+    Index row = 0, line = 0;
+  };
+  std::vector<Run> runs_;
 };
 
 CsvReader::CsvReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
