@@ -137,6 +137,7 @@ TEST_CASE("codes for missing values are found") {
   CHECK(codes_of({0, 1}, 50) == 0);
   CHECK(codes_of({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3}, 10) == 0);
   CHECK(codes_of({7}, 50) == 0);
+  CHECK(codes_of({1, 2, 3, 1e300}, 2) == 0);  // too few to say
   CHECK(codes_of({1, 2, 3, 4, 5, 9}, 10) == 0);
   CHECK(codes_of({std::nan(""), 1, 2, 3}, 10) == 0);
   CHECK(find_missing_codes(Matrix<double>(0, 3)).empty());

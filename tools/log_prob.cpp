@@ -111,7 +111,12 @@ void run(const Settings& s) {
   }
   line.clear();
   if (writer) writer->commit();
-  if (npy) pf::write_npy_vector(s.out, scores.values());
+  if (npy) {
+    pf::NpyWriter array(s.out, scores.count());
+    for (const std::vector<double>& piece : scores.pieces())
+      array.write(pf::MatrixView<const double>(piece.data(), static_cast<Index>(piece.size()), 1));
+    array.commit();
+  }
 
   const Index count = likelihood.inside.count() + likelihood.zero + holes;
   if (s.json) {
@@ -187,7 +192,7 @@ void add_log_prob(CLI::App& app) {
   sub->add_flag("--strict", s->strict, "Rows outside the training range are errors");
   sub->add_flag("--json", s->json, "Print the result as JSON");
   sub->footer("Where the values go to standard output, the summary goes to standard error.\n"
-              "CSV is read and written in pieces: memory grows by 8 bytes a row.");
+              "Text and .npy are read and written in pieces: memory grows by 8 bytes a row.");
   sub->callback([s, sub] {
     refuse_repeated(*sub);
     if (s->out.empty() && !s->json) s->out = "-";

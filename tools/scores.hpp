@@ -9,14 +9,15 @@
 
 namespace tool {
 
-/// 8 bytes a row.
+/// 8 bytes a row, and for `far` the 50th part of that besides.
 class Scores {
  public:
   /// `line` of the file.
   void add(double value, Index line);
-  Index count() const { return static_cast<Index>(values_.size()); }
-  const std::vector<double>& values() const { return values_; }
-  /// Of all rows, those of density 0 among them; of NaN none.
+  Index count() const { return count_; }
+  /// The values in their order, in pieces of chunk_rows.
+  const std::vector<std::vector<double>>& pieces() const { return pieces_; }
+  /// Of all rows, those of density 0 among them; of NaN none. Interpolated between neighbours.
   double quantile(double p) const;
 
   /// Rows that carry the mean: a hundredth of the rows at most, each more than 20 standard deviations of the others away
@@ -30,7 +31,8 @@ class Scores {
   Far far() const;
 
  private:
-  std::vector<double> values_;
+  std::vector<std::vector<double>> pieces_;
+  Index count_ = 0;
   /// The ten lowest and the ten highest finite ones, the farthest out first.
   std::vector<std::pair<Index, double>> lowest_, highest_;
 };

@@ -12,6 +12,7 @@ namespace {
 
 constexpr Index kMostCodes = 4;
 constexpr Index kMostSampled = 4096;
+constexpr std::size_t kFewest = 10;  // other values, and different ones where most are equal: fewer say nothing
 constexpr double kSeveralApart = 20, kOneApart = 1e4;  // spreads
 
 // The values of a column that are no NaN and none of the codes.
@@ -33,7 +34,7 @@ class Others {
     each((values_.rows() + kMostSampled - 1) / kMostSampled, [&](double v) {
       if (v != code) sample.push_back(v);
     });
-    if (sample.empty()) return 0;
+    if (sample.size() < kFewest) return std::numeric_limits<double>::infinity();
     const auto quantile = [&](double q) {
       const auto at = sample.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(sample.size() - 1));
       std::nth_element(sample.begin(), at, sample.end());
@@ -41,12 +42,11 @@ class Others {
     };
     const double range = quantile(0.75) - quantile(0.25);
     if (range > 0) return range;
-    // Counts that are mostly equal: few different values say nothing of what lies apart.
+    // Counts that are mostly equal.
     std::sort(sample.begin(), sample.end());
     std::vector<double> different;
     std::unique_copy(sample.begin(), sample.end(), std::back_inserter(different));
-    constexpr std::size_t kFew = 10;
-    if (different.size() < kFew) return std::numeric_limits<double>::infinity();
+    if (different.size() < kFewest) return std::numeric_limits<double>::infinity();
     double mean = 0, square = 0;
     for (const double v : sample) mean += v / static_cast<double>(sample.size());
     for (const double v : sample) square += (v - mean) * (v - mean) / static_cast<double>(sample.size());

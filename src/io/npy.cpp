@@ -110,6 +110,8 @@ struct NpyWriter::Impl {
 
 NpyWriter::NpyWriter(const std::filesystem::path& path, Index rows, Index cols, Type type)
     : impl_(std::make_unique<Impl>(path, std::vector<Index>{rows, cols}, type)) {}
+NpyWriter::NpyWriter(const std::filesystem::path& path, Index size, Type type)
+    : impl_(std::make_unique<Impl>(path, std::vector<Index>{size}, type)) {}
 NpyWriter::NpyWriter(NpyWriter&&) noexcept = default;
 NpyWriter& NpyWriter::operator=(NpyWriter&&) noexcept = default;
 NpyWriter::~NpyWriter() = default;
@@ -136,7 +138,7 @@ void write_npy(const std::filesystem::path& path, MatrixView<const float> values
 }
 
 void write_npy_vector(const std::filesystem::path& path, VectorView<const double> values) {
-  NpyWriter::Impl writer(path, {values.size()}, NpyWriter::Type::float64);
+  NpyWriter writer(path, values.size());
   writer.write(MatrixView<const double>(values.data(), values.size(), 1, values.stride(), 0));
   writer.commit();
 }

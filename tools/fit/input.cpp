@@ -65,11 +65,14 @@ Input read_input(const Settings& s) {
   if (reader.dropped_rows() > 0)
     in.notes.push_back(fmt::format("{} left out, which {} a value", counted(reader.dropped_rows(), "row"),
                                    reader.dropped_rows() == 1 ? "misses" : "miss"));
-  const Eigen::MatrixXd values = table.values(Eigen::all, order);
+  Eigen::MatrixXd values;
+  if (std::is_sorted(order.begin(), order.end())) values.swap(table.values);  // all in their order: no copy
+  else values = table.values(Eigen::all, order);
+  table.values.resize(0, 0);
   const auto dim = static_cast<Index>(in.columns.size());
   const auto context_dim = static_cast<Index>(in.context_columns.size());
   const Index n = values.rows();
-  const Eigen::MatrixXd data = values.leftCols(dim);
+  const pf::MatrixView<const double> data = values.leftCols(dim);
   if (s.dequantize || (s.model == "auto" && !s.no_dequantize)) {
     in.rounded = pf::find_grids<double>(data);
     const std::vector<pf::Interval> cells = pf::cell_supports<double>(data, in.rounded, in.supports);

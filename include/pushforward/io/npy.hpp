@@ -93,6 +93,8 @@ class NpyWriter {
   enum class Type { float32, float64 };
   /// An array of shape (rows, cols).
   NpyWriter(const std::filesystem::path& path, Index rows, Index cols, Type type = Type::float64);
+  /// An array of shape (size,), written as rows of one column.
+  NpyWriter(const std::filesystem::path& path, Index size, Type type = Type::float64);
   NpyWriter(NpyWriter&&) noexcept;
   NpyWriter& operator=(NpyWriter&&) noexcept;
   ~NpyWriter();
@@ -104,7 +106,6 @@ class NpyWriter {
   void commit();
 
  private:
-  friend void write_npy_vector(const std::filesystem::path& path, VectorView<const double> values);
   struct Impl;
   Impl& impl() const;
   std::unique_ptr<Impl> impl_;
