@@ -185,6 +185,16 @@ TEST_CASE("dialects: all faults of a table at once", "[csv]") {
   CHECK_THAT(error("x,y\na,1\nb,2\nc,\"3\n"), ContainsSubstring("no numbers of the rows looked at: \"x\" in 2 rows"));
 }
 
+TEST_CASE("dialects: the advice leaves rows", "[csv]") {
+  // Every row misses x or y: to drop rows would leave none, so a column goes.
+  const std::string text = "x,y,z,t\n1,,1,a\n,2,2,b\n,3,,c\n,4,4,d\n1,,5,e\n1,,6,f\n1,,,g\n";
+  const std::string told = error(text);
+  CHECK_THAT(told, ContainsSubstring("values are missing: \"x\" in 3 rows, \"y\" in 4 rows, \"z\" in 2 rows"));
+  CHECK_THAT(told, ContainsSubstring("; drop y,t; Missing::drop leaves rows out that miss a value"));
+  CHECK(read(text, {.drop = {"y", "t"}, .missing = Missing::drop}).table.values.rows() == 3);
+  CHECK_THAT(error("x,y\n1,\n,2\n"), ContainsSubstring("; drop x"));
+}
+
 TEST_CASE("dialects: lines that end with carriage returns alone", "[csv]") {
   const Read mac = read("x,y\r1,2\r\r3,4\r");
   CHECK(mac.table.values == read("x,y\n1,2\n\n3,4\n").table.values);

@@ -92,6 +92,12 @@ void Faults::add_grouped(std::size_t column, char separator) {
   separators[column] = separator;
 }
 
+void Faults::add_holes(const std::vector<Index>& columns) {
+  constexpr std::size_t kMostKinds = 10'000;
+  for (const Index c : columns) ++missing[static_cast<std::size_t>(c)];
+  if (holes.size() < kMostKinds) ++holes[columns];
+}
+
 namespace {
 
 /// "\"x\" in 2 rows, \"y\" in 1 row" for the counts above 0.
@@ -125,13 +131,25 @@ Notice Faults::notice(const std::vector<std::string>& names, std::string where, 
   }
   // A column of text goes with its holes, and so does one that has more holes than values.
   std::vector<Index> useless(names.size());
-  bool holes_stay = false;
   Index faults = 0;
   for (std::size_t c = 0; c < useless.size(); ++c) {
     useless[c] = no_numbers[c] > 0 || 2 * missing[c] > rows;
-    holes_stay = holes_stay || (missing[c] > 0 && useless[c] == 0);
     faults += no_numbers[c] + missing[c] + numbers[c];
   }
+  // So do those with most holes, until a row is whole.
+  const auto whole = [&](const auto& row) {
+    return std::all_of(row.first.begin(), row.first.end(),
+                       [&](Index c) { return useless[static_cast<std::size_t>(c)] > 0; });
+  };
+  const auto most_holes = [&] {
+    std::size_t most = 0;
+    for (std::size_t c = 0; c < useless.size(); ++c)
+      if (useless[most] > 0 || (useless[c] == 0 && missing[c] > missing[most])) most = c;
+    return most;
+  };
+  while (!holes.empty() && std::none_of(holes.begin(), holes.end(), whole)) useless[most_holes()] = 1;
+  bool holes_stay = false;
+  for (std::size_t c = 0; c < useless.size(); ++c) holes_stay = holes_stay || (missing[c] > 0 && useless[c] == 0);
   const std::string to_drop = names_above(names, useless, 0);
   const char* const option = !to_drop.empty() ? "drop" : holes_stay ? "missing" : "thousands";
   Notice notice{.where = std::move(where), .problem = std::move(first), .option = option};

@@ -2,6 +2,7 @@
 
 // Which columns of a table are read, and what is wrong with them: the same for all kinds of files.
 
+#include <map>
 #include <pushforward/error.hpp>
 #include <pushforward/views.hpp>
 #include <string>
@@ -26,7 +27,10 @@ struct Faults {
   std::vector<Index> grouped;      ///< numbers with thousands separated ...
   std::vector<char> separators;    ///< ... by this
   Index rows = 0;                  ///< that were looked at
+  /// Columns in which a row misses a value, and how many rows do so: for advice that leaves rows. Only so many kinds.
+  std::map<std::vector<Index>, Index> holes;
 
+  void add_holes(const std::vector<Index>& columns);
   void add_grouped(std::size_t column, char separator);
 
   /// `first` says what the first fault is; all of them follow, and the options that are the way out. `all`: no other rows

@@ -421,18 +421,20 @@ struct CsvReader::Impl {
     Faults faults(names_.size());
     const auto count = [&] {
       ++faults.rows;
+      std::vector<Index> holes;
       for (std::size_t c = 0; c < targets_.size(); ++c) {
         if (targets_[c] < 0) continue;
         const auto to = static_cast<std::size_t>(targets_[c]);
         const std::string_view text = trimmed(fields_[c].text);
         double value = 0;
         const Fault fault = look_at(text, value);
-        if (fault == Fault::missing) ++faults.missing[to];
+        if (fault == Fault::missing) holes.push_back(targets_[c]);
         if (fault == Fault::not_finite) ++faults.text[to];
         if (fault != Fault::text) continue;
         if (const auto grouped = grouped_number(text)) faults.add_grouped(to, grouped->separator);
         else ++faults.text[to];
       }
+      faults.add_holes(holes);
     };
     count();
     // As far as a file can be looked through in a moment.

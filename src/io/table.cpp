@@ -214,11 +214,14 @@ struct TableReader::Arrays {
       load(begin, piece);
       if (begin == row) first = piece(0, column);
       faults.rows += piece.rows();
-      for (Index c = 0; c < piece.cols(); ++c)
-        for (Index i = 0; i < piece.rows(); ++i) {
-          faults.missing[static_cast<std::size_t>(c)] += is_missing(piece(i, c));
-          faults.text[static_cast<std::size_t>(c)] += std::isinf(piece(i, c)) && !is_missing(piece(i, c));
+      for (Index i = 0; i < piece.rows(); ++i) {
+        std::vector<Index> holes;
+        for (Index c = 0; c < piece.cols(); ++c) {
+          if (is_missing(piece(i, c))) holes.push_back(c);
+          else faults.text[static_cast<std::size_t>(c)] += std::isinf(piece(i, c));
         }
+        faults.add_holes(holes);
+      }
     }
     const std::string where = fmt::format("{}: row {} (from 0), column {} ({}): ", source, row, column + 1,
                                           show(names[static_cast<std::size_t>(column)]));
