@@ -200,6 +200,10 @@ TEST_CASE("dialects: lines that end with carriage returns alone", "[csv]") {
   CHECK(mac.table.values == read("x,y\n1,2\n\n3,4\n").table.values);
   CHECK(mac.table.lines == std::vector<Index>{2, 4});
   CHECK(mac.notes == Names{"lines end with carriage returns"});
+  // As a file is that an editor has put its own end to.
+  CHECK(read("x,y\r1,2\r3,4\r\n").table.values == mac.table.values);
+  CHECK(read("\"x\r1\",y\r\n1,2\r\n3,4\r\n").table.values == mac.table.values);
+  CHECK(read("\"x\r1\",y\r\n1,2\r\n3,4\r\n").notes.empty());
   // More than is read at once, from a file.
   std::string text = "x,y\r";
   for (int i = 0; i < 300'000; ++i) text += std::to_string(i) + ",0.5\r";

@@ -87,7 +87,7 @@ TEST_CASE("csv: line ends, byte order mark, blank lines") {
   CHECK(parse_csv("\n\na,b\n\n1,2\n").lines == std::vector<Index>{5});
   CHECK(parse_csv("v\n\n1\n2\n\n\n").values.rows() == 2);
   CHECK(csv_error("v\n1\n\n2\n") == "f.csv:3: an empty line between the rows of a one-column table");
-  CHECK(csv_error("a,b\r1,2\r\n3,4\r\n") == "f.csv:1: a carriage return without a line feed; convert the line ends: tr '\\r' '\\n' <old >new");
+  CHECK(csv_error("# c\na,b\r1,2\n3,4\n") == "f.csv:2: a carriage return without a line feed; convert the line ends: tr '\\r' '\\n' <old >new");
   CHECK(csv_error(std::string_view("\xff\xfe"
                                    "a\0,\0b\0",
                                    8)) == "f.csv: the text is in UTF-16; save it as UTF-8");

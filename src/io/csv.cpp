@@ -193,15 +193,17 @@ struct CsvReader::Impl {
     std::replace(buffer_.data() + (from - buffer_.data()), buffer_.data() + (end_ - buffer_.data()), '\r', '\n');
   }
 
-  /// Whether there is a carriage return in the first bytes and no line feed.
+  /// Whether the first line ends with a carriage return and no line feed.
   bool find_returns() {
-    bool fed = false;
-    std::size_t looked = 0;
-    while (!fed && looked < kSampledBytes && (looked < available() || refill())) {
-      fed = std::memchr(cursor_ + looked, '\n', available() - looked) != nullptr;
-      looked = available();
+    bool in_quotes = false;
+    for (std::size_t i = 0; i < kSampledBytes; ++i) {
+      if (i + 1 >= available() && !refill() && i >= available()) return false;
+      const char c = cursor_[i];
+      if (c == '"') in_quotes = !in_quotes;
+      if (c == '\n' && !in_quotes) return false;
+      if (c == '\r' && !in_quotes) return i + 1 == available() || cursor_[i + 1] != '\n';
     }
-    return !fed && std::memchr(cursor_, '\r', available()) != nullptr;
+    return false;
   }
 
   // Makes `record` reach to the next line end behind `from` (an offset from cursor_), or to the end of the file.

@@ -51,6 +51,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (choice % 7 == 0) options.drop = {"a"};
   if (choice % 5 == 0) options.missing = CsvOptions::Missing::drop;
   if (choice % 11 == 0) options.decimal = ',';
+  if (choice % 13 == 0) options.thousands = ",. '_"[choice / 13 % 5];
+  if (choice % 4 == 0) options.missing_values = {"-9999", "x"};
   const std::optional<Table> table = whole(text, options);
   const std::optional<Index> rows = rows_in_chunks(text, options);
   check(table.has_value() == rows.has_value());
