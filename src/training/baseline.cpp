@@ -73,11 +73,10 @@ GaussianBaseline GaussianBaseline::fit(MatrixView<const double> data, MatrixView
         if (!std::isfinite((of_context ? context : data)(i, c)))
           refuse(i, c, of_context, " is not finite; every value must be");
   }
-  const Matrix<double> both = side_by_side(data, context);
   return fit(data.cols(), context.cols(), [&](const std::function<void(const double*, double)>& f) {
-    Eigen::VectorXd row(both.cols());
-    for (Index i = 0; i < both.rows(); ++i) {
-      row = both.row(i);
+    Eigen::VectorXd row(data.cols() + context.cols());
+    for (Index i = 0; i < data.rows(); ++i) {
+      for (Index c = 0; c < row.size(); ++c) row[c] = c < data.cols() ? data(i, c) : context(i, c - data.cols());
       f(row.data(), weights.empty() ? 1.0 : weights[i]);
     }
   });
