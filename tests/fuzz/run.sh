@@ -28,7 +28,7 @@ export compiler flags objects_folder
 
 cmake -D ROOT="$PWD" -D OUT="$build/include" -P cmake/classes.cmake
 readers="src/core/error.cpp src/io/columns.cpp src/io/file.cpp src/io/inflate.cpp src/io/csv.cpp src/io/npy.cpp
-  src/io/npy_format.cpp src/io/npz.cpp src/io/safetensors.cpp"
+  src/io/npy_format.cpp src/io/npz.cpp src/io/numbers.cpp src/io/safetensors.cpp"
 for target in $targets; do
   sources=$readers
   libraries=-lz

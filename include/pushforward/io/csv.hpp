@@ -63,7 +63,7 @@ struct CsvOptions {
 /// Reads delimited text in chunks of rows: memory does not grow with the file. What gzip packed (RFC 1952; known by its
 /// first bytes) is unpacked as it is read.
 ///
-/// Understands quoted fields (RFC 4180), CR LF, a byte order mark, blanks around fields, blank lines before, between
+/// Understands quoted fields (RFC 4180), CR LF and CR, a byte order mark, blanks around fields, blank lines before, between
 /// and after rows (between rows not in a one-column table, where one would be a missing value), a last line without
 /// its end. Numbers are read the same in every locale, correctly rounded; numbers too small for double become 0.
 /// Columns without a name at the end whose first row is empty there are no columns. A first column without a name, or one
