@@ -94,6 +94,17 @@ TEST_CASE("numbers: no comma is read in silence as what it may not be", "[csv]")
     CHECK_THAT(notice(text).text(), ContainsSubstring("got \"1,234\", which looks like 1234"));
   // ';' between fields is there because of decimal commas.
   CHECK(column("x;y\n1,234;1\n5,678;2\n") == Row{1.234, 5.678});
+  // 950 and 1.234: read as they stand, and said.
+  const auto notes = [](std::string_view text, const CsvOptions& options = {}) {
+    return CsvReader::from_text(text, "f.csv", options).notes();
+  };
+  CHECK(notes("x;y\n950;0.5\n1.234;1.25\n2.500;3.125\n") ==
+        std::vector<std::string>{"column \"x\": whole numbers, and numbers with three digits behind the point: if points "
+                                 "separate thousands there, say so (thousands '.')"});
+  CHECK(column("x;y\n950;0.5\n1.234;1.25\n2.500;3.125\n") == Row{950, 1.234, 2.5});
+  for (const char* text : {"x;y\n950;1\n1.234;2\n2.5;3\n", "x;y\n1.234;1\n2.500;2\n", "x,y\n950,1\n1.234,2\n2.500,3\n"})
+    CHECK(notes(text).empty());
+  CHECK(notes("x;y\n950;1\n1.234;2\n2.500;3\n", {.decimal = '.'}).empty());
   // With decimal commas a point is none.
   CHECK_THAT(notice("x;y\n1,5;1\n1.234;2\n").text(), ContainsSubstring("got \"1.234\", which looks like 1234"));
 }

@@ -376,6 +376,11 @@ struct CsvReader::Impl {
       make_line_ends(cursor_);
       notes_.push_back("lines end with carriage returns");
     }
+    // Enough bytes for the same answers however the file arrives.
+    for (;;) {
+      const auto lines = std::count(cursor_, cursor_ + std::min(available(), kSampledBytes), '\n');
+      if (lines >= kSampledLines || available() >= kSampledBytes || !refill()) break;
+    }
     delimiter_ = d == '\0' ? detect_delimiter() : d;
     decimal_ = options_.decimal;
     if (decimal_ != '\0' && decimal_ != '.' && decimal_ != ',')
@@ -420,6 +425,7 @@ struct CsvReader::Impl {
     }
     if (has_header_) leave_out_unnamed(second);
     select();
+    if (!decimal_known && delimiter_ != ',' && decimal_ == '.') note_points(record);
     if (has_header_) consume(record);
   }
 
@@ -472,6 +478,39 @@ struct CsvReader::Impl {
     }
   }
 
+  /// `use(fields)` for those of the first lines that begin at an offset or behind it, until it is false.
+  template <class Use>
+  void each_row_at_hand(std::size_t from, const Use& use) {
+    for (Index number = line_; number <= kSampledLines && from < available(); ++number) {
+      const void* const end = std::memchr(cursor_ + from, '\n', available() - from);
+      if (end == nullptr) return;
+      const auto next = static_cast<std::size_t>(static_cast<const char*>(end) - cursor_) + 1;
+      std::string_view line(cursor_ + from, next - from - 1);
+      if (line.ends_with('\r')) line.remove_suffix(1);
+      if (!trimmed(line).empty() && !is_comment(line) && !use(fields_of(line))) return;
+      from = next;
+    }
+  }
+
+  /// Says which columns have whole numbers and others with three digits behind each point: "950" and "1.234".
+  void note_points(const Record& first_record) {
+    std::vector<Index> groups(file_names_.size()), decimals(file_names_.size()), whole(file_names_.size());
+    const auto look = [&](const std::vector<Field>& row) {
+      for (std::size_t c = 0; c < std::min(row.size(), groups.size()); ++c) {
+        const std::string_view text = trimmed(row[c].text);
+        if (!as_number(text)) continue;
+        ++(!has_decimals(text) ? whole : without_separators(text, '.', ',') ? groups : decimals)[c];
+      }
+      return true;
+    };
+    each_row_at_hand(has_header_ ? first_record.next : 0, look);
+    for (std::size_t c = 0; c < groups.size(); ++c)
+      if (groups[c] > 1 && whole[c] > 0 && decimals[c] == 0 && targets_[c] >= 0)
+        notes_.push_back(fmt::format("column {}: whole numbers, and numbers with three digits behind the point: if points "
+                                     "separate thousands there, say so (thousands '.')",
+                                     show(file_names_[c])));
+  }
+
   /// ',' where fields of the first lines are numbers by it alone. "1,234" may be one or have its thousands separated.
   void find_decimal(const std::vector<Field>& first, const std::vector<Field>& second, const Record& first_record) {
     std::string_view either;
@@ -495,16 +534,11 @@ struct CsvReader::Impl {
     if (by_point || (!by_comma && either.empty())) return;
     std::string shown(either);
     if (!by_comma) {
-      // More lines, as many as are at hand.
-      Record record;
-      for (std::size_t from = first_record.next; from < available() && !by_comma && !by_point; from = record.next) {
-        const void* const end = std::memchr(cursor_ + from, '\n', available() - from);
-        if (end == nullptr) break;
-        record.next = static_cast<std::size_t>(static_cast<const char*>(end) - cursor_) + 1;
-        const std::vector<Field> fields = fields_of({cursor_ + from, record.next - from - 1});
-        look(fields);
+      each_row_at_hand(first_record.next, [&](const std::vector<Field>& row) {
+        look(row);
         either = {};
-      }
+        return !by_comma && !by_point;
+      });
       if (by_point) return;
       // Where ';' stands between fields, it does because of decimal commas.
       if (!by_comma && delimiter_ != ';')
@@ -608,11 +642,6 @@ struct CsvReader::Impl {
   }
 
   char detect_delimiter() {
-    // Enough bytes for the same answer however the file arrives.
-    for (;;) {
-      const auto lines = std::count(cursor_, cursor_ + std::min(available(), kSampledBytes), '\n');
-      if (lines >= kSampledLines || available() >= kSampledBytes || !refill()) break;
-    }
     const std::array<char, 3> kCandidates = {'\t', ';', options_.decimal == ',' ? ';' : ','};
     using Counts = std::array<Index, 4>;  // fields by each candidate and by blanks
     std::vector<Counts> lines;
