@@ -193,6 +193,9 @@ TEST_CASE("dialects: the advice leaves rows", "[csv]") {
   CHECK_THAT(told, ContainsSubstring("; drop y,t; Missing::drop leaves rows out that miss a value"));
   CHECK(read(text, {.drop = {"y", "t"}, .missing = Missing::drop}).table.values.rows() == 3);
   CHECK_THAT(error("x,y\n1,\n,2\n"), ContainsSubstring("; drop x"));
+  // And where nothing would be left, there is none.
+  CHECK_THAT(error("x,y\na,b\nc,\n"), ContainsSubstring("\"y\" in 1 row; so no column can be read"));
+  CHECK_THAT(error("x,y\na,b\nc,\n"), !ContainsSubstring("; drop"));
 }
 
 TEST_CASE("dialects: lines that end with carriage returns alone", "[csv]") {

@@ -50,8 +50,8 @@ TEST_CASE("csv: header or not") {
   CHECK(parse_csv("nan,2\n3,4\n", "t", {.allow_non_finite = true}).names == Names{"c0", "c1"});
   CHECK(parse_csv(",a\n3,4\n").names == Names{"", "a"});
   CHECK(csv_error("a,b\n1,2\n", {.header = CsvOptions::Header::no}) ==
-        "f.csv:1: column 1 (\"c0\"): expected a number, got \"a\"; no numbers: \"c0\" in 1 row, \"c1\" in 1 row; drop "
-        "c0,c1");
+        "f.csv:1: column 1 (\"c0\"): expected a number, got \"a\"; no numbers: \"c0\" in 1 row, \"c1\" in 1 row; so no "
+        "column can be read");
   CHECK(csv_error("1,\n2,3\n") == "f.csv:1: column 2 (\"c1\"): expected a number, got an empty field");
 }
 

@@ -150,8 +150,9 @@ Notice Faults::notice(const std::vector<std::string>& names, std::string where, 
   while (!holes.empty() && std::none_of(holes.begin(), holes.end(), whole)) useless[most_holes()] = 1;
   bool holes_stay = false;
   for (std::size_t c = 0; c < useless.size(); ++c) holes_stay = holes_stay || (missing[c] > 0 && useless[c] == 0);
-  const std::string to_drop = names_above(names, useless, 0);
-  const char* const option = !to_drop.empty() ? "drop" : holes_stay ? "missing" : "thousands";
+  const bool nothing_stays = std::find(useless.begin(), useless.end(), 0) == useless.end();
+  const std::string to_drop = nothing_stays ? "" : names_above(names, useless, 0);
+  const char* const option = nothing_stays || !to_drop.empty() ? "drop" : holes_stay ? "missing" : "thousands";
   Notice notice{.where = std::move(where), .problem = std::move(first), .option = option};
   if (faults > 1) {
     const auto list = [&](const char* what, const std::vector<Index>& counts) {
@@ -162,6 +163,7 @@ Notice Faults::notice(const std::vector<std::string>& names, std::string where, 
     list("values are missing", missing);
     list("thousands are separated", numbers);
   }
+  if (nothing_stays && faults > 1) notice.problem += "; so no column can be read";
   if (!to_drop.empty()) {
     if (faults > 1) notice.way_out = "; drop " + to_drop;
     notice.settings.emplace_back("drop", to_drop);
