@@ -185,6 +185,17 @@ TEST_CASE("dialects: all faults of a table at once", "[csv]") {
   CHECK_THAT(error("x,y\na,1\nb,2\nc,\"3\n"), ContainsSubstring("no numbers of the rows looked at: \"x\" in 2 rows"));
 }
 
+TEST_CASE("dialects: a first line of numbers and text", "[csv]") {
+  // A row, whose numbers stand above numbers and do not rise.
+  const Read row = read("39,State-gov,77516,13\n50,Private,83311,9\n", {.drop = {"c1"}});
+  CHECK(row.table.values.rows() == 2);
+  CHECK_THAT(row.notes.at(0), ContainsSubstring("has numbers that do not rise, above numbers, and is taken for a row"));
+  // Years rise; names of one number, and those above text, are names.
+  CHECK(read("land,1990,2000\nFrance,1,2\n", {.drop = {"land"}}).table.names == Names{"1990", "2000"});
+  CHECK(read("x,2020\n1,2\n").table.names == Names{"x", "2020"});
+  CHECK(read("x,7,5\n1,2,3\n").table.names == Names{"x", "7", "5"});
+}
+
 TEST_CASE("dialects: the advice leaves rows", "[csv]") {
   // Every row misses x or y: to drop rows would leave none, so a column goes.
   const std::string text = "x,y,z,t\n1,,1,a\n,2,2,b\n,3,,c\n,4,4,d\n1,,5,e\n1,,6,f\n1,,,g\n";

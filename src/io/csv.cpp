@@ -555,7 +555,7 @@ struct CsvReader::Impl {
   }
 
   bool is_header(const std::vector<Field>& first, const std::vector<Field>& second) {
-    bool text = false, decimals = false, whole = true, below = !second.empty();
+    bool text = false, decimals = false, whole = true, rising = true, below = !second.empty();
     double last = -1;
     Index numbers = 0;
     std::vector<std::string_view> sorted;
@@ -566,6 +566,7 @@ struct CsvReader::Impl {
       text = text || (!number && !is_missing(t));
       decimals = decimals || (number && t.find(decimal_) != std::string_view::npos);
       whole = whole && number && *number == std::floor(*number) && *number > last;
+      rising = rising && (!number || *number > last);
       if (number) last = *number;
       numbers += number.has_value();
     }
@@ -578,9 +579,19 @@ struct CsvReader::Impl {
       notes_.push_back("the first line has numbers with decimals and is taken for a row, not for names");
       return false;
     }
+    bool alike = first.size() == second.size();  // numbers above numbers, text above text
+    for (std::size_t c = 0; alike && c < first.size(); ++c) {
+      const std::string_view t = trimmed(second[c].text);
+      alike = is_missing(t) || number_of(trimmed(first[c].text)).has_value() == number_of(t).has_value();
+    }
     std::sort(sorted.begin(), sorted.end());
     if (text && numbers > 0 && std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
       notes_.push_back("the first line has numbers, some of its fields are equal, and it is taken for a row, not for names");
+      return false;
+    }
+    if (text && numbers > 1 && alike && !rising) {
+      // Numbers that are names are years or positions.
+      notes_.push_back("the first line has numbers that do not rise, above numbers, and is taken for a row, not for names");
       return false;
     }
     if (text && numbers > 0)

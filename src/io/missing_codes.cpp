@@ -13,7 +13,8 @@ namespace {
 constexpr Index kMostCodes = 4;
 constexpr Index kMostSampled = 4096;
 constexpr std::size_t kFewest = 10;  // other values, and different ones where most are equal: fewer say nothing
-constexpr double kSeveralApart = 20, kOneApart = 1e4;  // spreads
+constexpr Index kSeveral = 3;
+constexpr double kSeveralApart = 20, kFewApart = 1e4;  // spreads
 
 // The values of a column that are no NaN and none of the codes.
 class Others {
@@ -96,7 +97,7 @@ std::vector<MissingCode> find_missing_codes(MatrixView<const double> values) {
         if (!std::isfinite(end.next) || !std::isfinite(end.value)) continue;
         const double value = end.side * end.value;
         const double spreads = (end.value - end.next) / others.spread(value);
-        if (spreads > (end.rows > 1 ? kSeveralApart : kOneApart) && spreads > code.spreads)
+        if (spreads > (end.rows >= kSeveral ? kSeveralApart : kFewApart) && spreads > code.spreads)
           code = {column, value, end.rows, spreads};
       }
       if (code.rows == 0) break;

@@ -121,8 +121,8 @@ struct MissingCode {
                       ///< deviations where more than half of them are equal)
 };
 
-/// The least and greatest numbers of each column that lie apart from all others: more than 20 spreads where several rows
-/// hold them, 10,000 where one does. At most four of a column, farthest first; NaN is passed over. Quartiles are those of at
+/// The least and greatest numbers of each column that lie apart from all others: more than 20 spreads where three rows
+/// or more hold them, else 10,000. At most four of a column, farthest first; NaN is passed over. Quartiles are those of at
 /// most 4,096 rows, evenly taken; fewer than 10 other values say nothing. Cost: O(N D).
 std::vector<MissingCode> find_missing_codes(MatrixView<const double> values);
 
