@@ -36,17 +36,25 @@ Baseline gaussian_baseline(const Input& in) {
   return b;
 }
 
+/// The values as T: a copy only where they are not that already.
 template <pf::Scalar T>
-pf::Matrix<T> to(const Eigen::MatrixXd& values) {
-  return values.cast<T>();
+decltype(auto) to(const Eigen::MatrixXd& values) {
+  if constexpr (std::is_same_v<T, double>) return (values);
+  else return pf::Matrix<T>(values.cast<T>());
 }
 
 /// A model and what is known of it; scored in double, as it is used later.
 template <pf::Scalar T>
 Eigen::VectorXd score(const pf::Distribution<T>& model, const Rows& rows, pf::Execution& execution) {
-  const pf::Matrix<T> y = to<T>(rows.data), context = to<T>(rows.context);
-  return model.log_prob(y, context.cols() > 0 ? pf::MatrixView<const T>(context) : pf::MatrixView<const T>(),
-                        execution);
+  Eigen::VectorXd values(rows.size());
+  for (Index begin = 0; begin < rows.size(); begin += chunk_rows) {
+    const Index n = std::min(chunk_rows, rows.size() - begin);
+    const pf::Matrix<T> y = rows.data.middleRows(begin, n).cast<T>();
+    const pf::Matrix<T> context = rows.context.middleRows(begin, n).cast<T>();
+    model.log_prob_into(y, pf::VectorView<double>(values.data() + begin, n),
+                        context.cols() > 0 ? pf::MatrixView<const T>(context) : pf::MatrixView<const T>(), execution);
+  }
+  return values;
 }
 
 /// Rows as a density sees them: those in rounded columns somewhere in their cells.
@@ -66,19 +74,23 @@ pf::Poly<pf::Distribution<T>> complete(pf::Poly<pf::Distribution<T>> density, co
 template <pf::Scalar T>
 pf::Poly<pf::Distribution<T>> fit_gaussian(const Settings& s, const Input& in) {
   using Gaussian = pf::MultivariateNormalTriL<T>;
+  const auto fitted = [&](const pf::Matrix<T>& y) { return Gaussian::fit(y, in.train.weights); };
+  if (!in.bounded && in.rounded.empty()) return fitted(to<T>(in.train.data));
   const pf::Matrix<T> y = smooth<T>(s, in);
-  if (!in.bounded) return complete<T>(Gaussian::fit(y, in.train.weights), in);
+  if (!in.bounded) return complete<T>(fitted(y), in);
   const pf::ColumnSupports<T> supports(in.supports);
   return complete<T>(
-      pf::TransformedDistribution<T>(Gaussian::fit(supports.inverse(y).value, in.train.weights), supports), in);
+      pf::TransformedDistribution<T>(fitted(supports.inverse(y).value), supports), in);
 }
 
 /// Fits and returns the model.
 template <pf::Scalar T>
 pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const std::string& checkpoint,
                                        const Interrupt& interrupt, pf::Execution& execution, Result& result) {
-  const pf::Matrix<T> y = to<T>(in.train.data), context = to<T>(in.train.context);
-  const pf::Matrix<T> y_validation = to<T>(in.validation.data), context_validation = to<T>(in.validation.context);
+  const pf::Matrix<T>& y = to<T>(in.train.data);
+  const pf::Matrix<T>& context = to<T>(in.train.context);
+  const pf::Matrix<T>& y_validation = to<T>(in.validation.data);
+  const pf::Matrix<T>& context_validation = to<T>(in.validation.context);
   ProgressLine line;
   pf::FitOptions<T> options;
   options.epochs = s.training.epochs;
@@ -141,7 +153,8 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
 /// What fit_best is told.
 template <pf::Scalar T>
 pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrupt, pf::Execution& execution) {
-  const pf::Matrix<T> y = to<T>(in.train.data), context = to<T>(in.train.context);
+  const pf::Matrix<T>& y = to<T>(in.train.data);
+  const pf::Matrix<T>& context = to<T>(in.train.context);
   pf::FitBestOptions<T> options;
   const Budget budget = parse_budget(s.budget);
   options.steps = budget.steps;

@@ -13,9 +13,17 @@ double log_cell(const Input& in) {
   return sum;
 }
 
-Rows take(const Eigen::MatrixXd& values, const std::vector<Index>& lines, const std::vector<std::int64_t>& rows,
-          Index dim, Index context_dim, bool weighted) {
+/// These rows; where they are all of a table of data alone, `values` itself and no copy.
+Rows take(Eigen::MatrixXd& values, std::vector<Index>& lines, const std::vector<std::int64_t>& rows, Index dim,
+          Index context_dim, bool weighted) {
   Rows r;
+  if (static_cast<Index>(rows.size()) == values.rows() && dim == values.cols()) {
+    r.lines.swap(lines);
+    r.data.swap(values);
+    r.context.resize(r.data.rows(), 0);
+    return r;
+  }
+  r.lines.reserve(rows.size());
   for (const std::int64_t row : rows) r.lines.push_back(lines[static_cast<std::size_t>(row)]);
   r.data = values.leftCols(dim)(rows, Eigen::all);
   r.context = values.middleCols(dim, context_dim)(rows, Eigen::all);
@@ -113,8 +121,8 @@ Input read_input(const Settings& s) {
     throw pf::DomainError(fmt::format("{}: {} are too few to choose a model by; at least 4 are needed, or a model with a "
                                       "name: --model maf",
                                       s.data, counted(static_cast<Index>(split.train.size()), "row")));
-  in.train = take(values, table.lines, split.train, dim, context_dim, !s.weights.empty());
   in.validation = take(values, table.lines, split.validation, dim, context_dim, !s.weights.empty());
+  in.train = take(values, table.lines, split.train, dim, context_dim, !s.weights.empty());
   return in;
 }
 
