@@ -14,10 +14,11 @@ namespace pushforward {
 using namespace detail;
 
 template <Scalar T>
-MultivariateNormalTriL<T>::MultivariateNormalTriL(Index dim) : LocationScaleTriL<T>("MultivariateNormalTriL", dim) {}
+MultivariateNormalTriL<T>::MultivariateNormalTriL(Index dim)
+    : LocationScaleTriL<T>("MultivariateNormalTriL", dim), standard_(dim) {}
 template <Scalar T>
 MultivariateNormalTriL<T>::MultivariateNormalTriL(VectorView<const T> loc, MatrixView<const T> scale_tril)
-    : LocationScaleTriL<T>("MultivariateNormalTriL", loc, scale_tril) {}
+    : LocationScaleTriL<T>("MultivariateNormalTriL", loc, scale_tril), standard_(loc.size()) {}
 template <Scalar T>
 Column<T> MultivariateNormalTriL<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
   const double dim = static_cast<double>(this->dim());
@@ -40,6 +41,7 @@ template <Scalar T>
 void MultivariateNormalTriL<T>::do_fields(Fields<T>& f) {
   f.type("multivariate_normal_tril");
   LocationScaleTriL<T>::do_fields(f);
+  if (f.restoring()) standard_ = Normal<T>(this->dim());
 }
 
 // ------------------------------------------------------------------------------------------------------------ fit

@@ -42,6 +42,16 @@ Column<T> TransformedDistribution<T>::do_log_prob(Pass<T>& pass, Var<T> y) const
 }
 
 template <Scalar T>
+const Distribution<T>* TransformedDistribution<T>::latent_base() const {
+  return bijector_->estimates() == Estimate::exact ? pushforward::latent_base(*base_) : nullptr;
+}
+
+template <Scalar T>
+Var<T> TransformedDistribution<T>::latent(Pass<T>& pass, Var<T> y) const {
+  return pushforward::latent(*base_, pass, bijector_->inverse(pass, y).value);
+}
+
+template <Scalar T>
 bool TransformedDistribution<T>::do_propose_start(Pass<T>& pass, Var<T> y, const double* weights) const {
   return base_->propose_start(pass, bijector_->inverse(pass, y).value, weights);
 }

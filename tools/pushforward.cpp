@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   tool::add_sample(app);
   tool::add_log_prob(app);
   tool::add_compare(app);
+  tool::add_check(app);
   tool::add_info(app);
   tool::add_plot(app);
   tool::add_manual(app);

@@ -39,6 +39,7 @@ inline constexpr Index chunk_rows = 65536;
 void add_fit(CLI::App& app);
 void add_sample(CLI::App& app);
 void add_compare(CLI::App& app);
+void add_check(CLI::App& app);
 void add_log_prob(CLI::App& app);
 void add_info(CLI::App& app);
 void add_plot(CLI::App& app);

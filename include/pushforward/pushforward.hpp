@@ -11,6 +11,7 @@
 #include <pushforward/classes.hpp>
 #include <pushforward/component.hpp>
 #include <pushforward/description.hpp>
+#include <pushforward/diagnostics/calibration_report.hpp>
 #include <pushforward/distribution.hpp>
 #include <pushforward/distributions/location_scale.hpp>
 #include <pushforward/distributions/location_scale_tril.hpp>
@@ -26,6 +27,7 @@
 #include <pushforward/io/npy.hpp>
 #include <pushforward/io/safetensors.hpp>
 #include <pushforward/io/table.hpp>
+#include <pushforward/latents.hpp>
 #include <pushforward/nn/dense.hpp>
 #include <pushforward/nn/network.hpp>
 #include <pushforward/ops.hpp>

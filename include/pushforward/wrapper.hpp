@@ -8,6 +8,7 @@
 
 #include <pushforward/bijector.hpp>
 #include <pushforward/distribution.hpp>
+#include <pushforward/latents.hpp>
 
 namespace pushforward {
 
@@ -15,8 +16,8 @@ namespace pushforward {
 /// differs. `Wrapper<Distribution<T>>` is a Distribution<T>, `Wrapper<Bijector<T>>` a Bijector<T>.
 ///
 /// The class gives its type in `do_fields`, where the base names the inner object, and adds fields of its own. What it
-/// does not override must be true of it: one that changes the density overrides moments, tails, prefixes and divergence
-/// too, if only to say that it has none.
+/// does not override must be true of it: one that changes the density overrides moments, tails, prefixes, latents and
+/// divergence too, if only to say that it has none.
 ///
 /// Of distributions `do_context` changes what the inner object sees as the context, in all hooks at once:
 /// StandardizedContext overrides nothing else. Invert is a wrapper with the two directions swapped.
@@ -24,10 +25,15 @@ template <class Base>
 class Wrapper;
 
 template <Scalar T>
-class Wrapper<Distribution<T>> : public Distribution<T>, private Prefixes<T> {
+class Wrapper<Distribution<T>> : public Distribution<T>, public Latents<T>, private Prefixes<T> {
  public:
   const Distribution<T>& inner() const { return *inner_; }
   Distribution<T>& inner() { return *inner_; }
+
+  const Distribution<T>* latent_base() const override { return pushforward::latent_base(*inner_); }
+  Var<T> latent(Pass<T>& pass, Var<T> y) const override {
+    return within(pass, [&](const auto& inner) { return pushforward::latent(inner, pass, y); });
+  }
 
  protected:
   /// Its name becomes "Name(Inner)".

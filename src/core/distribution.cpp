@@ -102,38 +102,10 @@ Drawn<T> Distribution<T>::do_sample_and_log_prob(Pass<T>& pass) const {
 
 namespace {
 
-/// f(tape, pass, begin, count) for tiles of `rows` rows, each in a pass with its rows of the context (one row: the same
-/// for all), which are marked where they are not finite.
-template <Scalar T, class F>
-void for_each_pass(typename Tape<T>::Mode mode, Index rows, MatrixView<const T> context, const RandomCall* noise,
-                   Run run, F f) {
-  for_each_tile<T>(rows, run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
-    Tape<T> tape(mode, memory, count);
-    typename Pass<T>::Settings settings;
-    settings.first_row = begin;
-    settings.noise = noise;
-    const bool repeat = context.rows() == 1;
-    if (context.cols() > 0)
-      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), tape.recording(), repeat);
-    Pass<T> pass(tape, settings);
-    if (context.cols() > 0) mark_non_finite(tape, settings.context, pass.outside());
-    f(tape, pass, begin, count);
-  });
-}
-
 template <Scalar T>
 void store_marked(Column<T> result, const Pass<T>& pass, Index begin, Index count, VectorView<double> out) {
   for (Index i = 0; i < count; ++i)
     out[begin + i] = marked(result.is_zero() ? 0.0 : result.values()[i], pass.outside()[i]);
-}
-
-/// Draws; NaN where a row was marked, for which no sample exists.
-template <Scalar T>
-void store_draws(Tape<T>& tape, const Pass<T>& pass, Var<T> values, Index begin, Index count, MatrixView<T> out) {
-  store(tape, values, out.middle_rows(begin, count));
-  for (Index i = 0; i < count; ++i)
-    if (pass.outside()[i] != row_inside)
-      for (Index c = 0; c < out.cols(); ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
 }
 
 /// log_prob(pass, rows) of all rows of `y`.
@@ -277,7 +249,7 @@ void Distribution<T>::draw_into(MatrixView<T> samples, VectorView<double> log_pr
                        drawn.value = sample(pass);
                      else
                        drawn = sample_and_log_prob(pass);
-                     store_draws(tape, pass, drawn.value, begin, count, samples);
+                     store_unmarked(tape, pass, drawn.value, begin, count, samples);
                      if (!log_prob.empty()) store_marked(drawn.log_prob, pass, begin, count, log_prob);
                    });
 }
@@ -340,7 +312,7 @@ void Distribution<T>::sample_given_prefix_into(MatrixView<const T> prefix, Matri
                    [&](Tape<T>& tape, Pass<T>& pass, Index begin, Index count) {
                      const Var<T> rows = load(tape, prefix.middle_rows(begin, count), false);
                      mark_non_finite(tape, rows, pass.outside());
-                     store_draws(tape, pass, sample_given(pass, rows, columns), begin, count, out);
+                     store_unmarked(tape, pass, sample_given(pass, rows, columns), begin, count, out);
                    });
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 
 #include <pushforward/error.hpp>
@@ -82,6 +83,34 @@ void store(Tape<T>& tape, Var<T> x, MatrixView<T> out) {
     const T* v = tape.value(x, c);
     for (Index i = 0; i < tape.local_rows(); ++i) out(tape.begin() + i, c) = v[i];
   }
+}
+
+/// f(tape, pass, begin, count) for tiles of `rows` rows, each in a pass with its rows of the context (one row: the same
+/// for all), which are marked where they are not finite.
+template <Scalar T, class F>
+void for_each_pass(typename Tape<T>::Mode mode, Index rows, MatrixView<const T> context, const RandomCall* noise,
+                   Run run, F f) {
+  for_each_tile<T>(rows, run, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index count) {
+    Tape<T> tape(mode, memory, count);
+    typename Pass<T>::Settings settings;
+    settings.first_row = begin;
+    settings.noise = noise;
+    const bool repeat = context.rows() == 1;
+    if (context.cols() > 0)
+      settings.context = load(tape, repeat ? context : context.middle_rows(begin, count), tape.recording(), repeat);
+    Pass<T> pass(tape, settings);
+    if (context.cols() > 0) mark_non_finite(tape, settings.context, pass.outside());
+    f(tape, pass, begin, count);
+  });
+}
+
+/// Rows of values; NaN where a row was marked.
+template <Scalar T>
+void store_unmarked(Tape<T>& tape, const Pass<T>& pass, Var<T> values, Index begin, Index count, MatrixView<T> out) {
+  store(tape, values, out.middle_rows(begin, count));
+  for (Index i = 0; i < count; ++i)
+    if (pass.outside()[i] != row_inside)
+      for (Index c = 0; c < out.cols(); ++c) out(begin + i, c) = std::numeric_limits<T>::quiet_NaN();
 }
 
 /// Number of values of an event.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/latents.hpp>
 
 namespace pushforward {
 
@@ -15,7 +16,7 @@ namespace pushforward {
 /// @par Cost        O(N dim).
 /// @source Johnson, Kotz, Balakrishnan 1994, chapter 13.
 template <Scalar T>
-class MultivariateNormalDiag final : public Distribution<T>, private Prefixes<T> {
+class MultivariateNormalDiag final : public Distribution<T>, public Latents<T>, private Prefixes<T> {
  public:
   /// loc 0, covariance the identity, to be learned.
   explicit MultivariateNormalDiag(Index dim);
@@ -27,6 +28,10 @@ class MultivariateNormalDiag final : public Distribution<T>, private Prefixes<T>
 
   const Tensor<T>& loc() const { return normal_.loc(); }
   const Tensor<T>& log_scale() const { return normal_.log_scale(); }
+
+  /// Normal, column by column; latent: y itself.
+  const Distribution<T>* latent_base() const override { return &normal_; }
+  Var<T> latent(Pass<T>&, Var<T> y) const override { return y; }
 
  private:
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override { return normal_.log_prob(pass, y); }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <pushforward/distributions/location_scale_tril.hpp>
+#include <pushforward/distributions/normal.hpp>
+#include <pushforward/latents.hpp>
 
 namespace pushforward {
 
@@ -17,7 +19,7 @@ namespace pushforward {
 /// @par Cost        O(N dim^2).
 /// @source Johnson, Kotz, Balakrishnan 2000, chapter 45.
 template <Scalar T>
-class MultivariateNormalTriL final : public LocationScaleTriL<T> {
+class MultivariateNormalTriL final : public LocationScaleTriL<T>, public Latents<T> {
  public:
   /// loc 0, covariance the identity.
   explicit MultivariateNormalTriL(Index dim);
@@ -34,6 +36,10 @@ class MultivariateNormalTriL final : public LocationScaleTriL<T> {
   ///                      others. A positive ridge is the way out.
   static MultivariateNormalTriL fit(MatrixView<const T> data, VectorView<const double> weights = {}, double ridge = 0);
 
+  /// The standard Normal; latent: z.
+  const Distribution<T>* latent_base() const override { return &standard_; }
+  Var<T> latent(Pass<T>& pass, Var<T> y) const override { return this->whiten(pass, y); }
+
  private:
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
   Var<T> do_sample(Pass<T>& pass) const override;
@@ -41,6 +47,8 @@ class MultivariateNormalTriL final : public LocationScaleTriL<T> {
   double do_entropy() const override;
   std::optional<double> do_kl_divergence(const Distribution<T>& other) const override;
   void do_fields(Fields<T>& f) override;
+
+  Normal<T> standard_;  // of z
 };
 
 extern template class MultivariateNormalTriL<float>;

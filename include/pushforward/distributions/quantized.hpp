@@ -63,6 +63,10 @@ class Quantized final : public Wrapper<Distribution<T>> {
   const std::vector<GridColumn>& rounded() const { return rounded_; }
   Index points() const { return points_; }
 
+  /// None: a cell has many.
+  const Distribution<T>* latent_base() const override { return nullptr; }
+  Var<T> latent(Pass<T>&, Var<T>) const override { no("latent"); }
+
  private:
   using Tail = typename Distribution<T>::Tail;
   Column<T> do_log_prob(Pass<T>& pass, Var<T> y) const override;
@@ -82,7 +86,7 @@ class Quantized final : public Wrapper<Distribution<T>> {
   void do_quantiles(bool, MatrixView<const double>, MatrixView<double>) const override { no("quantile"); }
   void do_fields(Fields<T>& f) override;
   void do_restored() override;
-  void no(const char* call) const;
+  [[noreturn]] void no(const char* call) const;
 
   /// What is wrong with `rounded` and `inner`, if anything; throws.
   void check() const;

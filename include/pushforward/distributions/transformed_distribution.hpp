@@ -2,6 +2,7 @@
 
 #include <pushforward/bijector.hpp>
 #include <pushforward/distribution.hpp>
+#include <pushforward/latents.hpp>
 
 namespace pushforward {
 
@@ -13,7 +14,7 @@ namespace pushforward {
 /// @par Cost    log_prob: one inverse; sample and sample_and_log_prob: one forward, no inverse.
 /// @source Papamakarios et al. 2021, eq. 2.
 template <Scalar T>
-class TransformedDistribution final : public Distribution<T>, private Prefixes<T> {
+class TransformedDistribution final : public Distribution<T>, public Latents<T>, private Prefixes<T> {
  public:
   /// @throws ShapeError   if the parts differ in dim or ask for different numbers of context columns.
   /// @throws DomainError  if the base has points that the bijector does not take.
@@ -27,6 +28,10 @@ class TransformedDistribution final : public Distribution<T>, private Prefixes<T
   /// The parts as values, to build something else from them.
   Poly<Distribution<T>> copy_base() const { return base_; }
   Poly<Bijector<T>> copy_bijector() const { return bijector_; }
+
+  /// That of the base; none where the bijector's inverse draws.
+  const Distribution<T>* latent_base() const override;
+  Var<T> latent(Pass<T>& pass, Var<T> y) const override;
 
  private:
   using Tail = typename Distribution<T>::Tail;
