@@ -9,7 +9,7 @@ TEST_CASE("right models pass, wrong ones are found", "[calibration]") {
   Execution execution({.threads = 2});
   for (const Case& c : right_models()) {
     INFO(c.name);
-    CHECK(count_found(c, 1000, 10, execution) <= 2);
+    CHECK(count_found(c, 1000, 10, execution) <= 1);
   }
   for (const Case& c : wrong_models()) {
     INFO(c.name);

@@ -45,7 +45,7 @@ for part in Scores "Learning curves" "Rows and draws" "Ranks of the columns" "La
   says page.html "<h2>$part</h2>"
 done
 # 6 panels of pairs, 3 of ranks, 3 latent ones, radius, densities, coverage; each with a description
-holds '[ "$(grep -o "<svg viewBox" page.html | wc -l)" -eq 15 ]'
+holds '[ "$(grep -o "<svg [^>]*role=" page.html | wc -l)" -eq 15 ]'
 holds '[ "$(grep -o "role=\"img\" aria-label=\"[^\"]" page.html | wc -l)" -eq 15 ]'
 holds '[ "$(grep -o "<svg" page.html | wc -l)" -eq "$(grep -o "</svg>" page.html | wc -l)" ]'
 
@@ -86,8 +86,9 @@ says far.html "<td>42</td>"
 run 0 check model.st train.csv --rows 300 --samples 19 --columns z,x --train test.csv --out part.html
 says out.txt "tested                300, with 19 draws for each"
 says out.txt "(fitted to 1500 other rows)"
-says part.html "2 of 3: z, x."
+says part.html "2 of 3 columns: z, x."
 refuses 2 "--columns: the model has no column 'w'; it has x, y, z" check model.st test.csv --columns w
+refuses 2 "expected a number between 0 and 1, got '1'" check model.st test.csv --level 1
 
 # ---- learning curves
 printf '{"epoch":%s,"train_loss":%s,"validation_loss":%s}\n' 1 3.5 3.75 2 3.25 null >run.jsonl

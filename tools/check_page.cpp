@@ -20,15 +20,16 @@ constexpr const char* style = R"css(
 body{margin:0 auto;padding:1rem;max-width:1200px;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,"Segoe UI","DejaVu Sans",sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.5rem;margin:.2em 0}h2{font-size:1.2rem;margin:2em 0 .3em;border-bottom:1px solid var(--line)}
-p{margin:.4em 0;max-width:75ch}.soft,figcaption,caption{color:var(--soft);font-size:.875rem}
+p{margin:.4em 0;max-width:75ch}.soft,figcaption{color:var(--soft);font-size:.875rem}
 .verdict{border:3px double var(--good);background:var(--box);padding:.6rem 1rem;margin:1rem 0}
 .verdict.bad{border-color:var(--bad)}.verdict strong{color:var(--good)}.verdict.bad strong{color:var(--bad)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;padding:.3em 0}th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid var(--line);
-overflow-wrap:normal}th:first-child,td:first-child,.text{text-align:left}td.text{min-width:13em}
-.found td{font-weight:bold}figure{margin:0}svg{display:block;width:100%;height:auto}
+th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid var(--line);
+white-space:nowrap}th:first-child,td:first-child,.text{text-align:left}td:first-child,td.text{white-space:normal;overflow-wrap:normal}
+td.text{min-width:11em}@media(max-width:600px){.less{display:none}}
+.found td{font-weight:bold}figure{margin:0}figcaption{font-size:.8rem}svg{display:block;width:100%;height:auto}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,260px),1fr));gap:1rem}
-.wide{max-width:560px}.corner{display:grid;grid-template-columns:repeat(2,1fr);gap:4px}
+.wide{max-width:560px;margin-top:1rem}.key svg{display:inline-block;width:28px;vertical-align:middle;margin-left:.7em}.corner{display:grid;grid-template-columns:repeat(2,1fr);gap:4px}
 @media(min-width:760px){.corner{grid-template-columns:repeat(var(--n),minmax(0,260px))}
 .corner>*{grid-row:var(--r);grid-column:var(--c)}}
 text{font:11px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink)}text.small{font-size:10px;fill:var(--soft)}
@@ -46,6 +47,13 @@ constexpr const char* patterns =
 <pattern id="dots" width="4" height="4" patternUnits="userSpaceOnUse">
 <rect width="4" height="4" style="fill:var(--soft);opacity:.12"/>
 <circle cx="2" cy="2" r=".7" style="fill:var(--soft)"/></pattern></defs></svg>
+)svg";
+
+constexpr const char* key = R"svg(<p class="key soft">
+<svg viewBox="0 0 28 14" aria-hidden="true"><rect class="bars" x="1" y="1" width="26" height="12"/></svg>
+<svg viewBox="0 0 28 14" aria-hidden="true"><path class="data" d="M1 7h26"/><circle class="dots" cx="9" cy="3" r="1"/>
+<circle class="dots" cx="19" cy="11" r="1"/></svg> rows
+<svg viewBox="0 0 28 14" aria-hidden="true"><path class="model" d="M1 7h26"/></svg> draws of the model</p>
 )svg";
 
 std::string escaped(std::string_view text) {
@@ -76,11 +84,17 @@ std::string shortened(const std::string& text, std::size_t most) {
 /// A picture with one pair of axes.
 class Chart {
  public:
-  Chart(std::string label, Axis x, Axis y, double width, double height)
-      : label_(std::move(label)), x_(std::move(x)), y_(std::move(y)), width_(width), height_(height) {}
+  Chart(std::string label, Axis x, Axis y, double width, double height, double left = 38)
+      : label_(std::move(label)),
+        x_(std::move(x)),
+        y_(std::move(y)),
+        width_(width),
+        height_(height),
+        left_(left),
+        bottom_(x_.name.empty() ? 19 : 33) {}
 
-  double x(double v) const { return left + (v - x_.low) / (x_.high - x_.low) * (width_ - left - right); }
-  double y(double v) const { return height_ - bottom - (v - y_.low) / (y_.high - y_.low) * (height_ - top - bottom); }
+  double x(double v) const { return left_ + (v - x_.low) / (x_.high - x_.low) * (width_ - left_ - right); }
+  double y(double v) const { return height_ - bottom_ - (v - y_.low) / (y_.high - y_.low) * (height_ - top - bottom_); }
 
   void rectangle(const char* kind, double x0, double y0, double x1, double y1) {
     body_ += fmt::format("<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>", kind,
@@ -101,35 +115,36 @@ class Chart {
   }
   /// In the units of the picture.
   void raw(const std::string& svg) { body_ += svg; }
-  /// `y_ticks`: numbers at the left side.
+  /// `y_ticks`: numbers at the left_ side.
   std::string svg(bool y_ticks = true) const {
     std::string out = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\">", width_, height_,
                                   escaped(label_)) +
                       body_;
-    out += fmt::format("<rect class=\"frame\" x=\"{}\" y=\"{}\" width=\"{:.1f}\" height=\"{:.1f}\"/>", left, top,
-                       width_ - left - right, height_ - top - bottom);
+    out += fmt::format("<rect class=\"frame\" x=\"{}\" y=\"{}\" width=\"{:.1f}\" height=\"{:.1f}\"/>", left_, top,
+                       width_ - left_ - right, height_ - top - bottom_);
     for (const auto& [v, t] : x_.ticks)
       out += fmt::format(
           "<path class=\"frame\" d=\"M{0:.1f} {1:.1f}v4\"/><text class=\"small\" x=\"{0:.1f}\" y=\"{2:.1f}\" "
           "text-anchor=\"middle\">{3}</text>",
-          x(v), height_ - bottom, height_ - bottom + 14, escaped(t));
+          x(v), height_ - bottom_, height_ - bottom_ + 14, escaped(t));
     if (y_ticks)
       for (const auto& [v, t] : y_.ticks)
         out += fmt::format(
             "<path class=\"frame\" d=\"M{0:.1f} {1:.1f}h-4\"/><text class=\"small\" x=\"{2:.1f}\" "
             "y=\"{3:.1f}\" text-anchor=\"end\">{4}</text>",
-            left, y(v), left - 6, y(v) + 3, escaped(t));
-    out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", (left + width_ - right) / 2,
-                       height_ - 5, escaped(shortened(x_.name, 30)));
-    out += fmt::format("<text x=\"{}\" y=\"11\">{}</text></svg>", 2, escaped(shortened(y_.name, 34)));
+            left_, y(v), left_ - 6, y(v) + 3, escaped(t));
+    const auto most = static_cast<std::size_t>(width_ / 7);  // characters
+    out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", (left_ + width_ - right) / 2,
+                       height_ - 5, escaped(shortened(x_.name, most)));
+    out += fmt::format("<text x=\"{}\" y=\"11\">{}</text></svg>", 2, escaped(shortened(y_.name, most)));
     return out;
   }
 
  private:
-  static constexpr double left = 38, right = 8, top = 17, bottom = 33;
+  static constexpr double right = 8, top = 17;
   std::string label_, body_;
   Axis x_, y_;
-  double width_, height_;
+  double width_, height_, left_, bottom_;
 };
 
 Axis axis_of(const std::string& name, double low, double high) {
@@ -141,6 +156,13 @@ Axis axis_of(const std::string& name, double low, double high) {
   return axis;
 }
 
+/// That breaks nowhere.
+std::string p_html(double p) {
+  std::string text;
+  for (const char c : p_text(p)) text += c == '<' ? "&lt;" : c == ' ' ? "&nbsp;" : c == '-' ? "−" : std::string(1, c);
+  return text;
+}
+
 std::string number(double v) {
   return std::isfinite(v) ? with_minus(fmt::format("{:.5g}", v)) : v < 0 ? "−∞" : v > 0 ? "∞" : "–";
 }
@@ -150,18 +172,17 @@ std::string with_error(const pf::MeanLogLikelihood& m) {
 
 // ---------------------------------------------------------------------------------------------------------- tables
 
-/// Cells are HTML; the first row is the head.
+/// Cells are HTML; the first row is the head. `classes` of columns: "text", or "less" for what a narrow page leaves
+/// out.
 std::string table(const std::string& caption, const std::vector<std::vector<std::string>>& rows,
-                  const std::vector<bool>& found = {}, std::size_t text_column = 0) {
-  std::string out = "<div class=\"scroll\" tabindex=\"0\"><table>";
-  if (!caption.empty()) out += "<caption>" + caption + "</caption>";
+                  const std::vector<bool>& found = {}, const std::vector<std::string>& classes = {}) {
+  std::string out = caption.empty() ? "" : "<p class=\"soft\">" + caption + "</p>\n";
+  out += "<div class=\"scroll\" tabindex=\"0\"><table>";
   for (std::size_t r = 0; r < rows.size(); ++r) {
     out += r > 0 && r - 1 < found.size() && found[r - 1] ? "<tr class=\"found\">" : "<tr>";
-    for (std::size_t c = 0; c < rows[r].size(); ++c) {
-      const char* cell = r == 0 ? "th" : "td";
-      out += fmt::format("<{0}{1}{2}>{3}</{0}>", cell, r == 0 ? " scope=\"col\"" : "",
-                         text_column > 0 && c == text_column ? " class=\"text\"" : "", rows[r][c]);
-    }
+    for (std::size_t c = 0; c < rows[r].size(); ++c)
+      out += fmt::format("<{0}{1}{2}>{3}</{0}>", r == 0 ? "th" : "td", r == 0 ? " scope=\"col\"" : "",
+                         c < classes.size() && !classes[c].empty() ? " class=\"" + classes[c] + "\"" : "", rows[r][c]);
     out += "</tr>";
   }
   return out + "</table></div>\n";
@@ -183,15 +204,15 @@ std::string scores(const pf::CalibrationReport& r) {
 }
 
 std::string findings(const pf::CalibrationReport& r) {
-  std::vector<std::vector<std::string>> rows{{"group", "result", "what", "tests", "p of the group", "corrected p"}};
+  std::vector<std::vector<std::string>> rows{{"group", "result", "corrected p", "what", "tests", "p of the group"}};
   std::vector<bool> found;
   for (const pf::CalibrationFinding& f : r.findings) {
-    rows.push_back({escaped(f.name), f.found ? "✗ differs" : "✓ nothing found", f.found ? escaped(f.text) : "",
-                    grouped(f.tests), p_text(f.p), p_text(f.holm_p)});
+    rows.push_back({escaped(f.name), f.found ? "✗ differs" : "✓ nothing found", p_html(f.holm_p),
+                    f.found ? escaped(f.text) : "", grouped(f.tests), p_html(f.p)});
     found.push_back(f.found);
   }
   return table(fmt::format("A right model fails some group in at most {:g} of 100 checks.", 100 * r.level), rows, found,
-               2);
+               {"", "", "", "text", "less", "less"});
 }
 
 // -------------------------------------------------------------------------------------------------------- pictures
@@ -277,8 +298,8 @@ std::string corner(const CheckPage& p) {
 }
 
 std::string test_text(const pf::UniformityTest& t) {
-  return fmt::format("Kolmogorov–Smirnov {:.3g} (p {}), Anderson–Darling {:.3g} (p {})", t.ks, p_text(t.ks_p), t.ad,
-                     p_text(t.ad_p));
+  return fmt::format("Kolmogorov–Smirnov {:.3g}, p {}<br>Anderson–Darling {:.3g}, p {}", t.ks, p_html(t.ks_p), t.ad,
+                     p_html(t.ad_p));
 }
 
 /// Shares of 20 bins over what uniform numbers have, and where those lie in 99 of 100 cases.
@@ -353,8 +374,8 @@ std::string radius(const pf::CalibrationReport& r) {
   chart.line("model", {{0, 0}, {most_x, most_x}});
   for (const auto& [x, y] : points)
     if (std::isfinite(y)) chart.dot("dots", x, y, 2);
-  return "<figure class=\"wide\">" + chart.svg() +
-         "<figcaption>Chi-square of the radius: " + test_text(r.radius_uniforms.test) + "</figcaption></figure>\n";
+  return "<figure class=\"wide\">" + chart.svg() + "<figcaption>Chi-square of the radius:<br>" +
+         test_text(r.radius_uniforms.test) + "</figcaption></figure>\n";
 }
 
 std::string coverage(const pf::CalibrationReport& r) {
@@ -368,7 +389,7 @@ std::string coverage(const pf::CalibrationReport& r) {
   rows.low = 0;
   rows.high = n;
   Chart chart("Share of rows in regions of highest density, less what the model says",
-              axis_of("percentage points above the level", -reach, reach), rows, 420, 70 + 30 * n);
+              axis_of("percentage points above the level", -reach, reach), rows, 420, 70 + 30 * n, 52);
   std::vector<std::vector<std::string>> cells{{"level", "rows inside", "95 % band", "p"}};
   for (std::size_t k = 0; k < r.coverage.size(); ++k) {
     const pf::Coverage& c = r.coverage[k];
@@ -377,9 +398,9 @@ std::string coverage(const pf::CalibrationReport& r) {
     const double x = chart.x(d), y = chart.y(at);
     chart.line("model", {{0, at - 0.4}, {0, at + 0.4}});
     chart.raw(fmt::format("<path class=\"mark\" d=\"M{:.1f} {:.1f}l5 5l-5 5l-5 -5z\"/>", x, y - 5));
-    chart.raw(fmt::format("<text x=\"34\" y=\"{:.1f}\" text-anchor=\"end\">{:g} %</text>", y + 4, 100 * c.level));
+    chart.raw(fmt::format("<text x=\"48\" y=\"{:.1f}\" text-anchor=\"end\">{:g} %</text>", y + 4, 100 * c.level));
     cells.push_back({fmt::format("{:g} %", 100 * c.level), fmt::format("{:.2f} %", 100 * c.share),
-                     fmt::format("{:.2f} to {:.2f} %", 100 * c.low, 100 * c.high), p_text(c.p)});
+                     fmt::format("{:.2f} to {:.2f} %", 100 * c.low, 100 * c.high), p_html(c.p)});
   }
   return "<figure class=\"wide\">" + chart.svg(false) + "</figure>\n" + table("", cells);
 }
@@ -405,7 +426,7 @@ std::string two_sample(const pf::CalibrationReport& r) {
       {"classifier", "rows judged", "right answers", "area under the curve", "p"}};
   for (const pf::TwoSampleTest& t : r.two_sample)
     cells.push_back({escaped(t.classifier), grouped(t.rows), fmt::format("{:.1f} %", 100 * t.accuracy),
-                     fmt::format("{:.3f} (right model: 0.5 ± {:.3f})", t.auc, t.auc_error), p_text(t.p)});
+                     fmt::format("{:.3f} (right model: 0.5 ± {:.3f})", t.auc, t.auc_error), p_html(t.p)});
   return table("", cells);
 }
 
@@ -422,7 +443,7 @@ std::string pairs(const CheckPage& p) {
     cells.push_back(
         {escaped(p.names[static_cast<std::size_t>(pair.first)] + ", " + p.names[static_cast<std::size_t>(pair.second)]),
          with_minus(fmt::format("{:.3f}", pair.in_data)), with_minus(fmt::format("{:.3f}", pair.in_draws)),
-         p_text(pair.test.ks_p), p_text(pair.test.ad_p)});
+         p_html(pair.test.ks_p), p_html(pair.test.ad_p)});
   }
   return table(
       fmt::format("{} of {} pairs, smallest p first; correlations are of normal scores.", order.size(), r.pairs.size()),
@@ -433,8 +454,8 @@ std::string all_columns(const CheckPage& p) {
   std::vector<std::vector<std::string>> cells{{"column", "KS", "p", "AD", "p"}};
   for (std::size_t c = 0; c < p.columns.size(); ++c) {
     const pf::UniformityTest& t = p.report->columns[c].test;
-    cells.push_back({escaped(p.columns[c]), fmt::format("{:.4f}", t.ks), p_text(t.ks_p), fmt::format("{:.3f}", t.ad),
-                     p_text(t.ad_p)});
+    cells.push_back({escaped(p.columns[c]), fmt::format("{:.4f}", t.ks), p_html(t.ks_p), fmt::format("{:.3f}", t.ad),
+                     p_html(t.ad_p)});
   }
   return "<details><summary>All columns</summary>" + table("", cells) + "</details>\n";
 }
@@ -480,16 +501,13 @@ std::string to_html(const CheckPage& p) {
     out += learning_curve(p.curve);
 
   heading("Rows and draws");
-  soft(fmt::format(
-      "{} {} of {}: {}. Hatched areas, dots and solid lines: rows. Broken lines: the model's draws. Contours hold "
-      "50 % and 90 %.{}",
-      p.shown.size() == p.columns.size() ? "All" : "The first or chosen", p.shown.size(), p.columns.size(),
-      escaped(joined([&] {
-        std::vector<std::string> names;
-        for (const Index c : p.shown) names.push_back(p.columns[static_cast<std::size_t>(c)]);
-        return names;
-      }())),
-      p.shown.size() == p.columns.size() ? "" : " Choose others with <code>--columns</code>."));
+  const bool all = p.shown.size() == p.columns.size();
+  std::vector<std::string> names;
+  for (const Index c : p.shown) names.push_back(p.columns[static_cast<std::size_t>(c)]);
+  soft(fmt::format("{} {}: {}.{} Contours hold 50 % and 90 %.", all ? "All" : fmt::format("{} of", p.shown.size()),
+                   counted(static_cast<Index>(p.columns.size()), "column"), escaped(joined(names)),
+                   all ? "" : " Choose others with <code>--columns</code>."));
+  out += key;
   out += corner(p);
 
   heading("Ranks of the columns");
@@ -513,7 +531,7 @@ std::string to_html(const CheckPage& p) {
 
   heading("Densities of rows among those of draws");
   soft("Left: rows that the model finds less probable than its own draws.");
-  out += "<div class=\"wide\">" + uniform_panel("rank of the density", r.density) + "</div>\n";
+  out += "<div class=\"grid\">" + uniform_panel("rank of the density", r.density) + "</div>\n";
   heading("Coverage of regions of highest density");
   out += coverage(r);
   if (!r.pairs.empty()) {

@@ -412,9 +412,10 @@ class Check {
                           "are spread wider than the model's", "are spread less than the model's", other);
     });
     group("latent values", r_.latents, of_uniforms, [&](std::size_t i) {
-      return fmt::format("number {}: its values ", i) +
-             moments_text(r_.latents[i].values, "lie lower than the base's", "lie higher than the base's",
-                          "are spread wider than the base's", "are spread less than the base's", other);
+      return fmt::format("latent value {} ", i) +
+             moments_text(r_.latents[i].values, "lies lower than the base", "lies higher than the base",
+                          "is spread wider than the base", "is spread less than the base",
+                          "is distributed in another way than the base");
     });
     if (!r_.latents.empty())
       group(
@@ -474,16 +475,15 @@ class Check {
     const auto found = std::count_if(r_.findings.begin(), r_.findings.end(), [](const auto& f) { return f.found; });
     r_.passed = found == 0;
     const CalibrationFinding& first = r_.findings.front();
-    r_.verdict =
-        r_.passed
-            ? fmt::format(
-                  "Nothing speaks against the model: none of {} groups of tests of {} rows finds a difference "
-                  "(smallest corrected p {:.2g}).",
-                  r_.findings.size(), r_.tested, first.holm_p)
-            : fmt::format(
-                  "The rows are not what the model draws: {} of {} groups of tests find a difference. First, {}: {} "
-                  "(corrected p {:.2g}).",
-                  found, r_.findings.size(), first.name, first.text, first.holm_p);
+    const std::string p = first.holm_p < 1e-12 ? "below 1e-12" : fmt::format("{:.2g}", first.holm_p);
+    r_.verdict = r_.passed ? fmt::format(
+                                 "Nothing speaks against the model: none of {} groups of tests of {} rows finds a "
+                                 "difference (smallest corrected p {}).",
+                                 r_.findings.size(), r_.tested, p)
+                           : fmt::format(
+                                 "The rows are not what the model draws: {} of {} groups of tests find a difference. "
+                                 "First, {}: {} (corrected p {}).",
+                                 found, r_.findings.size(), first.name, first.text, p);
   }
 
   const Calls& model_;

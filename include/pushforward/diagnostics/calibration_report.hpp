@@ -104,7 +104,7 @@ struct CalibrationOptions {
   MatrixView<const T> baseline_context = {};
   Index draws = 0;           ///< for each tested row; 0: 200,000 in all, from 19 to 99
   Index most_rows = 20'000;  ///< that are tested
-  double level = 0.05;       ///< probability that something is found in a right model, at most
+  double level = 0.02;       ///< probability that something is found in a right model, at most
   std::vector<double> coverage = {0.5, 0.8, 0.9, 0.95, 0.99, 0.999};
   Index worst = 10;  ///< rows to name
   /// Names for the texts, of the data's columns and then the context's; empty: numbers.
