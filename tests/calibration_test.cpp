@@ -294,6 +294,12 @@ TEST_CASE("masses of cells, mixtures and large tables", "[calibration]") {
   CHECK_THAT(r.baseline_text, ContainsSubstring("the size of a cell"));
   CHECK(r.baseline.mean == Approx(r.score.mean).margin(0.03));
 
+  const Normal<double> wide(300);
+  const CalibrationReport w = calibration_report(wide, normals(100, 300, 6), {.draws = 19});
+  CHECK(w.passed);
+  CHECK(w.pairs.size() == 496);
+  CHECK(w.columns.size() == 300);
+
   const Mixture<double> mixture({Model(gaussian(2, 0.5)), Model(Normal<double>(2))});
   const CalibrationReport m = calibration_report(mixture, mixture.sample(200, engine));
   CHECK(m.latents.empty());
@@ -331,7 +337,8 @@ TEST_CASE("what a report refuses", "[calibration]") {
   CHECK_THROWS_AS(calibration_report(model, y, {.context = y}), ShapeError);
   CHECK_THROWS_WITH(calibration_report(model, y, {.level = 1}), ContainsSubstring("level must lie between 0 and 1"));
   CHECK_THROWS_WITH(calibration_report(model, y, {.coverage = {0.5, 1}}), ContainsSubstring("levels of coverage"));
-  CHECK_THROWS_WITH(calibration_report(model, y, {.draws = -1}), ContainsSubstring("draws must be at least 0"));
+  CHECK_THROWS_WITH(calibration_report(model, y, {.draws = -1}),
+                    ContainsSubstring("draws must be from 0 to 10000, got -1"));
   CHECK_THROWS_AS(calibration_report(model, y, {.most_rows = 5}), DomainError);
   CHECK_THROWS_AS(calibration_report(model, y, {.worst = -1}), DomainError);
   CHECK_THROWS_AS(calibration_report(model, y, {.baseline_data = y.leftCols(1)}), ShapeError);

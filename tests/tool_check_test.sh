@@ -94,6 +94,14 @@ refuses 2 "expected a number between 0 and 1, got '1'" check model.st test.csv -
 printf '{"epoch":%s,"train_loss":%s,"validation_loss":%s}\n' 1 3.5 3.75 2 3.25 null >run.jsonl
 run 0 check model.st test.csv --log run.jsonl --out curve.html
 says curve.html "Loss of training and validation by epoch"
+holds '! grep -q "Of the candidate" curve.html'
+printf '{"candidate":"%s","stage":1,"epoch":%s,"train_loss":%s,"validation_loss":%s}\n' \
+  maf 1 3.5 3.75 'nsf <b>' 1 3.6 3.25 maf 2 3 3.5 >race.jsonl
+run 0 check model.st test.csv --log race.jsonl --out curve.html
+says curve.html "Of the candidate 'nsf &lt;b&gt;'."
+printf '{"candidate":"maf","stage":"last","epoch":1,"train_loss":3,"validation_loss":null}\n' >>race.jsonl
+run 0 check model.st test.csv --log race.jsonl --out curve.html
+says curve.html "Of the candidate 'maf'."
 printf 'epoch 1\n' >bad.jsonl
 refuses 1 "bad.jsonl:1: expected a JSON object" check model.st test.csv --log bad.jsonl
 printf '{"a":1}\n' >none.jsonl

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <numeric>
 
 #include "src/io/file.hpp"
 #include "tools/check_page.hpp"
-#include "tools/scores.hpp"
 
 namespace tool {
 
@@ -41,28 +41,42 @@ std::vector<Index> shown_columns(const Settings& s, const LoadedModel& model) {
   return shown;
 }
 
-/// One JSON object a line, with train_loss and, where there is one, validation_loss.
+/// One JSON object for each epoch, with train_loss and, where there is one, validation_loss. Of a race, whose lines
+/// name candidates, the one that was fitted last of all, or that had the lowest validation loss.
 LearningCurve read_log(const std::string& path) {
-  LearningCurve curve{.file = path, .train = {}, .validation = {}};
-  if (path.empty()) return curve;
+  if (path.empty()) return {};
   std::ifstream in(path);
   if (!in) throw pf::IoError(path + ": cannot be opened");
-  std::string line;
+  std::map<std::string, LearningCurve> curves;
+  std::string line, last;
   for (Index number = 1; std::getline(in, line); ++number) {
     const Json json = Json::parse(line, nullptr, false);
+    if (!json.is_object())
+      throw pf::IoError(
+          fmt::format("{}:{}: expected a JSON object, the log of a fit has one for each epoch", path, number));
+    if (json.find("train_loss") == json.end()) continue;  // of another kind
     const auto loss = [&](const char* name) {
       const auto at = json.find(name);
       return at != json.end() && at->is_number() ? at->get<double>() : std::numeric_limits<double>::quiet_NaN();
     };
-    if (!json.is_object())
-      throw pf::IoError(
-          fmt::format("{}:{}: expected a JSON object, the log of a fit has one for each epoch", path, number));
-    if (json.find("train_loss") == json.end()) continue;  // of another kind: settings, a result
+    const std::string candidate = json.value("candidate", Json("")).is_string() ? json.value("candidate", "") : "";
+    if (json.value("stage", Json()) == Json("last")) last = candidate;
+    LearningCurve& curve = curves[candidate];
+    curve.file = path;
+    curve.candidate = candidate;
     curve.train.push_back(loss("train_loss"));
     curve.validation.push_back(loss("validation_loss"));
   }
-  if (curve.train.empty()) throw pf::IoError(path + ": no line has a train_loss");
-  return curve;
+  if (curves.empty()) throw pf::IoError(path + ": no line has a train_loss");
+  if (!last.empty()) return curves[last];
+  const auto lowest = [](const auto& entry) {
+    double least = std::numeric_limits<double>::infinity();
+    for (const double v : entry.second.validation) least = std::min(least, std::isnan(v) ? least : v);
+    return least;
+  };
+  return std::min_element(curves.begin(), curves.end(),
+                          [&](const auto& a, const auto& b) { return lowest(a) < lowest(b); })
+      ->second;
 }
 
 Json to_json(const Settings& s, const pf::CalibrationReport& r, const std::vector<std::string>& columns,
@@ -254,7 +268,7 @@ void add_check(CLI::App& app) {
   add_list(*sub, "--columns", s->columns, "Columns of the corner plot, a,b,c (default: the first 6)")
       ->option_text("A,B,...");
   sub->add_option("--samples", s->draws, "Draws of the model for each row (default: 200,000 in all, from 19 to 99)")
-      ->transform(whole_number(1, 100'000))
+      ->transform(whole_number(1, 10'000))
       ->option_text("N");
   sub->add_option("--rows", s->most_rows, "Rows to test; of more a random choice, and all are scored")
       ->transform(whole_number(20, 100'000'000))

@@ -25,9 +25,9 @@ p{margin:.4em 0;max-width:75ch}.soft,figcaption{color:var(--soft);font-size:.875
 .verdict.bad{border-color:var(--bad)}.verdict strong{color:var(--good)}.verdict.bad strong{color:var(--bad)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}
 th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid var(--line);
-white-space:nowrap}th:first-child,td:first-child,.text{text-align:left}td:first-child,td.text{white-space:normal;overflow-wrap:normal}
-td.text{min-width:11em}@media(max-width:600px){.less{display:none}}
-.found td{font-weight:bold}figure{margin:0}figcaption{font-size:.8rem}svg{display:block;width:100%;height:auto}
+white-space:nowrap}th:first-child,td:first-child{text-align:left}td:first-child{white-space:normal;overflow-wrap:normal}
+@media(max-width:600px){.less{display:none}th,td{padding:.2em .35em}}
+.found td{font-weight:bold}.found .soft{font-weight:normal}figure{margin:0}figcaption{font-size:.8rem}svg{display:block;width:100%;height:auto}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,260px),1fr));gap:1rem}
 .wide{max-width:560px;margin-top:1rem}.key svg{display:inline-block;width:28px;vertical-align:middle;margin-left:.7em}.corner{display:grid;grid-template-columns:repeat(2,1fr);gap:4px}
 @media(min-width:760px){.corner{grid-template-columns:repeat(var(--n),minmax(0,260px))}
@@ -73,12 +73,23 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+bool begins_character(char c) { return (c & 0xC0) != 0x80; }
+std::size_t characters(const std::string& text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), begins_character));
+}
+
 /// So many characters at most.
 std::string shortened(const std::string& text, std::size_t most) {
-  std::size_t characters = 0;
+  std::size_t count = 0;
   for (std::size_t i = 0; i < text.size(); ++i)
-    if ((text[i] & 0xC0) != 0x80 && ++characters > most) return text.substr(0, i) + "…";
+    if (begins_character(text[i]) && ++count > most) return text.substr(0, i) + "…";
   return text;
+}
+
+std::size_t longest(const std::vector<std::pair<double, std::string>>& ticks) {
+  std::size_t most = 0;
+  for (const auto& tick : ticks) most = std::max(most, characters(tick.second));
+  return most;
 }
 
 /// A picture with one pair of axes.
@@ -90,7 +101,7 @@ class Chart {
         y_(std::move(y)),
         width_(width),
         height_(height),
-        left_(left),
+        left_(std::max(left, 12 + 6.2 * static_cast<double>(longest(y_.ticks)))),
         bottom_(x_.name.empty() ? 19 : 33) {}
 
   double x(double v) const { return left_ + (v - x_.low) / (x_.high - x_.low) * (width_ - left_ - right); }
@@ -133,7 +144,7 @@ class Chart {
             "<path class=\"frame\" d=\"M{0:.1f} {1:.1f}h-4\"/><text class=\"small\" x=\"{2:.1f}\" "
             "y=\"{3:.1f}\" text-anchor=\"end\">{4}</text>",
             left_, y(v), left_ - 6, y(v) + 3, escaped(t));
-    const auto most = static_cast<std::size_t>(width_ / 7);  // characters
+    const auto most = static_cast<std::size_t>((width_ - left_) / 6.6);  // characters
     out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", (left_ + width_ - right) / 2,
                        height_ - 5, escaped(shortened(x_.name, most)));
     out += fmt::format("<text x=\"{}\" y=\"11\">{}</text></svg>", 2, escaped(shortened(y_.name, most)));
@@ -172,8 +183,7 @@ std::string with_error(const pf::MeanLogLikelihood& m) {
 
 // ---------------------------------------------------------------------------------------------------------- tables
 
-/// Cells are HTML; the first row is the head. `classes` of columns: "text", or "less" for what a narrow page leaves
-/// out.
+/// Cells are HTML; the first row is the head. Columns of the class "less" are left out where the page is narrow.
 std::string table(const std::string& caption, const std::vector<std::vector<std::string>>& rows,
                   const std::vector<bool>& found = {}, const std::vector<std::string>& classes = {}) {
   std::string out = caption.empty() ? "" : "<p class=\"soft\">" + caption + "</p>\n";
@@ -204,15 +214,15 @@ std::string scores(const pf::CalibrationReport& r) {
 }
 
 std::string findings(const pf::CalibrationReport& r) {
-  std::vector<std::vector<std::string>> rows{{"group", "result", "corrected p", "what", "tests", "p of the group"}};
+  std::vector<std::vector<std::string>> rows{{"group of tests", "result", "corrected p", "tests", "p of the group"}};
   std::vector<bool> found;
   for (const pf::CalibrationFinding& f : r.findings) {
-    rows.push_back({escaped(f.name), f.found ? "✗ differs" : "✓ nothing found", p_html(f.holm_p),
-                    f.found ? escaped(f.text) : "", grouped(f.tests), p_html(f.p)});
+    rows.push_back({escaped(f.name) + (f.found ? "<br><span class=\"soft\">" + escaped(f.text) + "</span>" : ""),
+                    f.found ? "✗ differs" : "✓ nothing found", p_html(f.holm_p), grouped(f.tests), p_html(f.p)});
     found.push_back(f.found);
   }
   return table(fmt::format("A right model fails some group in at most {:g} of 100 checks.", 100 * r.level), rows, found,
-               {"", "", "", "text", "less", "less"});
+               {"", "", "", "less", "less"});
 }
 
 // -------------------------------------------------------------------------------------------------------- pictures
@@ -242,7 +252,9 @@ std::string learning_curve(const LearningCurve& curve) {
   };
   draw("data", curve.train);
   draw("model", curve.validation);
-  return "<figure class=\"wide\">" + chart.svg() + "</figure>\n";
+  return (curve.candidate.empty() ? ""
+                                  : "<p class=\"soft\">Of the candidate '" + escaped(curve.candidate) + "'.</p>\n") +
+         "<figure class=\"wide\">" + chart.svg() + "</figure>\n";
 }
 
 std::string corner(const CheckPage& p) {

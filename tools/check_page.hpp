@@ -12,6 +12,7 @@ namespace tool {
 /// Losses by epoch, as `fit --log` writes them.
 struct LearningCurve {
   std::string file;                       ///< empty: none was given
+  std::string candidate;                  ///< of a race; empty: there was none
   std::vector<double> train, validation;  ///< NaN where there is none
 };
 

@@ -21,7 +21,8 @@ using namespace detail;
 namespace {
 
 constexpr const char* where = "calibration_report";
-constexpr Index draws_at_a_time = 65536, most_classified = 5000, least_rows = 20, most_baseline_columns = 1000;
+constexpr Index rows_at_a_time = 65536, values_at_a_time = Index{1} << 22, most_draws = 10'000, most_classified = 5000,
+                least_rows = 20, most_baseline_columns = 1000;
 constexpr std::size_t most_pairs = 496;  // all of 32 columns
 
 /// Distribution functions from below and from above.
@@ -146,8 +147,11 @@ class Check {
   }
 
   void scores() {
-    const Eigen::VectorXd values = model_.log_prob(data_, context_);
-    log_prob_.assign(values.begin(), values.end());
+    for (Index begin = 0; begin < data_.rows(); begin += rows_at_a_time) {
+      const Index count = std::min(rows_at_a_time, data_.rows() - begin);
+      const Eigen::VectorXd values = model_.log_prob(data_.middleRows(begin, count), context_.middleRows(begin, count));
+      log_prob_.insert(log_prob_.end(), values.begin(), values.end());
+    }
     std::vector<double> inside;
     for (std::size_t i = 0; i < log_prob_.size(); ++i) {
       if (std::isnan(log_prob_[i])) throw DomainError(fmt::format("{}: log_prob of data row {} is NaN", where, i));
@@ -269,7 +273,7 @@ class Check {
     std::vector<std::pair<double, double>> pool;  // of all draws: log_prob, and a number that settles ties
     pool.reserve(static_cast<std::size_t>(n * draws));
     std::vector<double> own;  // numbers that settle ties of the rows
-    const Index chunk = std::max<Index>(1, draws_at_a_time / draws);
+    const Index chunk = std::max<Index>(1, std::min(rows_at_a_time, values_at_a_time / rows_.cols()) / draws);
     for (Index begin = 0; begin < n; begin += chunk) {
       const Index count = std::min(chunk, n - begin);
       const Matrix<double> context = repeated(context_.middleRows(begin, count), draws);
@@ -520,7 +524,8 @@ CalibrationReport calibration_report(const Distribution<T>& model, std::type_ide
                                      const std::type_identity_t<CalibrationOptions<T>>& options) {
   if (data.rows() < least_rows)
     throw DomainError(fmt::format("{}: expected at least {} rows, got {}", where, least_rows, data.rows()));
-  if (options.draws < 0) throw DomainError(fmt::format("{}: draws must be at least 0, got {}", where, options.draws));
+  if (options.draws < 0 || options.draws > most_draws)
+    throw DomainError(fmt::format("{}: draws must be from 0 to {}, got {}", where, most_draws, options.draws));
   if (options.most_rows < least_rows)
     throw DomainError(fmt::format("{}: most_rows must be at least {}, got {}", where, least_rows, options.most_rows));
   if (options.worst < 0) throw DomainError(fmt::format("{}: worst must be at least 0, got {}", where, options.worst));
@@ -554,6 +559,7 @@ CalibrationReport calibration_report(const Distribution<T>& model, std::type_ide
       y = model.sample_each(to(context), draws, options.execution);
     else
       model.sample_into(y, draws, {}, options.execution);
+    if (y.hasNaN()) throw DomainError(fmt::format("{}: draws of {} hold NaN", where, model.name()));
     return Matrix<double>(y.template cast<double>());
   };
   calls.log_prob = [&](const Matrix<double>& y, const Matrix<double>& context) {

@@ -10,6 +10,7 @@ namespace pushforward::detail {
 namespace {
 
 constexpr std::size_t most_features = 500;
+constexpr Index most_columns = 250;
 
 /// Columns, squares and products, each with mean 0 and deviation 1 over `train`.
 class Features {
@@ -79,15 +80,17 @@ std::vector<double> nearest_neighbours(const Matrix<double>& train, const Matrix
   return scores;
 }
 
-/// Every second row of both, from `first`, in turn.
+/// Every second row of both, from `first`, in turn; of many columns some, evenly spread.
 Matrix<double> half(MatrixView<const double> data, MatrixView<const double> draws, Index first) {
-  const Index n = (data.rows() - first + 1) / 2;
-  Matrix<double> rows(2 * n, data.cols());
-  for (Index c = 0; c < data.cols(); ++c)
+  const Index n = (data.rows() - first + 1) / 2, columns = std::min(data.cols(), most_columns);
+  Matrix<double> rows(2 * n, columns);
+  for (Index k = 0; k < columns; ++k) {
+    const Index c = k * data.cols() / columns;
     for (Index i = 0; i < n; ++i) {
-      rows(2 * i, c) = data(first + 2 * i, c);
-      rows(2 * i + 1, c) = draws(first + 2 * i, c);
+      rows(2 * i, k) = data(first + 2 * i, c);
+      rows(2 * i + 1, k) = draws(first + 2 * i, c);
     }
+  }
   return rows;
 }
 

@@ -102,7 +102,7 @@ struct CalibrationOptions {
   /// by the Gaussian of the others.
   MatrixView<const T> baseline_data = {};
   MatrixView<const T> baseline_context = {};
-  Index draws = 0;           ///< for each tested row; 0: 200,000 in all, from 19 to 99
+  Index draws = 0;           ///< for each tested row; 0: 200,000 in all, from 19 to 99; 10,000 at most
   Index most_rows = 20'000;  ///< that are tested
   double level = 0.02;       ///< probability that something is found in a right model, at most
   std::vector<double> coverage = {0.5, 0.8, 0.9, 0.95, 0.99, 0.999};
@@ -132,7 +132,9 @@ struct CalibrationOptions {
 /// Coverage regions are {y : log p(y) >= t}, t from the pooled draws (the row's own, given a context). C2ST: a linear
 /// discriminant on normal scores, their squares and products, and nearest neighbours.
 ///
-/// @par Cost  (K + 3) draws and log_prob for each tested row; memory for 65,536 draws at a time.
+/// @par Cost  (K + 3) draws and log_prob for each tested row; memory for 32 MB of draws at a time and 16 bytes for each
+///            draw. Of more than 32 columns 496 pairs are tested, neighbours first, and of more than 250 the
+///            classifiers see 250.
 /// @throws ShapeError   if sizes do not fit.
 /// @throws DomainError  for fewer than 20 rows, values that are not finite, a log_prob that is NaN (with the row), or
 ///                      options out of range.
