@@ -32,7 +32,7 @@ struct BothTails {
 
 /// What is asked of a model, in double; a context has one row for each of the rows, or no column.
 struct Calls {
-  Index dim = 0;
+  Index dim = 0, context_dim = 0;
   Space support;
   std::function<Matrix<double>(const Matrix<double>& context, Index rows)> draw;
   std::function<Eigen::VectorXd(const Matrix<double>& y, const Matrix<double>& context)> log_prob;
@@ -41,15 +41,45 @@ struct Calls {
       latents;
 };
 
-/// Options without what has the scalar type of the model.
+/// Data and options in double, not yet checked.
 struct Settings {
-  Matrix<double> baseline_data, baseline_context;
+  Matrix<double> data, context, baseline_data, baseline_context;
   Index draws, most_rows, worst;
   double level;
   std::vector<double> coverage;
   std::vector<std::string> columns;
   std::uint64_t seed;
+
+  void check() const {
+    if (data.rows() < least_rows)
+      throw DomainError(fmt::format("{}: expected at least {} rows, got {}", where, least_rows, data.rows()));
+    if (draws < 0 || draws > most_draws)
+      throw DomainError(fmt::format("{}: draws must be from 0 to {}, got {}", where, most_draws, draws));
+    if (most_rows < least_rows)
+      throw DomainError(fmt::format("{}: most_rows must be at least {}, got {}", where, least_rows, most_rows));
+    if (worst < 0) throw DomainError(fmt::format("{}: worst must be at least 0, got {}", where, worst));
+    if (!(level > 0 && level < 1))
+      throw DomainError(fmt::format("{}: level must lie between 0 and 1, got {}", where, level));
+    for (const double share : coverage)
+      if (!(share > 0 && share < 1))
+        throw DomainError(fmt::format("{}: levels of coverage must lie between 0 and 1, got {}", where, share));
+  }
 };
+
+/// `cols` finite columns of `rows` rows, for which one may stand.
+Matrix<double> checked(Matrix<double> m, const char* what, Index cols, Index rows) {
+  if (m.cols() != cols)
+    throw ShapeError(fmt::format("{}: expected {} columns of {}, got {}", where, cols, what, m.cols()));
+  if (cols == 0) return Matrix<double>(rows, 0);
+  if (m.rows() == 1 && rows > 1) m = m.replicate(rows, 1).eval();
+  if (m.rows() != rows)
+    throw ShapeError(fmt::format("{}: expected {} rows of {}, or one, got {}", where, rows, what, m.rows()));
+  for (Index c = 0; c < cols; ++c)
+    for (Index i = 0; i < rows; ++i)
+      if (!std::isfinite(m(i, c)))
+        throw DomainError(fmt::format("{}: {} row {}, column {} is not finite", where, what, i, c));
+  return m;
+}
 
 Matrix<double> rows_of(const Matrix<double>& m, const std::vector<Index>& rows) {
   Matrix<double> out(static_cast<Index>(rows.size()), m.cols());
@@ -121,8 +151,15 @@ class Ranks {
 
 class Check {
  public:
-  Check(const Calls& model, Matrix<double> data, Matrix<double> context, const Settings& settings)
-      : model_(model), data_(std::move(data)), context_(std::move(context)), s_(settings) {}
+  Check(const Calls& model, Settings settings) : model_(model), s_(std::move(settings)) {
+    s_.check();
+    const Index rows = s_.data.rows(), others = s_.baseline_data.rows();
+    data_ = checked(std::move(s_.data), "data", model.dim, rows);
+    context_ = checked(std::move(s_.context), "context", model.context_dim, rows);
+    if (others == 0) return;
+    s_.baseline_data = checked(std::move(s_.baseline_data), "baseline_data", model.dim, others);
+    s_.baseline_context = checked(std::move(s_.baseline_context), "baseline_context", model.context_dim, others);
+  }
 
   CalibrationReport run() {
     r_.rows = data_.rows();
@@ -144,6 +181,12 @@ class Check {
     const char* kind = c < model_.dim ? "column" : "context column";
     if (i < s_.columns.size()) return fmt::format("{} '{}'", kind, s_.columns[i]);
     return fmt::format("{} {}", kind, c < model_.dim ? c : c - model_.dim);
+  }
+
+  Matrix<double> draw(const Matrix<double>& context, Index rows) const {
+    Matrix<double> y = model_.draw(context, rows);
+    if (y.hasNaN()) throw DomainError(fmt::format("{}: draws of the model hold NaN", where));
+    return y;
   }
 
   void scores() {
@@ -250,7 +293,7 @@ class Check {
   /// One draw for each row, apart from those that ranks are counted among; and the pairs of columns.
   void prepare() {
     rows_ = beside(data_, context_);
-    one_draw_ = beside(model_.draw(context_, r_.tested), context_);
+    one_draw_ = beside(draw(context_, r_.tested), context_);
     middle_.resize(rows_.cols());
     std::vector<double> both(static_cast<std::size_t>(2 * r_.tested));
     for (Index c = 0; c < rows_.cols(); ++c) {
@@ -277,7 +320,7 @@ class Check {
     for (Index begin = 0; begin < n; begin += chunk) {
       const Index count = std::min(chunk, n - begin);
       const Matrix<double> context = repeated(context_.middleRows(begin, count), draws);
-      const Matrix<double> drawn = model_.draw(context, count * draws), y = beside(drawn, context);
+      const Matrix<double> drawn = draw(context, count * draws), y = beside(drawn, context);
       const Eigen::VectorXd log_prob = model_.log_prob(drawn, context);
       Matrix<double> v(count, dim + pairs + 2);
       call.uniform<double>(begin, count, v.cols(), v.data(), count);
@@ -393,18 +436,21 @@ class Check {
     return std::abs(shift) > std::abs(spread) ? shift < 0 ? low : high : spread > 0 ? wide : narrow;
   }
 
-  /// A group of tests of uniform numbers; `text` says what is the matter with the worst of them.
+  /// A group of tests, after those of smaller p; `text` says what is the matter with the worst of them.
   template <class List, class Test, class Text>
   void group(const char* name, const List& list, Test p, Text text) {
     if (list.empty()) return;
     std::size_t worst = 0;
     for (std::size_t i = 0; i < list.size(); ++i)
       if (p(list[i]) < p(list[worst])) worst = i;
-    CalibrationFinding& finding = r_.findings.emplace_back();
+    CalibrationFinding finding;
     finding.name = name;
     finding.tests = static_cast<Index>(list.size());
     finding.p = std::min(1.0, p(list[worst]) * static_cast<double>(list.size()));
     finding.text = text(worst);
+    const auto place =
+        std::find_if(r_.findings.begin(), r_.findings.end(), [&](const auto& f) { return f.p > finding.p; });
+    r_.findings.insert(place, std::move(finding));
   }
 
   void conclude() {
@@ -461,7 +507,6 @@ class Check {
           return fmt::format("{} tells a row from a draw in {:.1f} % of pairs", t.classifier, 100 * t.auc);
         });
 
-    std::stable_sort(r_.findings.begin(), r_.findings.end(), [](const auto& a, const auto& b) { return a.p < b.p; });
     double largest = 0;
     for (std::size_t i = 0; i < r_.findings.size(); ++i) {
       CalibrationFinding& f = r_.findings[i];
@@ -492,28 +537,18 @@ class Check {
 
   const Calls& model_;
   Matrix<double> data_, context_;  // from `choose` on: of the tested rows
-  const Settings& s_;
+  Settings s_;
   CalibrationReport r_;
   std::vector<double> log_prob_, baseline_;  // of all rows
   Matrix<double> rows_, one_draw_;           // with their context
   Eigen::VectorXd middle_;
 };
 
-/// A matrix of `cols` finite columns, in double; one row stands for all `rows` if `rows` is not 0.
-template <Scalar T>
-Matrix<double> checked(MatrixView<const T> m, const char* what, Index cols, Index rows) {
-  if (m.cols() != cols)
-    throw ShapeError(fmt::format("{}: expected {} columns of {}, got {}", where, cols, what, m.cols()));
-  const bool one_for_all = m.rows() == 1 && rows > 1;
-  if (rows > 0 && cols > 0 && m.rows() != rows && !one_for_all)
-    throw ShapeError(fmt::format("{}: expected {} rows of {}, or one, got {}", where, rows, what, m.rows()));
-  Matrix<double> out(rows > 0 ? rows : m.rows(), cols);
-  for (Index c = 0; c < cols; ++c)
-    for (Index i = 0; i < out.rows(); ++i) {
-      out(i, c) = static_cast<double>(m(one_for_all ? 0 : i, c));
-      if (!std::isfinite(out(i, c)))
-        throw DomainError(fmt::format("{}: {} row {}, column {} is not finite", where, what, i, c));
-    }
+template <Scalar To, Scalar From>
+Matrix<To> converted(MatrixView<const From> m) {
+  Matrix<To> out(m.rows(), m.cols());
+  for (Index c = 0; c < m.cols(); ++c)
+    for (Index i = 0; i < m.rows(); ++i) out(i, c) = static_cast<To>(m(i, c));
   return out;
 }
 
@@ -522,36 +557,23 @@ Matrix<double> checked(MatrixView<const T> m, const char* what, Index cols, Inde
 template <Scalar T>
 CalibrationReport calibration_report(const Distribution<T>& model, std::type_identity_t<MatrixView<const T>> data,
                                      const std::type_identity_t<CalibrationOptions<T>>& options) {
-  if (data.rows() < least_rows)
-    throw DomainError(fmt::format("{}: expected at least {} rows, got {}", where, least_rows, data.rows()));
-  if (options.draws < 0 || options.draws > most_draws)
-    throw DomainError(fmt::format("{}: draws must be from 0 to {}, got {}", where, most_draws, options.draws));
-  if (options.most_rows < least_rows)
-    throw DomainError(fmt::format("{}: most_rows must be at least {}, got {}", where, least_rows, options.most_rows));
-  if (options.worst < 0) throw DomainError(fmt::format("{}: worst must be at least 0, got {}", where, options.worst));
-  if (!(options.level > 0 && options.level < 1))
-    throw DomainError(fmt::format("{}: level must lie between 0 and 1, got {}", where, options.level));
-  for (const double level : options.coverage)
-    if (!(level > 0 && level < 1))
-      throw DomainError(fmt::format("{}: levels of coverage must lie between 0 and 1, got {}", where, level));
-  const Settings settings{.baseline_data = options.baseline_data.rows() > 0
-                                               ? checked(options.baseline_data, "baseline_data", model.dim(), 0)
-                                               : Matrix<double>(0, 0),
-                          .baseline_context = checked(options.baseline_context, "baseline_context",
-                                                      options.baseline_data.rows() > 0 ? model.context_dim() : 0,
-                                                      options.baseline_data.rows()),
-                          .draws = options.draws,
-                          .most_rows = options.most_rows,
-                          .worst = options.worst,
-                          .level = options.level,
-                          .coverage = options.coverage,
-                          .columns = options.columns,
-                          .seed = options.seed};
-
+  Settings settings{.data = converted<double, T>(data),
+                    .context = converted<double, T>(options.context),
+                    .baseline_data = converted<double, T>(options.baseline_data),
+                    .baseline_context = converted<double, T>(options.baseline_context),
+                    .draws = options.draws,
+                    .most_rows = options.most_rows,
+                    .worst = options.worst,
+                    .level = options.level,
+                    .coverage = options.coverage,
+                    .columns = options.columns,
+                    .seed = options.seed};
   Engine draws = Engine(options.seed).stream("draws"), estimates = Engine(options.seed).stream("estimates");
-  const auto to = [](const Matrix<double>& m) { return Matrix<T>(m.template cast<T>()); };
+  const auto to = [](const Matrix<double>& m) { return converted<T, double>(m); };
+  const auto given = [](const Matrix<T>& c) { return c.cols() > 0 ? MatrixView<const T>(c) : MatrixView<const T>(); };
   Calls calls;
   calls.dim = model.dim();
+  calls.context_dim = model.context_dim();
   calls.support = model.support();
   calls.draw = [&](const Matrix<double>& context, Index rows) {
     Matrix<T> y(rows, model.dim());
@@ -559,17 +581,12 @@ CalibrationReport calibration_report(const Distribution<T>& model, std::type_ide
       y = model.sample_each(to(context), draws, options.execution);
     else
       model.sample_into(y, draws, {}, options.execution);
-    if (y.hasNaN()) throw DomainError(fmt::format("{}: draws of {} hold NaN", where, model.name()));
-    return Matrix<double>(y.template cast<double>());
+    return converted<double, T>(y);
   };
   calls.log_prob = [&](const Matrix<double>& y, const Matrix<double>& context) {
     const Matrix<T> c = to(context);
-    if (model.estimates() == Estimate::exact)
-      return model.log_prob(to(y), c.cols() > 0 ? MatrixView<const T>(c) : MatrixView<const T>(), options.execution);
-    return model
-        .log_prob(to(y), estimates, 64, c.cols() > 0 ? MatrixView<const T>(c) : MatrixView<const T>(),
-                  options.execution)
-        .value;
+    if (model.estimates() == Estimate::exact) return model.log_prob(to(y), given(c), options.execution);
+    return model.log_prob(to(y), estimates, 64, given(c), options.execution).value;
   };
   calls.latents = [&](const Matrix<double>& y, const Matrix<double>& context,
                       std::string& why) -> std::optional<BothTails> {
@@ -583,18 +600,16 @@ CalibrationReport calibration_report(const Distribution<T>& model, std::type_ide
     BothTails tails{Matrix<double>(y.rows(), base->dim()), Matrix<double>(y.rows(), base->dim())};
     try {
       base->tail_into(Distribution<T>::Tail::cdf, x.topRows(0), tails.cdf.topRows(0));
-      latent_into(model, to(y), x, c.cols() > 0 ? MatrixView<const T>(c) : MatrixView<const T>(), options.execution);
+      latent_into(model, to(y), x, given(c), options.execution);
       base->tail_into(Distribution<T>::Tail::cdf, x, tails.cdf);
       base->tail_into(Distribution<T>::Tail::survival, x, tails.survival);
-    } catch (const NotImplemented& error) {
-      why = error.what();
+    } catch (const NotImplemented&) {
+      why = fmt::format("the base, {}, has no distribution function of its own columns", base->name());
       return std::nullopt;
     }
     return tails;
   };
-  return Check(calls, checked(data, "data", model.dim(), 0),
-               checked(options.context, "context", model.context_dim(), data.rows()), settings)
-      .run();
+  return Check(calls, std::move(settings)).run();
 }
 
 template CalibrationReport calibration_report(const Distribution<float>&, MatrixView<const float>,

@@ -48,34 +48,46 @@ class Features {
 std::vector<double> discriminant(const Matrix<double>& train, const Matrix<double>& test) {
   const Features features(train);
   const Matrix<double> f = features(train);
-  Eigen::VectorXd difference = Eigen::VectorXd::Zero(f.cols());
-  for (Index i = 0; i < f.rows(); ++i) difference += (i % 2 == 0 ? 1 : -1) * f.row(i).transpose();
+  const double n = static_cast<double>(f.rows());
+  Eigen::VectorXd sign(f.rows());
+  for (Index i = 0; i < f.rows(); ++i) sign[i] = i % 2 == 0 ? 1 : -1;
+  // Weights solve (F^T F / n + ridge) w = F^T sign, by conjugate gradients: where they stop early, directions of little
+  // variance have small weights, which is what the ridge is for.
   constexpr double ridge = 0.01;  // of the variance of a feature
-  Eigen::MatrixXd covariance = Eigen::MatrixXd::Zero(f.cols(), f.cols());
-  covariance.selfadjointView<Eigen::Lower>().rankUpdate(f.transpose());
-  covariance /= static_cast<double>(f.rows());
-  covariance.diagonal().array() += ridge;
-  const Eigen::VectorXd weights = Eigen::LLT<Eigen::MatrixXd>(covariance).solve(difference);
-  const Eigen::VectorXd scores = features(test) * weights;
+  Eigen::VectorXd weights = Eigen::VectorXd::Zero(f.cols()), rest = f.transpose() * sign, direction = rest;
+  double square = rest.squaredNorm();
+  const double enough = 1e-12 * square;
+  for (int step = 0; step < 100 && square > enough; ++step) {
+    const Eigen::VectorXd along = f * direction;
+    Eigen::VectorXd image = f.transpose() * along;
+    image = image / n + ridge * direction;
+    const double length = square / direction.dot(image);
+    weights += length * direction;
+    rest -= length * image;
+    const double before = std::exchange(square, rest.squaredNorm());
+    direction = rest + square / before * direction;
+  }
+  const Matrix<double> judged = features(test);
+  const Eigen::VectorXd scores = judged * weights;
   return {scores.begin(), scores.end()};
 }
 
 /// The share of data among the nearest rows of `train`, less 1/2.
 std::vector<double> nearest_neighbours(const Matrix<double>& train, const Matrix<double>& test) {
-  const Index n = train.rows(), block = 256;
+  const Index n = train.rows();
   const auto neighbours = static_cast<std::ptrdiff_t>(std::sqrt(static_cast<double>(n)));
   const Eigen::VectorXd lengths = train.rowwise().squaredNorm();
   std::vector<double> scores;
   std::vector<std::pair<double, Index>> near(static_cast<std::size_t>(n));
-  for (Index begin = 0; begin < test.rows(); begin += block) {
-    const Matrix<double> products = train * test.middleRows(begin, std::min(block, test.rows() - begin)).transpose();
-    for (Index i = 0; i < products.cols(); ++i) {
-      for (Index k = 0; k < n; ++k) near[static_cast<std::size_t>(k)] = {lengths[k] - 2 * products(k, i), k};
-      std::nth_element(near.begin(), near.begin() + neighbours - 1, near.end());
-      const auto data =
-          std::count_if(near.begin(), near.begin() + neighbours, [](const auto& p) { return p.second % 2 == 0; });
-      scores.push_back(static_cast<double>(data) / static_cast<double>(neighbours) - 0.5);
-    }
+  Eigen::VectorXd row(train.cols()), products(n);
+  for (Index i = 0; i < test.rows(); ++i) {
+    row = test.row(i);
+    products.noalias() = train * row;
+    for (Index k = 0; k < n; ++k) near[static_cast<std::size_t>(k)] = {lengths[k] - 2 * products[k], k};
+    std::nth_element(near.begin(), near.begin() + neighbours - 1, near.end());
+    const auto data =
+        std::count_if(near.begin(), near.begin() + neighbours, [](const auto& p) { return p.second % 2 == 0; });
+    scores.push_back(static_cast<double>(data) / static_cast<double>(neighbours) - 0.5);
   }
   return scores;
 }
