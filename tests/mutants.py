@@ -39,6 +39,7 @@ PATTERNS = [
     "src/kernels/philox.hpp",
     "src/core/bijector.cpp",
     "src/core/distribution.cpp",
+    "src/core/latents.cpp",
     "src/core/pass.cpp",
     "src/core/random.cpp",
     "src/core/space.cpp",
