@@ -28,7 +28,7 @@ says out.txt "tested                all, with 99 draws for each"
 says out.txt "(each fifth of the rows scored by the Gaussian of the others)"
 says out.txt "wrote page.html"
 mean=$(awk '$1 == "mean" { print $3 }' out.txt)
-run 0 log-prob model.st test.csv
+run 0 log-prob model.st test.csv --out scores.csv
 says out.txt "$mean"
 
 # The page is whole, and asks for nothing.
