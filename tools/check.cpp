@@ -81,9 +81,6 @@ LearningCurve read_log(const std::string& path) {
 
 Json to_json(const Settings& s, const pf::CalibrationReport& r, const std::vector<std::string>& columns,
              const std::vector<Index>& lines, Index dropped) {
-  const auto mean = [](const pf::MeanLogLikelihood& m) {
-    return Json{{"mean", m.mean}, {"standard_error", m.standard_error}};
-  };
   const auto test = [](const pf::UniformityTest& t) {
     return Json{{"ks", t.ks}, {"ks_p", t.ks_p}, {"ad", t.ad}, {"ad_p", t.ad_p}};
   };
@@ -95,14 +92,14 @@ Json to_json(const Settings& s, const pf::CalibrationReport& r, const std::vecto
             {"tested_rows", r.tested},
             {"draws", r.draws},
             {"seed", s.seed},
-            {"log_likelihood", mean(r.score)},
+            {"log_likelihood", tool::to_json(r.score)},
             {"rows_of_density_zero", r.density_zero},
             {"quantile_0.01", r.quantile_01},
             {"median", r.median},
             {"quantile_0.99", r.quantile_99},
-            {"gaussian", mean(r.baseline)},
+            {"gaussian", tool::to_json(r.baseline)},
             {"gaussian_fitted_to", r.baseline_text},
-            {"gain", mean(r.gain)}};
+            {"gain", tool::to_json(r.gain)}};
   for (const pf::CalibrationFinding& f : r.findings)
     json["findings"].push_back({{"group", f.name},
                                 {"found", f.found},
@@ -274,12 +271,7 @@ void add_check(CLI::App& app) {
       ->transform(whole_number(20, 100'000'000))
       ->option_text("N (20,000)");
   sub->add_option("--level", s->level, "Share of right models that may fail")
-      ->check(CLI::Validator(
-          [](std::string& text) {
-            const auto v = to_number(text);
-            return v && *v > 0 && *v < 1 ? std::string() : "expected a number between 0 and 1, got '" + text + "'";
-          },
-          "NUMBER"))
+      ->check(number("between 0 and 1", 0, 1, true, true))
       ->option_text(fmt::format("P ({})", s->level));
   sub->add_option("--seed", s->seed, "Of draws and choices; the same seed gives the same page")
       ->transform(seed_number())

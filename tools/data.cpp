@@ -67,6 +67,10 @@ std::string joined(const std::vector<std::string>& items, std::string_view separ
   return text;
 }
 
+Json to_json(const pf::MeanLogLikelihood& mean) {
+  return {{"mean", mean.mean}, {"standard_error", mean.standard_error}};
+}
+
 void print_json(const Json& json) {
   // Names of columns may be any bytes.
   fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));

@@ -11,7 +11,9 @@ namespace tool {
 namespace {
 
 std::vector<CLI::App*> commands_of(CLI::App& app) {
-  return app.get_subcommands([](const CLI::App* sub) { return !sub->get_group().empty(); });
+  std::vector<CLI::App*> commands;
+  for (const std::string& name : command_names(app)) commands.push_back(app.get_subcommand(name));
+  return commands;
 }
 
 /// Text of a page: what roff would take for its own is escaped.

@@ -97,6 +97,7 @@ std::string with_error(double value, double error);
 std::string duration(double seconds);
 std::string joined(const std::vector<std::string>& items, std::string_view separator = ", ");
 
+Json to_json(const pf::MeanLogLikelihood& mean);
 /// One JSON object on standard output. Numbers that are not finite become null.
 void print_json(const Json& json);
 

@@ -13,6 +13,7 @@
 #include "src/diagnostics/statistics.hpp"
 #include "src/numerics/constants.hpp"
 #include "src/numerics/special_functions.hpp"
+#include "src/training/weighted_mean.hpp"
 
 namespace pushforward {
 
@@ -81,11 +82,7 @@ Matrix<double> checked(Matrix<double> m, const char* what, Index cols, Index row
   return m;
 }
 
-Matrix<double> rows_of(const Matrix<double>& m, const std::vector<Index>& rows) {
-  Matrix<double> out(static_cast<Index>(rows.size()), m.cols());
-  for (Index i = 0; i < out.rows(); ++i) out.row(i) = m.row(rows[static_cast<std::size_t>(i)]);
-  return out;
-}
+Matrix<double> rows_of(const Matrix<double>& m, const std::vector<Index>& rows) { return m(rows, Eigen::all); }
 
 /// Each row `times` times, one after the other.
 Matrix<double> repeated(const Matrix<double>& m, Index times) {
@@ -109,15 +106,8 @@ double quantile_of(std::vector<double> v, double p) {
 }
 
 MeanLogLikelihood mean_of(const std::vector<double>& v) {
-  const double n = static_cast<double>(v.size());
-  MeanLogLikelihood result;
-  if (v.empty()) return result;
-  result.mean = std::accumulate(v.begin(), v.end(), 0.0) / n;
-  if (v.size() < 2) return result;
-  double square = 0;
-  for (const double x : v) square += (x - result.mean) * (x - result.mean);
-  result.standard_error = std::sqrt(square / (n - 1) / n);
-  return result;
+  return weighted_mean(
+      static_cast<Index>(v.size()), [&](Index i) { return v[static_cast<std::size_t>(i)]; }, [](Index) { return 1.0; });
 }
 
 /// Ranks of statistics of a row among those of its draws, ties settled at random.

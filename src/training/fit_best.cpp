@@ -139,17 +139,20 @@ class Race {
       r.report.name = candidate.name;
       runners_.push_back(std::move(r));
     }
-    for (const Fold& fold : *folds_)
-      for (const bool whiten : {false, true})
+    for (const bool whiten : {false, true}) {
+      const auto wants = [&](const Runner& r) { return r.candidate->whiten == whiten; };
+      if (std::none_of(runners_.begin(), runners_.end(), wants)) continue;
+      for (const Fold& fold : *folds_)
         with_task(fold, whiten, [&](const CandidateTask<T>& task) {
           for (Runner& r : runners_)
-            if (r.candidate->whiten == whiten)
+            if (wants(r))
               attempt(r, [&] {
                 r.models.push_back(complete(prepared(r.candidate->start(task), fold, preparation(whiten))));
                 r.scores.push_back(judged(*r.models.back(), fold));
                 r.best_steps.push_back(0);
               });
         });
+    }
     for (Runner& r : runners_)
       if (!r.problem) {
         r.report.parameters = count_parameters(*r.models.front());

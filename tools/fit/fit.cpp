@@ -122,8 +122,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   options.resume = s.training.resume;
 
   pf::PrepareOptions around;
-  for (const auto& [name, standardization] : standardizations)
-    if (s.standardize == name) around.standardize = standardization;
+  around.standardize = *value_of(s.standardize, standardizations);
   around.standardize_context = around.standardize;
   if (in.bounded) around.supports = in.supports;
 
@@ -160,15 +159,13 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.steps = budget.steps;
   options.seconds = budget.seconds;
   options.choose_standardization = !s.has("--standardize");
-  for (const auto& [name, standardization] : standardizations)
-    if (s.standardize == name) options.prepare.standardize = standardization;
+  options.prepare.standardize = *value_of(s.standardize, standardizations);
   if (s.has("--standardize")) options.prepare.standardize_context = options.prepare.standardize;
   if (in.bounded) options.prepare.supports = in.supports;
   options.rounded = in.rounded;
   options.ensemble = s.ensemble;
   options.folds = s.folds;
-  for (const auto& [name, base] : bases)
-    if (s.base == name) options.base = base;
+  options.base = value_of(s.base, bases);
   options.fit.learning_rate = s.training.learning_rate;
   options.fit.weight_decay = s.training.weight_decay;
   options.fit.clip_norm = s.training.clip_norm;

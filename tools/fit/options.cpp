@@ -129,14 +129,14 @@ void add_fit(CLI::App& app) {
          "--mixing", s->mixing,
          "Between layers: none, reverse, permutation, lu (default: " +
              by_preset([](const pf::FlowPreset& p) { return std::string(name_of(p.mixing, mixings)); }) + ")")
-      ->check(one_of({"none", "reverse", "permutation", "lu"}))
+      ->check(one_of(words_of(mixings)))
       ->group(model)
       ->option_text("NAME");
   sub->add_option("--base", s->base,
                   "What a flow starts from: normal, student_t (heavy tails, learned), logistic (default: auto looks at the "
                   "tails; " +
                       by_preset([](const pf::FlowPreset& p) { return std::string(name_of(p.base, bases)); }) + ")")
-      ->check(one_of({"normal", "student_t", "logistic"}))
+      ->check(one_of(words_of(bases)))
       ->group(model)
       ->option_text("NAME");
   sub->add_flag("--batch-norm", s->batch_norm, "Batch normalisation between layers")->group(model);
@@ -146,7 +146,7 @@ void add_fit(CLI::App& app) {
       ->group(model)
       ->option_text(fmt::format("P ({})", s->dropout));
   sub->add_option("--standardize", s->standardize, "Of data and context: mean_std, median_iqr, none")
-      ->check(one_of({"mean_std", "median_iqr", "none"}))
+      ->check(one_of(words_of(standardizations)))
       ->group(model)
       ->option_text(fmt::format("NAME ({})", s->standardize));
   sub->add_option("--precision", s->precision, "double or float")
@@ -168,7 +168,7 @@ void add_fit(CLI::App& app) {
       ->group(training)
       ->option_text(fmt::format("X ({})", s->training.learning_rate));
   sub->add_option("--schedule", s->schedule, "Of the learning rate: constant, cosine, plateau")
-      ->check(one_of({"constant", "cosine", "plateau"}))
+      ->check(one_of({std::begin(schedules), std::end(schedules)}))
       ->group(training)
       ->option_text(fmt::format("NAME ({})", s->schedule));
   sub->add_option("--weight-decay", s->training.weight_decay, "Decoupled (AdamW)")

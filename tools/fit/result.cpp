@@ -88,9 +88,6 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
 
 void print_json(const Settings& s, const Input& in, const Result& r, const Baseline& baseline,
                 const pf::MeanLogLikelihood& gain, const std::vector<std::string>& warnings) {
-  const auto likelihood = [](const pf::MeanLogLikelihood& m) {
-    return Json{{"mean", m.mean}, {"standard_error", m.standard_error}};
-  };
   Json json{{"data", s.data},
             {"rows", in.train.size() + in.validation.size()},
             {"train_rows", in.train.size()},
@@ -99,11 +96,11 @@ void print_json(const Settings& s, const Input& in, const Result& r, const Basel
             {"context_columns", in.context_columns},
             {"model", s.model},
             {"parameters", r.parameters},
-            {"train_log_likelihood", likelihood(r.train)},
-            {"validation_log_likelihood", likelihood(r.validation)},
-            {"gaussian_train_log_likelihood", likelihood(baseline.train)},
-            {"gaussian_validation_log_likelihood", likelihood(baseline.validation)},
-            {"gain_over_gaussian", likelihood(gain)}};
+            {"train_log_likelihood", to_json(r.train)},
+            {"validation_log_likelihood", to_json(r.validation)},
+            {"gaussian_train_log_likelihood", to_json(baseline.train)},
+            {"gaussian_validation_log_likelihood", to_json(baseline.validation)},
+            {"gain_over_gaussian", to_json(gain)}};
   json["scores"] = to_json(r.scores);
   for (const pf::GridColumn& r : in.rounded)
     json["grids"].push_back({{"column", in.columns[static_cast<std::size_t>(r.column)]},
@@ -114,8 +111,8 @@ void print_json(const Settings& s, const Input& in, const Result& r, const Basel
     json["reason"] = r.reason;
     for (const pf::CandidateReport& c : r.candidates)
       json["candidates"].push_back({{"name", c.name},
-                                    {"validation_log_likelihood", likelihood(c.validation)},
-                                    {"behind", likelihood(c.behind)},
+                                    {"validation_log_likelihood", to_json(c.validation)},
+                                    {"behind", to_json(c.behind)},
                                     {"steps", c.steps},
                                     {"parameters", c.parameters},
                                     {"seconds", c.seconds},

@@ -67,10 +67,8 @@ pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
   if (!s.activation.empty()) o.activation = pf::activation_from(s.activation);
   o.dropout = s.dropout;
   o.context_dim = context_dim;
-  for (const auto& [name, mixing] : mixings)
-    if (s.mixing == name) o.mixing = mixing;
-  for (const auto& [name, base] : bases)
-    if (s.base == name) o.base = base;
+  o.mixing = value_of(s.mixing, mixings);
+  o.base = value_of(s.base, bases);
   o.batch_norm = s.batch_norm;
   o.act_norm = s.act_norm;
   o.seed = s.training.seed;

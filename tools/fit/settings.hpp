@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,6 +35,19 @@ const char* name_of(Value value, const std::pair<const char*, Value> (&names)[N]
   for (const auto& [name, own] : names)
     if (own == value) return name;
   return "";
+}
+/// Nothing for an empty text.
+template <class Value, std::size_t N>
+std::optional<Value> value_of(std::string_view text, const std::pair<const char*, Value> (&names)[N]) {
+  for (const auto& [name, value] : names)
+    if (text == name) return value;
+  return std::nullopt;
+}
+template <class Value, std::size_t N>
+std::vector<std::string> words_of(const std::pair<const char*, Value> (&names)[N]) {
+  std::vector<std::string> words;
+  for (const auto& [name, value] : names) words.emplace_back(name);
+  return words;
 }
 
 /// What the command line does not name is as the library has it.
