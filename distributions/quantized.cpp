@@ -73,7 +73,7 @@ void Quantized<T>::check() const {
                         this->inner().name() + " lives on " + support.to_text());
   if (rounded_.empty()) throw ShapeError("Quantized: expected at least one rounded column, got none");
   std::int64_t last = -1;
-  for (const auto& [column, grid] : rounded_) {
+  for (const auto& [column, grid, found] : rounded_) {
     if (column <= last || column >= this->dim())
       throw ShapeError(fmt::format("Quantized: expected columns in rising order below {}, got {} after {}", this->dim(),
                                    column, last));
@@ -94,7 +94,7 @@ void Quantized<T>::derive() {
   std::fill(others_.values().begin(), others_.values().end(), T(1));
   places_.assign(static_cast<std::size_t>(points_), Tensor<T>({this->dim()}));
   for (std::size_t j = 0; j < rounded_.size(); ++j) {
-    const auto& [column, grid] = rounded_[j];
+    const auto& [column, grid, found] = rounded_[j];
     log_volume_ += std::log(grid.step);
     others_[column] = T(0);
     // Cells of which more than an edge lies within.
@@ -125,13 +125,14 @@ Var<T> Quantized<T>::placed(Pass<T>& pass, Var<T> y, Var<T> u) const {
   const Var<T> numbers = tape.matrix(this->dim(), false);
   for (Index c = 0; c < this->dim(); ++c) std::fill_n(tape.value(numbers, c), n, T(0));
   for (std::size_t j = 0; j < rounded_.size(); ++j) {
-    const auto& [column, grid] = rounded_[j];
+    const auto& [column, grid, found] = rounded_[j];
     const auto [low, high] = ranges_[j];
     const T* in = tape.value(y, column);
     T* out = tape.value(numbers, column);
     for (Index i = 0; i < n; ++i) {
-      const double v = static_cast<double>(in[i]), number = grid.number(grid.nearest(v));
-      const bool inside = grid.contains(v) && number >= low - grid.step / 2 && number <= high + grid.step / 2;
+      const bool on_grid = grid.contains(static_cast<double>(in[i]));
+      const double v = static_cast<double>(in[i]), number = found && !on_grid ? v : grid.number(grid.nearest(v));
+      const bool inside = (found || on_grid) && number >= low - grid.step / 2 && number <= high + grid.step / 2;
       if (!inside && i < tape.local_rows()) pass.outside()[i] |= 1;
       const double known = inside ? number : std::isfinite(low) ? low : std::isfinite(high) ? high : grid.origin;
       out[i] = static_cast<T>(
@@ -162,7 +163,7 @@ Var<T> Quantized<T>::do_sample(Pass<T>& pass) const {
   const Var<T> y = tape.matrix(this->dim(), false);
   for (Index c = 0; c < this->dim(); ++c) std::copy_n(tape.value(x, c), tape.padded_rows(), tape.value(y, c));
   for (std::size_t j = 0; j < rounded_.size(); ++j) {
-    const auto& [column, grid] = rounded_[j];
+    const auto& [column, grid, found] = rounded_[j];
     T* out = tape.value(y, column);
     for (Index i = 0; i < tape.padded_rows(); ++i) {
       const double number = grid.number(grid.nearest(static_cast<double>(out[i])));
@@ -218,10 +219,11 @@ template <Scalar T>
 void Quantized<T>::do_fields(Fields<T>& f) {
   f.type("quantized");
   Wrapper<Distribution<T>>::do_fields(f);
-  std::vector<std::int64_t> columns;
+  std::vector<std::int64_t> columns, found;
   std::vector<double> origins, steps;
-  for (const auto& [column, grid] : rounded_) {
+  for (const auto& [column, grid, was_found] : rounded_) {
     columns.push_back(column);
+    if (was_found) found.push_back(column);
     origins.push_back(grid.origin);
     steps.push_back(grid.step);
   }
@@ -230,6 +232,7 @@ void Quantized<T>::do_fields(Fields<T>& f) {
   f.constant("steps", steps);
   f.constant("points", points_, 1, most_points);
   f.constant("factors", factors_);
+  f.optional("found", found, {});
   if (!f.restoring()) return;
   if (origins.size() != columns.size() || steps.size() != columns.size() || factors_.size() != columns.size())
     throw IoError("quantized: columns, origins, steps and factors must have the same length");
@@ -237,7 +240,8 @@ void Quantized<T>::do_fields(Fields<T>& f) {
     if (factor < 1 || factor > points_ || std::gcd(factor, points_) != 1)
       throw IoError(fmt::format("quantized: a factor must be prime to the {} points, got {}", points_, factor));
   rounded_.clear();
-  for (std::size_t j = 0; j < columns.size(); ++j) rounded_.push_back({columns[j], {origins[j], steps[j]}});
+  for (std::size_t j = 0; j < columns.size(); ++j)
+    rounded_.push_back({columns[j], {origins[j], steps[j]}, std::find(found.begin(), found.end(), columns[j]) != found.end()});
 }
 
 template <Scalar T>
@@ -257,7 +261,7 @@ void dequantize_into(MatrixView<const T> y, const std::vector<GridColumn>& round
     for (Index i = 0; i < y.rows(); ++i) out(i, c) = y(i, c);
   std::vector<double> u(static_cast<std::size_t>(y.rows()));
   for (std::size_t j = 0; j < rounded.size(); ++j) {
-    const auto& [column, grid] = rounded[j];
+    const auto& [column, grid, found] = rounded[j];
     if (column < 0 || column >= y.cols())
       throw ShapeError(
           fmt::format("dequantize_into: the rows have {} columns, and none with number {}", y.cols(), column));

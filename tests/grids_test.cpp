@@ -33,6 +33,7 @@ TEST_CASE("steps and origins of grids are found", "[grids]") {
     const std::vector<GridColumn> grids = found(rounded(origin, step));
     REQUIRE(grids.size() == 1);
     CHECK(grids[0].column == 0);
+    CHECK(grids[0].found == (grids[0].grid != Grid{}));
     CHECK(std::abs(grids[0].grid.step - step) < 1e-12 * step);
     CHECK(grids[0].grid.contains(origin));
     CHECK(grids[0].grid.contains(origin + 7 * step));

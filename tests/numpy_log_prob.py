@@ -117,7 +117,10 @@ def log_prob(node, y, context):
         k = np.rint((y[:, columns] - node["origins"]) / steps)
         numbers = node["origins"] + k * steps
         whole = (steps == np.rint(steps)) & (node["origins"] == np.rint(node["origins"]))
-        off = (np.abs(y[:, columns] - numbers) > np.where(whole, 0, steps / 100)).any(axis=1)
+        off = np.abs(y[:, columns] - numbers) > np.where(whole, 0, steps / 100)
+        found = np.isin(columns, node.constants.get("found", []))
+        numbers = np.where(off & found, y[:, columns], numbers)
+        off = (off & ~found).any(axis=1)
         terms, everywhere = [], ~nowhere
         for i in range(points):
             turn = (i - (points - 1) / 2) * node["factors"] / points + 0.5

@@ -11,6 +11,7 @@
 #include <pushforward/distributions/transformed_distribution.hpp>
 #include <pushforward/distributions/uniform.hpp>
 #include <pushforward/flows/builders.hpp>
+#include <pushforward/io/model.hpp>
 #include <pushforward/training/fit.hpp>
 
 #include "tests/catch.hpp"
@@ -108,6 +109,39 @@ TEST_CASE("only numbers of the grid have mass, as far as rounding leaves them", 
 
   const Quantized<float> single(Normal<float>({900.f}, {3.f}), {{0, {0, 0.01}}});
   CHECK(std::isfinite(single.log_prob(Matrix<float>(Matrix<float>::Constant(1, 1, 900.37f)))[0]));
+}
+
+TEST_CASE("where the grid was only found, a value between its numbers has the mass around it", "[quantized]") {
+  const TransformedDistribution<double> inner(Normal<double>({0.3, 5}, {1.7, 1}),
+                                              ColumnSupports<double>({{-4.25, 4.25}, real_line}));
+  const GridColumn known{0, {0, 0.5}}, found{0, {0, 0.5}, true};
+  const Quantized<double> strict(inner, {known}, 1021), d(inner, {found, {1, {}}}, 1021), one(inner, {found}, 1021);
+  Matrix<double> y(6, 2);
+  y << 0.5, 5.2, 0.504, 5.2, 0.7, 5.2, -4.2, 5.2, 4.3, 5.2, std::nan(""), 5.2;
+  const Eigen::VectorXd all = one.log_prob(y), numbers = strict.log_prob(y);
+  CHECK(all.head(2) == numbers.head(2));
+  CHECK(numbers[2] == -inf);
+  // A cell that no point of the inner support reaches beyond; and the whole of it by a sum.
+  constexpr Index n = 20'000;
+  for (const Index r : {Index{2}, Index{3}}) {
+    Matrix<double> nodes(n, 2);
+    for (Index i = 0; i < n; ++i) nodes.row(i) << y(r, 0) + 0.5 * ((i + 0.5) / n - 0.5), 5.2;
+    CHECK(std::abs(all[r] - std::log(inner.prob(nodes).sum() * 0.5 / n)) < 2e-3);
+  }
+  CHECK(all[4] == numbers[4]);
+  CHECK(std::isnan(all[5]));
+  // The other column is known to have whole numbers alone.
+  CHECK(d.log_prob(y)[0] == -inf);
+  CHECK(one.support().to_text() == strict.support().to_text());
+  Engine engine(3), same(3);
+  CHECK(one.sample(100, engine) == strict.sample(100, same));
+
+  const TemporaryFolder folder;
+  save(folder.path / "found", d);
+  const Model<double> again = load<double>(folder.path / "found");
+  const auto& rounded = dynamic_cast<const Quantized<double>&>(*again.distribution).rounded();
+  CHECK(rounded[0].found);
+  CHECK_FALSE(rounded[1].found);
 }
 
 TEST_CASE("cells end where the inner support does", "[quantized]") {

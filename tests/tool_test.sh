@@ -226,6 +226,14 @@ says out.txt "-inf (2 rows of density 0;"
 says out.txt "odd.csv:3: column 'n': 2.5 is none of the numbers 0 + 1 k that the model knows"
 run 0 log-prob counts.st odd.csv --json
 says out.txt '"first_row_of_density_zero": "odd.csv:3'
+# A grid of quarters was found in rows, and others may lie between its numbers.
+awk -F, 'NR == 1 { print "q,x" } NR > 1 { print int($2 * $2 * 8) / 4 "," $3 }' data.csv >quarters.csv
+run 0 fit quarters.csv --out quarters.st --model gaussian --dequantize
+printf 'q,x\n0.25,0.5\n0.3,0.5\n0.8,0.5\n' >odd.csv
+run 0 log-prob quarters.st odd.csv --out scores.csv
+says out.txt "rows between numbers          2: they have the mass of a cell around them; the first is odd.csv:3: column 'q': 0.3"
+run 0 log-prob quarters.st odd.csv --json
+says out.txt '"rows_between_numbers": 2'
 run 0 fit counts.csv --out counts.st --budget 300 --no-dequantize
 holds '! grep -q "on grids" out.txt'
 says err.txt "column 'n'"

@@ -59,6 +59,35 @@ std::string describe_zero(const pf::Space& support, const pf::Table& chunk, Inde
   return {};
 }
 
+/// Rows of a density above 0 with a value that is no number of its grid: the model found the grid in its own rows, and
+/// gives the value the mass of the cell around it (`Quantized`).
+class BetweenNumbers {
+ public:
+  BetweenNumbers(const pf::Space& support) {
+    Index c = 0;
+    for (const pf::Space::Block& block : support.blocks())
+      for (std::size_t k = 0; k < block.bounds.size(); ++k, ++c)
+        if (!block.grids.empty()) columns_.push_back({c, block.grids[k]});
+  }
+
+  void add(const DataReader& reader, const pf::Table& chunk, Index row) {
+    const auto off = std::find_if(columns_.begin(), columns_.end(), [&](const pf::GridColumn& r) {
+      return !r.grid.contains(chunk.values(row, r.column));
+    });
+    if (off == columns_.end() || count_++ > 0) return;
+    const auto& [column, grid, found] = *off;
+    first_ = fmt::format("{}: column '{}': {:.9g} between numbers {:g} + {:g} k", reader.where(chunk, row),
+                         chunk.names[static_cast<std::size_t>(column)], chunk.values(row, column), grid.origin, grid.step);
+  }
+  Index count() const { return count_; }
+  const std::string& first() const { return first_; }
+
+ private:
+  std::vector<pf::GridColumn> columns_;
+  Index count_ = 0;
+  std::string first_;
+};
+
 void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   const bool npy = extension(s.out) == ".npy";
@@ -80,6 +109,7 @@ void run(const Settings& s) {
   Index outside = 0, holes = 0;
   std::vector<Index> outside_by_column(static_cast<std::size_t>(model.dim() + model.context_dim()));
   const pf::Space support = model.distribution->support();
+  BetweenNumbers between(support);
   std::string first_zero;
   pf::Table chunk;
   Eigen::VectorXd values;
@@ -102,7 +132,11 @@ void run(const Settings& s) {
       }
       likelihood.add(values[i]);
       scores.add(values[i], chunk.lines[static_cast<std::size_t>(i)]);
-      if (!first_zero.empty() || !(values[i] == -std::numeric_limits<double>::infinity())) continue;
+      if (values[i] != -std::numeric_limits<double>::infinity()) {
+        between.add(reader, chunk, i);
+        continue;
+      }
+      if (!first_zero.empty()) continue;
       const std::string why = describe_zero(support, chunk, i);
       first_zero = reader.where(chunk, i) + (why.empty() ? "" : ": " + why);
     }
@@ -124,7 +158,9 @@ void run(const Settings& s) {
               {"mean_log_likelihood", likelihood.mean()},
               {"standard_error", likelihood.zero > 0 ? Json() : Json(likelihood.inside.standard_error())},
               {"rows_of_density_zero", likelihood.zero},
-              {"rows_that_miss_a_value", holes}};
+              {"rows_that_miss_a_value", holes},
+              {"rows_between_numbers", between.count()}};
+    if (between.count() > 0) json["first_row_between_numbers"] = between.first();
     if (likelihood.zero > 0) {
       json["first_row_of_density_zero"] = first_zero;
       json["mean_of_other_rows"] = likelihood.inside.mean();
@@ -149,6 +185,9 @@ void run(const Settings& s) {
     fmt::print(to, "mean log-likelihood           -inf ({} of density 0; the others: {} nats)\n",
                counted(likelihood.zero, "row"), mean);
   if (!first_zero.empty()) fmt::print(to, "first row of density 0        {}\n", first_zero);
+  if (between.count() > 0)
+    fmt::print(to, "rows between numbers          {}: they have the mass of a cell around them; the first is {}\n",
+               grouped(between.count()), between.first());
   fmt::print(to, "of all rows                   {}\n", quantiles_text(scores));
   if (const std::string far = far_text(scores); !far.empty()) fmt::print(to, "far from the others           {}\n", far);
   fmt::print(to, "rows outside training range   {}\n",

@@ -67,7 +67,7 @@ Folds<T>::Folds(MatrixView<const T> data, const FitBestOptions<T>& options, std:
 
 template <Scalar T>
 void Folds<T>::check_grids() const {
-  for (const auto& [column, grid] : rounded_)
+  for (const auto& [column, grid, found] : rounded_)
     for (Index i = 0; i < data_.rows(); ++i)
       if (const double v = static_cast<double>(data_(i, column)); !grid.contains(v))
         throw DomainError(Notice{.where = "fit_best: ",

@@ -153,7 +153,7 @@ std::vector<GridColumn> find_grids(MatrixView<const T> data) {
     if (!grid) continue;
     bool all = true;
     for (Index i = 0; i < data.rows() && all; ++i) all = grid->contains(static_cast<double>(data(i, c)));
-    if (all) found.push_back({c, *grid});
+    if (all) found.push_back({c, *grid, *grid != Grid{}});
   }
   return found;
 }
@@ -165,7 +165,7 @@ std::vector<Interval> cell_supports(MatrixView<const T> data, const std::vector<
   if (supports.empty()) supports.resize(columns);
   if (supports.size() != columns)
     throw ShapeError(fmt::format("cell_supports: expected supports of {} columns, got {}", columns, supports.size()));
-  for (const auto& [column, grid] : rounded) {
+  for (const auto& [column, grid, found] : rounded) {
     if (column < 0 || column >= data.cols())
       throw ShapeError(fmt::format("cell_supports: the data has {} columns, and none with number {}", columns, column));
     Interval& s = supports[static_cast<std::size_t>(column)];

@@ -136,7 +136,7 @@ bool float_is_enough(const Input& in) {
       if (largest > 3e38 || (spread > 0 && 0x1p-24 * largest > 1e-4 * spread)) return false;
     }
   // Numbers of a grid stay nearer to it than a hundredth of a step.
-  for (const auto& [column, grid] : in.rounded)
+  for (const auto& [column, grid, found] : in.rounded)
     if (0x1p-24 * in.train.data.col(column).cwiseAbs().maxCoeff() > 0.005 * grid.step) return false;
   return true;
 }

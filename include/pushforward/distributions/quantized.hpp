@@ -11,6 +11,7 @@ namespace pushforward {
 struct GridColumn {
   std::int64_t column = 0;
   Grid grid = {};
+  bool found = false;  ///< in rows that were seen (`find_grids`), not known: rows to come may lie between its numbers
 };
 
 /// Rows with each rounded column moved to a place of its cell, drawn uniformly. Advances the engine by one call.
@@ -46,6 +47,9 @@ template <Scalar T>
 ///                  with 16 points and 3e-3 with 31 (root of the mean square; 4e-4 on average). Of one smooth column
 ///                  the masses of all cells add up to 1 far more closely. More points are the check. A value within a
 ///                  hundredth of a step of a number of the grid counts as that number; others have no mass (-inf).
+///                  Where the grid was only found, a value between its numbers gets what a number would get there: the
+///                  mass of y_c +- step_c / 2, no part of the total. The support is the grid all the same: draws are
+///                  its numbers.
 ///                  Cells that no point of the inner support reaches have none either. No gradient in rounded columns;
 ///                  draws are not differentiable. No moments, tails or prefixes.
 /// @par Cost        log_prob: `points` times that of inner; samples and training steps as inner.

@@ -23,6 +23,7 @@ std::vector<RepeatedValues> repeated_values(MatrixView<const T> data);
 /// it is 1, for others may come. The origin is 0 if the grid has it, else the smallest value.
 /// Steps below a hundredth of the standard deviation are those of a continuous variable written with its digits, unless
 /// the numbers are far fewer than a smooth density would fill.
+/// Whole numbers with a step of 1 count as known, for they are counts or categories; every other grid is `found`.
 template <Scalar T>
 std::vector<GridColumn> find_grids(MatrixView<const T> data);
 
