@@ -241,7 +241,7 @@ void Quantized<T>::do_fields(Fields<T>& f) {
       throw IoError(fmt::format("quantized: a factor must be prime to the {} points, got {}", points_, factor));
   rounded_.clear();
   for (std::size_t j = 0; j < columns.size(); ++j)
-    rounded_.push_back({columns[j], {origins[j], steps[j]}, std::find(found.begin(), found.end(), columns[j]) != found.end()});
+    rounded_.push_back({columns[j], {origins[j], steps[j]}, std::ranges::find(found, columns[j]) != found.end()});
 }
 
 template <Scalar T>

@@ -53,5 +53,19 @@ holds '[ $? -eq 0 ]'
 says out.txt "200 rows, 5,000 columns"
 scored wide.st 3
 
+# ---- ten million rows, mapped and as text
+run 0 fit column.csv --out narrow.st --model gaussian
+run 0 sample narrow.st -n 10000000 --seed 1 --out long.npy
+run 0 fit long.npy --out long.st --model gaussian --json
+says out.txt '"train_rows": 9000000'
+run 0 fit long.npy --out long.st --budget 20
+says out.txt "10,000,000 rows, 1 column"
+grep "all rows" out.txt >mapped.txt
+run 0 sample narrow.st -n 10000000 --seed 1 --out long.csv
+run 0 fit long.csv --out text.st --budget 20
+holds 'grep "all rows" out.txt | cmp - mapped.txt'
+run 0 log-prob long.st long.npy --json
+says out.txt '"rows": 10000000'
+
 holds '[ ! -e no.st ]'
 finish

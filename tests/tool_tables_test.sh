@@ -52,6 +52,15 @@ holds '! grep -q "mean log-likelihood *nan" out.txt'
 run 0 log-prob holes.st holes.csv --json
 says out.txt '"rows_that_miss_a_value": 2'
 refuses 2 "--missing" fit holes.csv --out no.st $gauss --missing perhaps
+# The same of an array, which is not mapped where rows are left out of it.
+run 0 log-prob holes.st holes.csv --out holes.npy
+refuses 1 "holes.npy: row 3 (from 0), column 1 (\"c0\")" fit holes.npy --out no.st $gauss
+run 0 fit holes.npy --out array.st $gauss --missing drop
+says out.txt "58 rows, 1 column"
+tail -n +2 holes-lp.csv | grep -v nan | (echo c0; cat) >kept.csv
+run 0 fit kept.csv --out text.st $gauss
+for model in array text; do run 0 log-prob $model.st kept.csv --out $model-lp.csv; done
+holds 'cmp -s array-lp.csv text-lp.csv'
 
 # ---- columns of text are listed together, with what leaves them out
 awk -F, 'NR == 1 { print "day,x,y,kind" } NR > 1 { print "Mon," $1 "," $2 ",a" }' plain.csv >mixed.csv

@@ -153,13 +153,13 @@ std::string leave_out_with(const std::vector<std::pair<std::string, std::string>
 
 namespace {
 
-std::string in_words(const pf::MissingCode& code, const pf::Table& table) {
+std::string in_words(const pf::MissingCode& code, const std::vector<std::string>& names, Index rows) {
   const std::string value = fmt::format("{}", code.value);
   const std::string times = code.spreads < 1e6 ? grouped(std::lround(code.spreads)) : fmt::format("{:.2g}", code.spreads);
   return fmt::format("column '{}': {} in {} of {}, {} times the spread of the others away from them: a code for a "
                      "missing value? --missing drop --missing-value {} takes it for one",
-                     table.names[static_cast<std::size_t>(code.column)], value, grouped(code.rows),
-                     counted(table.values.rows(), "row"), times, value);
+                     names[static_cast<std::size_t>(code.column)], value, grouped(code.rows),
+                     counted(rows, "row"), times, value);
 }
 
 }  // namespace
@@ -260,11 +260,15 @@ pf::Table DataReader::rest() {
   try {
     pf::Table table = reader_->rest();
     table.names = names_;
-    for (const pf::MissingCode& code : pf::find_missing_codes(table.values)) codes_.push_back(in_words(code, table));
+    note_codes(pf::find_missing_codes(table.values), names_, table.values.rows());
     return table;
   } catch (const pf::IoError& error) {
     throw pf::IoError(in_words_of_the_tool(error.notice()));
   }
+}
+
+void DataReader::note_codes(const std::vector<pf::MissingCode>& codes, const std::vector<std::string>& names, Index rows) {
+  for (const pf::MissingCode& code : codes) codes_.push_back(in_words(code, names, rows));
 }
 
 void refuse_unwritten(const std::string& path) {

@@ -138,6 +138,8 @@ class DataReader {
   pf::Table rest();
   /// Where a row of a chunk stands: "data.csv:17", "data.npy: row 16".
   std::string where(const pf::Table& chunk, Index row) const { return reader_->where(chunk, row); }
+  /// For rows that were read in pieces.
+  void note_codes(const std::vector<pf::MissingCode>& codes, const std::vector<std::string>& names, Index rows);
   /// What was guessed, to be told; after `rest` also numbers that look like codes for missing values.
   std::vector<std::string> notes() const;
   Index dropped_rows() const { return reader_->dropped_rows(); }

@@ -17,15 +17,16 @@ constexpr Index kSeveral = 3;
 constexpr double kSeveralApart = 20, kFewApart = 1e4;  // spreads
 
 // The values of a column that are no NaN and none of the codes.
+template <Scalar T>
 class Others {
  public:
-  Others(MatrixView<const double> values, Index column) : values_(values), column_(column) {}
+  Others(MatrixView<const T> values, Index column) : values_(values), column_(column) {}
 
   void leave_out(double code) { codes_.push_back(code); }
   template <class Use>
   void each(Index step, const Use& use) const {
     for (Index i = 0; i < values_.rows(); i += step) {
-      const double v = values_(i, column_);
+      const auto v = static_cast<double>(values_(i, column_));
       if (!std::isnan(v) && std::find(codes_.begin(), codes_.end(), v) == codes_.end()) use(v);
     }
   }
@@ -56,7 +57,7 @@ class Others {
   }
 
  private:
-  MatrixView<const double> values_;
+  MatrixView<const T> values_;
   Index column_;
   std::vector<double> codes_;
 };
@@ -80,12 +81,11 @@ struct End {
   }
 };
 
-}  // namespace
-
-std::vector<MissingCode> find_missing_codes(MatrixView<const double> values) {
+template <Scalar T>
+std::vector<MissingCode> find(MatrixView<const T> values) {
   std::vector<MissingCode> found;
   for (Index column = 0; column < values.cols(); ++column) {
-    Others others(values, column);
+    Others<T> others(values, column);
     for (Index codes = 0; codes < kMostCodes; ++codes) {
       End least{.side = -1}, greatest{.side = 1};
       others.each(1, [&](double v) {
@@ -107,5 +107,10 @@ std::vector<MissingCode> find_missing_codes(MatrixView<const double> values) {
   }
   return found;
 }
+
+}  // namespace
+
+std::vector<MissingCode> find_missing_codes(MatrixView<const double> values) { return find(values); }
+std::vector<MissingCode> find_missing_codes(MatrixView<const float> values) { return find(values); }
 
 }  // namespace pushforward

@@ -31,6 +31,7 @@ Folds<T>::Folds(MatrixView<const T> data, const FitBestOptions<T>& options, std:
   if (options.rounded) check_grids();  // those that were found have been
   const FitOptions<T>& o = options_.fit;
   std::vector<std::int64_t>& all = counted_;
+  all.reserve(static_cast<std::size_t>(data_.rows()));
   for (Index i = 0; i < data_.rows(); ++i)
     if (o.weights.empty() || o.weights[i] != 0) all.push_back(i);
   Index folds = options_.folds;

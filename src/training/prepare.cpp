@@ -47,7 +47,9 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
     for (const std::int64_t row : rows.train()) weights.push_back(source.weights[row]);
 
   std::vector<Poly<Bijector<T>>> parts;
-  Matrix<T> values = gather(source, count, false);
+  Matrix<T> own;
+  MatrixView<const T> values = data;
+  if (count < data.rows()) values = own = gather(source, count, false);
   std::optional<ColumnSupports<T>> supports;
   if (!prepare_options.supports.empty()) {
     supports.emplace(prepare_options.supports);
@@ -60,7 +62,7 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
                             ": " + detail::number_text(v) + " does not lie strictly between " +
                             detail::number_text(s.low) + " and " + detail::number_text(s.high));
       }
-    values = supports->inverse(values).value;
+    values = own = supports->inverse(values).value;
   }
   Standardize<T> standardize = Standardize<T>::of(values, prepare_options.standardize, weights);
   if (prepare_options.whiten && prepare_options.standardize != Standardization::none && dim > 1)

@@ -1,7 +1,7 @@
 #include <pushforward/training/split.hpp>
 
 #include <cstddef>
-#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -21,19 +21,22 @@ RowSplit detail::split_rows(const std::string& where, Index rows, double validat
                                   unsigned_nan(validation_fraction)));
   if (weights.size() != 0 && weights.size() != rows)
     throw ShapeError(fmt::format("{}: expected {} weights, one for each row, got {}", where, rows, weights.size()));
-  std::vector<std::int64_t> all;
-  all.reserve(static_cast<std::size_t>(rows));
-  for (Index i = 0; i < rows; ++i)
-    if (weights.size() == 0 || weights[i] != 0) all.push_back(i);
-  const auto count = static_cast<std::size_t>(static_cast<double>(all.size()) * validation_fraction);
-  if (count == 0) return {std::move(all), {}};
-
-  Engine engine = Engine(seed).stream("split");
-  const std::vector<std::int64_t> order = permutation(engine.next_call(), static_cast<Index>(all.size()));
-  std::vector<char> chosen(all.size(), 0);
-  for (std::size_t i = 0; i < count; ++i) chosen[static_cast<std::size_t>(order[i])] = 1;
+  const auto counts = [&](Index i) { return weights.size() == 0 || weights[i] != 0; };
+  std::size_t all = 0;
+  for (Index i = 0; i < rows; ++i) all += counts(i);
+  const auto count = static_cast<std::size_t>(static_cast<double>(all) * validation_fraction);
+  std::vector<bool> chosen(all);
+  if (count > 0) {
+    Engine engine = Engine(seed).stream("split");
+    const std::vector<std::int64_t> order = permutation(engine.next_call(), static_cast<Index>(all));
+    for (std::size_t i = 0; i < count; ++i) chosen[static_cast<std::size_t>(order[i])] = true;
+  }
   RowSplit split;
-  for (std::size_t i = 0; i < all.size(); ++i) (chosen[i] ? split.validation : split.train).push_back(all[i]);
+  split.validation.reserve(count);
+  split.train.reserve(all - count);
+  std::size_t number = 0;
+  for (Index i = 0; i < rows; ++i)
+    if (counts(i)) (chosen[number++] ? split.validation : split.train).push_back(i);
   return split;
 }
 

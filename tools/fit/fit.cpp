@@ -12,57 +12,79 @@ namespace tool::fitting {
 
 namespace {
 
-pf::MeanLogLikelihood summarise(const Eigen::VectorXd& values, const Eigen::VectorXd& weights) {
-  RunningMean mean;
-  for (Index i = 0; i < values.size(); ++i) mean.add(values[i], weights.size() > 0 ? weights[i] : 1);
-  return {mean.mean(), mean.standard_error()};
-}
-
-Baseline gaussian_baseline(const Input& in) {
-  Baseline b;
+/// A Gaussian of the rows that train, linear in their context; `missing` says why there is none.
+std::optional<pf::GaussianBaseline> gaussian_of(const Input& in, std::string& missing) {
   try {
-    const auto gaussian = pf::GaussianBaseline::fit(in.train.data, in.train.context, in.train.weights);
-    b.of_rows = gaussian.log_prob(in.train.data, in.train.context);
-    b.train = summarise(b.of_rows, in.train.weights);
-    if (in.validation.size() > 0) {
-      b.of_rows = gaussian.log_prob(in.validation.data, in.validation.context);
-      b.validation = summarise(b.of_rows, in.validation.weights);
-    }
-    b.of_rows.array() += log_cell(in);
-    for (pf::MeanLogLikelihood* mean : {&b.train, &b.validation}) mean->mean += log_cell(in);
+    return pf::GaussianBaseline::fit(in.dim(), in.context_dim(), [&](const auto& f) {
+      std::vector<double> row(static_cast<std::size_t>(in.rows.cols()));
+      in.rows.visit([&](auto rows) {
+        for (Index i = 0; i < in.train.size(); ++i) {
+          for (Index c = 0; c < rows.cols(); ++c) row[static_cast<std::size_t>(c)] = static_cast<double>(rows(in.train[i], c));
+          f(row.data(), in.weight(in.train[i]));
+        }
+      });
+    });
   } catch (const pf::DomainError& error) {
-    b.missing = "no Gaussian to compare with: " + in_words_of_the_tool(error.notice(), in);
+    missing = "no Gaussian to compare with: " + in_words_of_the_tool(error.notice(), in);
+    return {};
   }
-  return b;
 }
 
-/// The values as T: a copy only where they are not that already.
+/// What both say of these rows, in pieces.
 template <pf::Scalar T>
-decltype(auto) to(const Eigen::MatrixXd& values) {
-  if constexpr (std::is_same_v<T, double>) return (values);
-  else return pf::Matrix<T>(values.cast<T>());
-}
-
-/// A model and what is known of it; scored in double, as it is used later.
-template <pf::Scalar T>
-Eigen::VectorXd score(const pf::Distribution<T>& model, const Rows& rows, pf::Execution& execution) {
-  Eigen::VectorXd values(rows.size());
-  for (Index begin = 0; begin < rows.size(); begin += chunk_rows) {
-    const Index n = std::min(chunk_rows, rows.size() - begin);
-    const pf::Matrix<T> y = rows.data.middleRows(begin, n).cast<T>();
-    const pf::Matrix<T> context = rows.context.middleRows(begin, n).cast<T>();
-    model.log_prob_into(y, pf::VectorView<double>(values.data() + begin, n),
-                        context.cols() > 0 ? pf::MatrixView<const T>(context) : pf::MatrixView<const T>(), execution);
+Judgement judge(const pf::Distribution<T>& model, const std::optional<pf::GaussianBaseline>& gaussian, const Input& in,
+                const Part& part, pf::Execution& execution, Scores* scores) {
+  RunningMean own, other, gain;
+  const double cell = log_cell(in);
+  pf::Matrix<T> rows;
+  Eigen::VectorXd values;
+  for (Index begin = 0; begin < part.size(); begin += chunk_rows) {
+    const Index n = std::min(chunk_rows, part.size() - begin);
+    rows.resize(n, in.rows.cols());
+    for (Index c = 0; c < rows.cols(); ++c)
+      for (Index i = 0; i < n; ++i) rows(i, c) = in.rows.view<T>()(part[begin + i], c);
+    const pf::MatrixView<const T> y = columns_of(pf::MatrixView<const T>(rows), 0, in.dim());
+    const pf::MatrixView<const T> context = columns_of(pf::MatrixView<const T>(rows), in.dim(), in.context_dim());
+    values.resize(n);
+    model.log_prob_into(y, values, in.context_dim() > 0 ? context : pf::MatrixView<const T>(), execution);
+    Eigen::VectorXd of_gaussian = Eigen::VectorXd::Zero(n);
+    if (gaussian) {
+      const Eigen::MatrixXd doubles = rows.template cast<double>();
+      of_gaussian = gaussian->log_prob(doubles.leftCols(in.dim()), doubles.rightCols(in.context_dim()));
+    }
+    for (Index i = 0; i < n; ++i) {
+      const double weight = in.weight(part[begin + i]);
+      own.add(values[i], weight);
+      if (gaussian) {
+        other.add(of_gaussian[i] + cell, weight);
+        gain.add(values[i] - of_gaussian[i] - cell, weight);
+      }
+      if (scores != nullptr) scores->add(values[i], in.lines[part[begin + i]]);
+    }
   }
-  return values;
+  const auto mean = [](const RunningMean& m) { return pf::MeanLogLikelihood{m.mean(), m.standard_error()}; };
+  if (!gaussian) return {.model = mean(own)};
+  return {mean(own), mean(other), mean(gain)};
 }
 
-/// Rows as a density sees them: those in rounded columns somewhere in their cells.
+/// Rows as a density sees them: those in rounded columns somewhere in their cells. A copy only where there are such.
 template <pf::Scalar T>
-pf::Matrix<T> smooth(const Settings& s, const Input& in) {
-  pf::Engine engine = pf::Engine(s.training.seed).stream("cells");
-  return pf::dequantized<T>(to<T>(in.train.data), in.rounded, engine);
-}
+class SmoothRows {
+ public:
+  SmoothRows(const Settings& s, const Input& in) : view_(in.data<T>()) {
+    if (in.rounded.empty()) return;
+    pf::Engine engine = pf::Engine(s.training.seed).stream("cells");
+    moved_ = pf::dequantized<T>(view_, in.rounded, engine);
+    view_ = moved_;
+  }
+  SmoothRows(const SmoothRows&) = delete;
+  SmoothRows& operator=(const SmoothRows&) = delete;
+  pf::MatrixView<const T> view() const { return view_; }
+
+ private:
+  pf::Matrix<T> moved_;
+  pf::MatrixView<const T> view_;
+};
 
 /// A density as a model of the table.
 template <pf::Scalar T>
@@ -73,24 +95,25 @@ pf::Poly<pf::Distribution<T>> complete(pf::Poly<pf::Distribution<T>> density, co
 
 template <pf::Scalar T>
 pf::Poly<pf::Distribution<T>> fit_gaussian(const Settings& s, const Input& in) {
-  using Gaussian = pf::MultivariateNormalTriL<T>;
-  const auto fitted = [&](const pf::Matrix<T>& y) { return Gaussian::fit(y, in.train.weights); };
-  if (!in.bounded && in.rounded.empty()) return fitted(to<T>(in.train.data));
-  const pf::Matrix<T> y = smooth<T>(s, in);
-  if (!in.bounded) return complete<T>(fitted(y), in);
+  // Rows that validate weigh nothing.
+  Eigen::VectorXd weights;
+  if (!in.train.rows.empty()) {
+    weights = Eigen::VectorXd::Zero(in.rows.rows());
+    for (Index i = 0; i < in.train.size(); ++i) weights[in.train[i]] = in.weight(in.train[i]);
+  }
+  const auto fitted = [&](pf::MatrixView<const T> y) { return pf::MultivariateNormalTriL<T>::fit(y, weights); };
+  const SmoothRows<T> rows(s, in);
+  if (!in.bounded) return complete<T>(fitted(rows.view()), in);
   const pf::ColumnSupports<T> supports(in.supports);
   return complete<T>(
-      pf::TransformedDistribution<T>(fitted(supports.inverse(y).value), supports), in);
+      pf::TransformedDistribution<T>(fitted(supports.inverse(rows.view()).value), supports), in);
 }
 
 /// Fits and returns the model.
 template <pf::Scalar T>
 pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const std::string& checkpoint,
                                        const Interrupt& interrupt, pf::Execution& execution, Result& result) {
-  const pf::Matrix<T>& y = to<T>(in.train.data);
-  const pf::Matrix<T>& context = to<T>(in.train.context);
-  const pf::Matrix<T>& y_validation = to<T>(in.validation.data);
-  const pf::Matrix<T>& context_validation = to<T>(in.validation.context);
+  const pf::MatrixView<const T> y = in.data<T>(), context = in.context<T>();
   ProgressLine line;
   pf::FitOptions<T> options;
   options.epochs = s.training.epochs;
@@ -100,15 +123,10 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   options.clip_norm = s.training.clip_norm;
   if (s.schedule == schedules[1]) options.schedule = pf::CosineSchedule{};
   if (s.schedule == schedules[2]) options.schedule = pf::PlateauSchedule{};
-  options.validation_fraction = 0;
+  options.validation_fraction = s.training.validation_fraction;
   options.patience = s.training.patience;
-  if (context.cols() > 0) options.context = context;
-  if (in.train.weights.size() > 0) options.weights = in.train.weights;
-  if (in.validation.size() > 0) {
-    options.validation = y_validation;
-    if (context.cols() > 0) options.validation_context = context_validation;
-    if (in.validation.weights.size() > 0) options.validation_weights = in.validation.weights;
-  }
+  options.context = context;
+  options.weights = in.weights;
   options.seed = s.training.seed;
   options.execution = execution;
   Log log(s.log, s.training.resume);
@@ -134,7 +152,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   start.resume = false;
   pf::Poly<pf::Distribution<T>> model =
       complete<T>(pf::prepare_and_fit(pf::flow_preset(s.model).build<T>(y.cols(), flow_options(s, context.cols())),
-                                      smooth<T>(s, in), around, start)
+                                      SmoothRows<T>(s, in).view(), around, start)
                       .model,
                   in);
   result.report = pf::fit(*model, y, options);
@@ -152,8 +170,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
 /// What fit_best is told.
 template <pf::Scalar T>
 pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrupt, pf::Execution& execution) {
-  const pf::Matrix<T>& y = to<T>(in.train.data);
-  const pf::Matrix<T>& context = to<T>(in.train.context);
+  const pf::MatrixView<const T> y = in.data<T>();
   pf::FitBestOptions<T> options;
   const Budget budget = parse_budget(s.budget);
   options.steps = budget.steps;
@@ -173,8 +190,8 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.fit.seed = s.training.seed;
   options.fit.execution = execution;
   options.fit.cancel = interrupt.token();
-  if (context.cols() > 0) options.fit.context = context;
-  if (in.train.weights.size() > 0) options.fit.weights = in.train.weights;
+  options.fit.context = in.context<T>();
+  options.fit.weights = in.weights;
   if (!s.json && !s.quiet) {
     const Index steps = budget.steps > 0 ? budget.steps : pf::default_steps(y.rows());
     const std::string share = budget.seconds > 0 ? duration(budget.seconds) : grouped(steps) + " steps";
@@ -200,10 +217,11 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
 template <pf::Scalar T>
 void run_as(const Settings& s, Input in) {
   const std::string checkpoint = checkpoint_of(s);
-  const Baseline baseline = gaussian_baseline(in);
+  Result r;
+  const std::optional<pf::GaussianBaseline> gaussian = gaussian_of(in, r.no_gaussian);
+  in.rows.become<T>();
   const Interrupt interrupt;
   pf::Execution execution({.threads = thread_count(s.threads)});
-  Result r;
   pf::Poly<pf::Distribution<T>> model;
   try {
     if (s.model == "auto") {
@@ -231,27 +249,19 @@ void run_as(const Settings& s, Input in) {
 
   r.parameters = pf::count_parameters(*model);
   r.precision = std::is_same_v<T, float> ? "float32" : "float64";
-  Eigen::VectorXd values = score(*model, in.train, execution);
-  r.train = summarise(values, in.train.weights);
-  if (in.validation.size() > 0) {
-    values = score(*model, in.validation, execution);
-    r.validation = summarise(values, in.validation.weights);
-  }
-  const Rows& judged = in.validation.size() > 0 ? in.validation : in.train;
-  for (Index i = 0; i < values.size(); ++i) r.scores.add(values[i], judged.lines[static_cast<std::size_t>(i)]);
-  pf::MeanLogLikelihood gain;
-  if (baseline.missing.empty())
-    gain = summarise(values - baseline.of_rows, in.validation.size() > 0 ? in.validation.weights : in.train.weights);
+  const bool validates = in.validation.size() > 0;
+  r.train = judge(*model, gaussian, in, in.train, execution, validates ? nullptr : &r.scores);
+  if (validates) r.validation = judge(*model, gaussian, in, in.validation, execution, &r.scores);
 
   std::vector<std::string> warnings;
   for (const pf::Notice& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
-  if (!baseline.missing.empty()) warnings.push_back(baseline.missing);
+  if (!r.no_gaussian.empty()) warnings.push_back(r.no_gaussian);
   if (s.dequantize && in.rounded.empty())
     warnings.push_back("--dequantize: no column has values that repeat on a grid");
   if (r.report.stop_reason == pf::StopReason::non_finite) warnings.push_back(r.report.stop_text);
   for (const std::string& warning : warnings) fmt::print(stderr, "pushforward: warning: {}\n", warning);
-  if (s.json) print_json(s, in, r, baseline, gain, warnings);
-  else if (!s.quiet) print_text(s, in, r, baseline, gain);
+  if (s.json) print_json(s, in, r, warnings);
+  else if (!s.quiet) print_text(s, in, r);
   if (!r.interrupted.empty())
     throw Interrupted(fmt::format("{}; '{}' is the best model so far{}", r.interrupted, s.out,
                                   s.model == "auto"    ? ""

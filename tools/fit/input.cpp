@@ -13,23 +13,41 @@ double log_cell(const Input& in) {
   return sum;
 }
 
-/// These rows; where they are all of a table of data alone, `values` itself and no copy.
-Rows take(Eigen::MatrixXd& values, std::vector<Index>& lines, const std::vector<std::int64_t>& rows, Index dim,
-          Index context_dim, bool weighted) {
-  Rows r;
-  if (static_cast<Index>(rows.size()) == values.rows() && dim == values.cols()) {
-    r.lines.swap(lines);
-    r.data.swap(values);
-    r.context.resize(r.data.rows(), 0);
-    return r;
+namespace {
+
+/// Reads all rows, those of a .npy file by mapping it: its numbers are looked at all the same.
+void read_rows(const Settings& s, DataReader& reader, const std::vector<Index>& order, bool weighted, Input& in) {
+  const Index kept = static_cast<Index>(order.size()) - (weighted ? 1 : 0);
+  const std::vector<Index> stored(order.begin(), order.begin() + kept);
+  const bool may_map = !weighted && extension(s.data) == ".npy" && s.columns.empty() && s.drop.empty() &&
+                       std::is_sorted(order.begin(), order.end());
+  const auto read = [&](DataReader& from, bool store) {
+    pf::Table chunk;
+    std::vector<double> weights;
+    in.lines = {};
+    while (from.next(chunk, chunk_rows)) {
+      if (store) in.rows.append(chunk.values, stored);
+      if (weighted)
+        for (Index i = 0; i < chunk.values.rows(); ++i) weights.push_back(chunk.values(i, order.back()));
+      for (const Index line : chunk.lines) in.lines.add(line);
+    }
+    in.weights = Eigen::Map<const Eigen::VectorXd>(weights.data(), static_cast<Index>(weights.size()));
+  };
+  in.rows = RowStore(kept);
+  read(reader, !may_map);
+  if (!may_map) return;
+  if (auto mapped = RowStore::mapped(s.data, in.lines.size(), kept)) {
+    in.rows = std::move(*mapped);
+    return;
   }
-  r.lines.reserve(rows.size());
-  for (const std::int64_t row : rows) r.lines.push_back(lines[static_cast<std::size_t>(row)]);
-  r.data = values.leftCols(dim)(rows, Eigen::all);
-  r.context = values.middleCols(dim, context_dim)(rows, Eigen::all);
-  if (weighted) r.weights = values.col(dim + context_dim)(rows);
-  return r;
+  // Of another type or with rows that are left out.
+  pf::TableOptions again = table_options(s.text, s.array);
+  if (s.missing == "drop") again.missing = pf::CsvOptions::Missing::drop;
+  DataReader second(s.data, again);
+  read(second, true);
 }
+
+}  // namespace
 
 Input read_input(const Settings& s) {
   Input in;
@@ -68,77 +86,92 @@ Input read_input(const Settings& s) {
   in.supports = parse_bounds(s, in.columns);
   order.insert(order.end(), special.begin(), special.end());
 
-  pf::Table table = reader.rest();
+  read_rows(s, reader, order, !s.weights.empty(), in);
+  const Index dim = in.dim(), n = in.rows.rows();
+  std::vector<std::string> stored = in.columns;
+  stored.insert(stored.end(), in.context_columns.begin(), in.context_columns.end());
+  reader.note_codes(in.rows.visit([](auto rows) { return pf::find_missing_codes(rows); }), stored, n);
   in.notes = reader.notes();
   if (reader.dropped_rows() > 0)
     in.notes.push_back(fmt::format("{} left out, which {} a value", counted(reader.dropped_rows(), "row"),
                                    reader.dropped_rows() == 1 ? "misses" : "miss"));
-  Eigen::MatrixXd values;
-  if (std::is_sorted(order.begin(), order.end())) values.swap(table.values);  // all in their order: no copy
-  else values = table.values(Eigen::all, order);
-  table.values.resize(0, 0);
-  const auto dim = static_cast<Index>(in.columns.size());
-  const auto context_dim = static_cast<Index>(in.context_columns.size());
-  const Index n = values.rows();
-  const pf::MatrixView<const double> data = values.leftCols(dim);
-  if (s.dequantize || (s.model == "auto" && !s.no_dequantize)) {
-    in.rounded = pf::find_grids<double>(data);
-    const std::vector<pf::Interval> cells = pf::cell_supports<double>(data, in.rounded, in.supports);
+  in.rows.visit([&](auto rows) {
+    using T = std::remove_cvref_t<decltype(rows(0, 0))>;
+    const pf::MatrixView<const T> data = columns_of(rows, 0, dim);
+    if (!s.dequantize && (s.model != "auto" || s.no_dequantize)) return;
+    in.rounded = pf::find_grids<T>(data);
+    const std::vector<pf::Interval> cells = pf::cell_supports<T>(data, in.rounded, in.supports);
     if (!cells.empty()) in.supports = cells;
-  }
+  });
+  const auto where = [&](Index row) {
+    pf::Table one;
+    one.lines = {in.lines[row]};
+    return reader.where(one, 0);
+  };
   for (Index c = 0; c < dim; ++c) {
     const pf::Interval& support = in.supports[static_cast<std::size_t>(c)];
     in.bounded = in.bounded || support != pf::real_line;
     for (Index i = 0; i < n; ++i)
-      if (!(values(i, c) > support.low && values(i, c) < support.high))
-        throw pf::DomainError(fmt::format(
-            "{}: column '{}': {:.9g} does not lie inside its bounds ({:.9g}, {:.9g}); "
-            "widen --bounds or remove the row",
-            reader.where(table, i), in.columns[static_cast<std::size_t>(c)], values(i, c), support.low, support.high));
+      if (const double v = in.rows(i, c); !(v > support.low && v < support.high))
+        throw pf::DomainError(fmt::format("{}: column '{}': {:.9g} does not lie inside its bounds ({:.9g}, {:.9g}); "
+                                          "widen --bounds or remove the row",
+                                          where(i), in.columns[static_cast<std::size_t>(c)], v, support.low,
+                                          support.high));
   }
-  if (!s.weights.empty())
-    for (Index i = 0; i < n; ++i)
-      if (values(i, dim + context_dim) < 0)
-        throw pf::DomainError(fmt::format("{}: column '{}': weights must not be negative, got {:.9g}",
-                                          reader.where(table, i), s.weights, values(i, dim + context_dim)));
+  for (Index i = 0; i < in.weights.size(); ++i)
+    if (in.weights[i] < 0)
+      throw pf::DomainError(fmt::format("{}: column '{}': weights must not be negative, got {:.9g}", where(i), s.weights,
+                                        in.weights[i]));
   in.info.columns = in.columns;
   in.info.context_columns = in.context_columns;
-  for (Index c = 0; c < dim + context_dim; ++c)
-    (c < dim ? in.info.data_range : in.info.context_range)
-        .push_back({values.col(c).minCoeff(), values.col(c).maxCoeff()});
+  for (Index c = 0; c < in.rows.cols(); ++c) {
+    pf::ModelInfo::Range range{in.rows(0, c), in.rows(0, c)};
+    for (Index i = 1; i < n; ++i) {
+      range.low = std::min(range.low, in.rows(i, c));
+      range.high = std::max(range.high, in.rows(i, c));
+    }
+    (c < dim ? in.info.data_range : in.info.context_range).push_back(range);
+  }
 
-  // The baseline is judged by the very same rows.
-  Eigen::VectorXd weights;
-  if (!s.weights.empty()) weights = values.col(dim + context_dim);
   // fit_best deals the rows itself.
   const double validation = s.model == "auto" ? 0 : s.training.validation_fraction;
-  const pf::RowSplit split = pf::split_rows(n, validation, s.training.seed, weights);
-  if (split.train.size() < 2)
-    throw pf::DomainError(fmt::format("{}: {}{} to train on; at least 2 are needed", s.data,
-                                      counted(static_cast<Index>(split.train.size()), "row"),
+  if (validation > 0 || in.weights.size() > 0) {
+    pf::RowSplit split = pf::split_rows(n, validation, s.training.seed, in.weights);
+    in.train = {std::move(split.train)};
+    in.validation = {std::move(split.validation)};
+    for (Part* part : {&in.train, &in.validation}) part->count = static_cast<Index>(part->rows.size());
+  } else {
+    in.train.count = n;
+  }
+  const Index train = in.train.size();
+  if (train < 2)
+    throw pf::DomainError(fmt::format("{}: {}{} to train on; at least 2 are needed", s.data, counted(train, "row"),
                                       s.weights.empty() ? "" : " with a weight above 0"));
-  if (s.model == "auto" && split.train.size() < 4)
+  if (s.model == "auto" && train < 4)
     throw pf::DomainError(fmt::format("{}: {} are too few to choose a model by; at least 4 are needed, or a model with a "
                                       "name: --model maf",
-                                      s.data, counted(static_cast<Index>(split.train.size()), "row")));
-  in.validation = take(values, table.lines, split.validation, dim, context_dim, !s.weights.empty());
-  in.train = take(values, table.lines, split.train, dim, context_dim, !s.weights.empty());
+                                      s.data, counted(train, "row")));
   return in;
 }
 
 /// Rounding to float moves no value by more than a ten-thousandth of its column's standard deviation.
 bool float_is_enough(const Input& in) {
-  for (const Eigen::MatrixXd* columns : {&in.train.data, &in.train.context})
-    for (Index c = 0; c < columns->cols(); ++c) {
-      const Eigen::VectorXd values = columns->col(c);
-      const double largest = values.cwiseAbs().maxCoeff(), mean = values.mean();
-      const double spread = std::sqrt((values.array() - mean).square().mean());
-      if (largest > 3e38 || (spread > 0 && 0x1p-24 * largest > 1e-4 * spread)) return false;
+  const Index n = in.rows.rows();
+  std::vector<double> largest(static_cast<std::size_t>(in.rows.cols()));
+  for (Index c = 0; c < in.rows.cols(); ++c) {
+    double& most = largest[static_cast<std::size_t>(c)];
+    double mean = 0, square = 0;
+    for (Index i = 0; i < n; ++i) {
+      most = std::max(most, std::abs(in.rows(i, c)));
+      mean += in.rows(i, c) / static_cast<double>(n);
     }
+    for (Index i = 0; i < n; ++i) square += (in.rows(i, c) - mean) * (in.rows(i, c) - mean) / static_cast<double>(n);
+    if (most > 3e38 || (square > 0 && 0x1p-24 * most > 1e-4 * std::sqrt(square))) return false;
+  }
   // Numbers of a grid stay nearer to it than a hundredth of a step.
-  for (const auto& [column, grid, found] : in.rounded)
-    if (0x1p-24 * in.train.data.col(column).cwiseAbs().maxCoeff() > 0.005 * grid.step) return false;
-  return true;
+  return std::none_of(in.rounded.begin(), in.rounded.end(), [&](const pf::GridColumn& r) {
+    return 0x1p-24 * largest[static_cast<std::size_t>(r.column)] > 0.005 * r.grid.step;
+  });
 }
 
 /// The library counts columns and speaks of its own options.

@@ -5,28 +5,45 @@
 #include <string>
 #include <vector>
 
+#include "tools/fit/rows.hpp"
 #include "tools/fit/settings.hpp"
 
 namespace tool::fitting {
 
-/// Rows of one kind: to train, or to validate.
-struct Rows {
-  Eigen::MatrixXd data, context;
-  Eigen::VectorXd weights;  // empty: none
-  std::vector<Index> lines;  // of the file
-  Index size() const { return data.rows(); }
+/// Some of the rows, by number.
+struct Part {
+  std::vector<std::int64_t> rows;  ///< rising; empty where they are all
+  Index count = 0;
+  Index size() const { return count; }
+  Index operator[](Index i) const { return rows.empty() ? i : rows[static_cast<std::size_t>(i)]; }
 };
 
 struct Input {
   std::vector<std::string> columns, context_columns;
-  Rows train, validation;
+  RowStore rows{0};          ///< data columns, and then those of the context
+  Eigen::VectorXd weights;   ///< empty: none
+  Lines lines;               ///< of the file
+  Part train, validation;    ///< as `fit` deals them; rows of weight 0 are in neither
   pf::ModelInfo info;
   std::vector<pf::Interval> supports;
   bool bounded = false;
   std::vector<pf::GridColumn> rounded;
   std::vector<std::string> notes;  ///< of the reader
-};
 
+  Index dim() const { return static_cast<Index>(columns.size()); }
+  Index context_dim() const { return static_cast<Index>(context_columns.size()); }
+  /// Of rows that are T.
+  template <pf::Scalar T>
+  pf::MatrixView<const T> data() const {
+    return columns_of(rows.view<T>(), 0, dim());
+  }
+  template <pf::Scalar T>
+  pf::MatrixView<const T> context() const {
+    if (context_columns.empty()) return {};
+    return columns_of(rows.view<T>(), dim(), context_dim());
+  }
+  double weight(Index row) const { return weights.size() > 0 ? weights[row] : 1; }
+};
 
 /// Of all columns on grids: log of the size of a cell.
 double log_cell(const Input& in);

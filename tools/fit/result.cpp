@@ -32,11 +32,14 @@ const char* stop_name(pf::StopReason reason) {
   return "";
 }
 
+/// Of rows that were not trained on, where there are some.
+const pf::MeanLogLikelihood& gain_of(const Input& in, const Result& r) {
+  return in.validation.size() > 0 ? r.validation.gain : r.train.gain;
+}
+
 }  // namespace
 
-
-void print_text(const Settings& s, const Input& in, const Result& r, const Baseline& baseline,
-                const pf::MeanLogLikelihood& gain) {
+void print_text(const Settings& s, const Input& in, const Result& r) {
   fmt::print("data         {}: {}", s.data, counted(in.train.size() + in.validation.size(), "row"));
   if (in.validation.size() > 0)
     fmt::print(" ({} to train, {} to validate)", grouped(in.train.size()), grouped(in.validation.size()));
@@ -61,24 +64,26 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
     fmt::print("\n{}\nchosen       {}\n", pf::to_text(r.candidates), r.reason);
   }
   // The table of candidates has a Gaussian, of rows that it has not seen.
-  const bool compare = s.model != "gaussian" && s.model != "auto" && baseline.missing.empty();
+  const bool compare = s.model != "gaussian" && s.model != "auto" && r.no_gaussian.empty();
   struct Line {
     const char* name;
     std::string model, baseline;
   };
-  const auto line = [](const char* name, const pf::MeanLogLikelihood& model, const pf::MeanLogLikelihood& other) {
-    return Line{name, with_error(model.mean, model.standard_error), with_error(other.mean, other.standard_error)};
+  const auto line = [](const char* name, const Judgement& j) {
+    return Line{name, with_error(j.model.mean, j.model.standard_error),
+                with_error(j.gaussian.mean, j.gaussian.standard_error)};
   };
   std::vector<Line> lines{{"", "mean log-likelihood",
                            in.context_columns.empty() ? "Gaussian, same rows" : "linear Gaussian, same rows"}};
   // Of the race all rows are here, those that chose the model too: its table says what they are worth.
-  lines.push_back(line(s.model == "auto" ? "all rows" : "train", r.train, baseline.train));
-  if (in.validation.size() > 0) lines.push_back(line("validation", r.validation, baseline.validation));
+  lines.push_back(line(s.model == "auto" ? "all rows" : "train", r.train));
+  if (in.validation.size() > 0) lines.push_back(line("validation", r.validation));
   std::size_t width = 22;
   for (const Line& l : lines) width = std::max(width, l.model.size());  // in bytes, of which "±" has two
   fmt::print("\n");
   for (const Line& l : lines)
     fmt::print("  {:<10} {:<{}}{}\n", l.name, l.model, compare ? width + 2 : 0, compare ? l.baseline : "");
+  const pf::MeanLogLikelihood& gain = gain_of(in, r);
   if (compare)
     fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
   fmt::print("\n  of {} rows: {}\n", in.validation.size() > 0 ? "validation" : "these", quantiles_text(r.scores));
@@ -86,8 +91,7 @@ void print_text(const Settings& s, const Input& in, const Result& r, const Basel
   fmt::print("\nwrote {}\n", s.out);
 }
 
-void print_json(const Settings& s, const Input& in, const Result& r, const Baseline& baseline,
-                const pf::MeanLogLikelihood& gain, const std::vector<std::string>& warnings) {
+void print_json(const Settings& s, const Input& in, const Result& r, const std::vector<std::string>& warnings) {
   Json json{{"data", s.data},
             {"rows", in.train.size() + in.validation.size()},
             {"train_rows", in.train.size()},
@@ -96,11 +100,11 @@ void print_json(const Settings& s, const Input& in, const Result& r, const Basel
             {"context_columns", in.context_columns},
             {"model", s.model},
             {"parameters", r.parameters},
-            {"train_log_likelihood", to_json(r.train)},
-            {"validation_log_likelihood", to_json(r.validation)},
-            {"gaussian_train_log_likelihood", to_json(baseline.train)},
-            {"gaussian_validation_log_likelihood", to_json(baseline.validation)},
-            {"gain_over_gaussian", to_json(gain)}};
+            {"train_log_likelihood", to_json(r.train.model)},
+            {"validation_log_likelihood", to_json(r.validation.model)},
+            {"gaussian_train_log_likelihood", to_json(r.train.gaussian)},
+            {"gaussian_validation_log_likelihood", to_json(r.validation.gaussian)},
+            {"gain_over_gaussian", to_json(gain_of(in, r))}};
   json["scores"] = to_json(r.scores);
   for (const pf::GridColumn& r : in.rounded)
     json["grids"].push_back({{"column", in.columns[static_cast<std::size_t>(r.column)]},

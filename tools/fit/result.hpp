@@ -12,6 +12,11 @@
 
 namespace tool::fitting {
 
+/// What the model says of some rows, and the Gaussian of the same.
+struct Judgement {
+  pf::MeanLogLikelihood model, gaussian = {}, gain = {};
+};
+
 struct Result {
   std::string precision;
   Index parameters = 0;
@@ -19,20 +24,12 @@ struct Result {
   std::vector<pf::CandidateReport> candidates;  // of auto
   std::string reason;
   std::string interrupted;  ///< empty: it was not
-  pf::MeanLogLikelihood train, validation;
+  std::string no_gaussian;  ///< why there is none to compare with; empty: there is
+  Judgement train, validation;
   Scores scores;  // of the validation rows, or of the training rows where there are none
 };
 
-/// What the Gaussian says of the same rows.
-struct Baseline {
-  pf::MeanLogLikelihood train, validation;
-  Eigen::VectorXd of_rows;  ///< of the rows that models are compared on
-  std::string missing;      ///< why there is none
-};
-
-void print_text(const Settings& s, const Input& in, const Result& r, const Baseline& baseline,
-                const pf::MeanLogLikelihood& gain);
-void print_json(const Settings& s, const Input& in, const Result& r, const Baseline& baseline,
-                const pf::MeanLogLikelihood& gain, const std::vector<std::string>& warnings);
+void print_text(const Settings& s, const Input& in, const Result& r);
+void print_json(const Settings& s, const Input& in, const Result& r, const std::vector<std::string>& warnings);
 
 }  // namespace tool::fitting

@@ -125,6 +125,7 @@ struct MissingCode {
 /// or more hold them, else 10,000. At most four of a column, farthest first; NaN is passed over. Quartiles are those of at
 /// most 4,096 rows, evenly taken; fewer than 10 other values say nothing. Cost: O(N D).
 std::vector<MissingCode> find_missing_codes(MatrixView<const double> values);
+std::vector<MissingCode> find_missing_codes(MatrixView<const float> values);
 
 /// A whole table of numbers from a file of any kind: text, .npy or .npz; "-" is text from standard input. See
 /// `TableReader` for what is understood and for the errors; `read_csv` has more options for text.
