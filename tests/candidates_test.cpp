@@ -26,6 +26,9 @@ TEST_CASE("default candidates: the Gaussian starts without correlations, flows f
   CHECK(default_steps(1'999) == 40'000);
   CHECK(default_steps(2'000) == 10'000);
   CHECK(default_steps(1'000'000) == 40'000);
+  CHECK(default_steps(1'000'000, 100) == 40'000);
+  CHECK(default_steps(1'000'000, 400) == 10'000);
+  CHECK(default_steps(1'000'000, 5'000) == 2'000);
 }
 
 TEST_CASE("what is to be said of the data is said whoever wins") {

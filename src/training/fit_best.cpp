@@ -282,7 +282,7 @@ class Race {
   Index steps_for(const Runner& r, const Fold& fold, double share) {
     const double folds = static_cast<double>(folds_->size());
     if (options_.seconds == 0) {
-      const Index all = options_.steps > 0 ? options_.steps : default_steps(folds_->rows());
+      const Index all = options_.steps > 0 ? options_.steps : default_steps(folds_->rows(), data_.cols());
       return std::max<Index>(1, static_cast<Index>(static_cast<double>(all) * share / folds));
     }
     // A few steps tell what one takes.
@@ -468,9 +468,10 @@ class Race {
 }  // namespace
 
 // Few rows make small batches, and their steps are dealt to the fits of all folds.
-Index default_steps(Index rows) {
+Index default_steps(Index rows, Index columns) {
   constexpr Index most = 40'000;
-  return rows < detail::few_rows ? most : std::min(8'000 + rows, most);
+  const Index steps = rows < detail::few_rows ? most : std::min(8'000 + rows, most);
+  return std::max(steps * std::min<Index>(columns, 100) / std::max<Index>(columns, 1), steps / 20);
 }
 
 std::string to_text(const std::vector<CandidateReport>& candidates) {

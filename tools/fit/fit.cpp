@@ -193,7 +193,7 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.fit.context = in.context<T>();
   options.fit.weights = in.weights;
   if (!s.json && !s.quiet) {
-    const Index steps = budget.steps > 0 ? budget.steps : pf::default_steps(y.rows());
+    const Index steps = budget.steps > 0 ? budget.steps : pf::default_steps(y.rows(), y.cols());
     const std::string share = budget.seconds > 0 ? duration(budget.seconds) : grouped(steps) + " steps";
     fmt::print("candidates   share {}; --budget gives them another number of steps, or a time like 10m\n", share);
     std::fflush(stdout);

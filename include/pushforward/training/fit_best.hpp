@@ -89,7 +89,8 @@ struct FitBestOptions {
 };
 
 /// 40,000 for fewer than 2,000 rows, which several folds share; else 8,000, and one for each row up to 40,000 in all.
-Index default_steps(Index rows);
+/// Steps of more than 100 columns take longer, so there are fewer, 100 / columns of these, but no less than a twentieth.
+Index default_steps(Index rows, Index columns = 1);
 
 /// How a candidate did.
 struct CandidateReport {
