@@ -1,8 +1,10 @@
-"""The reader and writer of docs/model_file.md against the library: numpy_check.py <folder of write_models> <pushforward>
+"""The reader and writer of docs/model_file.md against the library.
 
-What the page's code says of each model in the folder must be what the library computed (the CSV beside it, the reference
-rows in it) and what its tool prints, and what the page's writer writes the tool must read. The page's tables must say what
-the files hold.
+    numpy_check.py <folder that write_models has filled> <pushforward>
+
+What the page's code says of each model in the folder must be what the library computed (the CSV beside it, the
+reference rows in it) and what its tool prints, and the tool must read what the page's writer writes. The page's tables
+must say what the files hold, and what it says of versions must be true of its reader and of the library.
 """
 
 import json
@@ -75,7 +77,8 @@ def check_node(node, types, seen):
     here, of = f"{node.path or 'the model'}: {node.type}", types[node.type]
     seen.add(node.type)
     for name, value in node.constants.items():
-        expect(of.kinds.get(name) == kind(value), f"{here}: the page says that {name} is {of.kinds.get(name)}, not {kind(value)}")
+        said = of.kinds.get(name)
+        expect(said == kind(value), f"{here}: the page says of {name}: {said}, not {kind(value)}")
         expect(of.usual.get(name) != as_text(value), f"{here}: {name} has its usual value {as_text(value)}")
     missing = set(of.kinds) - set(node.constants) - set(of.usual)
     expect(not missing, f"{here}: the page says that {missing} must be there")
@@ -84,7 +87,8 @@ def check_node(node, types, seen):
         expect(name in of.parts or (numbered and name.isdigit()), f"{here}: the page names no part {name}")
         check_node(part, types, seen)
     inside = tuple(node.path + name + "." for name, _ in node.parts)
-    own = [name[len(node.path) :] for name in node.tensors if name.startswith(node.path) and not name.startswith(inside)]
+    below = [name for name in node.tensors if name.startswith(node.path) and not name.startswith(inside)]
+    own = [name[len(node.path) :] for name in below]
     for name in own:
         if not (node.path == "" and name.startswith("constants.")):
             expect(fits(name, of.tensors), f"{here}: the page names no tensor {name}")
@@ -122,13 +126,13 @@ def check_model(path, tool, types, seen):
     expect(columns + context_columns + ["log_prob"] == names, f"{path}: columns {columns} and {context_columns}")
     expect(model.notes == {"name": path.stem}, f"{path}: notes {model.notes}")
     y, context, expected = data[:, : len(columns)], data[:, len(columns) : -1] if context_columns else None, data[:, -1]
-    ranges = np.array(model.json["data_range"])
-    expect((ranges[:, 0] <= y[:100].min(axis=0)).all() and (y[:100].max(axis=0) <= ranges[:, 1]).all(), f"{path}: {ranges}")
+    low, high = np.array(model.json["data_range"]).T
+    expect(((low <= y[:100]) & (y[:100] <= high)).all(), f"{path}: draws beyond {low} and {high}")
 
     found = model.log_prob(y, context)
     by_row = [difference(f, e) for f, e in zip(found, expected)]
     off, worst = max(by_row), int(np.argmax(by_row))
-    expect(off <= LARGEST_DIFFERENCE, f"{path}: differs by {off}; row {worst}: {found[worst]}, expected {expected[worst]}")
+    expect(off <= LARGEST_DIFFERENCE, f"{path}: row {worst}: found {found[worst]}, expected {expected[worst]}")
     expect(difference(found, tool.log_prob(path, table)) <= LARGEST_DIFFERENCE, f"{path}: differs from the tool")
 
     if model.node().type == "transformed_distribution":
@@ -185,59 +189,72 @@ def check_found_grids():
 # ------------------------------------------------------------------------------------------------ what it refuses
 
 
-def bijector(text):
-    return next(part["description"] for part in text["description"]["children"] if part["name"] == "bijector")
+def part(description, name):
+    return next(child["description"] for child in description["children"] if child["name"] == name)
+
+
+class File:
+    """A model file that is changed and written again."""
+
+    def __init__(self, path):
+        self.tensors, self.metadata = page.read_safetensors(path)
+        self.text = json.loads(self.metadata["pushforward"])
+        self.bijector = part(self.text["description"], "bijector")
+        self.constants, self.parts = self.bijector["constants"], self.bijector["children"]
+        self.net = part(self.bijector, "net")
+        self.reference = self.text["reference"]
+
+    def write(self, path, crc):
+        self.metadata["pushforward"] = json.dumps(self.text)
+        del self.metadata["pushforward.crc32"]
+        if crc:
+            self.metadata["pushforward.crc32"] = page.checksum(self.metadata["pushforward"], self.tensors)
+        page.write_safetensors(path, self.tensors, self.metadata)
 
 
 def check_rules(folder, tool):
-    """What the page says of versions, of its own reader and of the library."""
-    tensors, metadata = page.read_safetensors(folder / "coupling_mlp.safetensors")
-    changed = folder / "changed.copy"
-
-    def outcome(edit, crc):
-        text, own, more = json.loads(metadata["pushforward"]), dict(metadata), dict(tensors)
-        edit(text, own, more)
-        own["pushforward"] = json.dumps(text)
-        del own["pushforward.crc32"]
-        if crc:
-            own["pushforward.crc32"] = page.checksum(own["pushforward"], more)
-        page.write_safetensors(changed, more, own)
-        try:
-            page.Model(changed).check()
-            read = True
-        except (ValueError, KeyError):
-            read = False
-        return read, tool.run("info", changed).returncode == 0
+    """What the page says of versions: of its own reader and of the library."""
+    original, changed = folder / "coupling_mlp.safetensors", folder / "changed.copy"
 
     def rule(what, expected, edit):
         for crc in (True, False):
-            found = outcome(edit, crc)
-            expect(found == expected, f"{what}: read by the page's code and by the tool: {found}, not {expected}")
+            file = File(original)
+            edit(file)
+            file.write(changed, crc)
+            try:
+                page.Model(changed).check()
+                read = True
+            except (ValueError, KeyError):
+                read = False
+            found = read, tool.run("info", changed).returncode == 0
+            expect(found == expected, f"{what}: taken by the page's reader and by the library: {found}, not {expected}")
 
     both, neither, reader_alone = (True, True), (False, False), (True, False)
-    rule("nothing", both, lambda text, metadata, tensors: None)
-    rule("a field", both, lambda text, metadata, tensors: text.update(more=1))
-    rule("a field of a component", both, lambda text, metadata, tensors: bijector(text).update(more=1))
-    rule("a field of the reference", both, lambda text, metadata, tensors: text["reference"].update(more=1))
-    rule("a note", both, lambda text, metadata, tensors: metadata.update(more="1"))
-    rule("parts in another order", both, lambda text, metadata, tensors: bijector(text)["children"].reverse())
-    rule("a whole number", both, lambda text, metadata, tensors: bijector(text)["constants"].update(input_bound=10**9))
-    rule("no reference rows", both, lambda text, metadata, tensors: [rows.clear() for rows in text["reference"].values()])
-    rule("another schema", neither, lambda text, metadata, tensors: text.update(schema=2))
-    rule("a type", neither, lambda text, metadata, tensors: bijector(text).update(type="more"))
-    rule("a constant", neither, lambda text, metadata, tensors: bijector(text)["constants"].update(more=1))
-    rule("no constant", neither, lambda text, metadata, tensors: bijector(text)["constants"].pop("mask"))
-    rule("no field", neither, lambda text, metadata, tensors: text.pop("description"))
-    rule("no tensor", neither, lambda text, metadata, tensors: tensors.pop("base.loc"))
-    rule("a reserved entry", neither, lambda text, metadata, tensors: metadata.update({"pushforward.more": "1"}))
-    rule("other reference rows", neither, lambda text, metadata, tensors: text["reference"]["log_prob"][0].__setitem__(0, 0.0))
-    rule("a tensor without use", reader_alone, lambda text, metadata, tensors: tensors.update(more=np.zeros(1)))
-    rule("a part without use", reader_alone, lambda text, metadata, tensors: bijector(text)["children"].append(
-        {"name": "more", "description": {"type": "identity", "constants": {"dim": 1}, "children": []}}))
-    rule("a usual value", reader_alone,
-         lambda text, metadata, tensors: bijector(text)["constants"].update(input_bound={"number": "inf"}))
+    more = {"name": "more", "description": {"type": "identity", "constants": {"dim": 1}, "children": []}}
+    rule("nothing", both, lambda f: None)
+    rule("a field", both, lambda f: f.text.update(more=1))
+    rule("a field of a component", both, lambda f: f.bijector.update(more=1))
+    rule("a field of the reference", both, lambda f: f.reference.update(more=1))
+    rule("a note", both, lambda f: f.metadata.update(more="1"))
+    rule("parts in another order", both, lambda f: f.parts.reverse())
+    rule("an optional constant", both, lambda f: f.constants.update(input_bound={"number": 1e9}))
+    rule("an integer for a number", both, lambda f: f.constants.update(input_bound=10**9))
+    rule("no reference rows", both, lambda f: [rows.clear() for rows in f.reference.values()])
+    rule("another schema", neither, lambda f: f.text.update(schema=2))
+    rule("a type", neither, lambda f: f.bijector.update(type="more"))
+    rule("a constant", neither, lambda f: f.constants.update(more=1))
+    rule("a value of a text", neither, lambda f: f.net["constants"].update(activation="more"))
+    rule("a reserved entry", neither, lambda f: f.metadata.update({"pushforward.more": "1"}))
+    rule("no constant", neither, lambda f: f.constants.pop("mask"))
+    rule("no field", neither, lambda f: f.text.pop("description"))
+    rule("no part", neither, lambda f: f.parts.pop())
+    rule("no tensor", neither, lambda f: f.tensors.pop("base.loc"))
+    rule("another reference row", neither, lambda f: f.reference["log_prob"][0].__setitem__(0, 0.0))
+    rule("a tensor without use", reader_alone, lambda f: f.tensors.update(more=np.zeros(1)))
+    rule("a part without use", reader_alone, lambda f: f.parts.append(more))
+    rule("a usual value", reader_alone, lambda f: f.constants.update(input_bound={"number": "inf"}))
 
-    data = bytearray((folder / "coupling_mlp.safetensors").read_bytes())
+    data = bytearray(original.read_bytes())
     data[-100] ^= 1
     changed.write_bytes(data)
     try:
@@ -263,7 +280,7 @@ def check_example(folder, tool):
 
 def main():
     if len(sys.argv) != 3:
-        raise SystemExit(__doc__.split("\n")[0])
+        raise SystemExit(__doc__)
     folder, tool = Path(sys.argv[1]), Tool(sys.argv[2])
     root = Path(__file__).resolve().parent.parent
     classes = {line.split()[2] for line in (root / "classes.txt").open() if not line.startswith("#")}
