@@ -60,7 +60,13 @@ class Type:
 
     def __init__(self, tensors, parts):
         self.kinds, self.usual = {}, {}  # of constants; the usual values of optional ones, as text
-        self.tensors, self.parts = set(tensors), set(parts)
+        self.tensors, self.parts = set(names(tensors)), set(names(parts))
+        # A shape stands behind one name or several: `loc`, `log_scale` (dim).
+        self.shapes = {
+            name: shape
+            for group, shape in re.findall(r"((?:`[^`]+`(?:, )?)+) \(([^)]*)\)", tensors)
+            for name in names(group)
+        }
 
     def add(self, constants):
         for name, kind, usual in constants:
@@ -74,7 +80,7 @@ def documented():
     types = {}
     for row in tables():
         if "constants" in row:
-            of = types[names(row["type"])[0]] = Type(names(row.get("tensors", "")), names(row.get("parts", "")))
+            of = types[names(row["type"])[0]] = Type(row.get("tensors", ""), row.get("parts", ""))
             of.add(re.findall(rf"`(\w+)` ({'|'.join(KINDS)})\b(?: = (`\S+`|none))?", row["constants"]))
     for row in tables():
         heading = next(iter(row))

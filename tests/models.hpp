@@ -281,7 +281,7 @@ std::vector<Named<T>> all() {
       Quantized<T>(TransformedDistribution<T>(
                        Normal<T>(dim), Chain<T>(LULinear<T>(dim), ColumnSupports<T>({Interval{-0.5, infinity}, Interval{},
                                                                                       Interval{-1, 3}}))),
-                   {{0, {}}, {2, {-0.75, 0.5}}}, 4));
+                   {{0, {0.25, 1}}, {2, {-0.75, 0.5}}}, 4));
   add("prepared", TransformedDistribution<T>(
                       StandardizedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
                                              Eigen::Vector2d(1, -1), Eigen::Vector2d(2, 3)),

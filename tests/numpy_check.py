@@ -8,6 +8,7 @@ must say what the files hold, and what it says of versions must be true of its r
 """
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -72,6 +73,13 @@ def fits(name, patterns):
     return any(re.fullmatch(re.sub(r"<\w>", r"\\d+", re.escape(p)), name) for p in patterns)
 
 
+def extents(shape, node):
+    """Of a shape as the tables write it: constants and numbers; k parts, m parameters of a transformer."""
+    m = sum(page.parameters(part) for _, part in node.parts)
+    numbers = {**node.constants, "k": len(node.parts), "m": m}
+    return tuple(math.prod(int(numbers.get(word, word)) for word in extent.split()) for extent in shape.split(", "))
+
+
 def check_node(node, types, seen):
     """That the tables name what the component has."""
     here, of = f"{node.path or 'the model'}: {node.type}", types[node.type]
@@ -92,6 +100,9 @@ def check_node(node, types, seen):
     for name in own:
         if not (node.path == "" and name.startswith("constants.")):
             expect(fits(name, of.tensors), f"{here}: the page names no tensor {name}")
+        if name in of.shapes:
+            found, said = node.tensor(name).shape, extents(of.shapes[name], node)
+            expect(found == said, f"{here}: {name} has the shape {found}, not {said}")
     if node.type == "made":
         for name in own:
             if name.endswith(".weight") and "context" not in name:

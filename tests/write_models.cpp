@@ -36,7 +36,8 @@ int main(int argc, char** argv) {
   for (const models::Named<double>& m : models::all<double>()) {
     const Distribution<double>& d = *m.distribution;
 
-    // Half the rows from the model itself, half from a wide grid that leaves its support where it has one.
+    // Half the rows from the model itself, a fifth beside them and on the ends of the support, the others from a wide
+    // grid that leaves the support where it has ends.
     Engine engine(11);
     Eigen::MatrixXd context(d.context_dim() > 0 ? rows : 0, d.context_dim());
     for (Index c = 0; c < context.cols(); ++c)
@@ -48,7 +49,16 @@ int main(int argc, char** argv) {
     save(folder / (m.name + ".safetensors"), d, info);
 
     for (Index c = 0; c < y.cols(); ++c)
-      for (Index i = rows / 2; i < rows; ++i) y(i, c) = 4 * std::cos(static_cast<double>(5 * i + 2 * c)) + 0.5;
+      for (Index i = 0; i < rows / 2; ++i) y(rows / 2 + i, c) = 4 * std::cos(static_cast<double>(5 * i + 2 * c)) + 0.5;
+    const std::vector<Interval> bounds = d.support().bounds();
+    for (Index i = 0; i < rows / 20; ++i)
+      for (Index k = 0; k < 4; ++k) {
+        const Index at = rows / 2 + 4 * i + k, c = k % 2 == 0 ? i % y.cols() : y.cols() - 1;
+        const Interval ends = bounds[static_cast<std::size_t>(c)];
+        y.row(at) = y.row(i);
+        const double end = i % 2 == 0 ? ends.low : ends.high;
+        y(at, c) = k < 2 ? y(at, c) + 1e-3 : std::isfinite(end) ? end : 0.0;
+      }
     const Eigen::VectorXd log_prob = d.log_prob(y, context);
 
     std::ofstream out(folder / (m.name + ".csv"));
