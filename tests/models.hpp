@@ -115,13 +115,15 @@ std::vector<Named<T>> all() {
 
   map("act_norm", ActNorm<T>(dim));
   map("affine", Affine<T>(dim));
-  map("affine_without_bound", Affine<T>(dim, infinity));
+  map("affine_without_bound", Affine<T>({T(1), T(2), T(3)}, {T(0.5), T(900), T(10)}, infinity));
   map("ascending", Ascending<T>(dim));
   map("batch_normalization", BatchNormalization<T>(dim));
   for (const auto& [name, gamma_map] :
        {std::pair("softplus", GammaMap::softplus), std::pair("identity", GammaMap::identity),
         std::pair("relu_floor", GammaMap::relu_floor)})
     map(std::string("batch_normalization_") + name, BatchNormalization<T>(dim, {.gamma_map = gamma_map}));
+  map("batch_normalization_no_gamma", BatchNormalization<T>(dim, {.scale = false}));
+  map("batch_normalization_no_beta", BatchNormalization<T>(dim, {.center = false}));
   map("batch_normalization_fixed", BatchNormalization<T>(dim, {.center = false, .scale = false}));
   map("batch_normalization_ghosts",
       BatchNormalization<T>(dim, {.ghost_rows = 16, .renorm = Renorm{.rmin = 0.5, .rmax = 2, .dmax = 1}}));

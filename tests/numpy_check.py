@@ -181,17 +181,18 @@ def check_found_grids():
     """A value between the numbers has the cell around it where the grid was found in rows."""
     inner = {"type": "normal", "constants": {"dim": 2}, "children": []}
     tensors = {"inner.loc": np.zeros(2), "inner.log_scale": np.zeros(2), "c": np.array([0, 1]), "f": np.array([1])}
-    constants = {"columns": {"tensor": "c"}, "origins": {"numbers": [0, 0]}, "steps": {"numbers": [1, 1]}, "points": 1,
+    constants = {"columns": {"tensor": "c"}, "origins": {"numbers": [0, 0]}, "steps": {"numbers": [1, 0.5]}, "points": 1,
                  "factors": {"numbers": [1, 1]}}
-    rows = np.array([[1, 0.5], [0.5, 1], [1, 1]])
+    rows = np.array([[1, 0.3], [0.5, 1], [1, 1], [1, 0.504]])
+    cells = np.array([[1, 0.3], [0.5, 1], [1, 1], [1, 0.5]])
 
     def values(more):
         description = {"type": "quantized", "constants": {**constants, **more},
                        "children": [{"name": "inner", "description": inner}]}
         return page.log_prob(page.Node(description, tensors, "float64"), rows)
 
-    normal = -0.5 * (rows**2).sum(axis=1) - np.log(2 * np.pi)
-    outside = np.array([False, True, False])
+    normal = -0.5 * (cells**2).sum(axis=1) - np.log(2 * np.pi) + np.log(0.5)
+    outside = np.array([False, True, False, False])
     expect(difference(values({"found": {"tensor": "f"}}), np.where(outside, -np.inf, normal)) < 1e-15, "found grids")
     outside[0] = True
     expect(difference(values({}), np.where(outside, -np.inf, normal)) < 1e-15, "grids that are given")
