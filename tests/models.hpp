@@ -1,7 +1,8 @@
 #pragma once
 
 // Small models of what is more than one object of the catalogue: builders, options, whole flows, with values away from
-// their start. They are tested in files beside the catalogue; what the reader of docs/model_file.md is to read stands here.
+// their start. They are tested in files beside the catalogue; what the reader of docs/model_file.md is to read stands
+// here.
 
 #include <cmath>
 #include <limits>
@@ -154,9 +155,11 @@ std::vector<Named<T>> all() {
   map("whiten", Whiten<T>((Eigen::Matrix3d() << 0.5, 0, 0, -0.8, 2, 0, 0.5, 1.5, 1.25).finished()));
   map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, infinity}, Interval{-2, 3}}));
   map("softsign", Softsign<T>(dim));
-  map("elementwise_given", Elementwise<T>(AffineTransformer<T>(2), dim, VectorView<const T>(std::vector<T>(6, T(0.4)))));
+  map("elementwise_given",
+      Elementwise<T>(AffineTransformer<T>(2), dim, VectorView<const T>(std::vector<T>(6, T(0.4)))));
   map("coupling_interval",
-      Coupling<T>({0, 1, 0}, ComposedTransformer<T>({AffineTransformer<T>(1), TanhTransformer<T>()}), MlpOptions()));
+      Coupling<T>({0, 1, 0}, ComposedTransformer<T>({AffineTransformer<T>(1), TanhTransformer<T>()}),
+                  MlpOptions{.hidden = {5}, .activation = Activation::tanh}));
   map("modulus", Elementwise<T>(ModulusTransformer<T>(), dim));
   map("elementwise_composed",
       Elementwise<T>(
@@ -281,8 +284,9 @@ std::vector<Named<T>> all() {
                                 {{0, {}}, {2, {-0.25, 0.5}}}, 5));
   add("quantized_bounded",
       Quantized<T>(TransformedDistribution<T>(
-                       Normal<T>(dim), Chain<T>(LULinear<T>(dim), ColumnSupports<T>({Interval{-0.5, infinity}, Interval{},
-                                                                                      Interval{-1, 3}}))),
+                       Normal<T>(dim),
+                       Chain<T>(LULinear<T>(dim),
+                                ColumnSupports<T>({Interval{-0.5, infinity}, Interval{}, Interval{-1, 3}}))),
                    {{0, {0.25, 1}}, {2, {-0.75, 0.5}}}, 4));
   add("prepared", TransformedDistribution<T>(
                       StandardizedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),

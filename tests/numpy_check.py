@@ -155,6 +155,7 @@ def check_model(path, tool, types, seen):
     rows, contexts = np.array(reference["rows"], float), np.array(reference["contexts"], float)
     page.write_model(copy, model.json["description"], model.tensors, rows, contexts if len(contexts) else None, columns,
                      context_columns, model.notes)
+    expect("pushforward.crc32" in page.read_safetensors(copy)[1], f"{path}: written again without a checksum")
     expect(difference(tool.log_prob(copy, table), expected) == 0, f"{path}: written again it is another model")
     print(f"{path.name}: {len(found)} rows, {int(np.isneginf(expected).sum())} outside, largest difference {off:.1e}")
 
