@@ -1,5 +1,5 @@
 # What a new bijector, distribution or test must be listed in; prints every line that is missing, and test files that are
-# too long.
+# too long. numpy_check.sh finds out whether what docs/model_file.md says of a class is true.
 #   cmake -D ROOT=<source directory> -P check_lists.cmake
 
 set(missing "")
@@ -38,6 +38,32 @@ foreach(line ${found})
   if(NOT catalogue MATCHES "(^|[^A-Za-z0-9_])${class}<T>[({]")
     set(missing "${missing}\n  tests/catalogue.hpp: an object of ${class}<T>")
   endif()
+endforeach()
+
+# Every class has its line in a table of the page on model files, by its name in files, and each of its constants and
+# tensors is named there.
+file(READ "${ROOT}/docs/model_file.md" page)
+string(REPLACE ";" "," page "\n${page}")
+string(REGEX MATCHALL "\n[a-z_]+/[a-z_]+ [A-Za-z]+ [a-z_]+" found "\n${classes}")
+foreach(line ${found})
+  string(REGEX REPLACE ".* " "" type "${line}")
+  string(FIND "${page}" "\n| `${type}` |" at)
+  if(at EQUAL -1)
+    set(missing "${missing}\n  docs/model_file.md: | `${type}` | constants | ...")
+  endif()
+endforeach()
+foreach(kind bijectors distributions nn)
+  file(GLOB sources RELATIVE "${ROOT}" "${ROOT}/${kind}/*.cpp" "${ROOT}/include/pushforward/${kind}/*.hpp")
+  foreach(source ${sources})
+    file(READ "${ROOT}/${source}" text)
+    string(REGEX MATCHALL "f\\.(constant|optional|parameter|state)\\(\"[a-z0-9_]+\"" found "${text}")
+    foreach(field ${found})
+      string(REGEX REPLACE ".*\"([a-z0-9_]+)\"" "\\1" name "${field}")
+      if(NOT page MATCHES "[`.]${name}`")
+        set(missing "${missing}\n  docs/model_file.md: `${name}`, which ${source} writes")
+      endif()
+    endforeach()
+  endforeach()
 endforeach()
 
 # Each test file is compiled, and it and each script is short enough to be read at once.

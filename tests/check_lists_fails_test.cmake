@@ -26,6 +26,15 @@ nn/mlp Mlp mlp
     file(WRITE ${WORK}/include/pushforward/${header}.hpp
       "template <Scalar T>\nclass ${base}Base : public Component<T> {};\nclass ${name} final : public ${base}<T> {};\n")
   endforeach()
+  file(WRITE ${WORK}/bijectors/scale.cpp "  f.constant(\"sign\", sign_);\n  f.parameter(\"log_scale\", log_scale_, {n});\n")
+  file(WRITE ${WORK}/docs/model_file.md "Types; all of them.
+| type | constants | tensors |
+| `exp` | `dim` integer | |
+| `scale` | `sign` integers | `log_scale` |
+| `multivariate_student_t` | | |
+| `student_t` | | |
+| `mlp` | | `layer<i>.weight` |
+")
   file(WRITE ${WORK}/tests/catalogue.hpp "// Every class, one line each.
 {\"Exp\", Exp<T>(3)},
 {\"Scale\", Scale<T>(scale)},
@@ -80,6 +89,13 @@ check(tests/catalogue.hpp "${student}" "/**/ ${student} // Student's t\n" "")
 check(tests/catalogue.hpp "{\"Exp\", Exp<T>(3)}," "" "tests/catalogue.hpp: an object of Exp<T>")
 check(tests/catalogue.hpp "{\"Scale\", Scale<T>(scale)}," "" "tests/catalogue.hpp: an object of Scale<T>")
 check(tests/catalogue.hpp "{\"Coupling\", Coupling<T>(mask, Mlp<T>(1, 2))}," "" "tests/catalogue.hpp: an object of Mlp<T>")
+
+set(scale "| `scale` | `sign` integers | `log_scale` |")
+check(docs/model_file.md "| `exp` | `dim` integer | |" "" "docs/model_file.md: | `exp` | constants")
+check(docs/model_file.md "| `student_t` | | |" "`student_t`, see there\n" "docs/model_file.md: | `student_t` |")
+check(docs/model_file.md "${scale}" "| `scale` | | `log_scale` |\n" "docs/model_file.md: `sign`, which bijectors/scale.cpp")
+check(docs/model_file.md "${scale}" "| `scale` | `sign` | log_scale |\n" "docs/model_file.md: `log_scale`, which bijectors")
+check(docs/model_file.md "${scale}" "| `scale` | `sign` | `loc.log_scale` |\n" "")
 
 check(tests/CMakeLists.txt "pushforward_test(exp_test)" "" "tests/CMakeLists.txt: pushforward_test(exp_test)")
 check(tests/CMakeLists.txt "pushforward_test(exp_test)" "# pushforward_test(exp_test)\n"

@@ -1,7 +1,8 @@
 #pragma once
 
 // Small models of what is more than one object of the catalogue: builders, options, whole flows, with values away from
-// their start. They are tested in files beside the catalogue; what numpy_log_prob.py is to read stands here.
+// their start. They are tested in files beside the catalogue; what the reader of docs/model_file.md is to read stands
+// here.
 
 #include <cmath>
 #include <limits>
@@ -115,13 +116,27 @@ std::vector<Named<T>> all() {
 
   map("act_norm", ActNorm<T>(dim));
   map("affine", Affine<T>(dim));
+  map("affine_without_bound", Affine<T>({T(1), T(2), T(3)}, {T(0.5), T(900), T(10)}, infinity));
   map("ascending", Ascending<T>(dim));
   map("batch_normalization", BatchNormalization<T>(dim));
   for (const auto& [name, gamma_map] :
        {std::pair("softplus", GammaMap::softplus), std::pair("identity", GammaMap::identity),
         std::pair("relu_floor", GammaMap::relu_floor)})
     map(std::string("batch_normalization_") + name, BatchNormalization<T>(dim, {.gamma_map = gamma_map}));
+  map("batch_normalization_no_gamma", BatchNormalization<T>(dim, {.scale = false}));
+  map("batch_normalization_no_beta", BatchNormalization<T>(dim, {.center = false}));
   map("batch_normalization_fixed", BatchNormalization<T>(dim, {.center = false, .scale = false}));
+  map("batch_normalization_ghosts",
+      BatchNormalization<T>(dim, {.ghost_rows = 16, .renorm = Renorm{.rmin = 0.5, .rmax = 2, .dmax = 1}}));
+  map("batch_normalization_fused", BatchNormalization<T>({dim}, BatchNormLayer<T>(batch_norm_convention(
+                                                                    "keras_fused", 0.9, {.epsilon = 1e-6}))));
+  for (const auto& [name, axes] :
+       {std::pair("channels", std::vector<Index>{2}), std::pair("each", std::vector<Index>{1, 2})})
+    add(std::string("batch_normalization_event_") + name,
+        TransformedDistribution<T>(
+            Normal<T>(6), BatchNormalization<T>({2, dim}, BatchNormLayer<T>({.axis = axes,
+                                                                             .gamma_initializer =
+                                                                                 Initializer::constant(-2)}))));
   map("chain", Chain<T>(Affine<T>(dim), Exp<T>(dim)));
   map("exp", Exp<T>(dim));
   map("identity", Identity<T>(dim));
@@ -140,6 +155,11 @@ std::vector<Named<T>> all() {
   map("whiten", Whiten<T>((Eigen::Matrix3d() << 0.5, 0, 0, -0.8, 2, 0, 0.5, 1.5, 1.25).finished()));
   map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, infinity}, Interval{-2, 3}}));
   map("softsign", Softsign<T>(dim));
+  map("elementwise_given",
+      Elementwise<T>(AffineTransformer<T>(2), dim, VectorView<const T>(std::vector<T>(6, T(0.4)))));
+  map("coupling_interval",
+      Coupling<T>({0, 1, 0}, ComposedTransformer<T>({AffineTransformer<T>(1), TanhTransformer<T>()}),
+                  MlpOptions{.hidden = {5}, .activation = Activation::tanh}));
   map("modulus", Elementwise<T>(ModulusTransformer<T>(), dim));
   map("elementwise_composed",
       Elementwise<T>(
@@ -158,6 +178,10 @@ std::vector<Named<T>> all() {
       Elementwise<T>(AffineTransformer<T>(std::numeric_limits<double>::infinity(), 0.5), dim,
                      Mlp<T>(context, 6, {.hidden = {5}}), 1.5));
   on_gamma("log", Log<T>(dim));
+  on_gamma("made_positive",
+           MaskedAutoregressive<T>(dim, ComposedTransformer<T>({InvertedTransformer<T>(SoftplusTransformer<T>()),
+                                                                AffineTransformer<T>(1), SoftplusTransformer<T>()}),
+                                   MadeOptions{.hidden = 6}));
   on_gamma("invert_softplus", Invert<T>(Softplus<T>(dim)));
 
   RationalQuadraticOptions circle{.bins = 5, .low = -4, .high = 4, .tails = SplineTails::circular};
@@ -218,6 +242,8 @@ std::vector<Named<T>> all() {
       Mixture<T>(std::vector<Poly<Distribution<T>>>{Normal<T>(dim), MultivariateNormalTriL<T>(dim),
                                                     TransformedDistribution<T>(Normal<T>(dim), Shift<T>(dim))}));
 
+  add("mixture_supports", Mixture<T>(std::vector<Poly<Distribution<T>>>{Gamma<T>(1), Normal<T>(1), Beta<T>(1)}));
+
   const FlowOptions small{.layers = 3, .hidden = 8, .blocks = 1, .seed = 5};
   const auto with = [&](auto change) {
     FlowOptions options = small;
@@ -256,6 +282,12 @@ std::vector<Named<T>> all() {
   add("nice", nice<T>(dim, with([](FlowOptions& o) { o.mixing = Mixing::random_permutation; })));
   add("quantized", Quantized<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
                                 {{0, {}}, {2, {-0.25, 0.5}}}, 5));
+  add("quantized_bounded",
+      Quantized<T>(TransformedDistribution<T>(
+                       Normal<T>(dim),
+                       Chain<T>(LULinear<T>(dim),
+                                ColumnSupports<T>({Interval{-0.5, infinity}, Interval{}, Interval{-1, 3}}))),
+                   {{0, {0.25, 1}}, {2, {-0.75, 0.5}}}, 4));
   add("prepared", TransformedDistribution<T>(
                       StandardizedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
                                              Eigen::Vector2d(1, -1), Eigen::Vector2d(2, 3)),

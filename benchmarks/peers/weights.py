@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
-from numpy_log_prob import Model  # noqa: E402
+from model_page import Model  # noqa: E402
 from protocol import BINS, Cannot  # noqa: E402
 
 LARGEST_DIFFERENCE = {"float32": 1e-3, "float64": 1e-9}  # nats, of a row's log_prob

@@ -45,6 +45,7 @@ std::vector<Index> rows_outside_training_range(const ModelInfo& info, MatrixView
 /// rows with their log_prob, which are checked on loading. Lists of integers of the description are int64 tensors named
 /// "constants.<path>.<name>". The entry "pushforward.crc32" is a checksum of that text and of all tensors; whoever
 /// changes a file by other means removes it. Takes the place of an older file when it is complete: all or nothing.
+/// docs/model_file.md has the whole format, with a reader and a writer in Python.
 /// @throws IoError      if the file cannot be written.
 /// @throws DomainError  if a tensor holds a value that is not finite, naming it, or the info does not fit the model.
 template <Scalar T>
