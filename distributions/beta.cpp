@@ -15,7 +15,15 @@ using namespace detail;
 
 namespace {
 
-// The log density as a function of y and the logarithms of the two concentrations.
+// log B(a, b) but for a log a + b log b - (a + b) log(a + b).
+double log_beta_rest(double a, double b) {
+  const double n = a + b;
+  return stirling_error(a) + stirling_error(b) - stirling_error(n) +
+         0.5 * (log_2_pi + std::log(n) - std::log(a) - std::log(b));
+}
+
+// The log density as a function of y and the logarithms of the two concentrations. For large ones its terms would
+// cancel: there it is Loader's saddle-point form (2000).
 class LogDensity {
  public:
   LogDensity(double log_a, double log_b)
@@ -23,16 +31,34 @@ class LogDensity {
         b_(std::exp(log_b)),
         a_minus_1_(std::expm1(log_a)),
         b_minus_1_(std::expm1(log_b)),
-        constant_(-log_beta(a_, b_)),
-        constant_in_a_(digamma(a_ + b_) - digamma(a_)),
-        constant_in_b_(digamma(a_ + b_) - digamma(b_)) {}
-  double value(double y) const { return a_minus_1_ * std::log(y) + b_minus_1_ * std::log1p(-y) + constant_; }
-  double in_x(double y) const { return a_minus_1_ / y - b_minus_1_ / (1 - y); }
-  double in_p(double y) const { return a_ * (std::log(y) + constant_in_a_); }
-  double in_q(double y) const { return b_ * (std::log1p(-y) + constant_in_b_); }
+        saddle_(a_ + b_ > 100),
+        constant_(saddle_ ? -log_beta_rest(a_, b_) : -log_beta(a_, b_)),
+        digamma_rest_(digamma_minus_log(a_ + b_)),
+        constant_in_a_(digamma_rest_ - digamma_minus_log(a_)),
+        constant_in_b_(digamma_rest_ - digamma_minus_log(b_)) {}
+  double value(double y) const {
+    if (y == 0) return a_minus_1_ == 0 ? std::log(b_) : -a_minus_1_ * infinity;
+    if (y == 1) return b_minus_1_ == 0 ? std::log(a_) : -b_minus_1_ * infinity;
+    if (!saddle_) return a_minus_1_ * std::log(y) + b_minus_1_ * std::log1p(-y) + constant_;
+    const double d = beyond_mean(y);
+    return constant_ - std::log(y) - std::log1p(-y) - deviance(a_, d) - deviance(b_, -d);
+  }
+  double in_x(double y) const {
+    return (a_minus_1_ == 0 ? 0 : a_minus_1_ / y) - (b_minus_1_ == 0 ? 0 : b_minus_1_ / (1 - y));
+  }
+  double in_p(double y) const { return a_ * (std::log1p(beyond_mean(y) / a_) + constant_in_a_); }
+  double in_q(double y) const { return b_ * (std::log1p(-beyond_mean(y) / b_) + constant_in_b_); }
 
  private:
-  double a_, b_, a_minus_1_, b_minus_1_, constant_, constant_in_a_, constant_in_b_;
+  // (a + b) y - a = b y - a (1 - y), to the last place.
+  double beyond_mean(double y) const {
+    const double low = a_ * (1 - y), error = std::fma(-a_, 1 - y, low);
+    return std::fma(b_, y, -low) + error;
+  }
+
+  double a_, b_, a_minus_1_, b_minus_1_;
+  bool saddle_;
+  double constant_, digamma_rest_, constant_in_a_, constant_in_b_;
 };
 
 }  // namespace
@@ -48,7 +74,8 @@ Beta<T>::Beta(VectorView<const T> concentration1, VectorView<const T> concentrat
 }
 template <Scalar T>
 Column<T> Beta<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
-  const Var<T> x = pass.restrict_to(y, 0.0, 1.0, T(0.5));
+  // The ends themselves have the limits of the density.
+  const Var<T> x = pass.restrict_to(y, 0.0, 1.0, T(0.5), true);
   return row_sum_of_density<LogDensity>(x, pass.parameter(log_concentration1_), pass.parameter(log_concentration0_));
 }
 
@@ -99,7 +126,8 @@ double Beta<T>::do_entropy() const {
   double sum = 0;
   for (Index c = 0; c < this->dim(); ++c) {
     const double a = exp_at(log_concentration1_, c), b = exp_at(log_concentration0_, c);
-    sum += log_beta(a, b) - (a - 1) * digamma(a) - (b - 1) * digamma(b) + (a + b - 2) * digamma(a + b);
+    sum += log_beta_rest(a, b) + std::log(a) + std::log(b) - 2 * std::log(a + b) - (a - 1) * digamma_minus_log(a) -
+           (b - 1) * digamma_minus_log(b) + (a + b - 2) * digamma_minus_log(a + b);
   }
   return sum;
 }
@@ -112,8 +140,10 @@ std::optional<double> Beta<T>::do_kl_divergence(const Distribution<T>& other) co
   for (Index c = 0; c < this->dim(); ++c) {
     const double a = exp_at(log_concentration1_, c), b = exp_at(log_concentration0_, c);
     const double other_a = exp_at(q->log_concentration1_, c), other_b = exp_at(q->log_concentration0_, c);
-    sum += log_beta(other_a, other_b) - log_beta(a, b) + (a - other_a) * digamma(a) + (b - other_b) * digamma(b) -
-           (a - other_a + b - other_b) * digamma(a + b);
+    const double n = a + b, other_n = other_a + other_b;
+    sum += deviance(other_a, a / n * other_n - other_a) + deviance(other_b, b / n * other_n - other_b) +
+           log_beta_rest(other_a, other_b) - log_beta_rest(a, b) + (a - other_a) * digamma_minus_log(a) +
+           (b - other_b) * digamma_minus_log(b) - (n - other_n) * digamma_minus_log(n);
   }
   return sum;
 }

@@ -12,22 +12,34 @@ using namespace detail;
 
 namespace {
 
-// The log density as a function of y, log concentration and log rate.
+// The log density as a function of y, log concentration and log rate. For a large concentration its terms would cancel:
+// there it is Loader's saddle-point form (2000).
 class LogDensity {
  public:
   LogDensity(double log_concentration, double log_rate)
       : a_(std::exp(log_concentration)),
         a_minus_1_(std::expm1(log_concentration)),
         rate_(std::exp(log_rate)),
-        constant_(a_ * log_rate - log_gamma(a_)),
-        constant_in_a_(log_rate - digamma(a_)) {}
-  double value(double y) const { return a_minus_1_ * std::log(y) - rate_ * y + constant_; }
-  double in_x(double y) const { return a_minus_1_ / y - rate_; }
-  double in_p(double y) const { return a_ * (std::log(y) + constant_in_a_); }
-  double in_q(double y) const { return a_ - rate_ * y; }
+        log_rate_(log_rate),
+        saddle_(a_ > 30),
+        constant_(saddle_ ? 0.5 * (std::log(a_) - log_2_pi) - stirling_error(a_) : a_ * log_rate - log_gamma(a_)),
+        digamma_rest_(digamma_minus_log(a_)) {}
+  double value(double y) const {
+    if (y == 0) return a_minus_1_ == 0 ? log_rate_ : -a_minus_1_ * infinity;
+    if (saddle_) return constant_ - std::log(y) - deviance(a_, beyond_mean(y));
+    return a_minus_1_ * std::log(y) - rate_ * y + constant_;
+  }
+  double in_x(double y) const { return (a_minus_1_ == 0 ? 0 : a_minus_1_ / y) - rate_; }
+  double in_p(double y) const { return a_ * (std::log1p(beyond_mean(y) / a_) - digamma_rest_); }
+  double in_q(double y) const { return -beyond_mean(y); }
 
  private:
-  double a_, a_minus_1_, rate_, constant_, constant_in_a_;
+  // In units of 1 / rate.
+  double beyond_mean(double y) const { return std::fma(rate_, y, -a_); }
+
+  double a_, a_minus_1_, rate_, log_rate_;
+  bool saddle_;
+  double constant_, digamma_rest_;
 };
 
 }  // namespace
@@ -43,7 +55,8 @@ Gamma<T>::Gamma(VectorView<const T> concentration, VectorView<const T> rate)
 }
 template <Scalar T>
 Column<T> Gamma<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
-  const Var<T> x = pass.restrict_to(y, 0.0, infinity, T(1));
+  // The end itself has the limit of the density.
+  const Var<T> x = pass.restrict_to(y, 0.0, std::numeric_limits<T>::max(), T(1), true);
   return row_sum_of_density<LogDensity>(x, pass.parameter(log_concentration_), pass.parameter(log_rate_));
 }
 
@@ -87,7 +100,8 @@ double Gamma<T>::do_entropy() const {
   double sum = 0;
   for (Index c = 0; c < this->dim(); ++c) {
     const double a = exp_at(log_concentration_, c);
-    sum += a - at(log_rate_, c) + log_gamma(a) + (1 - a) * digamma(a);
+    sum += 0.5 * (at(log_concentration_, c) + log_2_pi) - at(log_rate_, c) + stirling_error(a) +
+           (1 - a) * digamma_minus_log(a);
   }
   return sum;
 }
@@ -100,7 +114,8 @@ std::optional<double> Gamma<T>::do_kl_divergence(const Distribution<T>& other) c
   for (Index c = 0; c < this->dim(); ++c) {
     const double a = exp_at(log_concentration_, c), b = exp_at(q->log_concentration_, c);
     const double log_ratio = at(q->log_rate_, c) - at(log_rate_, c);
-    sum += (a - b) * digamma(a) + log_gamma(b) - log_gamma(a) - b * log_ratio + a * std::expm1(log_ratio);
+    sum += deviance(b, a * std::exp(log_ratio) - b) + (a - b) * digamma_minus_log(a) + stirling_error(b) -
+           stirling_error(a) - 0.5 * (at(q->log_concentration_, c) - at(log_concentration_, c));
   }
   return sum;
 }

@@ -26,6 +26,12 @@ LocationScaleTriL<T>::LocationScaleTriL(std::string name, VectorView<const T> lo
   log_diagonal_ = log_tensor(this->name(), "diagonal of scale_tril", diagonal);
   lower_ = Tensor<T>({dim, dim});
   for (Index i = 0; i < dim; ++i)
+    for (Index j = i + 1; j < dim; ++j)
+      if (scale_tril(i, j) != 0)
+        throw DomainError(this->name() + ": scale_tril must be 0 above the diagonal, got " +
+                          detail::number_text(scale_tril(i, j)) + " at (" + std::to_string(i) + ", " +
+                          std::to_string(j) + "); of a covariance give its Cholesky factor");
+  for (Index i = 0; i < dim; ++i)
     for (Index j = 0; j < i; ++j) {
       if (!std::isfinite(scale_tril(i, j)))
         throw DomainError(this->name() + ": scale_tril must be finite, got " + detail::number_text(scale_tril(i, j)) +

@@ -51,7 +51,7 @@ std::vector<Any<T>> catalogue() {
   const std::vector<T> low{T(-1), T(0), T(2)}, high{T(1.5), T(0.5), T(3)};
   const std::vector<T> a{T(0.7), T(1.5), T(6)}, b{T(2), T(0.8), T(3)};
   Matrix<T> l(3, 3);
-  l << T(0.9), T(7), T(7), T(-0.6), T(1.3), T(7), T(0.4), T(0.8), T(0.5);
+  l << T(0.9), T(0), T(0), T(-0.6), T(1.3), T(0), T(0.4), T(0.8), T(0.5);
   std::vector<Any<T>> all{Normal<T>(loc, scale),
                           Uniform<T>(low, high),
                           Logistic<T>(loc, scale),

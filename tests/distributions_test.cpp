@@ -195,8 +195,8 @@ TEMPLATE_TEST_CASE("rows outside the support and rows with NaN", "[distributions
   };
   CHECK(outside(Uniform<T>(1)) == "..xx..");
   CHECK(outside(Beta<T>(V{2}, V{3})) == "xxxx..");
-  CHECK(outside(Beta<T>(1)) == "xxxx..");
-  CHECK(outside(Gamma<T>(1)) == "x.x...");
+  CHECK(outside(Beta<T>(1)) == "..xx..");
+  CHECK(outside(Gamma<T>(1)) == "..x...");
   CHECK(outside(Laplace<T>(1)) == "......");
   CHECK(Uniform<T>(V{-1, 2}, V{1, 5}).support() == Space::box({{-1, 1}, {2, 5}}));
   CHECK(Gamma<T>(2).support() == Space::box(2, {0, inf}));
@@ -261,7 +261,9 @@ TEMPLATE_TEST_CASE("constructors refuse what is no parameter", "[distributions]"
   l(1, 1) = 0;
   CHECK_THROWS_AS(MultivariateNormalTriL<T>(V{0, 0}, l), DomainError);
   l << 1, bad, 0, 1;
-  CHECK_NOTHROW(MultivariateNormalTriL<T>(V{0, 0}, l));  // above the diagonal
+  CHECK_THROWS_WITH(MultivariateNormalTriL<T>(V{0, 0}, l), ContainsSubstring("at (0, 1); of a covariance give"));
+  l << 4, 1.5, 1.5, 1;
+  CHECK_THROWS_WITH(MultivariateStudentT<T>(3, V{0, 0}, l), ContainsSubstring("got 1.5 at (0, 1)"));
   l << 1, 0, bad, 1;
   CHECK_THROWS_AS(MultivariateStudentT<T>(3, V{0, 0}, l), DomainError);
   CHECK_THROWS_AS(MultivariateStudentT<T>(2, -1.0), DomainError);

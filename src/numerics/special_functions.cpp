@@ -9,6 +9,7 @@
 #include <boost/math/special_functions/digamma.hpp>
 #include <boost/math/special_functions/erf.hpp>
 #include <boost/math/special_functions/gamma.hpp>
+#include <boost/math/special_functions/log1p.hpp>
 
 namespace pushforward::detail {
 
@@ -61,12 +62,97 @@ double digamma_difference(double x, Index halves) {
   return sum + 0.5 / x + r * (1.0 / 8 + r * (-1.0 / 64 + r / 128));
 }
 
-double gamma_p(double a, double x) { return boost::math::gamma_p(a, x, Quick()); }
-double gamma_q(double a, double x) { return boost::math::gamma_q(a, x, Quick()); }
+double stirling_error(double x) {
+  if (x < 15) return log_gamma(x + 1) - (x + 0.5) * std::log(x) + x - 0.5 * log_2_pi;
+  const double r = 1 / (x * x);
+  return (1.0 / 12 + r * (-1.0 / 360 + r * (1.0 / 1260 + r * (-1.0 / 1680 + r / 1188)))) / x;
+}
+
+double digamma_minus_log(double x) {
+  if (x < 15) return digamma(x) - std::log(x);
+  const double r = 1 / (x * x);
+  return -0.5 / x + r * (-1.0 / 12 + r * (1.0 / 120 + r * (-1.0 / 252 + r * (1.0 / 240 - r / 132))));
+}
+
+double deviance(double a, double d) {
+  const double e = d / a;
+  return -a * (std::abs(e) < 0.1 ? boost::math::log1pmx(e, Quick()) : std::log1p(e) - e);
+}
+
+namespace {
+
+// Boost's series and fractions stop too early for a concentration above some 3e10, and say nothing.
+constexpr double large_concentration = 1e8;
+
+// P and Q(a, x) for a large concentration: Temme 1979, with eta^2 / 2 = x / a - 1 - log(x / a) and
+//   Q = erfc(eta sqrt(a / 2)) / 2 + exp(-a eta^2 / 2) (1 / (x / a - 1) - 1 / eta + O(1 / a)) / sqrt(2 pi a).
+class LargeGamma {
+ public:
+  LargeGamma(double a, double x)
+      : a_(a), x_(x), e_((x - a) / a), half_square_(deviance(1, e_)), exponent_(a * half_square_), t_(std::sqrt(exponent_)) {
+    const double eta = std::copysign(std::sqrt(2 * half_square_), e_);
+    // DLMF 8.12.11
+    const double c = std::abs(eta) > 0.1
+                         ? 1 / e_ - 1 / eta
+                         : -1.0 / 3 + eta * (1.0 / 12 + eta * (-2.0 / 135 + eta * (1.0 / 864 + eta * (1.0 / 2835 +
+                               eta * (-139.0 / 777600 + eta / 25515)))));
+    rest_ = c / std::sqrt(2 * pi * a);
+  }
+  double p() const {
+    const double tail = 0.5 * std::erfc(t_), rest = rest_ * std::exp(-exponent_);
+    return e_ <= 0 ? tail - rest : 1 - tail - rest;
+  }
+  double q() const {
+    const double tail = 0.5 * std::erfc(t_), rest = rest_ * std::exp(-exponent_);
+    return e_ >= 0 ? tail + rest : 1 - tail + rest;
+  }
+  double log_p() const { return e_ <= 0 ? std::log(0.5 * scaled_erfc() - rest_) - exponent_ : std::log(p()); }
+  double log_q() const { return e_ >= 0 ? std::log(0.5 * scaled_erfc() + rest_) - exponent_ : std::log(q()); }
+  double log_density() const {
+    return 0.5 * (std::log(a_) - log_2_pi) - std::log(x_) - exponent_ - stirling_error(a_);
+  }
+
+ private:
+  // exp(t^2) erfc(t), t >= 0.
+  double scaled_erfc() const {
+    if (t_ < 20) return std::exp(exponent_) * std::erfc(t_);
+    const double r = -0.5 / exponent_;
+    double term = 1, sum = 1;
+    for (int k = 1; k < 8; ++k) sum += term *= (2 * k - 1) * r;
+    return sum / (t_ * std::sqrt(pi));
+  }
+
+  double a_, x_, e_, half_square_, exponent_, t_, rest_;
+};
+
+// Where the smaller of both is `target`: Newton's method in logarithms, from Wilson and Hilferty's cube, which is off by
+// a small part of a standard deviation.
+double large_gamma_inv(double a, double target, bool upper) {
+  const double s = -std::sqrt(2.0) * erfc_inv(2 * target) * (upper ? -1 : 1);
+  const double cube = 1 - 1 / (9 * a) + s / (3 * std::sqrt(a));
+  double x = a * cube * cube * cube;
+  for (int i = 0; i < 4; ++i) {
+    const LargeGamma at(a, x);
+    const double log_value = upper ? at.log_q() : at.log_p();
+    x += (upper ? 1 : -1) * (log_value - std::log(target)) * std::exp(log_value - at.log_density());
+  }
+  return x;
+}
+
+}  // namespace
+
+double gamma_p(double a, double x) {
+  return a > large_concentration ? LargeGamma(a, x).p() : boost::math::gamma_p(a, x, Quick());
+}
+double gamma_q(double a, double x) {
+  return a > large_concentration ? LargeGamma(a, x).q() : boost::math::gamma_q(a, x, Quick());
+}
 double gamma_p_inv(double a, double p) {
+  if (a > large_concentration) return p <= 0.5 ? large_gamma_inv(a, p, false) : large_gamma_inv(a, 1 - p, true);
   return p > 1e-30 ? boost::math::gamma_p_inv(a, p, Quick()) : boost::math::gamma_p_inv(a, p, Quiet());
 }
 double gamma_q_inv(double a, double q) {
+  if (a > large_concentration) return q <= 0.5 ? large_gamma_inv(a, q, true) : large_gamma_inv(a, 1 - q, false);
   return q > 1e-30 ? boost::math::gamma_q_inv(a, q, Quick()) : boost::math::gamma_q_inv(a, q, Quiet());
 }
 double ibeta(double a, double b, double x) { return boost::math::ibeta(a, b, x, Quiet()); }
@@ -74,7 +160,14 @@ double ibetac(double a, double b, double x) { return boost::math::ibetac(a, b, x
 double ibeta_inv(double a, double b, double p) { return boost::math::ibeta_inv(a, b, p, Quiet()); }
 double ibetac_inv(double a, double b, double q) { return boost::math::ibetac_inv(a, b, q, Quiet()); }
 
-double student_t_cdf(double df, double z) { return boost::math::cdf(StudentT<Quick>(df), z); }
+double student_t_cdf(double df, double z) {
+  // Two terms of the series about the median, where Boost's result has few digits of the difference from 1/2.
+  if (z * z * (1 + 1 / df) < 1e-8) {
+    const double density = std::exp(log_gamma_ratio(0.5 * df, 1) - 0.5 * (std::log(df) + log_pi));
+    return 0.5 + density * z * (1 - (1 + 1 / df) * z * z / 6);
+  }
+  return boost::math::cdf(StudentT<Quick>(df), z);
+}
 // Near the median the result is small, with few degrees of freedom and in the far tails it is huge: there long double
 // keeps its digits, or its range.
 double student_t_quantile(double df, double p) {
@@ -84,6 +177,7 @@ double student_t_quantile(double df, double p) {
 }
 
 double log_tiny_gamma_p(double a, double x) {
+  if (a > large_concentration) return LargeGamma(a, x).log_p();
   double term = 1, sum = 1;
   for (int i = 1; i < 1000000 && term > 1e-17 * sum; ++i) sum += term *= x / (a + i);
   return a * std::log(x) - x - log_gamma(a + 1) + std::log(sum);
@@ -91,6 +185,7 @@ double log_tiny_gamma_p(double a, double x) {
 
 // Abramowitz and Stegun 6.5.31 with the odd and even terms joined.
 double log_tiny_gamma_q(double a, double x) {
+  if (a > large_concentration) return LargeGamma(a, x).log_q();
   const double f = continued_fraction([=](double n) { return std::pair(n * (a - n), x + 1 - a + 2 * n); });
   return a * std::log(x) - x - log_gamma(a) - std::log(f);
 }

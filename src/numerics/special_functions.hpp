@@ -23,6 +23,14 @@ double log_gamma_ratio(double x, Index halves);
 /// Its derivative in x.
 double digamma_difference(double x, Index halves);
 
+// ---- what Stirling's formula leaves: sums of large log-gammas whose digits would cancel are sums of these
+/// log Gamma(x + 1) - (x + 1/2) log x + x - log(2 pi) / 2.
+double stirling_error(double x);
+/// digamma(x) - log x.
+double digamma_minus_log(double x);
+/// a log(a / x) + x - a for x = a + d, accurate near x = a too (Loader 2000, there bd0).
+double deviance(double a, double d);
+
 // ---- regularised incomplete functions, their complements and inverses, with the names that Boost.Math gives them
 double gamma_p(double a, double x);
 double gamma_q(double a, double x);

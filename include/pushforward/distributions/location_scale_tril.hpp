@@ -7,7 +7,7 @@ namespace pushforward {
 /// What multivariate families with a location and a lower triangular scale have in common: y = loc + L z.
 ///
 /// @par Parameters  loc: (dim), initially 0; lower: (dim, dim), its entries below the diagonal are those of L, the
-///                  others are not read and stay 0; log_diagonal: (dim), initially 0: the diagonal of L is
+///                  others are 0; log_diagonal: (dim), initially 0: the diagonal of L is
 ///                  exp(log_diagonal). All unconstrained.
 template <Scalar T>
 class LocationScaleTriL : public Distribution<T> {

@@ -12,7 +12,7 @@ namespace pushforward {
 ///
 /// @par Shapes      y: (N, dim); mean, variance, mode: (dim); covariance: (dim, dim).
 /// @par Parameters  loc: (dim), initially 0; lower: (dim, dim), its entries below the diagonal are those of L, the
-///                  others are not read and stay 0; log_diagonal: (dim), initially 0: the diagonal of L is
+///                  others are 0; log_diagonal: (dim), initially 0: the diagonal of L is
 ///                  exp(log_diagonal), so a given one comes back within two units in the last place.
 /// @par Numerics    By forward substitution, no inverse is formed. KL to Normal, MultivariateNormalDiag and
 ///                  MultivariateNormalTriL is exact.
@@ -23,9 +23,10 @@ class MultivariateNormalTriL final : public LocationScaleTriL<T>, public Latents
  public:
   /// loc 0, covariance the identity.
   explicit MultivariateNormalTriL(Index dim);
-  /// What lies above the diagonal of scale_tril is not read.
+  /// Of a covariance C: its Cholesky factor, `Eigen::MatrixXd(C.llt().matrixL())`.
   /// @throws ShapeError   if scale_tril is not (dim, dim) for the size of loc, or that is 0.
-  /// @throws DomainError  if a value is not finite or a diagonal entry is not positive, naming the index.
+  /// @throws DomainError  if a value is not finite or a diagonal entry is not positive, or one above the diagonal not 0, naming
+  ///                      the index.
   MultivariateNormalTriL(VectorView<const T> loc, MatrixView<const T> scale_tril);
 
   /// The maximum likelihood estimate from rows of data: mean and covariance with divisor N, or the sum of `weights`

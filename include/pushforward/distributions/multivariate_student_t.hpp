@@ -11,7 +11,7 @@ namespace pushforward {
 ///
 /// @par Shapes      y: (N, dim); mean, variance, mode: (dim); covariance: (dim, dim).
 /// @par Parameters  loc: (dim), initially 0; lower: (dim, dim), its entries below the diagonal are those of L, the
-///                  others are not read and stay 0; log_diagonal: (dim), initially 0: the diagonal of L is
+///                  others are 0; log_diagonal: (dim), initially 0: the diagonal of L is
 ///                  exp(log_diagonal); log_df: (1), initially log(default_df). Logarithms of given values come back
 ///                  within two units in the last place.
 /// @par Numerics    |z|^2 and what depends on df are computed in double; the ratio of the gamma functions as such.
@@ -26,9 +26,10 @@ class MultivariateStudentT final : public LocationScaleTriL<T> {
 
   /// loc 0, scale the identity. @throws DomainError  if df is not positive and finite.
   explicit MultivariateStudentT(Index dim, double df = default_df);
-  /// What lies above the diagonal of scale_tril is not read.
+  /// Of a covariance C: its Cholesky factor, `Eigen::MatrixXd(C.llt().matrixL())`.
   /// @throws ShapeError   if scale_tril is not (dim, dim) for the size of loc, or that is 0.
-  /// @throws DomainError  if a value is not finite, or df or a diagonal entry is not positive, naming the index.
+  /// @throws DomainError  if a value is not finite, or df or a diagonal entry is not positive, or one above the diagonal not 0, naming
+  ///                      the index.
   MultivariateStudentT(double df, VectorView<const T> loc, MatrixView<const T> scale_tril);
 
   const Tensor<T>& log_df() const { return log_df_; }
