@@ -131,7 +131,7 @@ Poly<Bijector<T>> coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> 
                            Index layer) {
   // Of one column, every other layer would have nothing to change.
   if (mask.size() < 2)
-    throw ShapeError("couplings need at least 2 columns, got " + std::to_string(mask.size()) + "; take maf or nsf_ar");
+    throw ShapeError("couplings need at least 2 columns, got " + std::to_string(mask.size()) + "; take nsf_ar or maf");
   Index unchanged = 0;
   for (const std::int64_t m : mask) unchanged += m != 0;
   const Index changed = static_cast<Index>(mask.size()) - unchanged;

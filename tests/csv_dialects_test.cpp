@@ -136,7 +136,7 @@ TEST_CASE("dialects: columns that nobody named", "[csv]") {
 }
 
 TEST_CASE("dialects: any blanks, tabs among them", "[csv]") {
-  for (const char* text : {"1  2.5\t3\n4\t5.5  6\n", "1\t2.5\t3\t\n4\t5.5\t6\t\n"}) {
+  for (const char* text : {"1  2.5\t3\n4\t5.5  6\n", "1  2.5\t3\t\n4  5.5\t6\t\n", "1\t2.5\t3\t\n4\t5.5\t6\t\n"}) {
     INFO(text);
     const Read r = read(text);
     CHECK(r.table.values.cols() == 3);

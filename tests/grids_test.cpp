@@ -43,6 +43,19 @@ TEST_CASE("steps and origins of grids are found", "[grids]") {
   CHECK(found(rounded(0, 1))[0].grid == Grid{});
 }
 
+TEST_CASE("of columns that are asked for the steps may be as fine as they like", "[grids]") {
+  Matrix<double> y(300, 2);
+  y.col(0) = rounded(0, 0.004, 300);
+  y.col(1) = y.col(0);
+  CHECK(found(y).empty());
+  const std::vector<GridColumn> grids = find_grids<double>(y, {1});
+  REQUIRE(grids.size() == 1);
+  CHECK(grids[0].column == 1);
+  CHECK(grids[0].grid == Grid{0, 0.004});
+  Engine engine(1);
+  CHECK(find_grids<double>(Normal<double>(1).sample(300, engine), {0}).empty());
+}
+
 TEST_CASE("numbers of float lie on the grid that was written", "[grids]") {
   const Matrix<float> y = (rounded(0, 0.2).array() + 900).cast<float>();
   const std::vector<GridColumn> grids = find_grids<float>(y);

@@ -7,7 +7,7 @@ small="--layers 1 --hidden 8 --epochs 2 --threads 1"
 # ---- one column
 awk 'BEGIN { srand(5); print "x,y"; for (i = 0; i < 100; i++) print rand() "," rand() }' >data.csv
 for model in real_nvp nice nsf; do
-  refuses 1 "couplings need at least 2 columns, got 1; take maf or nsf_ar" \
+  refuses 1 "couplings need at least 2 columns, got 1; take nsf_ar or maf" \
     fit data.csv --out no.st $small --columns x --model $model
   # (with a context, a coupling of one column would have nothing to change in every other layer)
   refuses 1 "couplings need at least 2 columns" fit data.csv --out no.st --columns x --context y --model $model

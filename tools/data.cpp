@@ -86,10 +86,25 @@ std::vector<std::string> numbered(Index count, const char* prefix = "c") {
   return names;
 }
 
+/// Text of a file that somebody else wrote, as a terminal may have it: what would move its cursor or fake a line is
+/// spelled out.
+std::string printable(const std::string& text) {
+  std::string out;
+  for (const char c : text)
+    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? fmt::format("\\x{:02x}", static_cast<unsigned char>(c))
+                                                             : std::string(1, c);
+  return out;
+}
+
 }  // namespace
 
 LoadedModel load_model(const std::string& path) {
   pf::Model<double> model = pf::load<double>(path);
+  for (std::vector<std::string>* names : {&model.info.columns, &model.info.context_columns})
+    for (std::string& name : *names) name = printable(name);
+  std::map<std::string, std::string> notes;
+  for (const auto& [name, text] : model.info.notes) notes[printable(name)] = printable(text);
+  model.info.notes = std::move(notes);
   LoadedModel loaded{path, std::move(model.distribution), std::move(model.info), {}, {}};
   const auto check = [&](const char* what, std::size_t got, Index expected) {
     if (got != 0 && static_cast<Index>(got) != expected)

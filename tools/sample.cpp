@@ -41,6 +41,21 @@ pf::Matrix<double> parse_context(const std::vector<std::string>& items, const Lo
   return row;
 }
 
+/// Draws follow a context far away as they would a near one.
+void warn_of_far_contexts(const LoadedModel& model, const pf::Matrix<double>& contexts) {
+  for (std::size_t c = 0; c < model.info.context_range.size(); ++c) {
+    const auto& [low, high] = model.info.context_range[c];
+    Index outside = 0;
+    double first = 0;
+    for (Index i = 0; i < contexts.rows(); ++i)
+      if (const double v = contexts(i, static_cast<Index>(c)); !(v >= low && v <= high) && outside++ == 0) first = v;
+    if (outside > 0)
+      fmt::print(stderr, "pushforward: warning: context '{}': {:.9g} lies outside the training range [{:.9g}, {:.9g}]{}\n",
+                 model.context_columns[c], first, low, high,
+                 contexts.rows() > 1 ? fmt::format(", and so do {} of {}", grouped(outside), counted(contexts.rows(), "row")) : "");
+  }
+}
+
 void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   const std::vector<std::string> context = split_lists(s.context);
@@ -59,6 +74,7 @@ void run(const Settings& s) {
   pf::Matrix<double> contexts;
   if (!context.empty()) contexts = parse_context(context, model);
   if (!s.context_file.empty()) contexts = DataReader::for_context(s.context_file, model, {.array = s.array}).rest().values;
+  warn_of_far_contexts(model, contexts);
   const bool each = contexts.rows() > 1;
   const Index per_context = s.count >= 0 ? s.count : 1;
   if (s.count < 0 && !each) throw UsageError("-n is required");

@@ -652,6 +652,17 @@ struct CsvReader::Impl {
     return true;
   }
 
+  /// Whether there are blanks between words of one field.
+  static bool several_words(std::string_view line, char delimiter) {
+    while (!line.empty()) {
+      const std::size_t end = std::min(line.find(delimiter), line.size());
+      const std::string_view field = trimmed(line.substr(0, end));
+      if (std::any_of(field.begin(), field.end(), is_blank)) return true;
+      line.remove_prefix(std::min(end + 1, line.size()));
+    }
+    return false;
+  }
+
   char detect_delimiter() {
     const std::array<char, 3> kCandidates = {'\t', ';', options_.decimal == ',' ? ';' : ','};
     using Counts = std::array<Index, 4>;  // fields by each candidate and by blanks
@@ -700,7 +711,9 @@ struct CsvReader::Impl {
              std::all_of(lines.begin(), lines.end(), [&](const Counts& c) { return c[k] == lines[0][k]; });
     };
     // Numbers between any blanks, as programs print them, may have tabs among these.
-    if (consistent(0) && consistent(3) && lines[0][0] != lines[0][3] && numbers_between_blanks(last_line)) return ' ';
+    if (consistent(0) && consistent(3) && numbers_between_blanks(last_line) &&
+        (lines[0][0] != lines[0][3] || several_words(last_line, '\t')))
+      return ' ';
     for (std::size_t k = 0; k < kCandidates.size(); ++k) {
       if (consistent(k)) return kCandidates[k];
     }

@@ -181,10 +181,11 @@ std::vector<std::byte> read_file(const std::filesystem::path& path) {
   return read_file(file);
 }
 
-std::vector<std::byte> read_file(InputFile& file) {
+std::vector<std::byte> read_file(InputFile& file, std::vector<std::byte> begin) {
+  std::vector<std::byte> out = std::move(begin);
+  std::size_t used = out.size();
   // One byte more than the size, so that the end is seen without growing; pipes and /proc report size 0.
-  std::vector<std::byte> out(static_cast<std::size_t>(file.size()) + 1);
-  std::size_t used = 0;
+  out.resize(std::max(used, static_cast<std::size_t>(file.size())) + 1);
   for (;;) {
     if (used == out.size()) out.resize(std::max<std::size_t>(out.size() * 2, 65536));
     const std::size_t got = file.read(out.data() + used, out.size() - used);

@@ -67,8 +67,8 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-/// All that is left in a file.
-std::vector<std::byte> read_file(InputFile& file);
+/// All that is left in a file, after `begin`: what was read already.
+std::vector<std::byte> read_file(InputFile& file, std::vector<std::byte> begin = {});
 std::vector<std::byte> read_file(const std::filesystem::path& path);
 
 /// A file that appears whole or not at all: written in the same folder, without a name where the system has such files

@@ -274,12 +274,40 @@ Layout make_layout(std::span<const NamedTensor> tensors, const std::map<std::str
   return layout;
 }
 
+/// The length of the header, by the first bytes of a file of `size` bytes.
+std::uint64_t check_start(const std::string& source, std::span<const std::byte> bytes, std::uint64_t size) {
+  if (bytes.size() < kPrefix)
+    throw IoError(
+        fmt::format("{}: not a safetensors file: expected at least {} bytes, got {}", source, kPrefix, bytes.size()));
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), kPrefix);
+  if (length > kLongestHeader)
+    throw IoError(fmt::format("{}: not a safetensors file: a header of {} bytes is more than the limit of {}", source,
+                              length, kLongestHeader));
+  if (length > size - kPrefix)
+    throw IoError(fmt::format("{}: header: expected {} bytes, the file has {}", source, length, size - kPrefix));
+  if (length == 0 || bytes[kPrefix] != std::byte{'{'})
+    throw IoError(source + ": not a safetensors file: the header is not a JSON object");
+  return length;
+}
+
 }  // namespace
 
 SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
   SafetensorsFile file;
   file.source_ = path.string();
-  file.own_ = read_file(path);
+  InputFile input(path);
+  // The first bytes of what is no such file, or has no end, say so before the others take memory.
+  file.own_.resize(kPrefix + 1);
+  std::size_t used = 0;
+  while (used < file.own_.size()) {
+    const std::size_t got = input.read(file.own_.data() + used, file.own_.size() - used);
+    if (got == 0) break;
+    used += got;
+  }
+  file.own_.resize(used);
+  check_start(file.source_, file.own_, input.is_regular() ? input.size() : std::numeric_limits<std::uint64_t>::max());
+  file.own_ = read_file(input, std::move(file.own_));
   file.parse(file.own_);
   return file;
 }
@@ -292,25 +320,10 @@ SafetensorsFile SafetensorsFile::read(std::span<const std::byte> bytes, std::str
 }
 
 void SafetensorsFile::parse(std::span<const std::byte> bytes) {
-  if (bytes.size() < kPrefix) {
-    throw IoError(
-        fmt::format("{}: not a safetensors file: expected at least {} bytes, got {}", source_, kPrefix, bytes.size()));
-  }
-  std::uint64_t length = 0;
-  std::memcpy(&length, bytes.data(), kPrefix);
-  if (length > kLongestHeader) {
-    throw IoError(fmt::format("{}: not a safetensors file: a header of {} bytes is more than the limit of {}", source_,
-                              length, kLongestHeader));
-  }
-  if (length > bytes.size() - kPrefix) {
-    throw IoError(
-        fmt::format("{}: header: expected {} bytes, the file has {}", source_, length, bytes.size() - kPrefix));
-  }
+  const std::uint64_t length = check_start(source_, bytes, bytes.size());
   const auto header = bytes.subspan(kPrefix, static_cast<std::size_t>(length));
   const auto data = bytes.subspan(kPrefix + static_cast<std::size_t>(length));
   const auto* text = reinterpret_cast<const char*>(header.data());
-  if (header.empty() || *text != '{')
-    throw IoError(source_ + ": not a safetensors file: the header is not a JSON object");
 
   HeaderReader reader(source_, metadata_);
   nlohmann::json::sax_parse(text, text + header.size(), &reader);

@@ -38,6 +38,32 @@ std::string shown(std::string text) {
   return text;
 }
 
+/// The first line that two trees do not have in common, in both.
+std::string first_difference(const std::string& there, const std::string& here) {
+  // Without branches and numbers of parameters, which follow from the rest.
+  const auto lines = [](const std::string& text) {
+    std::vector<std::string> all;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) {
+      std::istringstream rest(line);
+      std::string words;
+      bool counted = false;
+      for (std::string word; rest >> word;) {
+        if (word == "├─" || word == "└─" || word == "│") continue;
+        if (!counted && word.find_first_not_of("0123456789,-") == std::string::npos) counted = true;
+        else words += (words.empty() ? "" : " ") + word;
+      }
+      all.push_back(words);
+    }
+    return all;
+  };
+  const std::vector<std::string> old = lines(there), now = lines(here);
+  std::size_t i = 0;
+  while (i < old.size() && i < now.size() && old[i] == now[i]) ++i;
+  if (old.size() != now.size()) return fmt::format("{} parts there and {} here", old.size() - 1, now.size() - 1);
+  return i < old.size() ? fmt::format("'{}' there and '{}' here", old[i], now[i]) : "other constants";
+}
+
 template <Scalar T>
 std::string kept_name(const RunState<T>& state) {
   return state.stopping.best_epoch >= 0 ? "best." : "good.";
@@ -93,15 +119,21 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T
   const bool of_adam = text("format") == adam_format_name;
   if (!of_adam && text("format") != format_name)
     throw IoError(fmt::format("{}: expected \"{}\", got \"{}\"", path.string(), format_name, text("format")));
-  for (const auto& [name, value] : fingerprint)
-    if (of_adam && name == "optimizer") {
-      if (adam_text(text("adam")) != value)
-        throw IoError(
-            fmt::format("{}: the checkpoint belongs to another run: the optimizer was {} there and is {} here",
-                        path.string(), shown(adam_text(text("adam"))), shown(value)));
-    } else if (text(name) != value)
-      throw IoError(fmt::format("{}: the checkpoint belongs to another run: {} was {} there and is {} here",
-                                path.string(), name, shown(text(name)), shown(value)));
+  std::string differing;
+  for (const auto& [name, value] : fingerprint) {
+    if (name == model_tree) continue;
+    const std::string there = of_adam && name == "optimizer" ? adam_text(text("adam")) : text(name);
+    if (there == value) continue;
+    differing += differing.empty() ? "" : "; ";
+    if (name == "model" && text(model_tree) != "missing")
+      differing += "the model has " + first_difference(text(model_tree), fingerprint.at(model_tree));
+    else
+      differing += fmt::format("{} was {} there and is {} here", name, shown(there), shown(value));
+  }
+  if (!differing.empty())
+    throw IoError(fmt::format("{}: the checkpoint belongs to another run: {}; with the same settings it goes on, without "
+                              "resume a new run begins",
+                              path.string(), differing));
   const auto counters = file.get<std::int64_t>("counters", {10});
   const auto numbers = file.get<double>("numbers", {6});
   RunState<T> s;

@@ -40,8 +40,9 @@ struct RunState {
 template <Scalar T>
 std::string state_checksum(const std::vector<Slot<T>>& slots, const std::vector<Tensor<T>>& values = {});
 
-/// What must be the same for a run to be continued, by name.
+/// What must be the same for a run to be continued, by name; and the tree of the model, to say where it differs.
 using Fingerprint = std::map<std::string, std::string>;
+inline constexpr const char* model_tree = "model tree";
 
 template <Scalar T>
 void save_checkpoint(const std::filesystem::path& path, const std::vector<Slot<T>>& slots,

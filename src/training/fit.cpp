@@ -169,7 +169,27 @@ class DataTraining final : public Training<T> {
     commit_as(this->where(), this->flow(), proposals);
   }
 
+  // A row alone has no variance, and what it would teach the averages is wrong for ever.
+  void refuse_single_rows() {
+    Index fewest = rows_of(0);
+    for (Index batch = 1; batch < static_cast<Index>(bounds_.size()) - 1; ++batch) fewest = std::min(fewest, rows_of(batch));
+    if (fewest >= 2 * this->options().shards) return;
+    Proposals<T> proposals;
+    evaluate_at_start(1, [&](Tape<T>& tape, Var<T> y, typename Pass<T>::Settings settings) {
+      settings.proposals = &proposals;
+      Pass<T> pass(tape, settings);
+      static_cast<void>(this->flow().log_prob(pass, y));
+    });
+    if (!proposals.values.empty())
+      throw DomainError(Notice{.where = this->where() + ": ",
+                               .problem = "a batch of one row has no statistics for batch normalisation",
+                               .option = "batch_size",
+                               .way_out = this->options().shards > 1 ? "; batch_size must be at least 2 shards"
+                                                                     : "; batch_size must be at least 2"});
+  }
+
   void started() override {
+    refuse_single_rows();
     evaluate_at_start(BoundedInputs<T>::enough,
                       [&](Tape<T>& tape, Var<T> y, const typename Pass<T>::Settings& settings) {
                         blind_ = BoundedInputs<T>(tape, y, settings).warning(this->flow());

@@ -44,13 +44,14 @@ double common_step(std::vector<double> gaps, double error) {
   return step;
 }
 
-/// The grid on which all these different, rising values lie.
+/// The grid on which all these different, rising values lie; one that explains why values repeat has neighbours among
+/// them, or nearly so.
 template <class T>
-std::optional<Grid> grid_of(const std::vector<T>& values, const std::vector<double>& gaps, double error) {
+std::optional<Grid> grid_of(const std::vector<T>& values, const std::vector<double>& gaps, double error, bool neighbours) {
   const double low = static_cast<double>(values.front()), range = static_cast<double>(values.back()) - low;
   double step = common_step(gaps, error);
-  // On a grid that explains why values repeat some of them are neighbours, or nearly so.
-  if (!(step > 0) || !std::isfinite(range) || step < *std::min_element(gaps.begin(), gaps.end()) / 16) return {};
+  if (!(step > 0) || !std::isfinite(range)) return {};
+  if (neighbours && step < *std::min_element(gaps.begin(), gaps.end()) / 16) return {};
   const double cells = std::nearbyint(range / step);
   // All of the range tells more than one step does.
   step = few_digits(range / cells, 2 * error / cells + step * 1e-12);
@@ -80,7 +81,7 @@ bool is_fine(const std::vector<T>& values, std::size_t different, double step) {
 }  // namespace
 
 template <class T>
-ColumnValues look_at(std::vector<T>& values) {
+ColumnValues look_at(std::vector<T>& values, bool whatever_the_steps) {
   std::sort(values.begin(), values.end());
   const double largest =
       std::max(std::abs(static_cast<double>(values.front())), std::abs(static_cast<double>(values.back())));
@@ -119,16 +120,18 @@ ColumnValues look_at(std::vector<T>& values) {
   result.atom = result.often && longest >= 5 && (static_cast<double>(repeated + 1 - longest) <= 0.01 * n) &&
                 gaps.size() > 1;
   if (result.often && !result.atom && !as_fine_as_numbers && !gaps.empty())
-    result.grid = grid_of(different, gaps, error);
-  if (result.grid && is_fine(values, different.size(), result.grid->step)) {
+    result.grid = grid_of(different, gaps, error, true);
+  if (whatever_the_steps) {
+    if (!result.grid && !as_fine_as_numbers && !gaps.empty()) result.grid = grid_of(different, gaps, error, false);
+  } else if (result.grid && is_fine(values, different.size(), result.grid->step)) {
     result.often = false;
     result.grid.reset();
   }
   return result;
 }
 
-template ColumnValues look_at(std::vector<float>&);
-template ColumnValues look_at(std::vector<double>&);
+template ColumnValues look_at(std::vector<float>&, bool);
+template ColumnValues look_at(std::vector<double>&, bool);
 
 }  // namespace detail
 
@@ -144,12 +147,13 @@ std::vector<RepeatedValues> repeated_values(MatrixView<const T> data) {
 }
 
 template <Scalar T>
-std::vector<GridColumn> find_grids(MatrixView<const T> data) {
+std::vector<GridColumn> find_grids(MatrixView<const T> data, const std::vector<Index>& whatever_the_steps) {
   std::vector<GridColumn> found;
   for (Index c = 0; data.rows() > 0 && c < data.cols(); ++c) {
     std::vector<T> values = detail::some_values(data, c, static_cast<std::size_t>(data.rows()),
                                                 [](std::size_t i) { return static_cast<Index>(i); });
-    const std::optional<Grid> grid = detail::look_at(values).grid;
+    const bool always = std::find(whatever_the_steps.begin(), whatever_the_steps.end(), c) != whatever_the_steps.end();
+    const std::optional<Grid> grid = detail::look_at(values, always).grid;
     if (!grid) continue;
     bool all = true;
     for (Index i = 0; i < data.rows() && all; ++i) all = grid->contains(static_cast<double>(data(i, c)));
@@ -193,7 +197,7 @@ template std::vector<Interval> cell_supports(MatrixView<const double>, const std
                                              std::vector<Interval>);
 template std::vector<RepeatedValues> repeated_values(MatrixView<const float>);
 template std::vector<RepeatedValues> repeated_values(MatrixView<const double>);
-template std::vector<GridColumn> find_grids(MatrixView<const float>);
-template std::vector<GridColumn> find_grids(MatrixView<const double>);
+template std::vector<GridColumn> find_grids(MatrixView<const float>, const std::vector<Index>&);
+template std::vector<GridColumn> find_grids(MatrixView<const double>, const std::vector<Index>&);
 
 }  // namespace pushforward

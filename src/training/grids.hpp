@@ -17,7 +17,7 @@ struct ColumnValues {
 };
 /// Of values in any order, which are sorted; at least one.
 template <class T>
-ColumnValues look_at(std::vector<T>& values);
+ColumnValues look_at(std::vector<T>& values, bool whatever_the_steps = false);
 
 /// Values of a column from at most 200,000 of `count` rows at even distances.
 template <class T, class Row>

@@ -104,6 +104,7 @@ template <Scalar T>
 Fingerprint fingerprint_of(const Distribution<T>& flow, const FitOptions<T>& o) {
   Fingerprint f{{"scalar", std::string(Component<T>::dtype())},
                 {"model", checksum_of(to_text(flow.describe()))},
+                {model_tree, to_text(flow)},
                 {"batch_size", fmt::format("{}", o.batch_size)},
                 {"learning_rate", fmt::format("{}", o.learning_rate)},
                 {"schedule", to_text(o.schedule)},

@@ -1,6 +1,7 @@
 #include <functional>
 #include <pushforward/training/fit_best.hpp>
 #include <pushforward/training/prepare.hpp>
+#include <unistd.h>
 #include <utility>
 
 #include "tools/fit/log.hpp"
@@ -214,6 +215,26 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   return best;
 }
 
+/// Where the file cannot be written any more (the disk is full), among temporary files; an error all the same.
+template <pf::Scalar T>
+void save_somewhere(const std::string& out, const pf::Distribution<T>& model, const pf::ModelInfo& info) {
+  try {
+    pf::save(out, model, info);
+  } catch (const pf::IoError& error) {
+    std::error_code unknown;
+    const std::filesystem::path folder = std::filesystem::temp_directory_path(unknown);
+    if (unknown) throw;
+    const std::filesystem::path second =
+        folder / fmt::format("pushforward-{}-{}", getpid(), std::filesystem::path(out).filename().string());
+    try {
+      pf::save(second, model, info);
+    } catch (const pf::IoError&) {
+      throw error;
+    }
+    throw pf::IoError(fmt::format("{}; the model lies in '{}' instead", error.what(), second.string()));
+  }
+}
+
 template <pf::Scalar T>
 void run_as(const Settings& s, Input in) {
   const std::string checkpoint = checkpoint_of(s);
@@ -243,7 +264,7 @@ void run_as(const Settings& s, Input in) {
   in.info.notes["rows"] = fmt::format("{} to train, {} to validate", in.train.size(), in.validation.size());
   if (!r.interrupted.empty()) in.info.notes["interrupted"] = r.interrupted;
   // Before anything else is done with it, for nothing to be lost.
-  pf::save(s.out, *model, in.info);
+  save_somewhere(s.out, *model, in.info);
   // The checkpoint that was made on the way is of no more use; one that the user named is the user's.
   if (r.interrupted.empty() && s.checkpoint.empty() && s.training.resume) std::filesystem::remove(checkpoint);
 
@@ -255,6 +276,14 @@ void run_as(const Settings& s, Input in) {
 
   std::vector<std::string> warnings;
   for (const pf::Notice& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
+  if (is_flow(s) && in.validation.size() < few_validation_rows)
+    warnings.push_back(fmt::format("{} to validate: nothing tells how good the model is on others; --model auto judges few "
+                                   "rows in folds",
+                                   in.validation.size() == 0 ? "no row is left" : fmt::format("only {}", counted(in.validation.size(), "row"))));
+  if (is_flow(s) && in.dim() == 1 && !pf::flow_preset(s.model).splines)
+    warnings.push_back(fmt::format("{} is affine, and of one column no more than a Gaussian{}; nsf_ar bends it, and --model "
+                                   "auto chooses",
+                                   s.model, in.context_dim() > 0 ? " of each context" : ""));
   if (!r.no_gaussian.empty()) warnings.push_back(r.no_gaussian);
   if (s.dequantize && in.rounded.empty())
     warnings.push_back("--dequantize: no column has values that repeat on a grid");
@@ -278,6 +307,8 @@ void run(const Settings& s) {
     for (const std::string& note : in.notes) fmt::print(stderr, "pushforward: note: {}: {}\n", s.data, note);
   // Of one model double, as it always was; candidates are as good in float, in half the time.
   const bool single = s.precision == "float" || (s.precision.empty() && s.model == "auto" && float_is_enough(in));
+  if (s.precision == "float" && !in.rows.visit([](auto rows) { return std::is_same_v<decltype(rows), pf::MatrixView<const float>>; }))
+    refuse_float(s, in);
   single ? run_as<float>(s, std::move(in)) : run_as<double>(s, std::move(in));
 }
 

@@ -98,8 +98,26 @@ Input read_input(const Settings& s) {
   in.rows.visit([&](auto rows) {
     using T = std::remove_cvref_t<decltype(rows(0, 0))>;
     const pf::MatrixView<const T> data = columns_of(rows, 0, dim);
-    if (!s.dequantize && (s.model != "auto" || s.no_dequantize)) return;
-    in.rounded = pf::find_grids<T>(data);
+    // A bound that values reach has room for them in a cell about it.
+    std::vector<Index> reached;
+    for (Index c = 0; c < dim; ++c) {
+      const auto [low, high] = in.supports[static_cast<std::size_t>(c)];
+      Index i = 0;
+      while (i < n && static_cast<double>(rows(i, c)) != low && static_cast<double>(rows(i, c)) != high) ++i;
+      if (i < n && !s.no_dequantize) reached.push_back(c);
+    }
+    const bool all = s.dequantize || (s.model == "auto" && !s.no_dequantize);
+    if (!all && reached.empty()) return;
+    in.rounded = pf::find_grids<T>(data, reached);
+    if (!all)
+      std::erase_if(in.rounded, [&](const pf::GridColumn& r) {
+        return std::find(reached.begin(), reached.end(), r.column) == reached.end();
+      });
+    for (const pf::GridColumn& r : in.rounded)
+      if (std::find(reached.begin(), reached.end(), r.column) != reached.end())
+        in.notes.push_back(fmt::format("column '{}' reaches its bounds: its values are taken as numbers in steps of {:g}, "
+                                       "and scores are masses of cells",
+                                       in.columns[static_cast<std::size_t>(r.column)], r.grid.step));
     const std::vector<pf::Interval> cells = pf::cell_supports<T>(data, in.rounded, in.supports);
     if (!cells.empty()) in.supports = cells;
   });
@@ -154,24 +172,46 @@ Input read_input(const Settings& s) {
   return in;
 }
 
-/// Rounding to float moves no value by more than a ten-thousandth of its column's standard deviation.
-bool float_is_enough(const Input& in) {
+namespace {
+
+/// By how much of its column's standard deviation rounding to float moves a value, at most.
+double moved_by_rounding(const Input& in, Index c) {
   const Index n = in.rows.rows();
-  std::vector<double> largest(static_cast<std::size_t>(in.rows.cols()));
-  for (Index c = 0; c < in.rows.cols(); ++c) {
-    double& most = largest[static_cast<std::size_t>(c)];
-    double mean = 0, square = 0;
-    for (Index i = 0; i < n; ++i) {
-      most = std::max(most, std::abs(in.rows(i, c)));
-      mean += in.rows(i, c) / static_cast<double>(n);
-    }
-    for (Index i = 0; i < n; ++i) square += (in.rows(i, c) - mean) * (in.rows(i, c) - mean) / static_cast<double>(n);
-    if (most > 3e38 || (square > 0 && 0x1p-24 * most > 1e-4 * std::sqrt(square))) return false;
+  double most = 0, mean = 0, square = 0;
+  for (Index i = 0; i < n; ++i) {
+    most = std::max(most, std::abs(in.rows(i, c)));
+    mean += in.rows(i, c) / static_cast<double>(n);
   }
+  for (Index i = 0; i < n; ++i) square += (in.rows(i, c) - mean) * (in.rows(i, c) - mean) / static_cast<double>(n);
+  if (most > 3e38) return std::numeric_limits<double>::infinity();
+  return square > 0 ? 0x1p-24 * most / std::sqrt(square) : 0;
+}
+
+}  // namespace
+
+bool float_is_enough(const Input& in) {
+  for (Index c = 0; c < in.rows.cols(); ++c)
+    if (moved_by_rounding(in, c) > 1e-4) return false;
   // Numbers of a grid stay nearer to it than a hundredth of a step.
   return std::none_of(in.rounded.begin(), in.rounded.end(), [&](const pf::GridColumn& r) {
-    return 0x1p-24 * largest[static_cast<std::size_t>(r.column)] > 0.005 * r.grid.step;
+    const pf::ModelInfo::Range& range = in.info.data_range[static_cast<std::size_t>(r.column)];
+    return 0x1p-24 * std::max(std::abs(range.low), std::abs(range.high)) > 0.005 * r.grid.step;
   });
+}
+
+void refuse_float(const Settings& s, const Input& in) {
+  for (Index c = 0; c < in.rows.cols(); ++c)
+    if (const double moved = moved_by_rounding(in, c); moved > 0.01)
+      throw pf::DomainError(fmt::format(
+          "{}: --precision float: column '{}' has values up to {:.3g}, and rounding them moves them by {:.2g} of its "
+          "standard deviation; leave the option out, or subtract what they have in common",
+          s.data, c < in.dim() ? in.columns[static_cast<std::size_t>(c)] : in.context_columns[static_cast<std::size_t>(c - in.dim())],
+          in.rows.visit([&](auto rows) {
+            double most = 0;
+            for (Index i = 0; i < rows.rows(); ++i) most = std::max(most, std::abs(static_cast<double>(rows(i, c))));
+            return most;
+          }),
+          moved));
 }
 
 /// The library counts columns and speaks of its own options.
@@ -189,6 +229,7 @@ std::string in_words_of_the_tool(const pf::Notice& notice, const Input& in) {
   std::string way_out = notice.way_out;
   if (notice.option == "rounded") way_out = "; --dequantize gives each value the mass of its cell";
   if (notice.option == "standardize") way_out = "; --standardize mean_std helps, or a larger --input-bound";
+  if (notice.option == "batch_size") way_out = "; --batch must be at least 2";
   if (notice.option == "ridge" || notice.option == "drop") {
     std::vector<std::string> names;
     for (const std::ptrdiff_t c : notice.columns) names.push_back(in.columns.at(static_cast<std::size_t>(c)));

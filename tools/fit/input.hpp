@@ -52,6 +52,8 @@ Input read_input(const Settings& s);
 
 /// Rounding to float moves no value by more than a ten-thousandth of its column's standard deviation.
 bool float_is_enough(const Input& in);
+/// @throws DomainError  naming the column, if it moves some by more than a hundredth.
+void refuse_float(const Settings& s, const Input& in);
 
 /// The library counts columns and speaks of its own options.
 std::string in_words_of_the_tool(const pf::Notice& notice, const Input& in);

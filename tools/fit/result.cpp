@@ -84,7 +84,8 @@ void print_text(const Settings& s, const Input& in, const Result& r) {
   for (const Line& l : lines)
     fmt::print("  {:<10} {:<{}}{}\n", l.name, l.model, compare ? width + 2 : 0, compare ? l.baseline : "");
   const pf::MeanLogLikelihood& gain = gain_of(in, r);
-  if (compare)
+  // Rows that train a model say nothing of its gain, and a handful of others next to nothing.
+  if (compare && in.validation.size() >= few_validation_rows)
     fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
   fmt::print("\n  of {} rows: {}\n", in.validation.size() > 0 ? "validation" : "these", quantiles_text(r.scores));
   if (const std::string far = far_text(r.scores); !far.empty()) fmt::print("  {}\n", far);

@@ -29,6 +29,9 @@ struct Result {
   Scores scores;  // of the validation rows, or of the training rows where there are none
 };
 
+/// Fewer tell nothing of a model.
+inline constexpr Index few_validation_rows = 10;
+
 void print_text(const Settings& s, const Input& in, const Result& r);
 void print_json(const Settings& s, const Input& in, const Result& r, const std::vector<std::string>& warnings);
 

@@ -24,8 +24,9 @@ std::vector<RepeatedValues> repeated_values(MatrixView<const T> data);
 /// Steps below a hundredth of the standard deviation are those of a continuous variable written with its digits, unless
 /// the numbers are far fewer than a smooth density would fill.
 /// Whole numbers with a step of 1 count as known, for they are counts or categories; every other grid is `found`.
+/// Of columns in `whatever_the_steps` neither the size of the steps nor repeated values matter, only that there is a grid.
 template <Scalar T>
-std::vector<GridColumn> find_grids(MatrixView<const T> data);
+std::vector<GridColumn> find_grids(MatrixView<const T> data, const std::vector<Index>& whatever_the_steps = {});
 
 /// Where the cells of rounded columns lie: bounds in `supports` (none: the real line everywhere) move to the nearest
 /// edges that keep their numbers inside. A column of whole numbers without a bound, none of which is negative, has
