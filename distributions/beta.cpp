@@ -15,15 +15,8 @@ using namespace detail;
 
 namespace {
 
-// log B(a, b) but for a log a + b log b - (a + b) log(a + b).
-double log_beta_rest(double a, double b) {
-  const double n = a + b;
-  return stirling_error(a) + stirling_error(b) - stirling_error(n) +
-         0.5 * (log_2_pi + std::log(n) - std::log(a) - std::log(b));
-}
-
 // The log density as a function of y and the logarithms of the two concentrations. For large ones its terms would
-// cancel: there it is Loader's saddle-point form (2000).
+// cancel near the mean: there it is Loader's saddle-point form (2000).
 class LogDensity {
  public:
   LogDensity(double log_a, double log_b)
@@ -31,23 +24,29 @@ class LogDensity {
         b_(std::exp(log_b)),
         a_minus_1_(std::expm1(log_a)),
         b_minus_1_(std::expm1(log_b)),
-        saddle_(a_ + b_ > 100),
-        constant_(saddle_ ? -log_beta_rest(a_, b_) : -log_beta(a_, b_)),
+        constant_(-log_beta(a_, b_)),
+        near_constant_(-log_beta_rest(a_, b_)),
         digamma_rest_(digamma_minus_log(a_ + b_)),
         constant_in_a_(digamma_rest_ - digamma_minus_log(a_)),
         constant_in_b_(digamma_rest_ - digamma_minus_log(b_)) {}
   double value(double y) const {
     if (y == 0) return a_minus_1_ == 0 ? std::log(b_) : -a_minus_1_ * infinity;
     if (y == 1) return b_minus_1_ == 0 ? std::log(a_) : -b_minus_1_ * infinity;
-    if (!saddle_) return a_minus_1_ * std::log(y) + b_minus_1_ * std::log1p(-y) + constant_;
-    const double d = beyond_mean(y);
-    return constant_ - std::log(y) - std::log1p(-y) - deviance(a_, d) - deviance(b_, -d);
+    if (const double d = beyond_mean(y); a_ + b_ > 100 && near(d, a_) && near(d, b_))
+      return near_constant_ - std::log(y) - std::log1p(-y) - deviance(a_, d) - deviance(b_, -d);
+    return a_minus_1_ * std::log(y) + b_minus_1_ * std::log1p(-y) + constant_;
   }
   double in_x(double y) const {
     return (a_minus_1_ == 0 ? 0 : a_minus_1_ / y) - (b_minus_1_ == 0 ? 0 : b_minus_1_ / (1 - y));
   }
-  double in_p(double y) const { return a_ * (std::log1p(beyond_mean(y) / a_) + constant_in_a_); }
-  double in_q(double y) const { return b_ * (std::log1p(-beyond_mean(y) / b_) + constant_in_b_); }
+  double in_p(double y) const {
+    const double d = beyond_mean(y);
+    return a_ * ((near(d, a_) ? std::log1p(d / a_) : std::log(y) - std::log(a_ / (a_ + b_))) + constant_in_a_);
+  }
+  double in_q(double y) const {
+    const double d = -beyond_mean(y);
+    return b_ * ((near(d, b_) ? std::log1p(d / b_) : std::log1p(-y) - std::log(b_ / (a_ + b_))) + constant_in_b_);
+  }
 
  private:
   // (a + b) y - a = b y - a (1 - y), to the last place.
@@ -56,9 +55,9 @@ class LogDensity {
     return std::fma(b_, y, -low) + error;
   }
 
-  double a_, b_, a_minus_1_, b_minus_1_;
-  bool saddle_;
-  double constant_, digamma_rest_, constant_in_a_, constant_in_b_;
+  static bool near(double d, double of) { return std::abs(d) < 0.5 * of; }
+
+  double a_, b_, a_minus_1_, b_minus_1_, constant_, near_constant_, digamma_rest_, constant_in_a_, constant_in_b_;
 };
 
 }  // namespace

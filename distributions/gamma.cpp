@@ -12,8 +12,8 @@ using namespace detail;
 
 namespace {
 
-// The log density as a function of y, log concentration and log rate. For a large concentration its terms would cancel:
-// there it is Loader's saddle-point form (2000).
+// The log density as a function of y, log concentration and log rate. For a large concentration its terms would cancel
+// near the mean: there it is Loader's saddle-point form (2000).
 class LogDensity {
  public:
   LogDensity(double log_concentration, double log_rate)
@@ -21,25 +21,28 @@ class LogDensity {
         a_minus_1_(std::expm1(log_concentration)),
         rate_(std::exp(log_rate)),
         log_rate_(log_rate),
-        saddle_(a_ > 30),
-        constant_(saddle_ ? 0.5 * (std::log(a_) - log_2_pi) - stirling_error(a_) : a_ * log_rate - log_gamma(a_)),
+        log_a_(log_concentration),
+        constant_(a_ * log_rate - log_gamma(a_)),
+        near_constant_(0.5 * (log_concentration - log_2_pi) - stirling_error(a_)),
         digamma_rest_(digamma_minus_log(a_)) {}
   double value(double y) const {
     if (y == 0) return a_minus_1_ == 0 ? log_rate_ : -a_minus_1_ * infinity;
-    if (saddle_) return constant_ - std::log(y) - deviance(a_, beyond_mean(y));
+    if (const double d = beyond_mean(y); a_ > 30 && near(d)) return near_constant_ - std::log(y) - deviance(a_, d);
     return a_minus_1_ * std::log(y) - rate_ * y + constant_;
   }
   double in_x(double y) const { return (a_minus_1_ == 0 ? 0 : a_minus_1_ / y) - rate_; }
-  double in_p(double y) const { return a_ * (std::log1p(beyond_mean(y) / a_) - digamma_rest_); }
+  double in_p(double y) const {
+    const double d = beyond_mean(y), log_ratio = near(d) ? std::log1p(d / a_) : std::log(y) + log_rate_ - log_a_;
+    return a_ * (log_ratio - digamma_rest_);
+  }
   double in_q(double y) const { return -beyond_mean(y); }
 
  private:
   // In units of 1 / rate.
   double beyond_mean(double y) const { return std::fma(rate_, y, -a_); }
+  bool near(double d) const { return std::abs(d) < 0.5 * a_; }
 
-  double a_, a_minus_1_, rate_, log_rate_;
-  bool saddle_;
-  double constant_, digamma_rest_;
+  double a_, a_minus_1_, rate_, log_rate_, log_a_, constant_, near_constant_, digamma_rest_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -97,11 +98,14 @@ void Quantized<T>::derive() {
     const auto& [column, grid, found] = rounded_[j];
     log_volume_ += std::log(grid.step);
     others_[column] = T(0);
-    // Cells of which more than an edge lies within.
+    // Cells of which more than an edge lies within, as far as the rounding of T can tell.
     const auto [low, high] = within[static_cast<std::size_t>(column)];
     const auto edge = [&g = grid](double v) { return (v - g.origin) / g.step + 0.5; };
-    ranges_.push_back({std::isinf(low) ? low : grid.number(std::floor(edge(low) + 1e-9)),
-                       std::isinf(high) ? high : grid.number(std::ceil(edge(high) - 1e-9) - 1)});
+    const auto slack = [&g = grid](double v) {
+      return std::min(0.25, 1e-9 + 2 * static_cast<double>(std::numeric_limits<T>::epsilon()) * std::abs(v) / g.step);
+    };
+    ranges_.push_back({std::isinf(low) ? low : grid.number(std::floor(edge(low) + slack(low))),
+                       std::isinf(high) ? high : grid.number(std::ceil(edge(high) - slack(high)) - 1)});
     if (!(ranges_.back().low <= ranges_.back().high))
       throw DomainError(fmt::format("Quantized: no cell of the grid of column {} meets the support ({:g}, {:g}) of {}",
                                     column, low, high, this->inner().name()));

@@ -319,8 +319,9 @@ TEST_CASE("densities integrate to one", "[distributions]") {
     }
     const Eigen::VectorXd log_prob = d.log_prob(y);
     double sum = 0;
+    // (Where rounding has moved a node onto an end, the density may be infinite.)
     for (int i = 0; i < n; ++i)
-      if (weight[i] > 0) sum += std::exp(log_prob[i] + std::log(weight[i])) * width;
+      if (weight[i] > 0 && y(i, 0) != range.low && y(i, 0) != range.high) sum += std::exp(log_prob[i] + std::log(weight[i])) * width;
     return sum;
   };
   for (const std::string& family : elementwise) {

@@ -45,6 +45,11 @@ says err.txt "warning: context 't': 2000 lies outside the training range [10"
 run 0 sample given.st -n 3 --context t=20 --out drawn.csv
 holds '[ ! -s err.txt ]'
 
+# ---- decimal commas between commas
+printf 'a\n1,5\n2,5\n3,25\n' >commas.csv
+refuses 1 "expected 1 field, got 2; if these are decimal commas: --decimal , --delimiter ';'" fit commas.csv --out no.st $quick
+run 0 fit commas.csv --out commas.st --model gaussian --validation 0 --decimal , --delimiter ';'
+
 # ---- bounds that values reach
 awk -F, 'NR == 1 { print "share,x" } NR > 1 { v = 50 + 40 * $1; v = v > 100 ? 100 : v < 0 ? 0 : v; printf "%.3f,%s\n", v, $2 }' \
   data.csv >share.csv
@@ -67,6 +72,12 @@ says err.txt " parts there and "
 says err.txt "with the same settings it goes on, without resume a new run begins"
 refuses 1 "the model has 'net: made" fit data.csv --out no.st --model maf --layers 1 --hidden 9 --epochs 4 --checkpoint run.ckpt --resume
 
+# ---- a training that goes astray is no success
+run 1 fit data.csv --out astray.st --model maf --layers 2 --hidden 8 --epochs 3 --lr 1000 --json
+says err.txt "the model in 'astray.st' is "
+says err.txt "nats worse than a Gaussian: the training went astray; try a smaller --lr"
+says out.txt '"gain_over_gaussian"'
+
 # ---- files without an end, names with control characters, a disk that is full
 refuses 1 "/dev/zero: not a safetensors file" info /dev/zero
 truncate -s 20G sparse.st
@@ -82,6 +93,9 @@ for command in "info names.st" "sample names.st -n 2 --seed 1"; do
   says out.txt 'a\x1b[2Jb'
   holds '! grep -q "$(printf "\033")" out.txt'
 done
+run 0 log-prob names.st names.csv --json
+run 0 sample names.st -n 2 --seed 1 --out names-drawn.csv
+run 0 log-prob names.st names-drawn.csv --json
 TMPDIR=$PWD run 1 fit data.csv --out /dev/full --model gaussian
 says err.txt "the model lies in '$PWD/pushforward-"
 run 0 info pushforward-*-full

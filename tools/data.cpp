@@ -67,6 +67,14 @@ std::string joined(const std::vector<std::string>& items, std::string_view separ
   return text;
 }
 
+std::string printable(const std::string& text) {
+  std::string out;
+  for (const char c : text)
+    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? fmt::format("\\x{:02x}", static_cast<unsigned char>(c))
+                                                             : std::string(1, c);
+  return out;
+}
+
 Json to_json(const pf::MeanLogLikelihood& mean) {
   return {{"mean", mean.mean}, {"standard_error", mean.standard_error}};
 }
@@ -86,25 +94,10 @@ std::vector<std::string> numbered(Index count, const char* prefix = "c") {
   return names;
 }
 
-/// Text of a file that somebody else wrote, as a terminal may have it: what would move its cursor or fake a line is
-/// spelled out.
-std::string printable(const std::string& text) {
-  std::string out;
-  for (const char c : text)
-    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? fmt::format("\\x{:02x}", static_cast<unsigned char>(c))
-                                                             : std::string(1, c);
-  return out;
-}
-
 }  // namespace
 
 LoadedModel load_model(const std::string& path) {
   pf::Model<double> model = pf::load<double>(path);
-  for (std::vector<std::string>* names : {&model.info.columns, &model.info.context_columns})
-    for (std::string& name : *names) name = printable(name);
-  std::map<std::string, std::string> notes;
-  for (const auto& [name, text] : model.info.notes) notes[printable(name)] = printable(text);
-  model.info.notes = std::move(notes);
   LoadedModel loaded{path, std::move(model.distribution), std::move(model.info), {}, {}};
   const auto check = [&](const char* what, std::size_t got, Index expected) {
     if (got != 0 && static_cast<Index>(got) != expected)
@@ -182,6 +175,7 @@ std::string in_words(const pf::MissingCode& code, const std::vector<std::string>
 pf::Notice DataReader::in_words_of_the_tool(const pf::Notice& notice) {
   pf::Notice told = notice;
   if (notice.option == "array") told.way_out = "; choose one with --array";
+  if (notice.option == "decimal commas") told.way_out = "; if these are decimal commas: --decimal , --delimiter ';'";
   if (notice.option == "decimal") told.way_out = "; say --decimal , or --thousands ,";
   if (!notice.settings.empty()) told.way_out = "; " + leave_out_with(notice.settings);
   return told;

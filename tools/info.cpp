@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cmath>
+
 #include "tools/tool.hpp"
 
 namespace tool {
@@ -58,15 +61,23 @@ std::string file_dtype(const std::string& path) {
   return "float64";
 }
 
-void print_columns(const char* title, const std::vector<std::string>& names,
+/// With as many digits as tell the ends apart.
+std::string range_text(const pf::ModelInfo::Range& range) {
+  const double largest = std::max(std::abs(range.low), std::abs(range.high)), width = range.high - range.low;
+  const int digits = width > 0 ? std::clamp(static_cast<int>(std::log10(largest / width)) + 6, 6, 17) : 6;
+  return fmt::format("{:.{}g} to {:.{}g}", range.low, digits, range.high, digits);
+}
+
+void print_columns(const char* title, std::vector<std::string> names,
                    const std::vector<pf::ModelInfo::Range>& ranges) {
   if (names.empty()) return;
+  for (std::string& name : names) name = printable(name);
   std::size_t widest = width(title);
   for (const std::string& name : names) widest = std::max(widest, width(name) + 2);
   fmt::print("\n{}   {}\n", pad(title, widest), ranges.empty() ? "" : "training range");
   for (std::size_t c = 0; c < names.size(); ++c)
     fmt::print("  {}{}\n", pad(names[c], widest + 1),
-               ranges.empty() ? "" : fmt::format("{:.6g} to {:.6g}", ranges[c].low, ranges[c].high));
+               ranges.empty() ? "" : range_text(ranges[c]));
 }
 
 void run(const Settings& s) {
@@ -107,9 +118,10 @@ void run(const Settings& s) {
   fmt::print("\n{}", pf::to_text(distribution));
   if (!model.info.notes.empty()) {
     std::size_t widest = 0;
-    for (const auto& note : model.info.notes) widest = std::max(widest, width(note.first));
+    for (const auto& note : model.info.notes) widest = std::max(widest, width(printable(note.first)));
     fmt::print("\nnotes\n");
-    for (const auto& [name, value] : model.info.notes) fmt::print("  {}   {}\n", pad(name, widest), value);
+    for (const auto& [name, value] : model.info.notes)
+      fmt::print("  {}   {}\n", pad(printable(name), widest), printable(value));
   }
 }
 

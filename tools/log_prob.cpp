@@ -26,7 +26,7 @@ std::string describe_outside(const LoadedModel& model, const pf::Table& chunk, I
     const double value = chunk.values(row, c);
     if (!(value >= ranges[k].low && value <= ranges[k].high))
       return fmt::format("column '{}': {:.9g} lies outside the training range [{:.9g}, {:.9g}]",
-                         chunk.names[static_cast<std::size_t>(c)], value, ranges[k].low, ranges[k].high);
+                         printable(chunk.names[static_cast<std::size_t>(c)]), value, ranges[k].low, ranges[k].high);
   }
   return "outside the training range";
 }
@@ -48,7 +48,7 @@ std::string describe_zero(const pf::Space& support, const pf::Table& chunk, Inde
   for (const pf::Space::Block& block : support.blocks())
     for (std::size_t k = 0; k < block.bounds.size(); ++k, ++c) {
       const double value = chunk.values(row, c);
-      const std::string column = fmt::format("column '{}': {:.9g}", chunk.names[static_cast<std::size_t>(c)], value);
+      const std::string column = fmt::format("column '{}': {:.9g}", printable(chunk.names[static_cast<std::size_t>(c)]), value);
       if (!block.grids.empty() && !block.grids[k].contains(value))
         return fmt::format("{} is none of the numbers {:g} + {:g} k that the model knows", column, block.grids[k].origin,
                            block.grids[k].step);
@@ -77,7 +77,7 @@ class BetweenNumbers {
     if (off == columns_.end() || count_++ > 0) return;
     const auto& [column, grid, found] = *off;
     first_ = fmt::format("{}: column '{}': {:.9g} between numbers {:g} + {:g} k", reader.where(chunk, row),
-                         chunk.names[static_cast<std::size_t>(column)], chunk.values(row, column), grid.origin, grid.step);
+                         printable(chunk.names[static_cast<std::size_t>(column)]), chunk.values(row, column), grid.origin, grid.step);
   }
   Index count() const { return count_; }
   const std::string& first() const { return first_; }
@@ -191,7 +191,7 @@ void run(const Settings& s) {
   fmt::print(to, "of all rows                   {}\n", quantiles_text(scores));
   if (const std::string far = far_text(scores); !far.empty()) fmt::print(to, "far from the others           {}\n", far);
   fmt::print(to, "rows outside training range   {}\n",
-             range_known ? outside == 0 ? "0" : fmt::format("{} ({:.2g} %)", grouped(outside),
+             range_known ? outside == 0 ? "0" : fmt::format("{} ({:.3g} %)", grouped(outside),
                                                             100.0 * static_cast<double>(outside) /
                                                                 static_cast<double>(count))
                          : "unknown: the model has no training ranges");
@@ -203,7 +203,7 @@ void run(const Settings& s) {
                    [&](std::size_t a, std::size_t b) { return outside_by_column[a] > outside_by_column[b]; });
   const std::size_t shown = std::min<std::size_t>(columns.size(), 10);
   for (const std::size_t c : std::span(columns).first(shown))
-    fmt::print(to, "  of these in                 '{}': {}\n", reader.names()[c], grouped(outside_by_column[c]));
+    fmt::print(to, "  of these in                 '{}': {}\n", printable(reader.names()[c]), grouped(outside_by_column[c]));
   if (shown < columns.size())
     fmt::print(to, "  and in                      {}\n",
                counted(static_cast<Index>(columns.size() - shown), "other column"));

@@ -18,7 +18,9 @@ double quantile(std::vector<double>& values, double p) {
 std::string tick_text(double value, double step) {
   if (std::abs(value) < step * 1e-6) value = 0;
   const double largest = std::max(std::abs(value), step);
-  if (largest >= 1e5 || step < 1e-4) return fmt::format("{:.4g}", value);
+  // With as many digits as tell neighbours apart.
+  if (largest >= 1e5 || step < 1e-4)
+    return fmt::format("{:.{}g}", value, std::max(4, static_cast<int>(std::log10(largest / step)) + 3));
   int decimals = 0;
   for (double s = step; decimals < 6 && std::abs(s - std::round(s)) > 1e-6 * s; s *= 10) ++decimals;
   return with_minus(fmt::format("{:.{}f}", value, decimals));

@@ -52,7 +52,7 @@ void warn_of_far_contexts(const LoadedModel& model, const pf::Matrix<double>& co
     if (outside > 0)
       fmt::print(stderr, "pushforward: warning: context '{}': {:.9g} lies outside the training range [{:.9g}, {:.9g}]{}\n",
                  model.context_columns[c], first, low, high,
-                 contexts.rows() > 1 ? fmt::format(", and so do {} of {}", grouped(outside), counted(contexts.rows(), "row")) : "");
+                 contexts.rows() > 1 ? fmt::format(" ({} of {} do)", grouped(outside), counted(contexts.rows(), "row")) : "");
   }
 }
 
@@ -82,6 +82,8 @@ void run(const Settings& s) {
 
   std::vector<std::string> names = model.columns;
   names.insert(names.end(), model.context_columns.begin(), model.context_columns.end());
+  if (s.out == "-")
+    for (std::string& name : names) name = printable(name);
   RowWriter writer(s.out, names, total);
   pf::Engine engine(s.seed);
   pf::Execution execution({.threads = thread_count(s.threads)});

@@ -97,6 +97,10 @@ std::string with_error(double value, double error);
 std::string duration(double seconds);
 std::string joined(const std::vector<std::string>& items, std::string_view separator = ", ");
 
+/// Text of a file that somebody else wrote, as a terminal may have it: what would move its cursor or fake a line is
+/// spelled out.
+std::string printable(const std::string& text);
+
 Json to_json(const pf::MeanLogLikelihood& mean);
 /// One JSON object on standard output. Numbers that are not finite become null.
 void print_json(const Json& json);

@@ -274,8 +274,11 @@ struct CsvReader::Impl {
                           std::all_of(fields_.begin(), fields_.end(), [](const Field& f) {
                             return !f.text.empty() && f.text.find_first_not_of("+-0123456789") == std::string::npos;
                           });
-      fail(fmt::format("expected {} field{}, got {}{}", count, count == 1 ? "" : "s", fields_.size(),
-                       commas ? "; if these are decimal commas, say so, and the delimiter" : ""));
+      throw IoError(
+          Notice{.where = fmt::format("{}:{}: ", source_, line_),
+                 .problem = fmt::format("expected {} field{}, got {}", count, count == 1 ? "" : "s", fields_.size()),
+                 .option = commas ? "decimal commas" : "",
+                 .way_out = commas ? "; if these are decimal commas, say so, and the delimiter" : ""});
     }
     bool whole = true;
     for (std::size_t column = 0; column < count; ++column) {

@@ -44,7 +44,11 @@ double continued_fraction(Next next) {
 
 double log_gamma(double x) { return boost::math::lgamma(x, Quiet()); }
 double digamma(double x) { return boost::math::digamma(x, Quiet()); }
-double log_beta(double a, double b) { return log_gamma(a) + log_gamma(b) - log_gamma(a + b); }
+double log_beta(double a, double b) {
+  const double n = a + b, small = std::min(a, b) / n;
+  if (n < 100) return log_gamma(a) + log_gamma(b) - log_gamma(n);
+  return log_beta_rest(a, b) + std::min(a, b) * std::log(small) + std::max(a, b) * std::log1p(-small);
+}
 double erfc_inv(double x) { return boost::math::erfc_inv(x, Quiet()); }
 
 double log_gamma_ratio(double x, Index halves) {
@@ -74,6 +78,12 @@ double digamma_minus_log(double x) {
   return -0.5 / x + r * (-1.0 / 12 + r * (1.0 / 120 + r * (-1.0 / 252 + r * (1.0 / 240 - r / 132))));
 }
 
+double log_beta_rest(double a, double b) {
+  const double n = a + b;
+  return stirling_error(a) + stirling_error(b) - stirling_error(n) +
+         0.5 * (log_2_pi + std::log(n) - std::log(a) - std::log(b));
+}
+
 double deviance(double a, double d) {
   const double e = d / a;
   return -a * (std::abs(e) < 0.1 ? boost::math::log1pmx(e, Quick()) : std::log1p(e) - e);
@@ -89,7 +99,12 @@ constexpr double large_concentration = 1e8;
 class LargeGamma {
  public:
   LargeGamma(double a, double x)
-      : a_(a), x_(x), e_((x - a) / a), half_square_(deviance(1, e_)), exponent_(a * half_square_), t_(std::sqrt(exponent_)) {
+      : a_(a),
+        x_(x),
+        e_((x - a) / a),
+        half_square_(e_ < -0.5 ? e_ - std::log(x / a) : deviance(1, e_)),
+        exponent_(a * half_square_),
+        t_(std::sqrt(exponent_)) {
     const double eta = std::copysign(std::sqrt(2 * half_square_), e_);
     // DLMF 8.12.11
     const double c = std::abs(eta) > 0.1

@@ -28,6 +28,8 @@ double digamma_difference(double x, Index halves);
 double stirling_error(double x);
 /// digamma(x) - log x.
 double digamma_minus_log(double x);
+/// log B(a, b) - a log(a / n) - b log(b / n), n = a + b.
+double log_beta_rest(double a, double b);
 /// a log(a / x) + x - a for x = a + d, accurate near x = a too (Loader 2000, there bd0).
 double deviance(double a, double d);
 

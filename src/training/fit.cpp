@@ -184,8 +184,9 @@ class DataTraining final : public Training<T> {
       throw DomainError(Notice{.where = this->where() + ": ",
                                .problem = "a batch of one row has no statistics for batch normalisation",
                                .option = "batch_size",
-                               .way_out = this->options().shards > 1 ? "; batch_size must be at least 2 shards"
-                                                                     : "; batch_size must be at least 2"});
+                               .way_out = this->options().batch_size >= 2 * this->options().shards
+                                              ? "; the last one has what is left of the rows: take another batch_size"
+                                              : "; batch_size must be at least 2 for each shard"});
   }
 
   void started() override {
@@ -343,10 +344,11 @@ class DataTraining final : public Training<T> {
     report.gaussian_baseline = rows_.gaussian_baseline();
     const double mean = report.validation_rows > 0 ? report.validation.mean : report.train.mean;
     report.bits_per_dimension = -mean / (static_cast<double>(this->flow().dim()) * std::numbers::ln2);
+    const auto shown = [](double v) { return std::abs(v) < 1e6 ? fmt::format("{:.4f}", v) : fmt::format("{:.4g}", v); };
     if (mean < report.gaussian_baseline)
-      report.warnings.push_back({.problem = fmt::format("the model's mean log-likelihood, {:.4f}, is below that of a "
-                                                        "Gaussian with full covariance, {:.4f}",
-                                                        mean, report.gaussian_baseline)});
+      report.warnings.push_back({.problem = fmt::format("the model's mean log-likelihood, {}, is below that of a "
+                                                        "Gaussian with full covariance, {}",
+                                                        shown(mean), shown(report.gaussian_baseline))});
   }
 
   /// Then a loss may be 0 in every row: the density is 1.

@@ -478,7 +478,8 @@ std::string to_text(const std::vector<CandidateReport>& candidates) {
   std::string text = fmt::format("  {:<16} {:>22} {:>22} {:>8} {:>10}\n", "candidate", "validation",
                                  "behind the best", "steps", "seconds");
   const auto with_error = [](const MeanLogLikelihood& m) {
-    return fmt::format("{:.4f} +- {:.4f}", m.mean, m.standard_error);
+    return std::abs(m.mean) < 1e6 ? fmt::format("{:.4f} +- {:.4f}", m.mean, m.standard_error)
+                                  : fmt::format("{:.4g} +- {:.2g}", m.mean, m.standard_error);
   };
   for (const CandidateReport& c : candidates)
     text += c.problem.empty()

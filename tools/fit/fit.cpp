@@ -277,9 +277,10 @@ void run_as(const Settings& s, Input in) {
   std::vector<std::string> warnings;
   for (const pf::Notice& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
   if (is_flow(s) && in.validation.size() < few_validation_rows)
-    warnings.push_back(fmt::format("{} to validate: nothing tells how good the model is on others; --model auto judges few "
-                                   "rows in folds",
-                                   in.validation.size() == 0 ? "no row is left" : fmt::format("only {}", counted(in.validation.size(), "row"))));
+    warnings.push_back(
+        fmt::format("{} to validate: nothing tells how good the model is on others{}",
+                    in.validation.size() == 0 ? "no row is left" : "only " + counted(in.validation.size(), "row"),
+                    in.train.size() + in.validation.size() < 4 ? "" : "; --model auto judges few rows in folds"));
   if (is_flow(s) && in.dim() == 1 && !pf::flow_preset(s.model).splines)
     warnings.push_back(fmt::format("{} is affine, and of one column no more than a Gaussian{}; nsf_ar bends it, and --model "
                                    "auto chooses",
@@ -291,6 +292,12 @@ void run_as(const Settings& s, Input in) {
   for (const std::string& warning : warnings) fmt::print(stderr, "pushforward: warning: {}\n", warning);
   if (s.json) print_json(s, in, r, warnings);
   else if (!s.quiet) print_text(s, in, r);
+  // No number of epochs explains so much.
+  const pf::MeanLogLikelihood& gain = gain_of(in, r);
+  if (is_flow(s) && r.interrupted.empty() && gain.mean < -100)
+    throw pf::Error(fmt::format("the model in '{}' is {:.3g} nats worse than a Gaussian: the training went astray; try a "
+                                "smaller --lr or --clip, or --model auto",
+                                s.out, -gain.mean));
   if (!r.interrupted.empty())
     throw Interrupted(fmt::format("{}; '{}' is the best model so far{}", r.interrupted, s.out,
                                   s.model == "auto"    ? ""

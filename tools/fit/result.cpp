@@ -32,12 +32,11 @@ const char* stop_name(pf::StopReason reason) {
   return "";
 }
 
-/// Of rows that were not trained on, where there are some.
+}  // namespace
+
 const pf::MeanLogLikelihood& gain_of(const Input& in, const Result& r) {
   return in.validation.size() > 0 ? r.validation.gain : r.train.gain;
 }
-
-}  // namespace
 
 void print_text(const Settings& s, const Input& in, const Result& r) {
   fmt::print("data         {}: {}", s.data, counted(in.train.size() + in.validation.size(), "row"));

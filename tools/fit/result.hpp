@@ -32,6 +32,9 @@ struct Result {
 /// Fewer tell nothing of a model.
 inline constexpr Index few_validation_rows = 10;
 
+/// Over the Gaussian, of rows that were not trained on, where there are some.
+const pf::MeanLogLikelihood& gain_of(const Input& in, const Result& r);
+
 void print_text(const Settings& s, const Input& in, const Result& r);
 void print_json(const Settings& s, const Input& in, const Result& r, const std::vector<std::string>& warnings);
 

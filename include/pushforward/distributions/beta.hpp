@@ -11,7 +11,7 @@ namespace pushforward {
 ///
 /// @par Shapes      y: (N, dim), columns independent; mean, variance, mode: (dim); entropy: the sum over the columns.
 /// @par Parameters  log_concentration1, log_concentration0: (dim), unconstrained, initially 0: uniform on (0, 1).
-///                  Values given to the constructor come back within two units in the last place.
+///                  A value v given to the constructor comes back to within |log v| + 1 units in the last place.
 /// @par Numerics    At 0 and 1 log_prob is the limit: at 0 log b for a = 1, -inf above, inf below. Computed in double
 ///                  for both scalars; from a + b = 100 on by Loader's saddle-point form (2000). log_cdf and log_survival go on where
 ///                  cdf and survival underflow. mode needs a > 1 and b > 1. Samples are drawn from the row's own

@@ -10,7 +10,7 @@ namespace pushforward {
 ///
 /// @par Shapes      y: (N, dim), columns independent; mean, variance, mode: (dim); entropy: the sum over the columns.
 /// @par Parameters  log_concentration, log_rate: (dim), unconstrained, initially 0: the exponential distribution.
-///                  Values given to the constructor come back within two units in the last place.
+///                  A value v given to the constructor comes back to within |log v| + 1 units in the last place.
 /// @par Numerics    At y = 0 log_prob is the limit: log r for a = 1, -inf above, inf below. Computed in double for both
 ///                  scalars; from a = 30 on by Loader's saddle-point form (2000), whose terms do not cancel for a large
 ///                  concentration, and tails and quantiles from 1e8 on by Temme's expansion (1979). log_cdf and log_survival go on where cdf and survival underflow. mode needs
