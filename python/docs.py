@@ -2,8 +2,8 @@
 
     python docs.py INCLUDE_DIR OUT.hpp
 
-The block of `///` before `class Name`, `struct Name` or a function becomes `docs::Name`. So the text stands once, in the
-header.
+The block of `///` before `class Name`, `struct Name` or a function becomes `docs::Name`. So the text stands once, in
+the header.
 """
 
 import pathlib

@@ -5,21 +5,25 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 PUSHFORWARD_MORE_PACKAGES="${PUSHFORWARD_MORE_PACKAGES:-} python3-dev python3-venv"
 . "$root/cmake/setup.sh"
 
-venv=$build/python/venv
+# At the depth of the other build folder, so that ccache knows the library's files again; and the environment's path is
+# the same each time, for nanobind's.
+wheel=$build-python
+venv=$wheel/venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 python=$venv/bin/python
 "$python" -m pip install -q --disable-pip-version-check -r "$root/python/tests/requirements.txt"
 
-# The environment's path is the same each time, so that ccache knows its headers again.
-wheels=$build/python/wheels
+# Python would name the compiler otherwise than CMake, and ccache would take it for another one.
+wheels=$wheel/wheels
 rm -rf "$wheels"
-CMAKE_BUILD_PARALLEL_LEVEL=$jobs "$python" -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps \
-  --config-settings=build-dir="$build/python/wheel" -w "$wheels" "$root/python"
+CXX=${CXX:-c++} CMAKE_BUILD_PARALLEL_LEVEL=$jobs "$python" -m pip wheel -q --disable-pip-version-check \
+  --no-build-isolation --no-deps --config-settings=build-dir="$wheel" -w "$wheels" "$root/python"
 "$python" -m pip install -q --disable-pip-version-check --no-deps --force-reinstall "$wheels"/pushforward-*.whl
 
 empty=$(mktemp -d)
 trap 'rm -rf "$empty"' EXIT
 cp "$root"/python/tests/*.py "$empty"
-cp "$root/python/pyproject.toml" "$empty"  # the settings of pytest
+cp "$root/python/pyproject.toml" "$root/python/README.md" "$empty"  # the settings of pytest; the program to try
 cd "$empty"
-"$python" -m pytest -q -p no:cacheprovider "$@" .
+# With the checks of scikit-learn that are left out without it.
+SCIPY_ARRAY_API=1 "$python" -m pytest -q -p no:cacheprovider "$@" .

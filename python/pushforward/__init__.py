@@ -21,7 +21,6 @@ from ._conditional import Conditional
 from ._core import *  # noqa: F403
 from ._reports import BestReport, CalibrationReport, FitReport, FitWarning
 
-del _pickle
 __version__ = _core.__version__
 __all__ = [name for name in dir(_core) if not name.startswith("_")] + [
     "BestReport",

@@ -63,7 +63,9 @@ def compare(models, data, *, context=None, threads=1):
         raise ValueError(f"compare: expected two models or more, got {len(named)}")
     first_name, first = next(iter(named.items()))
     for name, model in named.items():
-        if model.dim != first.dim or (model.columns and first.columns and sorted(model.columns) != sorted(first.columns)):
+        if model.dim != first.dim or (
+            model.columns and first.columns and sorted(model.columns) != sorted(first.columns)
+        ):
             raise ValueError(
                 f"compare: {first_name} is a density of {first.columns or first.dim} and {name} one of "
                 f"{model.columns or model.dim}: such densities cannot be compared"

@@ -115,7 +115,9 @@ def _table(value, columns, dtype, where):
 def as_array(value, columns, dtype, where):
     """`value` as an array that C++ can read. Lists and tables are made into one of the dtype; arrays keep theirs."""
     if isinstance(value, numpy.ma.MaskedArray):
-        raise TypeError(f"{where} is a masked array, whose mask has no meaning here: give y.filled(numpy.nan) or leave rows out")
+        raise TypeError(
+            f"{where} is a masked array, whose mask has no meaning here: give y.filled(numpy.nan), or leave rows out"
+        )
     if isinstance(value, (list, tuple)):
         try:
             return numpy.array(value, dtype)

@@ -28,7 +28,9 @@ def corner(flow, data=None, *, n=20000, context=None, columns=None, bins=50, see
     if data is not None:
         from . import _tables
 
-        rows = data if isinstance(data, numpy.ndarray) else _tables.as_array(data, flow.columns, flow.dtype.name, "plot")
+        rows = (
+            data if isinstance(data, numpy.ndarray) else _tables.as_array(data, flow.columns, flow.dtype.name, "plot")
+        )
         if rows.ndim != 2 or rows.shape[1] != flow.dim:
             raise ValueError(f"plot: data must have shape (N, {flow.dim}), got {rows.shape}")
     dim = flow.dim
@@ -125,7 +127,10 @@ def calibration(report, figure=None):
     levels = [c.level for c in report.coverage]
     shares = [c.share for c in report.coverage]
     coverage.plot([0, 1], [0, 1], color="0.6", linestyle=":")
-    error = [[max(0.0, c.level - c.low) for c in report.coverage], [max(0.0, c.high - c.level) for c in report.coverage]]
+    error = [
+        [max(0.0, c.level - c.low) for c in report.coverage],
+        [max(0.0, c.high - c.level) for c in report.coverage],
+    ]
     coverage.errorbar(levels, levels, yerr=error, fmt="none", color="0.6", label="95 % of right models")
     coverage.plot(levels, shares, "o", color="C0", label="rows")
     coverage.set_xlabel("probability of the region")

@@ -17,8 +17,12 @@ struct NumPy {
 NumPy& numpy() {
   static NumPy* const loaded = [] {
     const nb::module_ np = nb::module_::import_("numpy");
-    return new NumPy{np.attr("ndarray"), np.attr("empty"), np.attr("asarray"), np.attr("dtype"),
-                     np.attr("ma").attr("MaskedArray"), nb::module_::import_("pushforward._tables")};
+    return new NumPy{np.attr("ndarray"),
+                     np.attr("empty"),
+                     np.attr("asarray"),
+                     np.attr("dtype"),
+                     np.attr("ma").attr("MaskedArray"),
+                     nb::module_::import_("pushforward._tables")};
   }();
   return *loaded;
 }
@@ -31,8 +35,8 @@ char scalar_code(const char* format) {
 }
 
 std::string type_text(nb::handle source) {
-  const nb::object type = nb::hasattr(source, "dtype") ? nb::object(source.attr("dtype"))
-                                                       : nb::object(source.type().attr("__name__"));
+  const nb::object type =
+      nb::hasattr(source, "dtype") ? nb::object(source.attr("dtype")) : nb::object(source.type().attr("__name__"));
   return nb::cast<std::string>(nb::steal(PyObject_Str(type.ptr())));
 }
 
@@ -61,7 +65,7 @@ Dtype::Dtype(nb::handle value) {
 
 Dtype dtype_of(nb::handle source) {
   return nb::hasattr(source, "dtype") && type_text(source).find("float32") != std::string::npos ? Dtype::of(true)
-                                                                                                 : Dtype();
+                                                                                                : Dtype();
 }
 
 void Dtype::agree(Dtype other, std::string_view call, std::string_view name) {
@@ -105,19 +109,20 @@ void Borrowed::take(std::string_view call, std::string_view name, nb::handle sou
   const pf::Index size = single ? 4 : 8;
   if (scalar_code(buffer_.format) != (single ? 'f' : 'd')) wrong_type(call, name, source, single);
   const bool row = one_row && buffer_.ndim == 1;
-  if (buffer_.ndim != rank && !row) {
+  if (rank != any_rank && buffer_.ndim != rank && !row) {
     const std::string hint = rank == 2 && buffer_.ndim == 1
                                  ? fmt::format(": one row is {0}[None], one column {0}[:, None]", name)
                                  : std::string();
-    throw nb::value_error(
-        fmt::format("{}: {} must have {} {}, got {}{}", call, name, rank, rank == 1 ? "axis" : "axes", buffer_.ndim, hint)
-            .c_str());
+    throw nb::value_error(fmt::format("{}: {} must have {} {}, got {}{}", call, name, rank, rank == 1 ? "axis" : "axes",
+                                      buffer_.ndim, hint)
+                              .c_str());
   }
   bool aligned = reinterpret_cast<std::uintptr_t>(buffer_.buf) % static_cast<std::uintptr_t>(size) == 0;
-  for (int i = 0; i < buffer_.ndim && i < 2; ++i) {
+  for (int i = 0; i < buffer_.ndim; ++i) {
+    aligned = aligned && (buffer_.strides[i] % size == 0 || buffer_.shape[i] < 2);
+    if (i > 1) continue;
     shape_[i] = buffer_.shape[i];
     strides_[i] = buffer_.strides[i] / size;
-    aligned = aligned && (buffer_.strides[i] % size == 0 || shape_[i] < 2);
   }
   if (!aligned)
     type_error(fmt::format("{}: {} has values that are not aligned in memory: give numpy.array({})", call, name, name));

@@ -63,6 +63,9 @@ Dtype dtype_of(nb::handle source);
 
 [[noreturn]] void type_error(const std::string& text);
 
+/// A tensor's: see Borrowed::buffer.
+inline constexpr int any_rank = -1;
+
 /// The caller's memory, read where it lies: whatever has Python's buffer protocol or `__dlpack__`, with any strides.
 /// Tables (pandas, pyarrow, polars) and lists are copied once, by pushforward._tables.
 ///
@@ -92,7 +95,7 @@ class Borrowed {
     return {static_cast<const T*>(buffer_.buf), shape_[0], strides_[0]};
   }
   pf::Index rows() const { return shape_[0]; }
-  /// Of any rank, with T's size checked.
+  /// As it was given; without `obj`: none.
   const Py_buffer& buffer() const { return buffer_; }
 
  private:

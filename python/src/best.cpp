@@ -10,21 +10,6 @@ namespace binding {
 
 namespace {
 
-/// {column: step or (origin, step)}
-std::vector<pf::GridColumn> grids_of(const nb::dict& rounded) {
-  std::vector<pf::GridColumn> grids;
-  for (const auto& [column, step] : rounded) {
-    pf::GridColumn g{nb::cast<std::int64_t>(column), {}};
-    if (nb::isinstance<nb::tuple>(step))
-      g.grid = {nb::cast<double>(step[0]), nb::cast<double>(step[1])};
-    else
-      g.grid.step = nb::cast<double>(step);
-    grids.push_back(g);
-  }
-  std::sort(grids.begin(), grids.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
-  return grids;
-}
-
 /// The default ones by name, and flows of the caller's as (name, flow).
 template <pf::Scalar T>
 std::vector<pf::Candidate<T>> candidates_of(nb::handle given, pf::Index rows, pf::Index dim, pf::Index context_dim) {
@@ -44,7 +29,8 @@ std::vector<pf::Candidate<T>> candidates_of(nb::handle given, pf::Index rows, pf
       continue;
     }
     const auto [name, flow] = nb::cast<std::pair<std::string, const Distribution*>>(c);
-    if (flow->dtype().is_single() != (sizeof(T) == 4)) type_error("fit_best: '" + name + "' is of another dtype than y");
+    if (flow->dtype().is_single() != (sizeof(T) == 4))
+      type_error("fit_best: '" + name + "' is of another dtype than y");
     chosen.push_back({.name = name, .start = [start = flow->as<T>()](const pf::CandidateTask<T>&) { return start; }});
   }
   return chosen;
@@ -83,8 +69,7 @@ nb::tuple fit_best(nb::handle y, const BestArguments& best, nb::dict kwargs) {
   const Borrowed rows("fit_best", "y", y, sizeof(T) == 4, 2, info.columns);
   const pf::MatrixView<const T> data = rows.matrix<T>();
   pf::FitBestOptions<T> options;
-  options.candidates =
-      candidates_of<T>(best.candidates, data.rows(), data.cols(), arguments.options.context.cols());
+  options.candidates = candidates_of<T>(best.candidates, data.rows(), data.cols(), arguments.options.context.cols());
   options.steps = best.steps;
   options.seconds = best.seconds;
   options.folds = best.folds;
@@ -111,7 +96,8 @@ nb::tuple fit_best(nb::handle y, const BestArguments& best, nb::dict kwargs) {
   caller.rethrow();
   note_rows(info, data, pf::MatrixView<const T>(arguments.options.context));
   nb::dict rounded;
-  for (const pf::GridColumn& g : found.rounded) rounded[nb::int_(g.column)] = nb::make_tuple(g.grid.origin, g.grid.step);
+  for (const pf::GridColumn& g : found.rounded)
+    rounded[nb::int_(g.column)] = nb::make_tuple(g.grid.origin, g.grid.step);
   nb::dict d;
   d["candidates"] = candidate_reports(found.candidates);
   d["report"] = report_of(found.report);
@@ -129,46 +115,51 @@ nb::tuple fit_best(nb::handle y, const BestArguments& best, nb::dict kwargs) {
 
 void bind_best(nb::module_& m) {
   static const std::string signature =
-      std::string("def fit_best(y: numpy.typing.ArrayLike, *, candidates: collections.abc.Sequence[str | tuple[str, "
-                  "Distribution]] | None = None, steps: int = 0, seconds: float = 0, folds: int = 0, ensemble: int = 1, "
-                  "standardize: str | None = None, standardize_context: str = 'mean_std', whiten: bool = True, supports: "
-                  "collections.abc.Sequence | None = None, base: str | None = None, rounded: dict[int, float | "
-                  "tuple[float, float]] | None = None, callback: collections.abc.Callable[[str, int, int], bool | None] | "
-                  "None = None, dtype: numpy.typing.DTypeLike = None, ") +
+      std::string(
+          "def fit_best(y: numpy.typing.ArrayLike, *, candidates: collections.abc.Sequence[str | tuple[str, "
+          "Distribution]] | None = None, steps: int = 0, seconds: float = 0, folds: int = 0, ensemble: int = 1, "
+          "standardize: str | None = None, standardize_context: str = 'mean_std', whiten: bool = True, supports: "
+          "collections.abc.Sequence | None = None, base: str | None = None, rounded: dict[int, float | "
+          "tuple[float, float]] | None = None, callback: collections.abc.Callable[[str, int, int], bool | None] | "
+          "None = None, dtype: numpy.typing.DTypeLike = None, ") +
       fit_signature + ") -> tuple[Distribution, pushforward.BestReport]";
-  m.def("fit_best", [](const Data& y, const nb::object& candidates, pf::Index steps, double seconds, pf::Index folds,
-                       pf::Index ensemble, const std::optional<std::string>& standardize,
-                       const std::string& standardize_context, bool whiten, const nb::object& supports,
-                       const std::optional<std::string>& base, const std::optional<nb::dict>& rounded,
-                       const nb::object& callback, const DtypeLike& dtype, const nb::kwargs& kwargs) {
-    BestArguments best;
-    best.candidates = candidates;
-    best.steps = steps;
-    best.seconds = seconds;
-    best.folds = folds;
-    best.ensemble = ensemble;
-    best.choose_standardization = !standardize;
-    if (standardize) best.prepare.standardize = choose("standardize", *standardize, standardizations);
-    best.prepare.standardize_context = choose("standardize_context", standardize_context, standardizations);
-    best.prepare.whiten = whiten;
-    best.prepare.supports = intervals_of("fit_best", supports);
-    if (base) best.base = choose("base", *base, bases);
-    if (rounded) best.rounded = grids_of(*rounded);
-    best.callback = callback;
-    const Dtype type = dtype.is_none() ? dtype_of(y) : Dtype(dtype);
-    return type.is_single() ? fit_best<float>(y, best, kwargs) : fit_best<double>(y, best, kwargs);
-  }, "y"_a, nb::kw_only(), "candidates"_a = nb::none(), "steps"_a = 0, "seconds"_a = 0.0, "folds"_a = 0,
-  "ensemble"_a = 1, "standardize"_a = nb::none(), "standardize_context"_a = "mean_std", "whiten"_a = true,
-  "supports"_a = nb::none(), "base"_a = nb::none(), "rounded"_a = nb::none(), "callback"_a = nb::none(),
-  "dtype"_a = nb::none(), "kwargs"_a, nb::sig(signature.c_str()),
-  (std::string(docs::fit_best) + R"(
+  m.def(
+      "fit_best",
+      [](const Data& y, const nb::object& candidates, pf::Index steps, double seconds, pf::Index folds,
+         pf::Index ensemble, const std::optional<std::string>& standardize, const std::string& standardize_context,
+         bool whiten, const nb::object& supports, const std::optional<std::string>& base,
+         const std::optional<nb::dict>& rounded, const nb::object& callback, const DtypeLike& dtype,
+         const nb::kwargs& kwargs) {
+        BestArguments best;
+        best.candidates = candidates;
+        best.steps = steps;
+        best.seconds = seconds;
+        best.folds = folds;
+        best.ensemble = ensemble;
+        best.choose_standardization = !standardize;
+        if (standardize) best.prepare.standardize = choose("standardize", *standardize, standardizations);
+        best.prepare.standardize_context = choose("standardize_context", standardize_context, standardizations);
+        best.prepare.whiten = whiten;
+        best.prepare.supports = intervals_of("fit_best", supports);
+        if (base) best.base = choose("base", *base, bases);
+        if (rounded) best.rounded = grids_of(*rounded);
+        best.callback = callback;
+        const Dtype type = dtype.is_none() ? dtype_of(y) : Dtype(dtype);
+        return type.is_single() ? fit_best<float>(y, best, kwargs) : fit_best<double>(y, best, kwargs);
+      },
+      "y"_a, nb::kw_only(), "candidates"_a = nb::none(), "steps"_a = 0, "seconds"_a = 0.0, "folds"_a = 0,
+      "ensemble"_a = 1, "standardize"_a = nb::none(), "standardize_context"_a = "mean_std", "whiten"_a = true,
+      "supports"_a = nb::none(), "base"_a = nb::none(), "rounded"_a = nb::none(), "callback"_a = nb::none(),
+      "dtype"_a = nb::none(), "kwargs"_a, nb::sig(signature.c_str()),
+      (std::string(docs::fit_best) + R"(
 
 candidates: names of the default ones, or (name, flow) of your own, which sees standardised columns; None: all.
 steps: of all candidates together, 0: by the number of rows; seconds: about so long, instead. folds: 0: 5 if there are
 few rows. ensemble: so many fits of the winner. standardize: None chooses. base: "normal", "student_t"; None: by the
 tails. rounded: columns of counts or rounded numbers, {column: step or (origin, step)}; None: they are looked for; {}:
 there are none. callback: called with (candidate, stage, stages); False ends it with the best so far.
-Of the arguments of fit those that are about epochs and batches have no effect.)").c_str());
+Of the arguments of fit those that are about epochs and batches have no effect.)")
+          .c_str());
 }
 
 }  // namespace binding

@@ -6,11 +6,11 @@
 
 #include <cmath>
 #include <fstream>
-#include <span>
-#include <sstream>
 #include <pushforward/fields.hpp>
 #include <pushforward/latents.hpp>
 #include <pushforward/registry.hpp>
+#include <span>
+#include <sstream>
 
 #include "objects.hpp"
 
@@ -58,8 +58,9 @@ Array per_row(const char* call, Distribution& self, nb::handle y, nb::handle con
 }
 
 Array log_prob(Distribution& self, Data y, OptionalData context, Threads threads) {
-  return per_row("log_prob", self, y, context, threads,
-                 [](const auto& d, auto rows, auto out, auto given, auto where) { d.log_prob_into(rows, out, given, where); });
+  return per_row("log_prob", self, y, context, threads, [](const auto& d, auto rows, auto out, auto given, auto where) {
+    d.log_prob_into(rows, out, given, where);
+  });
 }
 
 Array prob(Distribution& self, Data y, OptionalData context, Threads threads) {
@@ -198,15 +199,17 @@ Array moment(const Distribution& self, Into into) {
 
 template <class Tail>
 Array tails(const char* call, const Distribution& self, nb::handle y, Tail tail) {
-  return self.visit_shared([&](auto snapshot) {
-    using T = scalar_in<decltype(snapshot)>;
-    const Borrowed rows(call, "y", y, sizeof(T) == 4);
-    const pf::MatrixView<const T> values = rows.matrix<T>();
-    Result<double> out({values.rows(), values.cols()});
-    const nb::gil_scoped_release others;
-    tail(**snapshot, values, out.matrix());
-    return out;
-  }).array();
+  return self
+      .visit_shared([&](auto snapshot) {
+        using T = scalar_in<decltype(snapshot)>;
+        const Borrowed rows(call, "y", y, sizeof(T) == 4);
+        const pf::MatrixView<const T> values = rows.matrix<T>();
+        Result<double> out({values.rows(), values.cols()});
+        const nb::gil_scoped_release others;
+        tail(**snapshot, values, out.matrix());
+        return out;
+      })
+      .array();
 }
 
 Array quantiles(const char* call, const Distribution& self, nb::handle p, bool complement) {
@@ -242,8 +245,7 @@ nb::tuple kl(const Distribution& self, const Distribution& other, pf::Index n, S
 }
 
 nb::bytes serialize(const Distribution& self) {
-  const std::vector<std::byte> bytes =
-      self.visit([&](const auto& d) { return pf::serialize(d, self.info); });
+  const std::vector<std::byte> bytes = self.visit([&](const auto& d) { return pf::serialize(d, self.info); });
   return nb::bytes(bytes.data(), bytes.size());
 }
 
@@ -310,7 +312,8 @@ using Names = std::vector<std::string>;
 void check_names(const char* what, const Names& names, pf::Index columns) {
   if (!names.empty() && static_cast<pf::Index>(names.size()) != columns)
     throw nb::value_error((std::string(what) + ": the model has " + std::to_string(columns) + " columns, got " +
-                           std::to_string(names.size()) + " names").c_str());
+                           std::to_string(names.size()) + " names")
+                              .c_str());
 }
 
 nb::list ranges(const std::vector<pf::ModelInfo::Range>& from) {
@@ -343,7 +346,7 @@ nb::object state(const Distribution& self) {
 
 void bind_distribution(nb::module_& m) {
   using Tail = pf::Distribution<double>::Tail;
-  nb::class_<Distribution> c(m, "Distribution", nb::dynamic_attr(), docs::Distribution);
+  nb::class_<Distribution> c(m, "Distribution", docs::Distribution);
 
   // ---- densities
   c.def("log_prob", &log_prob, "y"_a, "context"_a = nb::none(), nb::kw_only(), "threads"_a = 1,
@@ -355,11 +358,13 @@ in `columns` and are copied once. context: (N, context_dim), or one row for all.
 Returns (N,) float64: -inf outside the support; NaN in rows that hold NaN.
 Raises ValueError for shapes that do not fit, TypeError for another dtype.)");
   c.def("prob", &prob, "y"_a, "context"_a = nb::none(), nb::kw_only(), "threads"_a = 1, "exp(log_prob(y, context)).");
-  c.def("log_prob_and_gradient", &log_prob_and_gradient, "y"_a, "context"_a = nb::none(), nb::kw_only(),
-        "threads"_a = 1,
-        nb::sig("def log_prob_and_gradient(self, y: numpy.typing.ArrayLike, context: numpy.typing.ArrayLike | None = None, "
-                "*, threads: int | Execution = 1) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray | None]"),
-        R"((log_prob, gradient, context_gradient): (N,), d log_prob / d y (N, dim), d log_prob / d context (N, context_dim).
+  c.def(
+      "log_prob_and_gradient", &log_prob_and_gradient, "y"_a, "context"_a = nb::none(), nb::kw_only(), "threads"_a = 1,
+      nb::sig(
+          "def log_prob_and_gradient(self, y: numpy.typing.ArrayLike, context: numpy.typing.ArrayLike | None = None, "
+          "*, threads: int | Execution = 1) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray | None]"),
+      R"((log_prob, gradient, context_gradient): (N,), d log_prob / d y (N, dim), d log_prob / d context
+(N, context_dim).
 
 The last is None without context.)");
   c.def("prefix_log_prob", &prefix_log_prob, "prefix"_a, "context"_a = nb::none(), nb::kw_only(), "threads"_a = 1,
@@ -367,10 +372,11 @@ The last is None without context.)");
 
 prefix: (N, k), 1 <= k <= dim.
 Raises NotImplementedError naming the part that has no such order.)");
-  c.def_prop_ro("triangular_order", [](const Distribution& d) {
-    return d.visit([](const auto& o) { return o.triangular_order(); });
-  }, "The columns in an order in which each is drawn given those before it; []: independent columns, any order.\n\n"
-     "Raises NotImplementedError naming the part that has none.");
+  c.def_prop_ro(
+      "triangular_order",
+      [](const Distribution& d) { return d.visit([](const auto& o) { return o.triangular_order(); }); },
+      "The columns in an order in which each is drawn given those before it; []: independent columns, any order.\n\n"
+      "Raises NotImplementedError naming the part that has none.");
 
   // ---- samples
   c.def("sample", &sample, "n"_a, nb::kw_only(), "seed"_a = nb::none(), "context"_a = nb::none(), "threads"_a = 1,
@@ -380,11 +386,13 @@ seed: a number, for the same draws again, with any number of threads; an Engine,
 time.)");
   c.def("sample_each", &sample_each, "context"_a, "n"_a = 1, nb::kw_only(), "seed"_a = nb::none(), "threads"_a = 1,
         "n draws for each row of context (N, context_dim): (N, n, dim).");
-  c.def("sample_and_log_prob", &sample_and_log_prob, "n"_a, nb::kw_only(), "seed"_a = nb::none(),
-        "context"_a = nb::none(), "threads"_a = 1,
-        nb::sig("def sample_and_log_prob(self, n: int, *, seed: int | Engine | None = None, context: "
-                "numpy.typing.ArrayLike | None = None, threads: int | Execution = 1) -> tuple[numpy.ndarray, numpy.ndarray]"),
-        "n draws and their log_prob from one pass, which needs no inverse: (n, dim), (n,).");
+  c.def(
+      "sample_and_log_prob", &sample_and_log_prob, "n"_a, nb::kw_only(), "seed"_a = nb::none(),
+      "context"_a = nb::none(), "threads"_a = 1,
+      nb::sig(
+          "def sample_and_log_prob(self, n: int, *, seed: int | Engine | None = None, context: "
+          "numpy.typing.ArrayLike | None = None, threads: int | Execution = 1) -> tuple[numpy.ndarray, numpy.ndarray]"),
+      "n draws and their log_prob from one pass, which needs no inverse: (n, dim), (n,).");
   c.def("sample_given_prefix", &sample_given_prefix, "prefix"_a, nb::kw_only(), "seed"_a = nb::none(),
         "context"_a = nb::none(), "threads"_a = 1,
         "An exact draw of all columns for each row of `prefix`, (N, k), the values of the first k columns of\n"
@@ -393,40 +401,57 @@ time.)");
         "x of each row of y = f(x), where x is what the innermost base draws. NaN outside the support.");
 
   // ---- moments and tails
-  c.def("mean", [](const Distribution& d) { return moment(d, [](const auto& o, auto out) { o.mean_into(out); }); },
-        "(dim,). Raises NotImplementedError where there is no closed form.");
-  c.def("variance",
-        [](const Distribution& d) { return moment(d, [](const auto& o, auto out) { o.variance_into(out); }); },
-        "(dim,).");
-  c.def("stddev", [](const Distribution& d) {
-    return moment(d, [](const auto& o, auto out) {
-      o.variance_into(out);
-      for (pf::Index i = 0; i < out.size(); ++i) out[i] = std::sqrt(out[i]);
-    });
-  }, "(dim,).");
-  c.def("mode", [](const Distribution& d) { return moment(d, [](const auto& o, auto out) { o.mode_into(out); }); },
-        "(dim,).");
-  c.def("covariance", [](const Distribution& d) {
-    return d.visit([](const auto& o) {
-      Result<double> out({o.dim(), o.dim()});
-      o.covariance_into(out.matrix());
-      return out.array();
-    });
-  }, "(dim, dim).");
-  c.def("entropy", [](const Distribution& d) { return d.visit([](const auto& o) { return o.entropy(); }); },
-        "In nats.");
-  c.def("cdf", [](const Distribution& d, const Data& y) { return tail<Tail::cdf>(d, "cdf", y); }, "y"_a,
-        "Of each column by itself, (N, dim), of elementwise families.");
-  c.def("survival", [](const Distribution& d, const Data& y) { return tail<Tail::survival>(d, "survival", y); }, "y"_a,
-        "1 - cdf, accurate in the upper tail.");
-  c.def("log_cdf", [](const Distribution& d, const Data& y) { return tail<Tail::log_cdf>(d, "log_cdf", y); }, "y"_a,
-        "log(cdf), also where cdf underflows.");
-  c.def("log_survival", [](const Distribution& d, const Data& y) { return tail<Tail::log_survival>(d, "log_survival", y); },
-        "y"_a, "log(survival).");
-  c.def("quantile", [](const Distribution& d, const Data& p) { return quantiles("quantile", d, p, false); }, "p"_a,
-        "The inverse of cdf, (N, dim) float64. Raises ValueError for a probability outside [0, 1].");
-  c.def("quantile_complement", [](const Distribution& d, const Data& q) { return quantiles("quantile_complement", d, q, true); },
-        "q"_a, "The inverse of survival: accurate for q near 0.");
+  c.def(
+      "mean", [](const Distribution& d) { return moment(d, [](const auto& o, auto out) { o.mean_into(out); }); },
+      "(dim,). Raises NotImplementedError where there is no closed form.");
+  c.def(
+      "variance",
+      [](const Distribution& d) { return moment(d, [](const auto& o, auto out) { o.variance_into(out); }); },
+      "(dim,).");
+  c.def(
+      "stddev",
+      [](const Distribution& d) {
+        return moment(d, [](const auto& o, auto out) {
+          o.variance_into(out);
+          for (pf::Index i = 0; i < out.size(); ++i) out[i] = std::sqrt(out[i]);
+        });
+      },
+      "(dim,).");
+  c.def(
+      "mode", [](const Distribution& d) { return moment(d, [](const auto& o, auto out) { o.mode_into(out); }); },
+      "(dim,).");
+  c.def(
+      "covariance",
+      [](const Distribution& d) {
+        return d.visit([](const auto& o) {
+          Result<double> out({o.dim(), o.dim()});
+          o.covariance_into(out.matrix());
+          return out.array();
+        });
+      },
+      "(dim, dim).");
+  c.def(
+      "entropy", [](const Distribution& d) { return d.visit([](const auto& o) { return o.entropy(); }); }, "In nats.");
+  c.def(
+      "cdf", [](const Distribution& d, const Data& y) { return tail<Tail::cdf>(d, "cdf", y); }, "y"_a,
+      "Of each column by itself, (N, dim), of elementwise families.");
+  c.def(
+      "survival", [](const Distribution& d, const Data& y) { return tail<Tail::survival>(d, "survival", y); }, "y"_a,
+      "1 - cdf, accurate in the upper tail.");
+  c.def(
+      "log_cdf", [](const Distribution& d, const Data& y) { return tail<Tail::log_cdf>(d, "log_cdf", y); }, "y"_a,
+      "log(cdf), also where cdf underflows.");
+  c.def(
+      "log_survival",
+      [](const Distribution& d, const Data& y) { return tail<Tail::log_survival>(d, "log_survival", y); }, "y"_a,
+      "log(survival).");
+  c.def(
+      "quantile", [](const Distribution& d, const Data& p) { return quantiles("quantile", d, p, false); }, "p"_a,
+      "The inverse of cdf, (N, dim) float64. Raises ValueError for a probability outside [0, 1].");
+  c.def(
+      "quantile_complement",
+      [](const Distribution& d, const Data& q) { return quantiles("quantile_complement", d, q, true); }, "q"_a,
+      "The inverse of survival: accurate for q near 0.");
   c.def("kl_divergence", &kl, "other"_a, nb::kw_only(), "n"_a = 100'000, "seed"_a = nb::none(),
         nb::sig("def kl_divergence(self, other: Distribution, *, n: int = 100000, seed: int | Engine | None = None) -> "
                 "tuple[float, float, bool]"),
@@ -435,33 +460,40 @@ time.)");
 Exact where a closed form is known for the pair, else the mean of log p - log q over n draws of self.)");
 
   // ---- properties
-  c.def_prop_ro("name", [](const Distribution& d) { return d.visit([](const auto& o) { return o.name(); }); },
-                "The class, with its parts.");
-  c.def_prop_ro("dim", [](const Distribution& d) { return d.visit([](const auto& o) { return o.dim(); }); },
-                "Columns of data.");
-  c.def_prop_ro("context_dim", [](const Distribution& d) { return d.visit([](const auto& o) { return o.context_dim(); }); },
-                "Columns of context, 0 for none.");
+  c.def_prop_ro(
+      "name", [](const Distribution& d) { return d.visit([](const auto& o) { return o.name(); }); },
+      "The class, with its parts.");
+  c.def_prop_ro(
+      "dim", [](const Distribution& d) { return d.visit([](const auto& o) { return o.dim(); }); }, "Columns of data.");
+  c.def_prop_ro(
+      "context_dim", [](const Distribution& d) { return d.visit([](const auto& o) { return o.context_dim(); }); },
+      "Columns of context, 0 for none.");
   c.def_prop_ro("event_shape", [](const Distribution& d) {
     return nb::tuple(nb::cast(d.visit([](const auto& o) { return o.event_shape(); })));
   });
-  c.def_prop_ro("dtype", [](const Distribution& d) { return nb::module_::import_("numpy").attr("dtype")(d.dtype().name()); },
-                "float32 or float64: of data, draws and parameters.");
-  c.def_prop_ro("support", [](const Distribution& d) { return d.visit([](const auto& o) { return o.support().to_text(); }); },
-                "The set where the density is positive: \"real^3 x (0, inf)\".");
-  c.def_prop_ro("counted_columns", [](const Distribution& d) {
-    return d.visit([](const auto& o) {
-      pf::Index columns = 0;
-      const pf::Space support = o.support();
-      for (const pf::Space::Block& block : support.blocks()) columns += block.grids.empty() ? 0 : block.columns;
-      return columns;
-    });
-  }, "Columns of numbers on grids: of these `log_prob` is that of a mass, and no density.");
-  c.def_prop_ro("is_reparameterized", [](const Distribution& d) {
-    return d.visit([](const auto& o) { return o.is_reparameterized(); });
-  });
-  c.def_prop_ro("parameter_count", [](const Distribution& d) {
-    return d.visit([](const auto& o) { return pf::count_parameters(o); });
-  }, "Number of trainable values.");
+  c.def_prop_ro(
+      "dtype", [](const Distribution& d) { return nb::module_::import_("numpy").attr("dtype")(d.dtype().name()); },
+      "float32 or float64: of data, draws and parameters.");
+  c.def_prop_ro(
+      "support", [](const Distribution& d) { return d.visit([](const auto& o) { return o.support().to_text(); }); },
+      "The set where the density is positive: \"real^3 x (0, inf)\".");
+  c.def_prop_ro(
+      "counted_columns",
+      [](const Distribution& d) {
+        return d.visit([](const auto& o) {
+          pf::Index columns = 0;
+          const pf::Space support = o.support();
+          for (const pf::Space::Block& block : support.blocks()) columns += block.grids.empty() ? 0 : block.columns;
+          return columns;
+        });
+      },
+      "Columns of numbers on grids: of these `log_prob` is that of a mass, and no density.");
+  c.def_prop_ro("is_reparameterized",
+                [](const Distribution& d) { return d.visit([](const auto& o) { return o.is_reparameterized(); }); });
+  c.def_prop_ro(
+      "parameter_count",
+      [](const Distribution& d) { return d.visit([](const auto& o) { return pf::count_parameters(o); }); },
+      "Number of trainable values.");
   c.def("state", &state, nb::sig("def state(self) -> dict[str, numpy.ndarray]"),
         "Copies of all learned tensors and running statistics by their paths, as a file has them.");
   c.def_prop_rw(
@@ -469,53 +501,69 @@ Exact where a closed form is known for the pair, else the mean of log p - log q 
       [](Distribution& d, Names names) {
         check_names("columns", names, d.visit([](const auto& o) { return o.dim(); }));
         d.info.columns = std::move(names);
-      }, "Names of the data columns, [] if unknown. Tables go in by them.");
+      },
+      "Names of the data columns, [] if unknown. Tables go in by them.");
   c.def_prop_rw(
       "context_columns", [](const Distribution& d) { return d.info.context_columns; },
       [](Distribution& d, Names names) {
         check_names("context_columns", names, d.visit([](const auto& o) { return o.context_dim(); }));
         d.info.context_columns = std::move(names);
-      }, "Names of the context columns.");
+      },
+      "Names of the context columns.");
   c.def_prop_rw(
       "notes", [](const Distribution& d) { return d.info.notes; },
       [](Distribution& d, std::map<std::string, std::string> notes) { d.info.notes = std::move(notes); },
       "Free text by name, kept in files. A copy: assign a dict to change it.");
-  c.def_prop_ro("data_range", [](const Distribution& d) { return ranges(d.info.data_range); },
-                "(smallest, largest) training value of each column, [] if unknown.");
+  c.def_prop_ro(
+      "data_range", [](const Distribution& d) { return ranges(d.info.data_range); },
+      "(smallest, largest) training value of each column, [] if unknown.");
   c.def_prop_ro("context_range", [](const Distribution& d) { return ranges(d.info.context_range); });
   c.def("rows_outside_training_range", &outside, "data"_a, "context"_a = nb::none(),
         "Numbers of the rows that have a value outside the training range.");
 
   // ---- files, copies
-  c.def("save", [](const Distribution& d, const std::filesystem::path& path) {
-    d.visit([&](const auto& o) {
-      const nb::gil_scoped_release others;
-      pf::save(path, o, d.info);
-    });
-  }, "path"_a, R"(Writes one safetensors file that C++ and Python read: whole or not at all.
+  c.def(
+      "save",
+      [](const Distribution& d, const std::filesystem::path& path) {
+        d.visit([&](const auto& o) {
+          const nb::gil_scoped_release others;
+          pf::save(path, o, d.info);
+        });
+      },
+      "path"_a, R"(Writes one safetensors file that C++ and Python read: whole or not at all.
 
 Raises OSError if it cannot be written, ValueError naming a tensor with values that are not finite.)");
   c.def("serialize", &serialize, "The bytes of such a file.");
-  c.def("astype", [](const Distribution& d, const DtypeLike& dtype) { return astype(d, Dtype(dtype)); }, "dtype"_a,
-        nb::sig("def astype(self, dtype: numpy.typing.DTypeLike) -> Distribution"),
-        "A copy with float32 or float64 parameters.");
+  c.def(
+      "astype", [](const Distribution& d, const DtypeLike& dtype) { return astype(d, Dtype(dtype)); }, "dtype"_a,
+      nb::sig("def astype(self, dtype: numpy.typing.DTypeLike) -> Distribution"),
+      "A copy with float32 or float64 parameters.");
   c.def("copy", [](const Distribution& d) { return wrap(Distribution(d)); }, nb::sig("def copy(self) -> Distribution"));
-  c.def("__copy__", [](const Distribution& d) { return wrap(Distribution(d)); }, nb::sig("def __copy__(self) -> Distribution"));
-  c.def("__deepcopy__", [](const Distribution& d, const nb::object&) { return wrap(Distribution(d)); }, "memo"_a,
-        nb::sig("def __deepcopy__(self, memo: object) -> Distribution"));
+  c.def(
+      "__copy__", [](const Distribution& d) { return wrap(Distribution(d)); },
+      nb::sig("def __copy__(self) -> Distribution"));
+  c.def(
+      "__deepcopy__", [](const Distribution& d, const nb::object&) { return wrap(Distribution(d)); }, "memo"_a,
+      nb::sig("def __deepcopy__(self, memo: object) -> Distribution"));
   c.def("__reduce__", [](const Distribution& d) {
     return nb::make_tuple(nb::module_::import_("pushforward._pickle").attr("restore"),
                           nb::make_tuple(serialize(d), d.dtype().name()));
   });
   c.def("__repr__", [](const Distribution& d) { return d.visit([](const auto& o) { return tree_text(o); }); });
-  c.def("__call__", [](nb::object self, const nb::object& context) {
-    return nb::module_::import_("pushforward._conditional").attr("Conditional")(self, context);
-  }, "context"_a, nb::sig("def __call__(self, context: numpy.typing.ArrayLike) -> pushforward.Conditional"),
-     "The density of y for this context, as zuko has it: flow(c).log_prob(y), flow(c).sample(n).");
-  c.def("plot", [](nb::object self, nb::args args, nb::kwargs kwargs) {
-    return nb::module_::import_("pushforward.plots").attr("corner")(self, *args, **kwargs);
-  }, nb::sig("def plot(self, data: numpy.typing.ArrayLike | None = None, **options) -> matplotlib.figure.Figure"),
-     "A corner plot of draws, and of rows of data beside them: see pushforward.plots.corner.");
+  c.def(
+      "__call__",
+      [](nb::object self, const nb::object& context) {
+        return nb::module_::import_("pushforward._conditional").attr("Conditional")(self, context);
+      },
+      "context"_a, nb::sig("def __call__(self, context: numpy.typing.ArrayLike) -> pushforward.Conditional"),
+      "The density of y for this context, as zuko has it: flow(c).log_prob(y), flow(c).sample(n).");
+  c.def(
+      "plot",
+      [](nb::object self, nb::args args, nb::kwargs kwargs) {
+        return nb::module_::import_("pushforward.plots").attr("corner")(self, *args, **kwargs);
+      },
+      nb::sig("def plot(self, data: numpy.typing.ArrayLike | None = None, **options) -> matplotlib.figure.Figure"),
+      "A corner plot of draws, and of rows of data beside them: see `pushforward.plots.corner`.");
 
   m.def("load", &load, "path"_a, nb::kw_only(), "dtype"_a = nb::none(),
         nb::sig("def load(path: str | os.PathLike, *, dtype: numpy.typing.DTypeLike = None) -> Distribution"),

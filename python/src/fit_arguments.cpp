@@ -50,10 +50,14 @@ pf::Poly<pf::Optimizer<T>> optimizer_of(nb::handle given) {
   if (nb::isinstance<nb::str>(given)) {
     constexpr Named<int> names[] = {{"adam", 0}, {"sgd", 1}, {"lion", 2}, {"lbfgs", 3}};
     switch (choose("optimizer", nb::cast<std::string>(given), names)) {
-      case 0: return pf::Adam<T>();
-      case 1: return pf::Sgd<T>();
-      case 2: return pf::Lion<T>();
-      default: return pf::LBfgs<T>();
+      case 0:
+        return pf::Adam<T>();
+      case 1:
+        return pf::Sgd<T>();
+      case 2:
+        return pf::Lion<T>();
+      default:
+        return pf::LBfgs<T>();
     }
   }
   Optimizer* optimizer = nullptr;
@@ -128,10 +132,10 @@ void read_arguments(FitArguments<T>& a, nb::dict& kwargs, const pf::ModelInfo& i
 template void read_arguments(FitArguments<float>&, nb::dict&, const pf::ModelInfo&, Pool&);
 template void read_arguments(FitArguments<double>&, nb::dict&, const pf::ModelInfo&, Pool&);
 
-void refuse_others(const char* call, const nb::dict& kwargs, std::string_view own) {
+void refuse_others(const char* call, const nb::dict& kwargs) {
   for (const auto& [name, value] : kwargs)
-    type_error(fmt::format("{}() got an unexpected keyword argument '{}'; there are {}{}{}", call,
-                           nb::cast<std::string>(name), own, own.empty() ? "" : ", ", fit_signature));
+    type_error(fmt::format("{}() got an unexpected keyword argument '{}'; there are {}{}", call,
+                           nb::cast<std::string>(name), fit_signature, fit_callback));
 }
 
 std::vector<std::string> names_of(nb::handle source) {
@@ -194,9 +198,11 @@ const char fit_signature[] =
     "validation_weights: numpy.typing.ArrayLike | None = None, validate_every: int = 1, patience: int = 30, "
     "min_delta: float = 0, statistics: str = 'population', weighted_statistics: bool = False, "
     "max_consecutive_skips: int = 50, gradient_checkpointing: bool = False, seed: int = 0, "
-    "threads: int | Execution = 1, callback: collections.abc.Callable[[Progress], bool | None] | None = None, "
-    "verbose: bool = False, checkpoint: str | os.PathLike | None = None, checkpoint_every: int = 1, "
+    "threads: int | Execution = 1, verbose: bool = False, checkpoint: str | os.PathLike | None = None, "
+    "checkpoint_every: int = 1, "
     "checkpoint_every_steps: int = 0, resume: bool = False";
+
+const char fit_callback[] = ", callback: collections.abc.Callable[[Progress], bool | None] | None = None";
 
 const char fit_documentation[] = R"(
 
@@ -207,8 +213,8 @@ context: (N, context_dim), or one row for all. weights: one for each row, of whi
 validation_fraction of the rows is set aside to choose the best parameters by, or `validation` rows are given.
 validate_every epochs; patience: stop after so many without a better loss, 0: never; min_delta: better means lower by
 more. statistics: "population" or "running", of normalisation layers in evaluations and at the end.
-seed: of the order of rows, the split, dropout: the same bits for any number of threads. callback: called with a Progress
-after each epoch, on the caller's thread; False cancels. verbose: print a line for each epoch.
+seed: of the order of rows, the split, dropout: the same bits for any number of threads. callback: called with a
+Progress after each epoch, on the caller's thread; False cancels. verbose: print a line for each epoch.
 checkpoint: a file to continue from after an interruption, with resume=True; the same bits as without a stop.
 
 Ctrl-C, and what a callback raises, ends it: the model then has the best parameters so far, and the exception goes on.

@@ -26,8 +26,10 @@ struct Optimizer {
   }
   template <pf::Scalar T>
   const pf::Poly<pf::Optimizer<T>>& as() const {
-    if constexpr (std::same_as<T, float>) return for_float;
-    else return for_double;
+    if constexpr (std::same_as<T, float>)
+      return for_float;
+    else
+      return for_double;
   }
   pf::Poly<pf::Optimizer<double>> for_double;
   pf::Poly<pf::Optimizer<float>> for_float;
@@ -48,7 +50,7 @@ struct FitArguments {
 template <pf::Scalar T>
 void read_arguments(FitArguments<T>& arguments, nb::dict& kwargs, const pf::ModelInfo& info, Pool& pool);
 /// @throws TypeError  naming what is left over, and all that there are.
-void refuse_others(const char* call, const nb::dict& kwargs, std::string_view own = {});
+void refuse_others(const char* call, const nb::dict& kwargs);
 
 /// Names of the columns of a table, [] of an array.
 std::vector<std::string> names_of(nb::handle source);
@@ -76,8 +78,9 @@ void connect(FitArguments<T>& arguments, Caller& caller) {
   };
 }
 
-/// The part of a signature that stands for the arguments of a fit.
+/// The part of a signature that stands for the arguments of a fit, and the callback, which not all have.
 extern const char fit_signature[];
+extern const char fit_callback[];
 extern const char fit_documentation[];
 
 extern template void read_arguments(FitArguments<float>&, nb::dict&, const pf::ModelInfo&, Pool&);

@@ -22,8 +22,12 @@ using Count = std::optional<pf::Index>;
 void bind_flows(nb::module_& m) {
   for (const pf::FlowPreset& preset : pf::flow_presets()) {
     const char* doc = "";
-    for (const auto& [name, text] : {std::pair{"maf", docs::maf}, {"iaf", docs::iaf}, {"real_nvp", docs::real_nvp},
-                                     {"nice", docs::nice}, {"nsf", docs::nsf}, {"nsf_ar", docs::nsf_ar}})
+    for (const auto& [name, text] : {std::pair{"maf", docs::maf},
+                                     {"iaf", docs::iaf},
+                                     {"real_nvp", docs::real_nvp},
+                                     {"nice", docs::nice},
+                                     {"nsf", docs::nsf},
+                                     {"nsf_ar", docs::nsf_ar}})
       if (preset.name == name) doc = text;
     const std::string text = std::string(doc) + "\n\n" + docs::FlowOptions;
     m.def(

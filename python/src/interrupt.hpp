@@ -15,8 +15,8 @@ namespace binding {
 namespace nb = nanobind;
 
 /// Long work that Ctrl-C ends. The work runs on a thread of its own; the caller's waits without the GIL, looks for
-/// signals twenty times a second, and runs the questions that the work has for Python: so callbacks run where the caller
-/// is, as matplotlib and notebooks want it.
+/// signals twenty times a second, and runs the questions that the work has for Python: so callbacks run where the
+/// caller is, as matplotlib and notebooks want it.
 class Caller {
  public:
   std::stop_token token() const { return stop_.get_token(); }

@@ -17,6 +17,8 @@ NB_MODULE(_core, m) {
       PyErr_SetString(PyExc_NotImplementedError, e.what());
     } catch (const pf::IoError& e) {
       PyErr_SetString(PyExc_OSError, e.what());
+    } catch (const nb::cast_error&) {
+      PyErr_SetString(PyExc_TypeError, "an argument is of another type than its call takes");
     } catch (const pf::Error& e) {
       PyErr_SetString(PyExc_RuntimeError, e.what());
     }
@@ -32,4 +34,5 @@ NB_MODULE(_core, m) {
   bind_training(m);
   bind_best(m);
   bind_diagnostics(m);
+  bind_batch_norm(m);
 }

@@ -136,8 +136,8 @@ struct Distribution {
   Workspaces workspaces;
 };
 
-/// The Python class of a class template C, for both scalar types, by the name of C<double>. (g++ 12 takes no constrained
-/// template where a template hands it on.)
+/// The Python class of a class template C, for both scalar types, by the name of C<double>. (g++ 12 takes no
+/// constrained template where a template hands it on.)
 template <class ForDouble, class Object>
 struct Of : Object {
   Of() = default;
@@ -197,7 +197,8 @@ class Columns {
   pf::Index size(std::optional<pf::Index> dim) {
     if (dim && size_ && *dim != *size_)
       throw nb::value_error((std::string(call_) + ": dim is " + std::to_string(*dim) + " and the values are for " +
-                             std::to_string(*size_) + " columns").c_str());
+                             std::to_string(*size_) + " columns")
+                                .c_str());
     if (!dim && !size_) type_error(std::string(call_) + ": give dim, the number of columns, or values for each column");
     return size_ ? *size_ : *dim;
   }
@@ -253,5 +254,6 @@ void bind_flows(nb::module_& m);
 void bind_training(nb::module_& m);
 void bind_best(nb::module_& m);
 void bind_diagnostics(nb::module_& m);
+void bind_batch_norm(nb::module_& m);
 
 }  // namespace binding

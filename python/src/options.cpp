@@ -46,25 +46,47 @@ std::vector<pf::Interval> intervals_of(const char* call, nb::handle supports) {
   return result;
 }
 
+std::vector<pf::GridColumn> grids_of(const nb::dict& rounded) {
+  std::vector<pf::GridColumn> grids;
+  for (const auto& [column, step] : rounded) {
+    pf::GridColumn g{nb::cast<std::int64_t>(column), {}};
+    if (nb::isinstance<nb::tuple>(step))
+      g.grid = {nb::cast<double>(step[0]), nb::cast<double>(step[1])};
+    else
+      g.grid.step = nb::cast<double>(step);
+    grids.push_back(g);
+  }
+  std::sort(grids.begin(), grids.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
+  return grids;
+}
+
 void bind_options(nb::module_& m) {
   nb::class_<pf::RationalQuadraticOptions>(m, "RationalQuadraticOptions",
                                            R"(Options of a rational-quadratic spline.
 
 bins: 2 to 64; low, high: the interval; tails: "identity" (beyond the ends), "circular" or "bounded";
 parameters: "nflows" or "zuko", how the shape comes from raw numbers. nflows: min_bin_width, min_bin_height and
-min_derivative are floors, max_derivative a ceiling, raw_scale multiplies raw sizes. zuko: slope is the smallest slope at
-a knot.)")
+min_derivative are floors, max_derivative a ceiling, raw_scale multiplies raw sizes. zuko: slope is the smallest slope
+at a knot.)")
       .def(
           "__init__",
           [](pf::RationalQuadraticOptions* self, pf::Index bins, double low, double high, const std::string& t,
              const std::string& p, double min_bin_width, double min_bin_height, double min_derivative,
              double max_derivative, double raw_scale, double slope) {
-            new (self) pf::RationalQuadraticOptions{bins, low, high, choose("tails", t, tails),
-                                                    choose("parameters", p, parameters), min_bin_width, min_bin_height,
-                                                    min_derivative, max_derivative, raw_scale, slope};
+            new (self) pf::RationalQuadraticOptions{bins,
+                                                    low,
+                                                    high,
+                                                    choose("tails", t, tails),
+                                                    choose("parameters", p, parameters),
+                                                    min_bin_width,
+                                                    min_bin_height,
+                                                    min_derivative,
+                                                    max_derivative,
+                                                    raw_scale,
+                                                    slope};
           },
-          nb::kw_only(), "bins"_a = 8, "low"_a = -3.0, "high"_a = 3.0, "tails"_a = "identity", "parameters"_a = "nflows",
-          "min_bin_width"_a = 1e-3, "min_bin_height"_a = 1e-3, "min_derivative"_a = 1e-3,
+          nb::kw_only(), "bins"_a = 8, "low"_a = -3.0, "high"_a = 3.0, "tails"_a = "identity",
+          "parameters"_a = "nflows", "min_bin_width"_a = 1e-3, "min_bin_height"_a = 1e-3, "min_derivative"_a = 1e-3,
           "max_derivative"_a = std::numeric_limits<double>::infinity(), "raw_scale"_a = 1.0, "slope"_a = 1e-3)
       .def_ro("bins", &pf::RationalQuadraticOptions::bins)
       .def_ro("low", &pf::RationalQuadraticOptions::low)
@@ -76,8 +98,14 @@ a knot.)")
           [](pf::Renorm* self, const std::string& generation, double momentum, std::optional<double> rmin,
              std::optional<double> rmax, std::optional<double> dmax, pf::Index open_from, pf::Index open_rmax,
              pf::Index open_dmax) {
-            new (self) pf::Renorm{choose("generation", generation, generations), momentum, rmin, rmax, dmax, open_from,
-                                  open_rmax, open_dmax};
+            new (self) pf::Renorm{choose("generation", generation, generations),
+                                  momentum,
+                                  rmin,
+                                  rmax,
+                                  dmax,
+                                  open_from,
+                                  open_rmax,
+                                  open_dmax};
           },
           nb::kw_only(), "generation"_a = "later", "momentum"_a = 0.99, "rmin"_a = nb::none(), "rmax"_a = nb::none(),
           "dmax"_a = nb::none(), "open_from"_a = 0, "open_rmax"_a = 0, "open_dmax"_a = 0);

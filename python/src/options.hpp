@@ -4,6 +4,7 @@
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/standardize.hpp>
+#include <pushforward/distributions/quantized.hpp>
 #include <pushforward/flows/builders.hpp>
 
 #include "objects.hpp"
@@ -18,5 +19,7 @@ inline constexpr Named<pf::Standardization> standardizations[] = {{"none", pf::S
 
 /// Where the values of columns live: None (the real line), "positive", "unit", or (low, high) with None for no end.
 std::vector<pf::Interval> intervals_of(const char* call, nb::handle supports);
+/// Columns whose numbers lie on grids: {column: step or (origin, step)}.
+std::vector<pf::GridColumn> grids_of(const nb::dict& rounded);
 
 }  // namespace binding

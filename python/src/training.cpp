@@ -29,8 +29,7 @@ nb::object fitted(Distribution& self, nb::handle y, nb::dict kwargs, const Work&
   Outcome<T> outcome;
   Caller caller;
   connect(arguments, caller);
-  const bool finished =
-      caller.run([&](Caller&) { outcome = work(self.as<T>(), rows.matrix<T>(), arguments.options); });
+  const bool finished = caller.run([&](Caller&) { outcome = work(self.as<T>(), rows.matrix<T>(), arguments.options); });
   if (!finished) caller.rethrow();
   note_rows(info, rows.matrix<T>(), pf::MatrixView<const T>(arguments.options.context));
   // Calls of other threads go on with the model that they hold.
@@ -84,15 +83,15 @@ void bind_training(nb::module_& m) {
 
   nb::class_<pf::ConstantSchedule>(m, "ConstantSchedule", docs::ConstantSchedule).def(nb::init<>());
   nb::class_<pf::CosineSchedule>(m, "CosineSchedule", docs::CosineSchedule)
-      .def("__init__", [](pf::CosineSchedule* s, double floor) { new (s) pf::CosineSchedule{floor}; }, nb::kw_only(),
-           "floor"_a = 0.0);
+      .def(
+          "__init__", [](pf::CosineSchedule* s, double floor) { new (s) pf::CosineSchedule{floor}; }, nb::kw_only(),
+          "floor"_a = 0.0);
   nb::class_<pf::PlateauSchedule>(m, "PlateauSchedule", docs::PlateauSchedule)
       .def(
           "__init__",
           [](pf::PlateauSchedule* s, double factor, pf::Index patience, double threshold, bool relative,
-             pf::Index cooldown, double floor) {
-            new (s) pf::PlateauSchedule{factor, patience, threshold, relative, cooldown, floor};
-          },
+             pf::Index cooldown,
+             double floor) { new (s) pf::PlateauSchedule{factor, patience, threshold, relative, cooldown, floor}; },
           nb::kw_only(), "factor"_a = 0.5, "patience"_a = 10, "threshold"_a = 1e-4, "relative"_a = false,
           "cooldown"_a = 0, "floor"_a = 0.0);
 
@@ -101,7 +100,8 @@ void bind_training(nb::module_& m) {
   nb::class_<Of<pf::Adam<double>, Optimizer>, Optimizer>(m, "Adam", docs::Adam)
       .def(
           "__init__",
-          [make](Of<pf::Adam<double>, Optimizer>* self, double beta1, double beta2, double epsilon, bool decoupled_decay) {
+          [make](Of<pf::Adam<double>, Optimizer>* self, double beta1, double beta2, double epsilon,
+                 bool decoupled_decay) {
             make(self, Optimizer::of<pf::Adam>(pf::AdamOptions{beta1, beta2, epsilon, decoupled_decay}));
           },
           nb::kw_only(), "beta1"_a = 0.9, "beta2"_a = 0.999, "epsilon"_a = 1e-8, "decoupled_decay"_a = true);
@@ -122,10 +122,10 @@ void bind_training(nb::module_& m) {
   nb::class_<Of<pf::LBfgs<double>, Optimizer>, Optimizer>(m, "LBfgs", docs::LBfgs)
       .def(
           "__init__",
-          [make](Of<pf::LBfgs<double>, Optimizer>* self, pf::Index memory, pf::Index iterations, double gradient_tolerance,
-                 double decrease, double curvature, pf::Index evaluations) {
-            make(self, Optimizer::of<pf::LBfgs>(pf::LBfgsOptions{memory, iterations, gradient_tolerance, decrease,
-                                                                 curvature, evaluations}));
+          [make](Of<pf::LBfgs<double>, Optimizer>* self, pf::Index memory, pf::Index iterations,
+                 double gradient_tolerance, double decrease, double curvature, pf::Index evaluations) {
+            make(self, Optimizer::of<pf::LBfgs>(
+                           pf::LBfgsOptions{memory, iterations, gradient_tolerance, decrease, curvature, evaluations}));
           },
           nb::kw_only(), "memory"_a = 10, "iterations"_a = 20, "gradient_tolerance"_a = 1e-10, "decrease"_a = 1e-4,
           "curvature"_a = 0.9, "evaluations"_a = 25);
@@ -141,18 +141,20 @@ void bind_training(nb::module_& m) {
           "inner"_a, nb::kw_only(), "decay"_a = 0.999);
 
   static const std::string fit_text = std::string("def fit(self, y: numpy.typing.ArrayLike, *, ") + fit_signature +
-                                      ") -> pushforward.FitReport";
+                                      fit_callback + ") -> pushforward.FitReport";
   nb::cast<nb::class_<Distribution>>(m.attr("Distribution"))
       .def("fit", &fit, "y"_a, "kwargs"_a, nb::sig(fit_text.c_str()),
            (std::string(docs::fit) + fit_documentation).c_str());
   static const std::string prepare_text =
-      std::string("def prepare_and_fit(flow: Distribution, y: numpy.typing.ArrayLike, *, standardize: str = 'mean_std', "
-                  "standardize_context: str = 'mean_std', whiten: bool = False, supports: "
-                  "collections.abc.Sequence | None = None, ") +
-      fit_signature + ") -> tuple[Distribution, pushforward.FitReport]";
+      std::string(
+          "def prepare_and_fit(flow: Distribution, y: numpy.typing.ArrayLike, *, standardize: str = 'mean_std', "
+          "standardize_context: str = 'mean_std', whiten: bool = False, supports: "
+          "collections.abc.Sequence | None = None, ") +
+      fit_signature + fit_callback + ") -> tuple[Distribution, pushforward.FitReport]";
   m.def("prepare_and_fit", &prepare_and_fit, "flow"_a, "y"_a, nb::kw_only(), "standardize"_a = "mean_std",
         "standardize_context"_a = "mean_std", "whiten"_a = false, "supports"_a = nb::none(), "kwargs"_a,
-        nb::sig(prepare_text.c_str()), R"(A model of raw data around a flow, and the report of its fit; the flow stays as it is.
+        nb::sig(prepare_text.c_str()),
+        R"(A model of raw data around a flow, and the report of its fit; the flow stays as it is.
 
 y = supports(standardize(whiten(x))) for x drawn from the flow, which so sees columns of location 0 and scale 1 on the
 real line, and context of location 0 and scale 1. All of it is in the model: log_prob is that of the raw data, and a

@@ -49,8 +49,11 @@ def test_families(ours, theirs, y):
     np.testing.assert_allclose(ours.entropy(), np.sum(theirs.entropy()), rtol=1e-8)
     drawn = ours.sample(20000, seed=3)
     for column in range(2):
-        frozen = type(theirs)(theirs.dist, *[np.asarray(a)[column] for a in theirs.args],
-                              **{k: np.asarray(v)[column] for k, v in theirs.kwds.items()})
+        frozen = type(theirs)(
+            theirs.dist,
+            *[np.asarray(a)[column] for a in theirs.args],
+            **{k: np.asarray(v)[column] for k, v in theirs.kwds.items()}
+        )
         assert st.kstest(drawn[:, column], frozen.cdf).pvalue > 1e-4
 
 
@@ -90,8 +93,11 @@ def test_mixture_and_categorical():
     categorical = pf.Categorical(logits=np.log([[0.2, 0.3, 0.5]]))
     np.testing.assert_allclose(categorical.prob([[0.0], [2.0], [1.5]]), [0.2, 0.5, 0.0], rtol=1e-12)
     quantized = pf.Quantized(pf.Normal(1), {0: 1.0}, points=501)
-    np.testing.assert_allclose(quantized.prob([[0.0], [1.0]]), [st.norm.cdf(0.5) - st.norm.cdf(-0.5),
-                                                                 st.norm.cdf(1.5) - st.norm.cdf(0.5)], rtol=1e-5)
+    np.testing.assert_allclose(
+        quantized.prob([[0.0], [1.0]]),
+        [st.norm.cdf(0.5) - st.norm.cdf(-0.5), st.norm.cdf(1.5) - st.norm.cdf(0.5)],
+        rtol=1e-5,
+    )
     assert quantized.counted_columns == 1 and mixture.counted_columns == 0
 
 

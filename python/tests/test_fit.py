@@ -121,8 +121,7 @@ def test_verbose(capsys):
 
 def test_ctrl_c_leaves_the_best_parameters():
     """Without a callback; in a process of its own, which gets a SIGINT in the middle of its first long epoch."""
-    program = textwrap.dedent(
-        """
+    program = textwrap.dedent("""
         import numpy as np, pushforward as pf
         y = np.random.default_rng(0).normal(size=(200_000, 4)) * 3 + 5
         flow = pf.maf(4, layers=5, hidden=128, seed=1)
@@ -132,8 +131,7 @@ def test_ctrl_c_leaves_the_best_parameters():
             flow.fit(y, epochs=1000, batch_size=64, validation_fraction=0.01)
         except KeyboardInterrupt:
             print("interrupted", flow.log_prob(y[:1000]).mean() > before + 1, np.isfinite(flow.log_prob(y[:9])).all())
-        """
-    )
+        """)
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "started\n"
     threading.Event().wait(3)
@@ -204,6 +202,10 @@ def test_calls_go_on_during_a_fit():
     during = []
     flow.fit(BANANA, epochs=2, callback=lambda p: during.append(flow.log_prob(BANANA)))
     np.testing.assert_array_equal(during[1], before)
+    again = []  # on the pool that the fit has too
+    shared = pf.Execution(2)
+    flow.fit(BANANA, epochs=2, threads=shared, callback=lambda p: again.append(flow.log_prob(BANANA, threads=shared)))
+    assert len(again) == 2
     assert not np.array_equal(flow.log_prob(BANANA), before)
 
 
@@ -216,8 +218,12 @@ def test_single_precision():
 def test_fit_best():
     stages = []
     model, report = pf.fit_best(
-        BANANA[:1500], steps=1500, folds=1, candidates=["gaussian", "mixture", "nsf_ar", ("mine", pf.maf(2, layers=1, hidden=8))],
-        seed=1, callback=lambda name, stage, count: stages.append(name),
+        BANANA[:1500],
+        steps=1500,
+        folds=1,
+        candidates=["gaussian", "mixture", "nsf_ar", ("mine", pf.maf(2, layers=1, hidden=8))],
+        seed=1,
+        callback=lambda name, stage, count: stages.append(name),
     )
     assert {c.name for c in report.candidates} == {"gaussian", "mixture", "nsf_ar", "mine"}
     assert report.candidates[0].behind.mean == 0 and report.complete

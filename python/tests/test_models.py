@@ -3,6 +3,7 @@
 import copy
 import multiprocessing
 import os
+import pathlib
 import pickle
 import subprocess
 import sys
@@ -28,8 +29,13 @@ def test_every_builder_survives_a_file(builder, dtype, tmp_path):
     flow.notes = {"who": "a test"}
     flow.save(tmp_path / "m.safetensors")
     loaded = pf.load(tmp_path / "m.safetensors")
-    for other in (loaded, pickle.loads(pickle.dumps(flow)), copy.copy(flow), copy.deepcopy(flow),
-                  pf.deserialize(flow.serialize())):
+    for other in (
+        loaded,
+        pickle.loads(pickle.dumps(flow)),
+        copy.copy(flow),
+        copy.deepcopy(flow),
+        pf.deserialize(flow.serialize()),
+    ):
         assert type(other) is type(flow) and other.dtype == flow.dtype
         assert other.columns == ["a", "b", "c"] and other.notes == {"who": "a test"}
         np.testing.assert_array_equal(other.log_prob(y, c), flow.log_prob(y, c))
@@ -133,6 +139,8 @@ def test_conditional_views():
     assert flow(c).sample(4, seed=1).shape == (4, 5, 2)
     assert flow(c).sample((2, 3)).shape == (2, 3, 5, 2)
     assert flow(c[0]).sample((7,)).shape == (7, 2)
+    with pytest.raises(ValueError, match="sample_each"):
+        flow.sample(5, context=c)
     each = flow.sample_each(c, 4, seed=1)
     assert each.shape == (5, 4, 2)
     np.testing.assert_array_equal(flow(c).sample(4, seed=1), np.moveaxis(each, 1, 0))
@@ -233,6 +241,27 @@ def test_nothing_optional_is_imported():
         "assert not {'torch', 'sklearn', 'matplotlib', 'pandas', 'pyarrow', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_readme(tmp_path, monkeypatch, capsys):
+    """Its program runs as it stands."""
+    readme = pathlib.Path(__file__).with_name("README.md")
+    if not readme.exists():  # in the checkout
+        readme = pathlib.Path(__file__).parents[1] / "README.md"
+    program = readme.read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(program, {})
+    assert pf.load("model.safetensors").dim == 2 and "best epoch" in capsys.readouterr().out
+
+
+def test_the_stubs():
+    """A line for each public name, so that editors know it."""
+    stub = (pathlib.Path(pf.__file__).with_name("_core.pyi")).read_text()
+    for name in pf.__all__:
+        if hasattr(pf._core, name) and not isinstance(getattr(pf._core, name), type(pf)):
+            assert f"class {name}" in stub or f"def {name}(" in stub, name
+    compile(stub, "_core.pyi", "exec")
+    assert pathlib.Path(pf.__file__).with_name("py.typed").exists()
 
 
 def test_state():

@@ -43,9 +43,7 @@ def test_a_fit_takes_the_names(kind):
     flow = pf.Normal(2)
     flow.fit(tables({"x": Y[:, 0], "z": Y[:, 1]})[kind], epochs=2, batch_size=300)
     assert flow.columns == ["x", "z"]
-    np.testing.assert_array_equal(
-        flow.log_prob(tables({"z": Y[:, 1], "x": Y[:, 0]})[kind]), flow.log_prob(Y)
-    )
+    np.testing.assert_array_equal(flow.log_prob(tables({"z": Y[:, 1], "x": Y[:, 0]})[kind]), flow.log_prob(Y))
 
 
 def test_contexts():
