@@ -13,9 +13,9 @@ venv=$wheel/venv
 python=$venv/bin/python
 "$python" -m pip install -q --disable-pip-version-check -r "$root/python/tests/requirements.txt"
 
-# Python would name the compiler otherwise than CMake, and ccache would take it for another one.
 wheels=$wheel/wheels
 rm -rf "$wheels"
+# Python would name the compiler otherwise than CMake, and ccache would take it for another one.
 CXX=${CXX:-c++} CMAKE_BUILD_PARALLEL_LEVEL=$jobs "$python" -m pip wheel -q --disable-pip-version-check \
   --no-build-isolation --no-deps --config-settings=build-dir="$wheel" -w "$wheels" "$root/python"
 "$python" -m pip install -q --disable-pip-version-check --no-deps --force-reinstall "$wheels"/pushforward-*.whl

@@ -372,8 +372,7 @@ void bind_tf_nn(nb::module_ m) {
   m.attr("__doc__") = "tf.nn's batch normalisation and moments, with their gradients. Arrays of one dtype.";
   m.def(
       "batch_normalization",
-      [](const Data& x, const Data& mean, const Data& variance, const OptionalData& offset, const OptionalData& scale,
-         double epsilon) {
+      [](const Data& x, const Data& mean, const Data& variance, const Data& offset, const Data& scale, double epsilon) {
         return by_type(x, [&]<pf::Scalar T>(std::type_identity<T>) {
           const char* const call = "batch_normalization";
           return array_of(bn::tf_nn::batch_normalization<T>(
@@ -385,8 +384,8 @@ void bind_tf_nn(nb::module_ m) {
       "scale (x - mean) / sqrt(variance + variance_epsilon) + offset, parameters broadcast against x; None for none.");
   m.def(
       "batch_normalization_backward",
-      [](const Data& x, const Data& mean, const Data& variance, const OptionalData& offset, const OptionalData& scale,
-         double epsilon, const Data& dy) {
+      [](const Data& x, const Data& mean, const Data& variance, const Data& offset, const Data& scale, double epsilon,
+         const Data& dy) {
         return by_type(x, [&]<pf::Scalar T>(std::type_identity<T>) -> nb::tuple {
           const char* const call = "batch_normalization_backward";
           const auto g = bn::tf_nn::batch_normalization_backward<T>(
@@ -412,7 +411,7 @@ void bind_tf_nn(nb::module_ m) {
       "x"_a, "axes"_a, "keepdims"_a = false, "(mean, variance) over the axes, biased.");
   m.def(
       "moments_backward",
-      [](const Data& x, const Axes& axes, const OptionalData& dmean, const OptionalData& dvariance) {
+      [](const Data& x, const Axes& axes, const Data& dmean, const Data& dvariance) {
         return by_type(x, [&]<pf::Scalar T>(std::type_identity<T>) {
           return array_of(bn::tf_nn::moments_backward<T>(Borrow<T>("moments_backward", "x", x), axes,
                                                          Borrow<T>("moments_backward", "dmean", dmean),

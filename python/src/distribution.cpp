@@ -380,7 +380,7 @@ Raises NotImplementedError naming the part that has no such order.)");
 
   // ---- samples
   c.def("sample", &sample, "n"_a, nb::kw_only(), "seed"_a = nb::none(), "context"_a = nb::none(), "threads"_a = 1,
-        R"(n draws, (n, dim). context: one row for all draws, or n rows.
+        R"(n draws, (n, dim). context: one row for all; `sample_each` takes several.
 
 seed: a number, for the same draws again, with any number of threads; an Engine, which goes on; None: another one each
 time.)");

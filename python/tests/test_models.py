@@ -256,11 +256,15 @@ def test_the_readme(tmp_path, monkeypatch, capsys):
 
 def test_the_stubs():
     """A line for each public name, so that editors know it."""
-    stub = (pathlib.Path(pf.__file__).with_name("_core.pyi")).read_text()
+    folder = pathlib.Path(pf.__file__).with_name("_core")
+    stub = (folder / "__init__.pyi").read_text()
     for name in pf.__all__:
         if hasattr(pf._core, name) and not isinstance(getattr(pf._core, name), type(pf)):
             assert f"class {name}" in stub or f"def {name}(" in stub, name
-    compile(stub, "_core.pyi", "exec")
+    for path in folder.glob("*.pyi"):
+        compile(path.read_text(), str(path), "exec")
+    assert "def moments(" in (folder / "tf_nn.pyi").read_text()
+    assert "from _core" not in stub and "from pushforward._core import" in stub
     assert pathlib.Path(pf.__file__).with_name("py.typed").exists()
 
 
