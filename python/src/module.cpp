@@ -35,4 +35,5 @@ NB_MODULE(_core, m) {
   bind_best(m);
   bind_diagnostics(m);
   bind_batch_norm(m);
+  bind_pickles(m);
 }

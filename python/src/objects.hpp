@@ -255,5 +255,6 @@ void bind_training(nb::module_& m);
 void bind_best(nb::module_& m);
 void bind_diagnostics(nb::module_& m);
 void bind_batch_norm(nb::module_& m);
+void bind_pickles(nb::module_& m);
 
 }  // namespace binding

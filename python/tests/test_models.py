@@ -75,6 +75,21 @@ def test_repr_is_the_tree():
     assert not text.endswith("\n")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parts_are_pickled(dtype):
+    flow = pf.nsf(3, layers=2, hidden=8, context_dim=1, seed=3, dtype=dtype, act_norm=True)
+    again = pickle.loads(pickle.dumps(flow.bijector))
+    assert type(again) is pf.Chain and again.dtype == np.dtype(dtype) and repr(again) == repr(flow.bijector)
+    x, c = rng.normal(size=(9, 3)).astype(dtype), rng.normal(size=(9, 1)).astype(dtype)
+    for a, b in zip(again.forward(x, c), flow.bijector.forward(x, c)):
+        np.testing.assert_array_equal(a, b)
+    made = pf.Made(3, 2, hidden=8, seed=1, dtype=dtype)
+    maps = [pf.MaskedAutoregressive(n, order=[2, 0, 1]) for n in (made, pickle.loads(pickle.dumps(made)))]
+    np.testing.assert_array_equal(maps[0].forward(x)[0], maps[1].forward(x)[0])
+    spline = pickle.loads(pickle.dumps(pf.RationalQuadraticTransformer(pf.RationalQuadraticOptions(bins=5))))
+    assert spline.multiplier == 14
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         pf.load(tmp_path / "nowhere")
