@@ -5,6 +5,8 @@
 
 NB_MODULE(_core, m) {
   using namespace binding;
+  // What a program, or a library that it uses, still holds at its end is no fault of its user's.
+  nb::set_leak_warnings(false);
   // The classes of error that Python's users expect, with the library's texts.
   nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
     try {
