@@ -1,0 +1,202 @@
+// Transformers, whose parameters a conditioner computes, and networks.
+#include <pushforward/bijectors/affine_transformer.hpp>
+#include <pushforward/bijectors/composed_transformer.hpp>
+#include <pushforward/bijectors/exp.hpp>
+#include <pushforward/bijectors/log.hpp>
+#include <pushforward/bijectors/modulus_transformer.hpp>
+#include <pushforward/bijectors/numerical_inverse.hpp>
+#include <pushforward/bijectors/rational_quadratic_transformer.hpp>
+#include <pushforward/bijectors/softplus.hpp>
+#include <pushforward/bijectors/softsign.hpp>
+#include <pushforward/bijectors/tanh.hpp>
+#include <pushforward/nn/constant.hpp>
+#include <pushforward/nn/made.hpp>
+#include <pushforward/nn/mlp.hpp>
+#include <pushforward/nn/residual_network.hpp>
+
+#include "objects.hpp"
+
+namespace binding {
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr Named<pf::Initialisation> initialisations[] = {
+    {"paper", pf::Initialisation::paper}, {"he", pf::Initialisation::he}, {"glorot", pf::Initialisation::glorot}};
+
+template <class Object>
+void base(nb::class_<Object>& c) {
+  c.def_prop_ro("name", [](const Object& b) { return b.visit([](const auto& o) { return o->name(); }); });
+  c.def_prop_ro("dtype", [](const Object& b) { return nb::module_::import_("numpy").attr("dtype")(b.dtype().name()); });
+  c.def("__copy__", [](nb::object self) { return self; });
+  c.def("__deepcopy__", [](nb::object self, const nb::object&) { return self; }, "memo"_a);
+  c.def("__repr__", [](const Object& b) { return b.visit([](const auto& o) { return tree_text(*o); }); });
+}
+
+/// A class whose constructor takes one number, with a default, or nothing.
+template <template <pf::Scalar> class C>
+void transformer(nb::module_& m, const char* name, const char* doc) {
+  declare<C, Transformer>(m, name, doc)
+      .def(
+          "__init__",
+          [](Of<C<double>, Transformer>* self, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype), []<pf::Scalar T>(std::type_identity<T>) { return C<T>(); });
+          },
+          nb::kw_only(), "dtype"_a = nb::none());
+}
+template <template <pf::Scalar> class C>
+void bounded_transformer(nb::module_& m, const char* name, const char* doc, double bound) {
+  declare<C, Transformer>(m, name, doc)
+      .def(
+          "__init__",
+          [](Of<C<double>, Transformer>* self, double b, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype), [b]<pf::Scalar T>(std::type_identity<T>) { return C<T>(b); });
+          },
+          nb::kw_only(), "bound"_a = bound, "dtype"_a = nb::none());
+}
+
+void bind_transformers(nb::module_& m) {
+  nb::class_<Transformer> c(m, "Transformer", docs::Transformer);
+  base(c);
+  c.def_prop_ro(
+      "multiplier", [](const Transformer& t) { return t.visit([](const auto& o) { return o->multiplier(); }); },
+      "Raw parameters for each element.");
+
+  declare<pf::AffineTransformer, Transformer>(m, "AffineTransformer", docs::AffineTransformer)
+      .def(
+          "__init__",
+          [](Of<pf::AffineTransformer<double>, Transformer>* self, double bound, double tail, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::AffineTransformer<T>(bound, tail); });
+          },
+          nb::kw_only(), "bound"_a = pf::AffineTransformer<double>::default_bound, "tail"_a = infinity,
+          "dtype"_a = nb::none());
+  bounded_transformer<pf::AdditiveTransformer>(m, "AdditiveTransformer", docs::AdditiveTransformer, infinity);
+  bounded_transformer<pf::ModulusTransformer>(m, "ModulusTransformer", docs::ModulusTransformer,
+                                              pf::ModulusTransformer<double>::default_bound);
+  transformer<pf::ExpTransformer>(m, "ExpTransformer", docs::ExpTransformer);
+  transformer<pf::LogTransformer>(m, "LogTransformer", docs::LogTransformer);
+  transformer<pf::SoftplusTransformer>(m, "SoftplusTransformer", docs::SoftplusTransformer);
+  transformer<pf::SoftsignTransformer>(m, "SoftsignTransformer", docs::SoftsignTransformer);
+  transformer<pf::TanhTransformer>(m, "TanhTransformer", docs::TanhTransformer);
+  declare<pf::RationalQuadraticTransformer, Transformer>(m, "RationalQuadraticTransformer",
+                                                         docs::RationalQuadraticTransformer)
+      .def(
+          "__init__",
+          [](Of<pf::RationalQuadraticTransformer<double>, Transformer>* self,
+             const std::optional<pf::RationalQuadraticOptions>& options, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype), [&]<pf::Scalar T>(std::type_identity<T>) {
+              return pf::RationalQuadraticTransformer<T>(options.value_or(pf::RationalQuadraticOptions()));
+            });
+          },
+          "options"_a = nb::none(), nb::kw_only(), "dtype"_a = nb::none());
+  declare<pf::ComposedTransformer, Transformer>(m, "ComposedTransformer", docs::ComposedTransformer)
+      .def(
+          "__init__",
+          [](Of<pf::ComposedTransformer<double>, Transformer>* self, const std::vector<const Transformer*>& parts) {
+            Dtype dtype;
+            for (const Transformer* t : parts) dtype.agree(t->dtype(), "ComposedTransformer", "a part");
+            construct(self, dtype, [&]<pf::Scalar T>(std::type_identity<T>) {
+              std::vector<pf::Poly<pf::Transformer<T>>> list;
+              for (const Transformer* t : parts) list.push_back(t->as<T>());
+              return pf::ComposedTransformer<T>(std::move(list));
+            });
+          },
+          "parts"_a);
+  declare<pf::InvertedTransformer, Transformer>(m, "InvertedTransformer", docs::InvertedTransformer)
+      .def(
+          "__init__",
+          [](Of<pf::InvertedTransformer<double>, Transformer>* self, const Transformer& t) {
+            construct(self, t.dtype(),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::InvertedTransformer<T>(t.as<T>()); });
+          },
+          "transformer"_a);
+  declare<pf::NumericalInverse, Transformer>(m, "NumericalInverse", docs::NumericalInverse)
+      .def(
+          "__init__",
+          [](Of<pf::NumericalInverse<double>, Transformer>* self, const Transformer& t, const std::string& solved) {
+            constexpr Named<pf::Solved> choices[] = {{"forward", pf::Solved::forward},
+                                                     {"inverse", pf::Solved::inverse}};
+            const pf::Solved s = choose("solved", solved, choices);
+            construct(self, t.dtype(),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::NumericalInverse<T>(t.as<T>(), s); });
+          },
+          "transformer"_a, nb::kw_only(), "solved"_a = "forward");
+}
+
+}  // namespace
+
+void bind_networks(nb::module_& m) {
+  bind_transformers(m);
+  nb::class_<Network> c(m, "Network", docs::Network);
+  base(c);
+  c.def_prop_ro("inputs", [](const Network& n) { return n.visit([](const auto& o) { return o->inputs(); }); });
+  c.def_prop_ro("outputs", [](const Network& n) { return n.visit([](const auto& o) { return o->outputs(); }); });
+  c.def_prop_ro("context_dim",
+                [](const Network& n) { return n.visit([](const auto& o) { return o->context_dim(); }); });
+
+  declare<pf::Mlp, Network>(m, "Mlp", docs::Mlp)
+      .def(
+          "__init__",
+          [](Of<pf::Mlp<double>, Network>* self, pf::Index inputs, pf::Index outputs, std::vector<pf::Index> hidden,
+             const std::string& activation, double dropout, pf::Index context_dim, bool batch_norm,
+             const std::string& initialisation, double final_scale, std::uint64_t seed, const DtypeLike& dtype) {
+            const pf::MlpOptions o{std::move(hidden), pf::activation_from(activation),
+                                   dropout,           context_dim,
+                                   batch_norm,        choose("initialisation", initialisation, initialisations),
+                                   final_scale,       seed};
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::Mlp<T>(inputs, outputs, o); });
+          },
+          "inputs"_a, "outputs"_a, nb::kw_only(), "hidden"_a = std::vector<pf::Index>{64, 64}, "activation"_a = "relu",
+          "dropout"_a = 0.0, "context_dim"_a = 0, "batch_norm"_a = false, "initialisation"_a = "paper",
+          "final_scale"_a = 0.01, "seed"_a = 0, "dtype"_a = nb::none());
+  declare<pf::ResidualNetwork, Network>(m, "ResidualNetwork", docs::ResidualNetwork)
+      .def(
+          "__init__",
+          [](Of<pf::ResidualNetwork<double>, Network>* self, pf::Index inputs, pf::Index outputs, pf::Index hidden,
+             pf::Index blocks, const std::string& activation, double dropout, pf::Index context_dim, bool batch_norm,
+             const std::string& initialisation, double final_scale, std::uint64_t seed, const DtypeLike& dtype) {
+            const pf::ResidualNetworkOptions o{hidden,
+                                               blocks,
+                                               pf::activation_from(activation),
+                                               dropout,
+                                               context_dim,
+                                               batch_norm,
+                                               choose("initialisation", initialisation, initialisations),
+                                               final_scale,
+                                               seed};
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::ResidualNetwork<T>(inputs, outputs, o); });
+          },
+          "inputs"_a, "outputs"_a, nb::kw_only(), "hidden"_a = 64, "blocks"_a = 2, "activation"_a = "relu",
+          "dropout"_a = 0.0, "context_dim"_a = 0, "batch_norm"_a = false, "initialisation"_a = "paper",
+          "final_scale"_a = 0.01, "seed"_a = 0, "dtype"_a = nb::none());
+  declare<pf::Made, Network>(m, "Made", docs::Made)
+      .def(
+          "__init__",
+          [](Of<pf::Made<double>, Network>* self, pf::Index dim, pf::Index multiplier, pf::Index hidden,
+             pf::Index blocks, bool residual, const std::string& activation, double dropout, pf::Index context_dim,
+             bool random_degrees, const std::string& initialisation, double final_scale, std::uint64_t seed,
+             const DtypeLike& dtype) {
+            const pf::MadeOptions o{
+                hidden,      blocks,      residual,       pf::activation_from(activation),
+                dropout,     context_dim, random_degrees, choose("initialisation", initialisation, initialisations),
+                final_scale, seed};
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::Made<T>(dim, multiplier, o); });
+          },
+          "dim"_a, "multiplier"_a, nb::kw_only(), "hidden"_a = 64, "blocks"_a = 2, "residual"_a = true,
+          "activation"_a = "relu", "dropout"_a = 0.0, "context_dim"_a = 0, "random_degrees"_a = false,
+          "initialisation"_a = "paper", "final_scale"_a = 0.01, "seed"_a = 0, "dtype"_a = nb::none());
+  declare<pf::Constant, Network>(m, "Constant", docs::Constant)
+      .def(
+          "__init__",
+          [](Of<pf::Constant<double>, Network>* self, pf::Index inputs, pf::Index outputs, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::Constant<T>(inputs, outputs); });
+          },
+          "inputs"_a, "outputs"_a, nb::kw_only(), "dtype"_a = nb::none());
+}
+
+}  // namespace binding

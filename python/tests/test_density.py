@@ -1,0 +1,215 @@
+"""Densities, maps and moments against SciPy and NumPy."""
+
+import numpy as np
+import pytest
+import scipy.stats as st
+
+import pushforward as pf
+
+rng = np.random.default_rng(0)
+REAL = rng.normal(size=(50, 2)) * [1.0, 3.0] + [0.5, -1.0]
+POSITIVE = rng.gamma(2.0, size=(50, 2))
+UNIT = rng.uniform(0.01, 0.99, size=(50, 2))
+
+LOC, SCALE = np.array([0.3, -0.7]), np.array([0.5, 2.0])
+FAMILIES = [
+    (pf.Normal(loc=LOC, scale=SCALE), st.norm(LOC, SCALE), REAL),
+    (pf.MultivariateNormalDiag(loc=LOC, scale_diag=SCALE), st.norm(LOC, SCALE), REAL),
+    (pf.Logistic(loc=LOC, scale=SCALE), st.logistic(LOC, SCALE), REAL),
+    (pf.Laplace(loc=LOC, scale=SCALE), st.laplace(LOC, SCALE), REAL),
+    (pf.Cauchy(loc=LOC, scale=SCALE), st.cauchy(LOC, SCALE), REAL),
+    (pf.StudentT(df=[3.0, 7.0], loc=LOC, scale=SCALE), st.t([3.0, 7.0], LOC, SCALE), REAL),
+    (pf.Uniform(low=[-9.0, -9.0], high=[9.0, 12.0]), st.uniform([-9.0, -9.0], [18.0, 21.0]), UNIT),
+    (pf.Gamma(concentration=[2.0, 0.5], rate=[1.5, 3.0]), st.gamma([2.0, 0.5], scale=[1 / 1.5, 1 / 3.0]), POSITIVE),
+    (pf.Beta(concentration1=[2.0, 0.5], concentration0=[1.5, 3.0]), st.beta([2.0, 0.5], [1.5, 3.0]), UNIT),
+]
+
+
+@pytest.mark.parametrize("ours, theirs, y", FAMILIES, ids=lambda v: getattr(v, "name", ""))
+def test_families(ours, theirs, y):
+    np.testing.assert_allclose(ours.log_prob(y), theirs.logpdf(y).sum(1), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours.prob(y), theirs.pdf(y).prod(1), rtol=1e-12)
+    single = ours.astype("float32")
+    assert single.dtype == np.float32 and type(single) is type(ours)
+    np.testing.assert_allclose(single.log_prob(y.astype("float32")), theirs.logpdf(y).sum(1), rtol=2e-5, atol=2e-5)
+    if not isinstance(ours, pf.MultivariateNormalDiag):
+        np.testing.assert_allclose(ours.cdf(y), theirs.cdf(y), rtol=1e-10)
+        np.testing.assert_allclose(ours.survival(y), theirs.sf(y), rtol=1e-9)
+        p = np.array([[1e-6, 0.3], [0.5, 0.999]])
+        np.testing.assert_allclose(ours.quantile(p), theirs.ppf(p), rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(ours.quantile_complement(p), theirs.isf(p), rtol=1e-8, atol=1e-12)
+    if isinstance(ours, pf.Cauchy):
+        with pytest.raises(NotImplementedError, match="Cauchy"):
+            ours.mean()
+    else:
+        np.testing.assert_allclose(ours.mean(), theirs.mean(), rtol=1e-12)
+        np.testing.assert_allclose(ours.variance(), theirs.var(), rtol=1e-12)
+        np.testing.assert_allclose(ours.stddev(), theirs.std(), rtol=1e-12)
+        np.testing.assert_allclose(np.diag(ours.covariance()), theirs.var(), rtol=1e-12)
+    np.testing.assert_allclose(ours.entropy(), np.sum(theirs.entropy()), rtol=1e-8)
+    drawn = ours.sample(20000, seed=3)
+    for column in range(2):
+        frozen = type(theirs)(
+            theirs.dist,
+            *[np.asarray(a)[column] for a in theirs.args],
+            **{k: np.asarray(v)[column] for k, v in theirs.kwds.items()}
+        )
+        assert st.kstest(drawn[:, column], frozen.cdf).pvalue > 1e-4
+
+
+def test_defaults_and_scalars():
+    y = REAL
+    np.testing.assert_allclose(pf.Normal(2).log_prob(y), st.norm.logpdf(y).sum(1), rtol=1e-13)
+    np.testing.assert_allclose(pf.Normal(2, scale=3).log_prob(y), st.norm.logpdf(y, scale=3).sum(1), rtol=1e-13)
+    normal = pf.Normal(loc=[1, 2], scale=0.5)
+    np.testing.assert_allclose(normal.log_prob(y), st.norm([1, 2], 0.5).logpdf(y).sum(1), rtol=1e-13)
+    np.testing.assert_allclose(normal.loc, [1, 2])
+    np.testing.assert_allclose(normal.scale, [0.5, 0.5], rtol=1e-15)
+
+
+def test_multivariate():
+    tril = np.array([[1.0, 0.0], [0.8, 0.6]])
+    ours = pf.MultivariateNormalTriL(loc=[1.0, 2.0], scale_tril=tril)
+    theirs = st.multivariate_normal([1.0, 2.0], tril @ tril.T)
+    np.testing.assert_allclose(ours.log_prob(REAL), theirs.logpdf(REAL), rtol=1e-12)
+    np.testing.assert_allclose(ours.covariance(), tril @ tril.T, rtol=1e-12)
+    student = pf.MultivariateStudentT(df=4.0, loc=[1.0, 2.0], scale_tril=tril)
+    np.testing.assert_allclose(
+        student.log_prob(REAL), st.multivariate_t([1.0, 2.0], tril @ tril.T, df=4.0).logpdf(REAL), rtol=1e-12
+    )
+    value, error, exact = ours.kl_divergence(pf.MultivariateNormalTriL(2))
+    expected = 0.5 * (np.trace(tril @ tril.T) + 5.0 - 2 - 2 * np.log(0.6))
+    assert exact and error == 0 and abs(value - expected) < 1e-12
+
+
+def test_mixture_and_categorical():
+    parts = [pf.Normal(loc=[-1.0], scale=[0.5]), pf.Normal(loc=[2.0], scale=[1.5])]
+    mixture = pf.Mixture(parts, logits=np.log([0.3, 0.7]))
+    y = np.linspace(-4, 6, 41)[:, None]
+    expected = np.log(0.3 * st.norm.pdf(y, -1, 0.5) + 0.7 * st.norm.pdf(y, 2, 1.5))[:, 0]
+    np.testing.assert_allclose(mixture.log_prob(y), expected, rtol=1e-12)
+    np.testing.assert_allclose(mixture.weights, [0.3, 0.7], rtol=1e-12)
+    np.testing.assert_allclose(mixture.components[1].log_prob(y), st.norm.logpdf(y, 2, 1.5)[:, 0], rtol=1e-12)
+    categorical = pf.Categorical(logits=np.log([[0.2, 0.3, 0.5]]))
+    np.testing.assert_allclose(categorical.prob([[0.0], [2.0], [1.5]]), [0.2, 0.5, 0.0], rtol=1e-12)
+    quantized = pf.Quantized(pf.Normal(1), {0: 1.0}, points=501)
+    np.testing.assert_allclose(
+        quantized.prob([[0.0], [1.0]]),
+        [st.norm.cdf(0.5) - st.norm.cdf(-0.5), st.norm.cdf(1.5) - st.norm.cdf(0.5)],
+        rtol=1e-5,
+    )
+    assert quantized.counted_columns == 1 and mixture.counted_columns == 0
+
+
+def test_change_of_variables():
+    lognormal = pf.TransformedDistribution(pf.Normal(loc=LOC, scale=SCALE), pf.Exp(2))
+    theirs = st.lognorm(SCALE, scale=np.exp(LOC))
+    np.testing.assert_allclose(lognormal.log_prob(POSITIVE), theirs.logpdf(POSITIVE).sum(1), rtol=1e-12)
+    assert lognormal.support == "(0, inf)^2"
+    assert lognormal.log_prob([[-1.0, 1.0]]) == -np.inf
+    assert np.isnan(lognormal.log_prob([[np.nan, 1.0], [1.0, 1.0]])).tolist() == [True, False]
+    value, log_det = lognormal.forward(REAL)
+    np.testing.assert_allclose(value, np.exp(REAL), rtol=1e-13)
+    np.testing.assert_allclose(log_det, REAL.sum(1), rtol=1e-12)
+    value, log_det = lognormal.inverse(POSITIVE)
+    np.testing.assert_allclose(value, np.log(POSITIVE), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(log_det, -np.log(POSITIVE).sum(1), rtol=1e-12, atol=1e-12)
+    assert isinstance(lognormal.base, pf.Normal) and isinstance(lognormal.bijector, pf.Exp)
+    drawn, log_prob = lognormal.sample_and_log_prob(100, seed=1)
+    np.testing.assert_allclose(log_prob, theirs.logpdf(drawn).sum(1), rtol=1e-10)
+
+
+MAPS = [
+    (pf.Shift(shift=[1.0, -2.0]), lambda x: x + [1.0, -2.0]),
+    (pf.Scale(scale=[2.0, -3.0]), lambda x: x * [2.0, -3.0]),
+    (pf.Affine(shift=[1.0, 2.0], log_scale=[0.3, -0.2], bound=np.inf), lambda x: np.exp([0.3, -0.2]) * x + [1.0, 2.0]),
+    (pf.Standardize(shift=[1.0, 2.0], scale=[3.0, 4.0]), lambda x: x * [3.0, 4.0] + [1.0, 2.0]),
+    (pf.Softplus(2), lambda x: np.log1p(np.exp(x))),
+    (pf.Sigmoid(2, low=-1, high=[1.0, 3.0]), lambda x: -1 + np.array([2.0, 4.0]) / (1 + np.exp(-x))),
+    (pf.Tanh(2), np.tanh),
+    (pf.Softsign(2), lambda x: x / (1 + abs(x))),
+    (pf.Ascending(2), lambda x: np.stack([x[:, 0], x[:, 0] + np.exp(x[:, 1])], 1)),
+    (pf.Permute([1, 0]), lambda x: x[:, ::-1]),
+    (pf.Whiten(scale_tril=[[2.0, 0.0], [1.0, 0.5]]), lambda x: x @ np.array([[2.0, 0.0], [1.0, 0.5]]).T),
+    (pf.ColumnSupports([None, (2, None)]), lambda x: np.stack([x[:, 0], 2 + np.log1p(np.exp(x[:, 1]))], 1)),
+    (pf.Invert(pf.Affine(shift=1.0, log_scale=0.5, dim=2, bound=np.inf)), lambda x: (x - 1) * np.exp(-0.5)),
+    (pf.Chain([pf.Tanh(2), pf.Scale(scale=[2.0, 2.0])]), lambda x: 2 * np.tanh(x)),
+]
+
+
+@pytest.mark.parametrize("bijector, function", MAPS, ids=[b.name for b, _ in MAPS])
+def test_maps(bijector, function):
+    x = rng.normal(size=(20, 2))
+    y, log_det = bijector.forward(x)
+    np.testing.assert_allclose(y, function(x), rtol=1e-12, atol=1e-13)
+    step = 1e-6
+    jacobian = np.stack([(function(x + step * e) - function(x - step * e)) / (2 * step) for e in np.eye(2)], 2)
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(jacobian)[1], atol=1e-8)
+    back, inverse_log_det = bijector.inverse(y)
+    np.testing.assert_allclose(back, x, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(inverse_log_det, -log_det, rtol=1e-9, atol=1e-10)
+
+
+def test_surfaces():
+    x = rng.normal(size=(20, 2))
+    y, _ = pf.SoftmaxCentered(2).forward(x)
+    logits = np.concatenate([x, np.zeros((20, 1))], 1)
+    np.testing.assert_allclose(y, np.exp(logits) / np.exp(logits).sum(1, keepdims=True), rtol=1e-12)
+    y, _ = pf.StickBreaking(2).forward(np.zeros((1, 2)))
+    np.testing.assert_allclose(y, np.full((1, 3), 1 / 3), rtol=1e-12)
+    y, log_det = pf.UnitVector(2).forward(x)
+    np.testing.assert_allclose((y**2).sum(1), 1, rtol=1e-12)
+    np.testing.assert_allclose(log_det, 2 * np.log(2 / (1 + (x**2).sum(1))), rtol=1e-12)
+
+
+def test_conditioners():
+    """A coupling whose network is a constant 0 is the identity up to the transformer."""
+    coupling = pf.Coupling([1, 0], pf.Constant(1, 2), pf.AffineTransformer())
+    x = rng.normal(size=(5, 2))
+    np.testing.assert_array_equal(coupling.forward(x)[0], x)
+    elementwise = pf.Elementwise(pf.AffineTransformer(bound=np.inf), 2, raw=[1.0, 2.0, 0.1, -0.3])
+    np.testing.assert_allclose(elementwise.forward(x)[0], np.exp([0.1, -0.3]) * x + [1.0, 2.0], rtol=1e-12)
+    flow = pf.TransformedDistribution(
+        pf.Normal(3), pf.MaskedAutoregressive(pf.Made(3, 2, hidden=16, final_scale=1.0, seed=5))
+    )
+    grid = np.linspace(-8, 8, 2001)
+    rest = np.tile([[0.3, -0.5, 0.0]], (2001, 1))
+    rest[:, 2] = grid
+    # The last column given the others integrates to one; the prefix density is what is left.
+    joint = flow.prob(rest)
+    expected = np.log(np.trapezoid(joint, grid)) if hasattr(np, "trapezoid") else np.log(np.trapz(joint, grid))
+    np.testing.assert_allclose(flow.prefix_log_prob(rest[:1, :2])[0], expected, rtol=1e-6)
+    assert flow.triangular_order == [0, 1, 2]
+    given = flow.sample_given_prefix(rest[:7, :2], seed=1)
+    np.testing.assert_array_equal(given[:, :2], rest[:7, :2])
+    with pytest.raises(NotImplementedError, match="LULinear"):
+        pf.TransformedDistribution(pf.Normal(2), pf.LULinear(2)).triangular_order
+
+
+def test_integral_of_a_flow():
+    flow = pf.nsf(2, layers=2, hidden=16, seed=4)
+    flow.fit(np.tanh(rng.normal(size=(500, 2))), epochs=3, patience=0)
+    axis = np.linspace(-9, 9, 601)
+    points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    assert abs(flow.prob(points).sum() * (axis[1] - axis[0]) ** 2 - 1) < 2e-3
+    drawn = flow.sample(50000, seed=1)
+    inside = (abs(drawn) < 0.5).all(1).mean()
+    box = (abs(points) < 0.5).all(1)
+    assert abs(inside - flow.prob(points[box]).sum() * (axis[1] - axis[0]) ** 2) < 0.01
+    np.testing.assert_allclose(flow.latent(drawn[:10]), flow.inverse(drawn[:10])[0], rtol=1e-12)
+
+
+def test_gradients():
+    flow = pf.maf(3, layers=2, hidden=16, context_dim=2, seed=1, activation="tanh")
+    y, c = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    value, gradient, context_gradient = flow.log_prob_and_gradient(y, c)
+    np.testing.assert_allclose(value, flow.log_prob(y, c), rtol=1e-12)
+    step = 1e-6
+    for columns, found, at in ((3, gradient, 0), (2, context_gradient, 1)):
+        for j in range(columns):
+            e = step * np.eye(columns)[j]
+            plus = flow.log_prob(y + e, c) if at == 0 else flow.log_prob(y, c + e)
+            minus = flow.log_prob(y - e, c) if at == 0 else flow.log_prob(y, c - e)
+            np.testing.assert_allclose(found[:, j], (plus - minus) / (2 * step), rtol=1e-5, atol=1e-7)
+    assert pf.Normal(2).log_prob_and_gradient(REAL)[2] is None
+    np.testing.assert_allclose(pf.Normal(2).log_prob_and_gradient(REAL)[1], -REAL, rtol=1e-14)
