@@ -55,6 +55,10 @@ printf 'lyers = 3\n' >wrong.toml
 refuses 2 "--config: 'fit' has no option 'lyers' (did you mean 'layers'?)" fit data.csv --out no.st --config wrong.toml
 printf 'lr = -3\n' >wrong.toml
 refuses 2 "--lr: expected a number above 0, got '-3'" fit data.csv --out no.st --config wrong.toml
+cp run.toml kept.toml
+refuses 2 "--out" fit data.csv --config run.toml --out run.toml
+refuses 2 "--log" fit data.csv --config run.toml --out no.st --log ./run.toml
+holds 'cmp -s run.toml kept.toml'
 refuses 2 "nowhere.toml" fit data.csv --out no.st --config nowhere.toml
 
 # ---- to standard output, unless there is a file for it

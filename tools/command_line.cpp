@@ -192,6 +192,19 @@ void add_config(CLI::App& app) {
                  "TOML file with options of the command, as epochs = 50; the command line has precedence")
       ->option_text("FILE");
   app.config_formatter(std::make_shared<CommandConfig>(app));
+  // It is an input, whatever the command writes.
+  app.parse_complete_callback([&app] {
+    const auto named = [](const CLI::App& owner, const char* option, std::vector<NamedFile>& files) {
+      const CLI::Option* found = owner.get_option_no_throw(option);
+      if (found == nullptr) return;
+      for (const std::string& file : found->results()) files.push_back({option, file});
+    };
+    std::vector<NamedFile> inputs, outputs;
+    named(app, "--config", inputs);
+    for (const CLI::App* command : app.get_subcommands())
+      for (const char* option : {"--out", "--log", "--checkpoint"}) named(*command, option, outputs);
+    refuse_overwriting(inputs, outputs);
+  });
 }
 
 CLI::Option* add_list(CLI::App& app, const std::string& name, std::vector<std::string>& values,

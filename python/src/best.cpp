@@ -97,7 +97,7 @@ nb::tuple fit_best(nb::handle y, const BestArguments& best, nb::dict kwargs) {
   note_rows(info, data, pf::MatrixView<const T>(arguments.options.context));
   nb::dict rounded;
   for (const pf::GridColumn& g : found.rounded)
-    rounded[nb::int_(g.column)] = nb::make_tuple(g.grid.origin, g.grid.step);
+    rounded[nb::int_(g.column)] = g.found ? nb::make_tuple(g.grid.origin, g.grid.step, true) : nb::make_tuple(g.grid.origin, g.grid.step);
   nb::dict d;
   d["candidates"] = candidate_reports(found.candidates);
   d["report"] = report_of(found.report);

@@ -261,7 +261,8 @@ void bind_families(nb::module_& m) {
           "inner"_a, "rounded"_a, nb::kw_only(), "points"_a = pf::Quantized<double>::usual_points,
           nb::sig("def __init__(self, inner: Distribution, rounded: dict[int, float | tuple[float, float]], *, points: "
                   "int = 31) -> None"),
-          "rounded: for each rounded column the step of its grid, or (origin, step).");
+          "rounded: for each rounded column the step of its grid, (origin, step), or (origin, step, True) where the grid "
+          "was only found in rows.");
 
   declare<pf::StandardizedContext>(m, "StandardizedContext", docs::StandardizedContext)
       .def(

@@ -50,9 +50,10 @@ std::vector<pf::GridColumn> grids_of(const nb::dict& rounded) {
   std::vector<pf::GridColumn> grids;
   for (const auto& [column, step] : rounded) {
     pf::GridColumn g{nb::cast<std::int64_t>(column), {}};
-    if (nb::isinstance<nb::tuple>(step))
+    if (nb::isinstance<nb::tuple>(step)) {
       g.grid = {nb::cast<double>(step[0]), nb::cast<double>(step[1])};
-    else
+      g.found = nb::len(step) > 2 && nb::cast<bool>(step[2]);
+    } else
       g.grid.step = nb::cast<double>(step);
     grids.push_back(g);
   }

@@ -98,6 +98,9 @@ def test_mixture_and_categorical():
         [st.norm.cdf(0.5) - st.norm.cdf(-0.5), st.norm.cdf(1.5) - st.norm.cdf(0.5)],
         rtol=1e-5,
     )
+    found = pf.Quantized(pf.Normal(1), {0: (0.0, 0.5, True)}, points=501)
+    np.testing.assert_allclose(found.prob([[0.3]]), [st.norm.cdf(0.55) - st.norm.cdf(0.05)], rtol=1e-5)
+    assert pf.Quantized(pf.Normal(1), {0: (0.0, 0.5)}).prob([[0.3]]) == 0
     assert quantized.counted_columns == 1 and mixture.counted_columns == 0
 
 
