@@ -130,6 +130,9 @@ TEST_CASE("dialects: columns that nobody named", "[csv]") {
   // With values they are columns, and one in front that does not count rows is one.
   CHECK(read("x,\n1,2\n").table.names == Names{"x", ""});
   CHECK(read(",x\n7.5,2\n").table.names == Names{"", "x"});
+  CHECK(read("Unnamed: 0,x\n0,7\n1,8\n").table.names == Names{"x"});
+  CHECK(read("Unnamed: 0,x\n5,7\n3,8\n").table.names == Names{"Unnamed: 0", "x"});
+  CHECK(read("Unnamed: 0,x\n0,7\n1,8\n", {.columns = {"Unnamed: 0"}}).table.values(1, 0) == 1);
   // Equal names matter where they are read.
   CHECK(read("x,x,y\n1,2,3\n", {.columns = {"y"}}).table.values(0, 0) == 3);
   CHECK_THAT(error("x,x,y\n1,2,3\n"), ContainsSubstring("columns 1 and 2 have the same name \"x\""));

@@ -34,7 +34,7 @@ run 0 fit one.csv --out one.st --model nsf_ar --layers 1 --hidden 8 --epochs 2
 holds '! grep -q affine err.txt'
 
 # ---- batches of one row
-refuses 1 "a batch of one row has no statistics for batch normalisation; --batch must be at least 2" \
+refuses 1 "pushforward: a batch of one row has no statistics for batch normalisation; --batch must be at least 2" \
   fit data.csv --out no.st --model maf --layers 2 --hidden 8 --epochs 2 --batch-norm --batch 1
 run 0 fit data.csv --out ones.st $quick --batch 1
 

@@ -639,9 +639,12 @@ struct CsvReader::Impl {
                                    file_names_.size() - last == 1 ? "" : "s",
                                    file_names_.size() - last == 1 ? "is" : "are"));
     const std::optional<double> number = number_of(trimmed(second[0].text));
-    if (last > 1 && file_names_[0].empty() && !unread_[0] && number && (*number == 0 || *number == 1)) {
+    // (As pandas calls a column without a name that it has read and written again.)
+    const bool unnamed = file_names_[0].empty() || (file_names_[0] == "Unnamed: 0" && options_.columns.empty());
+    if (last > 1 && unnamed && !unread_[0] && number && (*number == 0 || *number == 1)) {
       unread_[0] = true;
-      notes_.push_back("the first column has no name and counts the rows: left out");
+      notes_.push_back(fmt::format("the first column {} and counts the rows: left out",
+                                   file_names_[0].empty() ? "has no name" : "is called 'Unnamed: 0'"));
     }
   }
 

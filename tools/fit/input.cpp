@@ -236,7 +236,10 @@ std::string in_words_of_the_tool(const pf::Notice& notice, const Input& in) {
     for (const std::ptrdiff_t c : notice.context_columns) names.push_back(in.context_columns.at(static_cast<std::size_t>(c)));
     way_out = names.empty() ? "; leave some out with --drop" : "; " + leave_out_with({{"drop", joined(names, ",")}});
   }
-  return notice.where + place + notice.problem + way_out;
+  // Which call of the library on which classes it was is nothing that a command line has.
+  const std::size_t call = notice.where.rfind("): ");
+  const std::string where = call == std::string::npos ? notice.where : notice.where.substr(call + 3);
+  return where + place + notice.problem + way_out;
 }
 
 }  // namespace tool::fitting
