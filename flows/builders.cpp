@@ -129,7 +129,13 @@ Poly<Network<T>> conditioner(Index inputs, Index outputs, const FlowOptions& opt
 template <Scalar T>
 Poly<Bijector<T>> coupling(std::vector<std::int64_t> mask, Poly<Transformer<T>> transformer, const FlowOptions& options,
                            Index layer) {
-  // Of one column, every other layer would have nothing to change.
+  // A column alone depends on the context, in every layer; without one there is nothing that it could depend on.
+  if (mask.size() == 1 && options.context_dim > 0) {
+    FlowOptions of_context = options;
+    of_context.context_dim = 0;
+    Poly<Network<T>> net = conditioner<T>(options.context_dim, transformer->multiplier(), of_context, layer);
+    return Elementwise<T>(std::move(transformer), 1, std::move(net), *options.input_bound);
+  }
   if (mask.size() < 2)
     throw ShapeError("couplings need at least 2 columns, got " + std::to_string(mask.size()) + "; take nsf_ar or maf");
   Index unchanged = 0;
@@ -260,7 +266,7 @@ TransformedDistribution<T> nsf(Index dim, FlowOptions options) {
         const std::vector<std::int64_t> mask = Coupling<T>::alternating_mask(dim, i % 2 == 1);
         Poly<Bijector<T>> layer = coupling<T>(mask, spline<T>(options), options, i);
         const Index unchanged = std::count_if(mask.begin(), mask.end(), [](std::int64_t m) { return m != 0; });
-        if (!options.spline_unchanged || unchanged == 0) return layer;
+        if (!options.spline_unchanged || unchanged == 0 || dim == 1) return layer;
         RationalQuadraticTransformer<T> own(options.spline);
         Constant<T> raw(dim - unchanged, own.multiplier() * unchanged);
         Coupling<T> rest(Coupling<T>::alternating_mask(dim, i % 2 == 0), std::move(raw), std::move(own));

@@ -372,6 +372,15 @@ void check_builders(Index context) {
   SECTION("nsf, logistic base") {
     check_density_against_samples(nsf<T>(3, with([](FlowOptions& o) { o.base = Base::logistic; })), 0.15);
   }
+  SECTION("couplings of one column, given a context") {
+    if (context > 0) {
+      check_density_against_samples(real_nvp<T>(1, small), 0.15);
+      check_density_against_samples(nice<T>(1, small), 0.15);
+      check_density_against_samples(nsf<T>(1, small), 0.15);
+    } else {
+      CHECK_THROWS_AS(nsf<T>(1, small), ShapeError);
+    }
+  }
   SECTION("nice") {
     check_density_against_samples(nice<T>(3, with([](FlowOptions& o) { o.mixing = Mixing::random_permutation; })),
                                   0.15);

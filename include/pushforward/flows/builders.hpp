@@ -101,7 +101,8 @@ TransformedDistribution<T> maf(Index dim, FlowOptions options = {});
 template <Scalar T>
 TransformedDistribution<T> iaf(Index dim, FlowOptions options = {});
 
-/// Affine coupling flow with alternating masks; both directions fast.
+/// Affine coupling flow with alternating masks; both directions fast. A column alone depends on the context, which these
+/// flows, `nice` and `nsf` too, must have then.
 /// @source Dinh et al. 2017 (RealNVP).
 template <Scalar T>
 TransformedDistribution<T> real_nvp(Index dim, FlowOptions options = {});
