@@ -25,14 +25,14 @@ class LogDensity {
         a_minus_1_(std::expm1(log_a)),
         b_minus_1_(std::expm1(log_b)),
         constant_(-log_beta(a_, b_)),
-        near_constant_(-log_beta_rest(a_, b_)),
+        near_constant_(a_ + b_ > large ? -log_beta_rest(a_, b_) : 0),
         digamma_rest_(digamma_minus_log(a_ + b_)),
         constant_in_a_(digamma_rest_ - digamma_minus_log(a_)),
         constant_in_b_(digamma_rest_ - digamma_minus_log(b_)) {}
   double value(double y) const {
     if (y == 0) return a_minus_1_ == 0 ? std::log(b_) : -a_minus_1_ * infinity;
     if (y == 1) return b_minus_1_ == 0 ? std::log(a_) : -b_minus_1_ * infinity;
-    if (const double d = beyond_mean(y); a_ + b_ > 100 && near(d, a_) && near(d, b_))
+    if (const double d = beyond_mean(y); a_ + b_ > large && near(d, a_) && near(d, b_))
       return near_constant_ - std::log(y) - std::log1p(-y) - deviance(a_, d) - deviance(b_, -d);
     return a_minus_1_ * std::log(y) + b_minus_1_ * std::log1p(-y) + constant_;
   }
@@ -49,6 +49,7 @@ class LogDensity {
   }
 
  private:
+  static constexpr double large = 100;
   // (a + b) y - a = b y - a (1 - y), to the last place.
   double beyond_mean(double y) const {
     const double low = a_ * (1 - y), error = std::fma(-a_, 1 - y, low);

@@ -23,11 +23,11 @@ class LogDensity {
         log_rate_(log_rate),
         log_a_(log_concentration),
         constant_(a_ * log_rate - log_gamma(a_)),
-        near_constant_(0.5 * (log_concentration - log_2_pi) - stirling_error(a_)),
+        near_constant_(a_ > large ? 0.5 * (log_concentration - log_2_pi) - stirling_error(a_) : 0),
         digamma_rest_(digamma_minus_log(a_)) {}
   double value(double y) const {
     if (y == 0) return a_minus_1_ == 0 ? log_rate_ : -a_minus_1_ * infinity;
-    if (const double d = beyond_mean(y); a_ > 30 && near(d)) return near_constant_ - std::log(y) - deviance(a_, d);
+    if (const double d = beyond_mean(y); a_ > large && near(d)) return near_constant_ - std::log(y) - deviance(a_, d);
     return a_minus_1_ * std::log(y) - rate_ * y + constant_;
   }
   double in_x(double y) const { return (a_minus_1_ == 0 ? 0 : a_minus_1_ / y) - rate_; }
@@ -38,6 +38,7 @@ class LogDensity {
   double in_q(double y) const { return -beyond_mean(y); }
 
  private:
+  static constexpr double large = 30;
   // In units of 1 / rate.
   double beyond_mean(double y) const { return std::fma(rate_, y, -a_); }
   bool near(double d) const { return std::abs(d) < 0.5 * a_; }

@@ -36,6 +36,8 @@ holds '! grep -q affine err.txt'
 # ---- batches of one row
 refuses 1 "pushforward: a batch of one row has no statistics for batch normalisation; --batch must be at least 2" \
   fit data.csv --out no.st --model maf --layers 2 --hidden 8 --epochs 2 --batch-norm --batch 1
+refuses 1 "a batch of one row has no statistics for batch normalisation; the last one has what is left of the rows" \
+  fit data.csv --out no.st --model maf --layers 2 --hidden 8 --epochs 2 --batch-norm --batch 2 --validation 0.005
 run 0 fit data.csv --out ones.st $quick --batch 1
 
 # ---- a context far from those that were seen

@@ -63,7 +63,7 @@ std::string describe_zero(const pf::Space& support, const pf::Table& chunk, Inde
 /// gives the value the mass of the cell around it (`Quantized`).
 class BetweenNumbers {
  public:
-  BetweenNumbers(const pf::Space& support) {
+  explicit BetweenNumbers(const pf::Space& support) {
     Index c = 0;
     for (const pf::Space::Block& block : support.blocks())
       for (std::size_t k = 0; k < block.bounds.size(); ++k, ++c)

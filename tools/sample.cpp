@@ -51,7 +51,7 @@ void warn_of_far_contexts(const LoadedModel& model, const pf::Matrix<double>& co
       if (const double v = contexts(i, static_cast<Index>(c)); !(v >= low && v <= high) && outside++ == 0) first = v;
     if (outside > 0)
       fmt::print(stderr, "pushforward: warning: context '{}': {:.9g} lies outside the training range [{:.9g}, {:.9g}]{}\n",
-                 model.context_columns[c], first, low, high,
+                 printable(model.context_columns[c]), first, low, high,
                  contexts.rows() > 1 ? fmt::format(" ({} of {} do)", grouped(outside), counted(contexts.rows(), "row")) : "");
   }
 }

@@ -180,13 +180,14 @@ class DataTraining final : public Training<T> {
       Pass<T> pass(tape, settings);
       static_cast<void>(this->flow().log_prob(pass, y));
     });
+    const bool last = this->options().batch_size >= 2 * this->options().shards;
     if (!proposals.values.empty())
       throw DomainError(Notice{.where = this->where() + ": ",
                                .problem = "a batch of one row has no statistics for batch normalisation",
-                               .option = "batch_size",
-                               .way_out = this->options().batch_size >= 2 * this->options().shards
-                                              ? "; the last one has what is left of the rows: take another batch_size"
-                                              : "; batch_size must be at least 2 for each shard"});
+                               .option = last ? "" : "batch_size",
+                               .way_out = last ? "; the last one has what is left of the rows: batches of another size "
+                                                 "leave more, or none"
+                                               : "; batch_size must be at least 2 for each shard"});
   }
 
   void started() override {

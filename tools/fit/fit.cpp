@@ -37,13 +37,14 @@ Judgement judge(const pf::Distribution<T>& model, const std::optional<pf::Gaussi
                 const Part& part, pf::Execution& execution, Scores* scores) {
   RunningMean own, other, gain;
   const double cell = log_cell(in);
+  const pf::MatrixView<const T> all = in.rows.view<T>();
   pf::Matrix<T> rows;
   Eigen::VectorXd values;
   for (Index begin = 0; begin < part.size(); begin += chunk_rows) {
     const Index n = std::min(chunk_rows, part.size() - begin);
     rows.resize(n, in.rows.cols());
     for (Index c = 0; c < rows.cols(); ++c)
-      for (Index i = 0; i < n; ++i) rows(i, c) = in.rows.view<T>()(part[begin + i], c);
+      for (Index i = 0; i < n; ++i) rows(i, c) = all(part[begin + i], c);
     const pf::MatrixView<const T> y = columns_of(pf::MatrixView<const T>(rows), 0, in.dim());
     const pf::MatrixView<const T> context = columns_of(pf::MatrixView<const T>(rows), in.dim(), in.context_dim());
     values.resize(n);
@@ -314,8 +315,7 @@ void run(const Settings& s) {
     for (const std::string& note : in.notes) fmt::print(stderr, "pushforward: note: {}: {}\n", s.data, note);
   // Of one model double, as it always was; candidates are as good in float, in half the time.
   const bool single = s.precision == "float" || (s.precision.empty() && s.model == "auto" && float_is_enough(in));
-  if (s.precision == "float" && !in.rows.visit([](auto rows) { return std::is_same_v<decltype(rows), pf::MatrixView<const float>>; }))
-    refuse_float(s, in);
+  if (s.precision == "float" && !in.rows.is_float()) refuse_float(s, in);
   single ? run_as<float>(s, std::move(in)) : run_as<double>(s, std::move(in));
 }
 

@@ -16,10 +16,11 @@ double log_cell(const Input& in) {
 namespace {
 
 /// Reads all rows, those of a .npy file by mapping it: its numbers are looked at all the same.
-void read_rows(const Settings& s, DataReader& reader, const std::vector<Index>& order, bool weighted, Input& in) {
+void read_rows(const Settings& s, const pf::TableOptions& choice, DataReader& reader, const std::vector<Index>& order,
+               bool weighted, Input& in) {
   const Index kept = static_cast<Index>(order.size()) - (weighted ? 1 : 0);
   const std::vector<Index> stored(order.begin(), order.begin() + kept);
-  const bool may_map = !weighted && extension(s.data) == ".npy" && s.columns.empty() && s.drop.empty() &&
+  const bool may_map = !weighted && extension(s.data) == ".npy" && choice.columns.empty() && choice.drop.empty() &&
                        std::is_sorted(order.begin(), order.end());
   const auto read = [&](DataReader& from, bool store) {
     pf::Table chunk;
@@ -41,9 +42,7 @@ void read_rows(const Settings& s, DataReader& reader, const std::vector<Index>& 
     return;
   }
   // Of another type or with rows that are left out.
-  pf::TableOptions again = table_options(s.text, s.array);
-  if (s.missing == "drop") again.missing = pf::CsvOptions::Missing::drop;
-  DataReader second(s.data, again);
+  DataReader second(s.data, choice);
   read(second, true);
 }
 
@@ -86,7 +85,7 @@ Input read_input(const Settings& s) {
   in.supports = parse_bounds(s, in.columns);
   order.insert(order.end(), special.begin(), special.end());
 
-  read_rows(s, reader, order, !s.weights.empty(), in);
+  read_rows(s, choice, reader, order, !s.weights.empty(), in);
   const Index dim = in.dim(), n = in.rows.rows();
   std::vector<std::string> stored = in.columns;
   stored.insert(stored.end(), in.context_columns.begin(), in.context_columns.end());
@@ -106,15 +105,15 @@ Input read_input(const Settings& s) {
       while (i < n && static_cast<double>(rows(i, c)) != low && static_cast<double>(rows(i, c)) != high) ++i;
       if (i < n && !s.no_dequantize) reached.push_back(c);
     }
+    const auto is_reached = [&](const pf::GridColumn& r) {
+      return std::find(reached.begin(), reached.end(), r.column) != reached.end();
+    };
     const bool all = s.dequantize || (s.model == "auto" && !s.no_dequantize);
     if (!all && reached.empty()) return;
     in.rounded = pf::find_grids<T>(data, reached);
-    if (!all)
-      std::erase_if(in.rounded, [&](const pf::GridColumn& r) {
-        return std::find(reached.begin(), reached.end(), r.column) == reached.end();
-      });
+    if (!all) std::erase_if(in.rounded, [&](const pf::GridColumn& r) { return !is_reached(r); });
     for (const pf::GridColumn& r : in.rounded)
-      if (std::find(reached.begin(), reached.end(), r.column) != reached.end())
+      if (is_reached(r))
         in.notes.push_back(fmt::format("column '{}' reaches its bounds: its values are taken as numbers in steps of {:g}, "
                                        "and scores are masses of cells",
                                        in.columns[static_cast<std::size_t>(r.column)], r.grid.step));
@@ -174,17 +173,21 @@ Input read_input(const Settings& s) {
 
 namespace {
 
+/// The largest magnitude in a column, of the data or of the context.
+double largest(const Input& in, Index c) {
+  const pf::ModelInfo::Range& range = c < in.dim() ? in.info.data_range[static_cast<std::size_t>(c)]
+                                                   : in.info.context_range[static_cast<std::size_t>(c - in.dim())];
+  return std::max(std::abs(range.low), std::abs(range.high));
+}
+
 /// By how much of its column's standard deviation rounding to float moves a value, at most.
 double moved_by_rounding(const Input& in, Index c) {
+  if (largest(in, c) > 3e38) return std::numeric_limits<double>::infinity();
   const Index n = in.rows.rows();
-  double most = 0, mean = 0, square = 0;
-  for (Index i = 0; i < n; ++i) {
-    most = std::max(most, std::abs(in.rows(i, c)));
-    mean += in.rows(i, c) / static_cast<double>(n);
-  }
+  double mean = 0, square = 0;
+  for (Index i = 0; i < n; ++i) mean += in.rows(i, c) / static_cast<double>(n);
   for (Index i = 0; i < n; ++i) square += (in.rows(i, c) - mean) * (in.rows(i, c) - mean) / static_cast<double>(n);
-  if (most > 3e38) return std::numeric_limits<double>::infinity();
-  return square > 0 ? 0x1p-24 * most / std::sqrt(square) : 0;
+  return square > 0 ? 0x1p-24 * largest(in, c) / std::sqrt(square) : 0;
 }
 
 }  // namespace
@@ -194,8 +197,7 @@ bool float_is_enough(const Input& in) {
     if (moved_by_rounding(in, c) > 1e-4) return false;
   // Numbers of a grid stay nearer to it than a hundredth of a step.
   return std::none_of(in.rounded.begin(), in.rounded.end(), [&](const pf::GridColumn& r) {
-    const pf::ModelInfo::Range& range = in.info.data_range[static_cast<std::size_t>(r.column)];
-    return 0x1p-24 * std::max(std::abs(range.low), std::abs(range.high)) > 0.005 * r.grid.step;
+    return 0x1p-24 * largest(in, r.column) > 0.005 * r.grid.step;
   });
 }
 
@@ -205,13 +207,10 @@ void refuse_float(const Settings& s, const Input& in) {
       throw pf::DomainError(fmt::format(
           "{}: --precision float: column '{}' has values up to {:.3g}, and rounding them moves them by {:.2g} of its "
           "standard deviation; leave the option out, or subtract what they have in common",
-          s.data, c < in.dim() ? in.columns[static_cast<std::size_t>(c)] : in.context_columns[static_cast<std::size_t>(c - in.dim())],
-          in.rows.visit([&](auto rows) {
-            double most = 0;
-            for (Index i = 0; i < rows.rows(); ++i) most = std::max(most, std::abs(static_cast<double>(rows(i, c))));
-            return most;
-          }),
-          moved));
+          s.data,
+          c < in.dim() ? in.columns[static_cast<std::size_t>(c)]
+                       : in.context_columns[static_cast<std::size_t>(c - in.dim())],
+          largest(in, c), moved));
 }
 
 /// The library counts columns and speaks of its own options.

@@ -84,13 +84,4 @@ void RowStore::become() {
 template void RowStore::become<float>();
 template void RowStore::become<double>();
 
-Eigen::MatrixXd RowStore::block(Index first_row, Index rows, Index first_col, Index cols) const {
-  Eigen::MatrixXd out(rows, cols);
-  visit([&](auto from) {
-    for (Index c = 0; c < cols; ++c)
-      for (Index i = 0; i < rows; ++i) out(i, c) = static_cast<double>(from(first_row + i, first_col + c));
-  });
-  return out;
-}
-
 }  // namespace tool::fitting

@@ -43,8 +43,8 @@ class RowStore {
     if (const auto* file = std::get_if<pf::MappedNpy<T>>(&mapped_)) return file->view();
     return {reinterpret_cast<const T*>(owned_.get()), rows_, cols_, cols_, 1};
   }
-  /// In double, whatever they are.
-  Eigen::MatrixXd block(Index first_row, Index rows, Index first_col, Index cols) const;
+  bool is_float() const { return single_; }
+  /// In double, whatever it is.
   double operator()(Index row, Index col) const {
     return visit([&](auto values) { return static_cast<double>(values(row, col)); });
   }
