@@ -18,7 +18,8 @@ constexpr double largest_derivative = 1e18;  // its square is a float
 
 constexpr Choice<SplineTails> tails_choices[] = {{SplineTails::identity, "identity"},
                                                  {SplineTails::circular, "circular"},
-                                                 {SplineTails::bounded, "bounded"}};
+                                                 {SplineTails::bounded, "bounded"},
+                                                 {SplineTails::free, "free"}};
 constexpr Choice<SplineParameters> parameters_choices[] = {{SplineParameters::nflows, "nflows"},
                                                            {SplineParameters::zuko, "zuko"}};
 
@@ -36,6 +37,12 @@ std::pair<double, double> size_range(const RationalQuadraticOptions& o, double m
   return {1 / (1 + others / o.slope), 1 / (1 + others * o.slope)};
 }
 
+/// Smallest and largest slope at a knot.
+std::pair<double, double> slope_range(const RationalQuadraticOptions& o) {
+  if (o.parameters == SplineParameters::zuko) return {o.slope, 1 / o.slope};
+  return {o.min_derivative, std::min(o.max_derivative, largest_derivative)};
+}
+
 /// Checks the options for scalar T.
 template <Scalar T>
 Index checked_parameter_count(const RationalQuadraticOptions& o) {
@@ -49,6 +56,10 @@ Index checked_parameter_count(const RationalQuadraticOptions& o) {
   if (!(o.slope > 0 && o.slope < 1)) refuse("slope in (0, 1)", o.slope);
   if (!(o.min_derivative > 0 && o.min_derivative < 1)) refuse("min_derivative in (0, 1)", o.min_derivative);
   if (!(o.max_derivative > 1)) refuse("max_derivative above 1", o.max_derivative);
+  const auto [least, largest] = slope_range(o);
+  if (!(o.end_slope >= least && o.end_slope <= largest))
+    refuse("end_slope in [" + detail::number_text(least) + ", " + detail::number_text(largest) + "]", o.end_slope);
+  if (o.tails != SplineTails::identity && o.end_slope != 1) refuse("end_slope with identity tails alone", o.end_slope);
   if (!(o.raw_scale > 0 && std::isfinite(o.raw_scale))) refuse("raw_scale above 0", o.raw_scale);
   // Knots must stay apart after rounding.
   const double spacing = 64 * static_cast<double>(std::numeric_limits<T>::epsilon()) *
@@ -70,6 +81,7 @@ kernels::Tails kernel_tails(SplineTails tails) {
     case SplineTails::circular:
       return kernels::Tails::circular;
     case SplineTails::bounded:
+    case SplineTails::free:
       return kernels::Tails::bounded;
   }
   throw DomainError("RationalQuadraticTransformer: no such tails");
@@ -92,7 +104,8 @@ kernels::Spline<T> kernel_spline(const RationalQuadraticOptions& o) {
           .min_height = number(soft ? 0 : o.min_bin_height),
           .min_derivative = number(o.min_derivative),
           .max_derivative = number(std::min(o.max_derivative, largest_derivative)),
-          .log_range = number(soft ? -std::log(o.slope) : 0)};
+          .log_range = number(soft ? -std::log(o.slope) : 0),
+          .end_slope = number(o.end_slope)};
 }
 
 }  // namespace
@@ -119,9 +132,7 @@ auto RationalQuadraticTransformer<T>::do_inverse(Pass<T>& pass, Var<T> y, std::s
 
 template <Scalar T>
 double RationalQuadraticTransformer<T>::do_log_scale_bound() const {
-  const bool soft = options_.parameters == SplineParameters::zuko;
-  const double m = soft ? options_.slope : options_.min_derivative;
-  const double largest = soft ? 1 / options_.slope : std::min(options_.max_derivative, largest_derivative);
+  const auto [m, largest] = slope_range(options_);
   const auto [w_min, w_max] = size_range(options_, options_.min_bin_width);
   const auto [h_min, h_max] = size_range(options_, options_.min_bin_height);
   const double s0 = h_min / w_max, s1 = h_max / w_min;
@@ -135,6 +146,7 @@ Interval RationalQuadraticTransformer<T>::do_domain() const {
   const T infinity = std::numeric_limits<T>::infinity();
   switch (options_.tails) {
     case SplineTails::identity:
+    case SplineTails::free:
       return {};
     case SplineTails::circular:  // both ends belong to it
       return {static_cast<double>(std::nextafter(low, -infinity)), static_cast<double>(std::nextafter(high, infinity))};
@@ -157,6 +169,7 @@ void RationalQuadraticTransformer<T>::do_fields(Fields<T>& f) {
   f.optional("max_derivative", options_.max_derivative, RationalQuadraticOptions().max_derivative);
   f.constant("raw_scale", options_.raw_scale);
   f.constant("slope", options_.slope);
+  f.optional("end_slope", options_.end_slope, 1.0);
 }
 
 template <Scalar T>

@@ -148,21 +148,36 @@ void MaskedDense<T>::scale_start(T factor) {
 
 namespace {
 
+constexpr Choice<ContextForm> context_forms[] = {{ContextForm::activated, "activated"},
+                                                {ContextForm::linear, "linear"},
+                                                {ContextForm::gated, "gated"}};
+
+void check_widths(std::span<const Index> widths, Index blocks, bool residual) {
+  if (widths.empty()) return;
+  if (residual) throw ShapeError("Made: layers of different widths have no residual form");
+  if (static_cast<Index>(widths.size()) != blocks + 1)
+    throw ShapeError("Made: expected " + std::to_string(blocks + 1) + " widths, one more than blocks, got " +
+                     std::to_string(widths.size()));
+}
+
 std::vector<std::int64_t> make_degrees(Index dim, const MadeOptions& options) {
-  if (options.hidden < 1 || options.hidden > (1 << 20) || options.blocks < 0)
-    throw ShapeError("Made: expected 1 to 2^20 hidden units and at least 0 blocks, got " +
-                     std::to_string(options.hidden) + " and " + std::to_string(options.blocks));
-  std::vector<std::int64_t> degrees(static_cast<std::size_t>(options.hidden));
+  check_widths(options.widths, options.blocks, options.residual);
+  std::vector<Index> widths = options.widths;
+  if (widths.empty()) widths = {options.hidden};
+  for (const Index width : widths)
+    if (width < 1 || width > (1 << 20) || options.blocks < 0)
+      throw ShapeError("Made: expected 1 to 2^20 hidden units and at least 0 blocks, got " + std::to_string(width) +
+                       " and " + std::to_string(options.blocks));
   const std::int64_t highest = std::max<std::int64_t>(1, dim - 1), lowest = std::min<std::int64_t>(1, dim - 1);
+  std::vector<std::int64_t> degrees;
+  for (const Index width : widths)
+    for (Index i = 0; i < width; ++i) degrees.push_back(i % highest + lowest);
   if (options.random_degrees) {
     std::vector<double> u(degrees.size());
     const auto n = static_cast<Index>(u.size());
     Engine(options.seed).stream("degrees").next_call().uniform(0, n, 1, u.data(), n, 0);
     for (std::size_t i = 0; i < u.size(); ++i)
       degrees[i] = lowest + static_cast<std::int64_t>(u[i] * static_cast<double>(highest));
-  } else {
-    for (std::size_t i = 0; i < degrees.size(); ++i)
-      degrees[i] = static_cast<std::int64_t>(i) % highest + lowest;
   }
   return degrees;
 }
@@ -192,36 +207,39 @@ Made<T>::Made(Index dim, Index multiplier, MadeOptions options, std::vector<std:
       options_(options),
       hidden_degrees_(std::move(hidden_degrees)) {
   check_dropout("Made", options.dropout);
-  const auto hidden = static_cast<Index>(hidden_degrees_.size());
   sort_units();
   const std::vector<std::int64_t> inputs = input_degrees(dim), outputs = output_degrees(dim, multiplier);
   const auto masked = [&](const auto& in, const auto& out, bool strict, const std::string& name) {
     return MaskedDense<T>(in, out, strict, options.initialisation, options.seed, name);
   };
-  initial_ = masked(inputs, hidden_degrees_, false, "initial");
+  std::vector<std::int64_t> degrees = layer_degrees(0);
+  const auto hidden = static_cast<Index>(degrees.size());
+  initial_ = masked(inputs, degrees, false, "initial");
   if (options.context_dim > 0)
     context_ = Dense<T>(options.context_dim, hidden, options.initialisation, options.seed, "context");
   for (Index i = 0; i < options.blocks; ++i) {
     const std::string name = (options.residual ? "block" : "layer") + std::to_string(i);
     Block block;
-    block.linear0 = masked(hidden_degrees_, hidden_degrees_, false, name + ".linear0");
+    const std::vector<std::int64_t> next = layer_degrees(static_cast<std::size_t>(i) + 1);
+    block.linear0 = masked(degrees, next, false, name + ".linear0");
+    degrees = next;
     if (options.residual) {
-      block.linear1 = masked(hidden_degrees_, hidden_degrees_, false, name + ".linear1");
+      block.linear1 = masked(degrees, degrees, false, name + ".linear1");
       // As published: uniform in +-1e-3 where `paper` gives +-1/sqrt(hidden), so that a block starts near zero.
       block.linear1.scale_start(static_cast<T>(1e-3 * std::sqrt(static_cast<double>(hidden))));
-      if (options.context_dim > 0)
+      if (block_contexts())
         block.context = Dense<T>(options.context_dim, hidden, options.initialisation, options.seed, name + ".context");
     }
     blocks_.push_back(std::move(block));
   }
-  final_ = masked(hidden_degrees_, outputs, true, "final");
+  final_ = masked(degrees, outputs, true, "final");
   put_together();
   if (options.final_scale != 1) final_.shrink(static_cast<T>(options.final_scale));
 }
 
 template <Scalar T>
 Var<T> Made<T>::sorted_context(Pass<T>& pass, const Dense<T>& layer) const {
-  return gather_columns<T>(layer(pass, pass.context()), sorted_units_);
+  return gather_columns<T>(layer(pass, pass.context()), sorted(0).units);
 }
 
 template <Scalar T>
@@ -229,6 +247,8 @@ template <class V, class Steps>
 V Made<T>::hidden_values(const Steps& steps, V x) const {
   const Activation a = options_.activation;
   const bool with_context = this->context_dim() > 0;
+  const bool gated = block_contexts() && options_.context_form == ContextForm::gated;
+  const bool added = block_contexts() && !gated;
   std::size_t k = 0;
   V h = steps.layer(k++, initial_, x);
   if (with_context) h = h + steps.context(0);
@@ -236,9 +256,10 @@ V Made<T>::hidden_values(const Steps& steps, V x) const {
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const Block& block = blocks_[i];
     if (options_.residual) {
-      V t = steps.layer(k++, block.linear0, activation(a, h));
-      if (with_context) t = t + steps.context(i + 1);
-      h = h + steps.layer(k++, block.linear1, steps.dropout(activation_in_place(a, t)));
+      V t = steps.layer(k++, block.linear0, options_.pre_activation ? activation(a, h) : h);
+      if (added) t = t + steps.context(i + 1);
+      const V change = steps.layer(k++, block.linear1, steps.dropout(activation_in_place(a, t)));
+      h = h + (gated ? change * steps.context(i + 1) : change);
     } else {
       h = steps.dropout(activation_in_place(a, steps.layer(k++, block.linear0, h)));
     }
@@ -257,8 +278,10 @@ struct Made<T>::Rows {
   }
   /// Of the first layer, and of each block.
   Var<T> context(std::size_t i) const {
-    if (i == 0) return activation(made.options_.activation, made.sorted_context(pass, made.context_));
-    return made.sorted_context(pass, made.blocks_[i - 1].context);
+    const Var<T> c = made.sorted_context(pass, i == 0 ? made.context_ : made.blocks_[i - 1].context);
+    const ContextForm form = made.options_.context_form;
+    if (i > 0) return form == ContextForm::gated ? sigmoid(c) : c;
+    return form == ContextForm::activated ? activation(made.options_.activation, c) : c;
   }
   template <class V>
   V dropout(V h) const {
@@ -273,24 +296,29 @@ V Made<T>::compute(Pass<T>& pass, V x) const {
 }
 
 template <Scalar T>
-std::pair<Index, Index> Made<T>::units(Index degree) const {
-  const auto [first, last] = std::equal_range(sorted_degrees_.begin(), sorted_degrees_.end(), degree);
-  return {first - sorted_degrees_.begin(), last - sorted_degrees_.begin()};
+std::pair<Index, Index> Made<T>::Sorted::range(Index degree) const {
+  const auto [first, last] = std::equal_range(degrees.begin(), degrees.end(), degree);
+  return {first - degrees.begin(), last - degrees.begin()};
+}
+
+template <Scalar T>
+bool Made<T>::block_contexts() const {
+  return options_.residual && this->context_dim() > 0 && options_.context_form != ContextForm::linear;
 }
 
 template <Scalar T>
 Made<T>::Sequence::Sequence(const Made& made, Pass<T>& pass) : made_(made), pass_(pass) {
   const bool wanted = pass.recording();
-  const Index hidden = static_cast<Index>(made.sorted_degrees_.size());
+  const auto width = [&](std::size_t layer) { return static_cast<Index>(made.sorted(layer).units.size()); };
   const auto buffer = [&](Index cols) { return pass.tape().matrix(cols, wanted); };
   const auto list = [&](std::size_t count, const auto& make) {
     Var<T>* const vars = pass.tape().template scratch<Var<T>>(static_cast<Index>(count));
     for (std::size_t i = 0; i < count; ++i) new (vars + i) Var<T>(make(i));
     return std::span<Var<T>>(vars, count);
   };
-  known_ = list(made.hidden_layers() + 1, [&](std::size_t i) { return buffer(i == 0 ? made.dim() : hidden); });
+  known_ = list(made.hidden_layers() + 1, [&](std::size_t i) { return buffer(i == 0 ? made.dim() : width(i - 1)); });
   if (made.context_dim() > 0)
-    contexts_ = list(made.options_.residual ? made.blocks_.size() + 1 : 1,
+    contexts_ = list(made.block_contexts() ? made.blocks_.size() + 1 : 1,
                      [&](std::size_t i) { return Rows{made, pass}.context(i); });
   outputs_ = buffer(made.outputs());
   if (!wanted) {
@@ -333,28 +361,34 @@ void Made<T>::Sequence::set_input(Index d, Var<T> x) {
 
 template <Scalar T>
 struct Made<T>::Units {
+  const Made& made;
   Pass<T>& pass;
   std::span<const Var<T>> known, contexts;
-  Index begin, end;
+  Index degree;
 
   Var<T> layer(std::size_t k, const MaskedDense<T>& linear, Var<T> h) const {
     if (k > 0) keep(k, h);
+    const auto [begin, end] = made.sorted(k).range(degree);
     const Var<T> out = pass.tape().matrix(end - begin, pass.recording());
-    linear.into(pass, out, columns(known[k], 0, linear.prefix(end - 1)), begin);
+    if (begin < end) linear.into(pass, out, columns(known[k], 0, linear.prefix(end - 1)), begin);
     return out;
   }
-  /// For the units of higher degrees.
-  void keep(std::size_t k, Var<T> h) const { assign(columns(known[k], begin, end - begin), h); }
-  Var<T> context(std::size_t i) const { return columns(contexts[i], begin, end - begin); }
+  /// What layer `k` reads, for the units of higher degrees.
+  void keep(std::size_t k, Var<T> h) const { assign(of_degree(known[k], k - 1), h); }
+  Var<T> context(std::size_t i) const { return of_degree(contexts[i], 0); }
+  Var<T> of_degree(Var<T> x, std::size_t hidden_layer) const {
+    const auto [begin, end] = made.sorted(hidden_layer).range(degree);
+    return columns(x, begin, end - begin);
+  }
   Var<T> dropout(Var<T> h) const { return h; }
 };
 
 // Computes the hidden units of one degree, layer by layer; their inputs are complete.
 template <Scalar T>
 void Made<T>::Sequence::extend(Index degree) {
-  const auto [begin, end] = made_.units(degree);
-  if (begin == end) return;
-  const Units units{pass_, known_, contexts_, begin, end};
+  const auto none = [&](const Sorted& layer) { return layer.range(degree).first == layer.range(degree).second; };
+  if (std::all_of(made_.sorted_.begin(), made_.sorted_.end(), none)) return;
+  const Units units{made_, pass_, known_, contexts_, degree};
   units.keep(known_.size() - 1, made_.hidden_values(units, known_.front()));
 }
 
@@ -370,51 +404,82 @@ void Made<T>::do_fields(Fields<T>& f) {
   f.constant("activation", options_.activation, activation_choices());
   f.constant("dropout", options_.dropout);
   f.constant("context_dim", context_dim, 0, 1 << 20);
-  const auto hidden = static_cast<Index>(hidden_degrees_.size());
+  f.optional("context_form", options_.context_form, ContextForm::activated, context_forms);
+  f.optional("pre_activation", options_.pre_activation, true);
+  std::vector<std::int64_t> widths(options_.widths.begin(), options_.widths.end());
+  f.optional("widths", widths, std::vector<std::int64_t>());
   if (f.restoring()) {
-    if (hidden == 0) throw IoError("made: hidden_degrees is empty");
+    if (hidden_degrees_.empty()) throw IoError("made: hidden_degrees is empty");
+    options_.widths.assign(widths.begin(), widths.end());
+    check_widths(options_.widths, options_.blocks, options_.residual);
+    std::int64_t units = 0;
+    for (const std::int64_t width : widths) {
+      if (width < 1 || width > (1 << 20))
+        throw IoError("made: a width must lie in [1, 1048576], got " + std::to_string(width));
+      units += width;
+    }
+    if (!widths.empty() && units != static_cast<std::int64_t>(hidden_degrees_.size()))
+      throw IoError("made: the widths are those of " + std::to_string(units) + " units, hidden_degrees has " +
+                    std::to_string(hidden_degrees_.size()));
     for (const std::int64_t degree : hidden_degrees_)
       if (degree < 0 || degree > std::max<std::int64_t>(dim - 1, 0))
         throw IoError("made: hidden degree " + std::to_string(degree) + " does not lie in [0, " +
                       std::to_string(dim - 1) + "]");
     this->set_sizes(dim, multiplier * dim, context_dim);
-    options_.hidden = hidden;
+    options_.hidden = static_cast<Index>(layer_degrees(0).size());
     options_.context_dim = context_dim;
     check_dropout("Made", options_.dropout);
     // Before lists of its sizes are made.
-    f.expect("initial.weight", {hidden, dim});
-    f.expect("final.weight", {multiplier * dim, hidden});
+    const auto last = static_cast<std::size_t>(options_.blocks);
+    f.expect("initial.weight", {options_.hidden, dim});
+    f.expect("final.weight", {multiplier * dim, static_cast<Index>(layer_degrees(last).size())});
     sort_units();
   }
   const std::vector<std::int64_t> inputs = input_degrees(dim), outputs = output_degrees(dim, multiplier);
-  const auto layer = [&](const std::string& name, MaskedDense<T>& l) {
-    f.block(name, [&] { l.fields(f, hidden_degrees_, hidden_degrees_, false); });
+  std::vector<std::int64_t> degrees = layer_degrees(0);
+  const auto hidden = static_cast<Index>(degrees.size());
+  const auto layer = [&](const std::string& name, MaskedDense<T>& l, const std::vector<std::int64_t>& next) {
+    f.block(name, [&] { l.fields(f, degrees, next, false); });
+    degrees = next;
   };
   const auto from_context = [&](const std::string& name, Dense<T>& l) {
-    if (context_dim > 0) f.block(name, [&] { l.fields(f, context_dim, hidden); });
+    f.block(name, [&] { l.fields(f, context_dim, hidden); });
   };
-  f.block("initial", [&] { initial_.fields(f, inputs, hidden_degrees_, false); });
-  from_context("context", context_);
+  f.block("initial", [&] { initial_.fields(f, inputs, degrees, false); });
+  if (context_dim > 0) from_context("context", context_);
   for (std::size_t i = 0; i < static_cast<std::size_t>(options_.blocks); ++i) {
     if (f.restoring()) blocks_.emplace_back();  // one after another, as the file has them
     const std::string name = (options_.residual ? "block" : "layer") + std::to_string(i);
+    const std::vector<std::int64_t> next = layer_degrees(i + 1);
     if (!options_.residual) {
-      layer(name, blocks_[i].linear0);
+      layer(name, blocks_[i].linear0, next);
       continue;
     }
-    layer(name + ".linear0", blocks_[i].linear0);
-    layer(name + ".linear1", blocks_[i].linear1);
-    from_context(name + ".context", blocks_[i].context);
+    layer(name + ".linear0", blocks_[i].linear0, next);
+    layer(name + ".linear1", blocks_[i].linear1, next);
+    if (block_contexts()) from_context(name + ".context", blocks_[i].context);
   }
-  f.block("final", [&] { final_.fields(f, hidden_degrees_, outputs, true); });
+  f.block("final", [&] { final_.fields(f, degrees, outputs, true); });
   if (f.restoring()) put_together();
 }
 
 template <Scalar T>
+std::vector<std::int64_t> Made<T>::layer_degrees(std::size_t i) const {
+  if (options_.widths.empty()) return hidden_degrees_;
+  const auto first = options_.widths.begin(), own = first + static_cast<std::ptrdiff_t>(i);
+  const auto begin = hidden_degrees_.begin() + std::accumulate(first, own, Index{0});
+  return {begin, begin + *own};
+}
+
+template <Scalar T>
 void Made<T>::sort_units() {
-  for (const Index unit : sorted_by_degree(hidden_degrees_)) {
-    sorted_units_.push_back(unit);
-    sorted_degrees_.push_back(hidden_degrees_[static_cast<std::size_t>(unit)]);
+  for (std::size_t i = 0; i < std::max<std::size_t>(options_.widths.size(), 1); ++i) {
+    const std::vector<std::int64_t> degrees = layer_degrees(i);
+    Sorted& layer = sorted_.emplace_back();
+    for (const Index unit : sorted_by_degree(degrees)) {
+      layer.units.push_back(unit);
+      layer.degrees.push_back(degrees[static_cast<std::size_t>(unit)]);
+    }
   }
 }
 

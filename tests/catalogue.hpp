@@ -60,6 +60,23 @@ inline MadeOptions made(bool residual, Index context = 0) {
           .seed = 5};
 }
 
+/// The forms of other libraries.
+inline MadeOptions other_made(MadeOptions options) {
+  options.residual = options.widths.empty();
+  options.activation = Activation::tanh;
+  options.context_form = ContextForm::linear;
+  options.pre_activation = false;
+  options.final_scale = 1;
+  options.seed = 5;
+  return options;
+}
+
+inline MadeOptions gated_made(Index context) {
+  MadeOptions options = made(true, context);
+  options.context_form = ContextForm::gated;
+  return options;
+}
+
 template <Scalar T>
 std::vector<T> numbers(std::initializer_list<double> values) {
   return {values.begin(), values.end()};
@@ -68,6 +85,8 @@ std::vector<T> numbers(std::initializer_list<double> values) {
 template <Scalar T>
 std::vector<Entry<Bijector<T>>> bijectors() {
   const std::vector<T> shift = numbers<T>({0.3, -1.2, 2.0}), log_scale = numbers<T>({0.4, -0.7, 0.9});
+  const std::vector<T> six(6, T(0.4));
+  const VectorView<const T> given(six);
   const std::vector<T> scale = numbers<T>({1.7, -0.4, 2.5});
   const std::vector<double> low{-1, 0, 2}, high{1, 3, 2.5}, loc{0.5, -2, 10}, width{0.3, 2, 4};
   Eigen::MatrixXd factor(3, 3);
@@ -159,9 +178,29 @@ std::vector<Entry<Bijector<T>>> bijectors() {
        Elementwise<T>(ComposedTransformer<T>({AffineTransformer<T>(1), SoftplusTransformer<T>()}), 3),
        {"raw"}},
       {"Elementwise, modulus", Elementwise<T>(ModulusTransformer<T>(), 3), {"raw"}},
+      {"Elementwise, scaled, exp", Elementwise<T>(ScaledAffineTransformer<T>({.low = -5, .high = 3}), 3, given), {"raw"}},
+      {"Elementwise, scaled, softplus",
+       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::softplus, .offset = 0.54, .floor = 1e-3}), 3, given),
+       {"raw"}},
+      {"Elementwise, scaled, sigmoid",
+       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::sigmoid, .offset = 2, .floor = 1e-3}), 3, given),
+       {"raw"}},
+      {"Elementwise, scaled, sigmoid without a floor",
+       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::sigmoid, .offset = 1}), 3, given),
+       {"raw"}},
+      {"Elementwise, scaled, tanh",
+       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::tanh, .limit = 2}), 3, given),
+       {"raw"}},
+      {"Elementwise, scaled, atan",
+       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::atan, .limit = 2}), 3, given),
+       {"raw"}},
+      {"Coupling, scaled, soft clip on the side of the data",
+       Coupling<T>(last_only, Mlp<T>(1, 4, mlp()),
+                   InvertedTransformer<T>(ScaledAffineTransformer<T>({.map = ScaleMap::soft_clip, .limit = 6.9}))),
+       {}},
       {"Elementwise, additive", Elementwise<T>(AdditiveTransformer<T>(), 3), {"raw"}},
       {"Elementwise, given",
-       Elementwise<T>(AffineTransformer<T>(2), 3, VectorView<const T>(std::vector<T>(6, T(0.4)))), {"raw"}},
+       Elementwise<T>(AffineTransformer<T>(2), 3, given), {"raw"}},
       {"Elementwise, by the context",
        Elementwise<T>(RationalQuadraticTransformer<T>({.bins = 3}), 2, Mlp<T>(3, 16, mlp())),
        under("net.", layers({"layer0", "layer1", "layer2"}))},
@@ -190,6 +229,7 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Invert of UnitVector", Invert<T>(UnitVector<T>(2)), {}},
       {"Log", Log<T>(3), {}},
       {"LULinear", LULinear<T>(3), lu},
+      {"LULinear, signs", LULinear<T>(3, 0.1, {1, -1, -1}), lu},
       {"MaskedAutoregressive", MaskedAutoregressive<T>(Made<T>(3, 2, made(false))),
        under("net.", layers({"initial", "layer0", "layer1", "final"}))},
       {"MaskedAutoregressive, residual, order, context",
@@ -221,10 +261,27 @@ std::vector<Entry<Bijector<T>>> bijectors() {
        MaskedAutoregressive<T>(Made<T>(3, 8, made(false, 2)),
                                RationalQuadraticTransformer<T>({.bins = 3, .parameters = SplineParameters::zuko})),
        {}},
+      {"MaskedAutoregressive, linear context, layers of different widths",
+       MaskedAutoregressive<T>(Made<T>(4, 2, other_made({.context_dim = 2, .widths = {7, 2, 5}}))),
+       under("net.", layers({"initial", "context", "layer0", "layer1", "final"}))},
+      {"MaskedAutoregressive, linear context, residual without pre-activation",
+       MaskedAutoregressive<T>(Made<T>(3, 2, other_made({.hidden = 7, .residual = true, .context_dim = 2}))),
+       under("net.", layers({"initial", "context", "block0.linear0", "block0.linear1", "block1.linear0",
+                             "block1.linear1", "final"}))},
+      {"MaskedAutoregressive, gated context",
+       MaskedAutoregressive<T>(Made<T>(3, 2, gated_made(2))),
+       under("net.", layers({"initial", "context", "block0.linear0", "block0.linear1", "block0.context",
+                             "block1.linear0", "block1.linear1", "block1.context", "final"}))},
       {"Permute", Permute<T>({2, 0, 3, 1}), {}},
       {"RationalQuadraticSpline", RationalQuadraticSpline<T>(3), {"raw"}},
       {"RationalQuadraticSpline, zuko",
        RationalQuadraticSpline<T>(2, {.bins = 3, .low = -2, .high = 4, .parameters = SplineParameters::zuko}),
+       {"raw"}},
+      {"RationalQuadraticSpline, slopes of their own at the ends",
+       RationalQuadraticSpline<T>(2, {.bins = 4, .low = -2, .high = 2, .tails = SplineTails::free}),
+       {"raw"}},
+      {"RationalQuadraticSpline, end slope",
+       RationalQuadraticSpline<T>(2, {.bins = 4, .low = -2, .high = 2, .end_slope = 0.9}),
        {"raw"}},
       {"RationalQuadraticSpline, circular",
        RationalQuadraticSpline<T>(2, {.bins = 5, .low = -1, .high = 2, .tails = SplineTails::circular}),

@@ -94,6 +94,18 @@ TEMPLATE_TEST_CASE("clamp moves values inside, and lets the gradient pass", "[op
   CHECK((r.gradient.array() == 2).all());
 }
 
+TEMPLATE_TEST_CASE("clip moves values inside, and has the gradient of that", "[ops]", float, double) {
+  const Matrix<double> x{{-3, 0.25, 7}, {not_a_number, -infinity, infinity}, {-1, 2, 0}};
+  const auto r = record_once<TestType>(x, [](auto&, auto v) { return clip(v, -1, 2); });
+  CHECK(r.value.row(0) == Eigen::RowVector3d(-1, 0.25, 2));
+  CHECK(std::isnan(r.value(1, 0)));
+  CHECK(r.value(1, 1) == -1);
+  CHECK(r.value(1, 2) == 2);
+  CHECK(r.gradient == Matrix<double>{{0, 2, 0}, {2, 0, 0}, {2, 2, 2}});
+  CHECK_THROWS_WITH(record_once<double>(x, [](auto&, auto v) { return clip(v, 1, 0); }),
+                    ContainsSubstring("clip: expected low <= high, got 1 and 0"));
+}
+
 TEST_CASE("clamp of parameters, and bounds that are none", "[ops]") {
   const Matrix<double> x = numbers(19, 4, 1);
   Tensor<double> row = tensor({4}, 2), matrix = tensor({3, 4}, 3);

@@ -28,6 +28,7 @@
 #include <pushforward/bijectors/rational_quadratic_spline.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/scale.hpp>
+#include <pushforward/bijectors/scaled_affine_transformer.hpp>
 #include <pushforward/bijectors/shift.hpp>
 #include <pushforward/bijectors/sigmoid.hpp>
 #include <pushforward/bijectors/softmax_centered.hpp>
@@ -161,6 +162,33 @@ std::vector<Named<T>> all() {
       Coupling<T>({0, 1, 0}, ComposedTransformer<T>({AffineTransformer<T>(1), TanhTransformer<T>()}),
                   MlpOptions{.hidden = {5}, .activation = Activation::tanh}));
   map("modulus", Elementwise<T>(ModulusTransformer<T>(), dim));
+  for (const auto& [name, options] : std::initializer_list<std::pair<std::string, ScaledAffineOptions>>{
+           {"exp", {.offset = 0.5, .low = -0.4, .high = 0.6}},
+           {"softplus", {.map = ScaleMap::softplus, .offset = 0.5, .floor = 0.001}},
+           {"sigmoid", {.map = ScaleMap::sigmoid, .offset = 2, .floor = 0.001}},
+           {"sigmoid_alone", {.map = ScaleMap::sigmoid, .offset = 2}},
+           {"soft_clip", {.map = ScaleMap::soft_clip, .limit = 6.9}},
+           {"tanh", {.map = ScaleMap::tanh, .limit = 1.5}},
+           {"atan", {.map = ScaleMap::atan, .limit = 1.5}}})
+    map("scaled_" + name,
+        Elementwise<T>(InvertedTransformer<T>(ScaledAffineTransformer<T>(options)), dim));
+  map("lu_linear_signs", LULinear<T>(dim, 0, {-1, 1, -1}));
+  map("spline_free", RationalQuadraticSpline<T>(dim, {.bins = 4, .tails = SplineTails::free}));
+  map("spline_end_slope", RationalQuadraticSpline<T>(dim, {.bins = 4, .end_slope = 0.9}));
+  map("made_widths",
+      MaskedAutoregressive<T>(Made<T>(dim, 2, {.blocks = 2,
+                                               .residual = false,
+                                               .context_dim = context,
+                                               .context_form = ContextForm::linear,
+                                               .widths = {5, 1, 4}})));
+  map("made_residual_linear",
+      MaskedAutoregressive<T>(Made<T>(dim, 2, {.hidden = 6,
+                                               .activation = Activation::tanh,
+                                               .context_dim = context,
+                                               .context_form = ContextForm::linear,
+                                               .pre_activation = false})));
+  map("made_gated", MaskedAutoregressive<T>(Made<T>(
+                        dim, 2, {.hidden = 6, .context_dim = context, .context_form = ContextForm::gated})));
   map("elementwise_composed",
       Elementwise<T>(
           ComposedTransformer<T>({RationalQuadraticTransformer<T>({.bins = 4}), AffineTransformer<T>(2)}), dim));

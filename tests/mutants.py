@@ -141,6 +141,7 @@ TESTS = {
     "distributions/categorical": ["surfaces_test", "contract_test"],
     "bijectors/affine_transformer": ["affine_tail_test", "contract_test", "scalar_maps_test"] + FLOWS,
     "bijectors/modulus": ["scalar_maps_test", "contract_test"],
+    "bijectors/scaled_affine_transformer": ["scalar_maps_test", "contract_test"],
     "bijectors/whiten": ["bijectors_linear_test", "contract_test", "prepare_test"],
     "bijectors/conditioner": ["affine_tail_test", "contract_test"] + FLOWS,
     "bijectors/elementwise": ["contract_test", "scalar_maps_test"],

@@ -67,6 +67,8 @@ std::vector<Unary> unary_operations() {
       {"abs", PUSHFORWARD_OP(abs(v)), [](double v) { return std::abs(v); }},
       {"sin", PUSHFORWARD_OP(sin(v)), [](double v) { return std::sin(v); }},
       {"cos", PUSHFORWARD_OP(cos(v)), [](double v) { return std::cos(v); }},
+      {"atan", PUSHFORWARD_OP(atan(v)), [](double v) { return std::atan(v); }},
+      {"clip, inside", PUSHFORWARD_OP(clip(v, T(-50), T(50))), [](double v) { return v; }},
       {"lgamma", PUSHFORWARD_OP(lgamma(v)), [](double v) { return std::lgamma(v); }, true},
       {"minus", PUSHFORWARD_OP(-v), [](double v) { return -v; }},
       {"scale_shift", PUSHFORWARD_OP(scale_shift(v, T(-1.5), T(0.7))), [](double v) { return -1.5 * v + 0.7; }},

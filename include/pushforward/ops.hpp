@@ -32,6 +32,7 @@ template <Scalar T> Var<T> square(Var<T> x);
 template <Scalar T> Var<T> abs(Var<T> x);        ///< derivative 0 at 0
 template <Scalar T> Var<T> sin(Var<T> x);
 template <Scalar T> Var<T> cos(Var<T> x);
+template <Scalar T> Var<T> atan(Var<T> x);
 template <Scalar T> Var<T> lgamma(Var<T> x);     ///< log |Gamma(x)|; +inf at 0, -1, -2, ...
 template <Scalar T> Var<T> log1p_square(Var<T> x);  ///< log(1 + x^2), also where x^2 overflows
 template <Scalar T> Var<T> operator-(Var<T> x);
@@ -53,6 +54,9 @@ template <Scalar T> Var<T> soft_bound(Var<T> x, double bound);
 /// only rounding has taken to where the next operation is not finite, such as an exp that underflowed to 0.
 /// @throws DomainError  unless low <= high.
 template <Scalar T> Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high);
+/// The same with the gradient of that map: 0 where x is moved.
+/// @throws DomainError  unless low <= high.
+template <Scalar T> Var<T> clip(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high);
 
 // ---- elementwise arithmetic
 template <Scalar T> Var<T> operator+(Var<T> a, Var<T> b);

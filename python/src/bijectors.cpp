@@ -164,11 +164,20 @@ void bind_constructors(nb::module_& m) {
   of_columns<pf::Softsign>(m, "Softsign", docs::Softsign);
   of_columns<pf::Tanh>(m, "Tanh", docs::Tanh);
   of_columns<pf::Ascending>(m, "Ascending", docs::Ascending);
-  of_columns<pf::LULinear>(m, "LULinear", docs::LULinear);
   of_columns<pf::StickBreaking>(m, "StickBreaking", docs::StickBreaking, "base_dim");
   of_columns<pf::SoftmaxCentered>(m, "SoftmaxCentered", docs::SoftmaxCentered, "base_dim");
   of_columns<pf::UnitVector>(m, "UnitVector", docs::UnitVector, "base_dim");
 
+  declare<pf::LULinear>(m, "LULinear", docs::LULinear)
+      .def(
+          "__init__",
+          [](Self<pf::LULinear<double>> self, pf::Index n, double floor, const std::vector<std::int64_t>& signs,
+             const DtypeLike& dtype) {
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::LULinear<T>(n, floor, signs); });
+          },
+          "dim"_a, nb::kw_only(), "floor"_a = pf::LULinear<double>::diagonal_floor,
+          "signs"_a = std::vector<std::int64_t>(), "dtype"_a = nb::none());
   declare<pf::Shift>(m, "Shift", docs::Shift)
       .def(
           "__init__",

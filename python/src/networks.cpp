@@ -6,6 +6,7 @@
 #include <pushforward/bijectors/modulus_transformer.hpp>
 #include <pushforward/bijectors/numerical_inverse.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
+#include <pushforward/bijectors/scaled_affine_transformer.hpp>
 #include <pushforward/bijectors/softplus.hpp>
 #include <pushforward/bijectors/softsign.hpp>
 #include <pushforward/bijectors/tanh.hpp>
@@ -74,6 +75,24 @@ void bind_transformers(nb::module_& m) {
   bounded_transformer<pf::AdditiveTransformer>(m, "AdditiveTransformer", docs::AdditiveTransformer, infinity);
   bounded_transformer<pf::ModulusTransformer>(m, "ModulusTransformer", docs::ModulusTransformer,
                                               pf::ModulusTransformer<double>::default_bound);
+  constexpr pf::ScaledAffineOptions usual;
+  declare<pf::ScaledAffineTransformer, Transformer>(m, "ScaledAffineTransformer", docs::ScaledAffineTransformer)
+      .def(
+          "__init__",
+          [](Of<pf::ScaledAffineTransformer<double>, Transformer>* self, const std::string& map, double offset,
+             double floor, double limit, double low, double high, const DtypeLike& dtype) {
+            constexpr Named<pf::ScaleMap> maps[] = {{"exp", pf::ScaleMap::exp},
+                                                    {"softplus", pf::ScaleMap::softplus},
+                                                    {"sigmoid", pf::ScaleMap::sigmoid},
+                                                    {"soft_clip", pf::ScaleMap::soft_clip},
+                                                    {"tanh", pf::ScaleMap::tanh},
+                                                    {"atan", pf::ScaleMap::atan}};
+            const pf::ScaledAffineOptions o{choose("map", map, maps), offset, floor, limit, low, high};
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::ScaledAffineTransformer<T>(o); });
+          },
+          nb::kw_only(), "map"_a = "exp", "offset"_a = usual.offset, "floor"_a = usual.floor, "limit"_a = usual.limit,
+          "low"_a = usual.low, "high"_a = usual.high, "dtype"_a = nb::none());
   transformer<pf::ExpTransformer>(m, "ExpTransformer", docs::ExpTransformer);
   transformer<pf::LogTransformer>(m, "LogTransformer", docs::LogTransformer);
   transformer<pf::SoftplusTransformer>(m, "SoftplusTransformer", docs::SoftplusTransformer);
@@ -177,17 +196,32 @@ void bind_networks(nb::module_& m) {
           "__init__",
           [](Of<pf::Made<double>, Network>* self, pf::Index dim, pf::Index multiplier, pf::Index hidden,
              pf::Index blocks, bool residual, const std::string& activation, double dropout, pf::Index context_dim,
-             bool random_degrees, const std::string& initialisation, double final_scale, std::uint64_t seed,
-             const DtypeLike& dtype) {
-            const pf::MadeOptions o{
-                hidden,      blocks,      residual,       pf::activation_from(activation),
-                dropout,     context_dim, random_degrees, choose("initialisation", initialisation, initialisations),
-                final_scale, seed};
+             const std::string& context_form, bool pre_activation, std::vector<pf::Index> widths, bool random_degrees,
+             const std::string& initialisation, double final_scale, std::uint64_t seed, const DtypeLike& dtype) {
+            constexpr Named<pf::ContextForm> forms[] = {{"activated", pf::ContextForm::activated},
+                                                        {"linear", pf::ContextForm::linear},
+                                                        {"gated", pf::ContextForm::gated}};
+            // As many layers as widths, which need not be counted twice.
+            if (!widths.empty()) blocks = static_cast<pf::Index>(widths.size()) - 1;
+            const pf::MadeOptions o{hidden,
+                                    blocks,
+                                    residual,
+                                    pf::activation_from(activation),
+                                    dropout,
+                                    context_dim,
+                                    choose("context_form", context_form, forms),
+                                    pre_activation,
+                                    std::move(widths),
+                                    random_degrees,
+                                    choose("initialisation", initialisation, initialisations),
+                                    final_scale,
+                                    seed};
             construct(self, Dtype(dtype),
                       [&]<pf::Scalar T>(std::type_identity<T>) { return pf::Made<T>(dim, multiplier, o); });
           },
           "dim"_a, "multiplier"_a, nb::kw_only(), "hidden"_a = 64, "blocks"_a = 2, "residual"_a = true,
-          "activation"_a = "relu", "dropout"_a = 0.0, "context_dim"_a = 0, "random_degrees"_a = false,
+          "activation"_a = "relu", "dropout"_a = 0.0, "context_dim"_a = 0, "context_form"_a = "activated",
+          "pre_activation"_a = true, "widths"_a = std::vector<pf::Index>(), "random_degrees"_a = false,
           "initialisation"_a = "paper", "final_scale"_a = 0.01, "seed"_a = 0, "dtype"_a = nb::none());
   declare<pf::Constant, Network>(m, "Constant", docs::Constant)
       .def(

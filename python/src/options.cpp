@@ -8,7 +8,8 @@ namespace {
 
 constexpr Named<pf::SplineTails> tails[] = {{"identity", pf::SplineTails::identity},
                                             {"circular", pf::SplineTails::circular},
-                                            {"bounded", pf::SplineTails::bounded}};
+                                            {"bounded", pf::SplineTails::bounded},
+                                            {"free", pf::SplineTails::free}};
 constexpr Named<pf::SplineParameters> parameters[] = {{"nflows", pf::SplineParameters::nflows},
                                                       {"zuko", pf::SplineParameters::zuko}};
 constexpr Named<pf::GammaMap> gamma_maps[] = {{"identity", pf::GammaMap::identity},
@@ -65,7 +66,8 @@ void bind_options(nb::module_& m) {
   nb::class_<pf::RationalQuadraticOptions>(m, "RationalQuadraticOptions",
                                            R"(Options of a rational-quadratic spline.
 
-bins: 2 to 64; low, high: the interval; tails: "identity" (beyond the ends), "circular" or "bounded";
+bins: 2 to 64; low, high: the interval; tails: "identity" (beyond the ends), "circular", "bounded" or "free" (the
+identity beyond the ends, with slopes of their own at them); end_slope: the slope at the ends with identity tails;
 parameters: "nflows" or "zuko", how the shape comes from raw numbers. nflows: min_bin_width, min_bin_height and
 min_derivative are floors, max_derivative a ceiling, raw_scale multiplies raw sizes. zuko: slope is the smallest slope
 at a knot.)")
@@ -73,7 +75,7 @@ at a knot.)")
           "__init__",
           [](pf::RationalQuadraticOptions* self, pf::Index bins, double low, double high, const std::string& t,
              const std::string& p, double min_bin_width, double min_bin_height, double min_derivative,
-             double max_derivative, double raw_scale, double slope) {
+             double max_derivative, double raw_scale, double slope, double end_slope) {
             new (self) pf::RationalQuadraticOptions{bins,
                                                     low,
                                                     high,
@@ -84,11 +86,13 @@ at a knot.)")
                                                     min_derivative,
                                                     max_derivative,
                                                     raw_scale,
-                                                    slope};
+                                                    slope,
+                                                    end_slope};
           },
           nb::kw_only(), "bins"_a = 8, "low"_a = -3.0, "high"_a = 3.0, "tails"_a = "identity",
           "parameters"_a = "nflows", "min_bin_width"_a = 1e-3, "min_bin_height"_a = 1e-3, "min_derivative"_a = 1e-3,
-          "max_derivative"_a = std::numeric_limits<double>::infinity(), "raw_scale"_a = 1.0, "slope"_a = 1e-3)
+          "max_derivative"_a = std::numeric_limits<double>::infinity(), "raw_scale"_a = 1.0, "slope"_a = 1e-3,
+          "end_slope"_a = 1.0)
       .def_ro("bins", &pf::RationalQuadraticOptions::bins)
       .def_ro("low", &pf::RationalQuadraticOptions::low)
       .def_ro("high", &pf::RationalQuadraticOptions::high);

@@ -55,7 +55,7 @@ enum class Tails : std::uint8_t { identity, circular, bounded };
 
 /// A family of monotone rational-quadratic splines of [low, high] onto itself; its raw parameters, one array of rows
 /// each, are `bins` widths, `bins` heights and the derivatives at the knots (inner ones with identity tails, where the
-/// others are 1; the first `bins` of a circle; all else).
+/// others are `end_slope`; the first `bins` of a circle; all else).
 template <class T>
 struct Spline {
   static constexpr Index max_bins = 64;
@@ -67,6 +67,7 @@ struct Spline {
   T min_width, min_height;  ///< fractions of the interval
   T min_derivative, max_derivative;
   T log_range;  ///< > 0: logits and log derivatives are soft-clipped (zuko's parameters), and the four above not used
+  T end_slope = T(1);
 };
 
 /// The counter-based generator of pushforward/random.hpp at one call.

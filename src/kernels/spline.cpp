@@ -20,7 +20,7 @@ HWY_INLINE Vec<T> set(T x) {
   return hn::Set(hn::ScalableTag<T>(), x);
 }
 
-/// Raw parameter of the derivative at knot j, or null where it is 1.
+/// Raw parameter of the derivative at knot j, or null where it is `end_slope`.
 template <class T>
 HWY_INLINE const T* derivative_parameter(const Spline<T>& s, const T* const* raw, Index j) {
   switch (s.tails) {
@@ -147,8 +147,8 @@ HWY_INLINE Bin<T> find_bin(const Spline<T>& s, Vec<T> in, const T* const* raw, I
   b.d0 = knot_derivative<T, soft>(s, b.raw0);
   b.d1 = knot_derivative<T, soft>(s, b.raw1);
   if (s.tails == Tails::identity) {
-    b.d0 = hn::IfThenElse(hn::Eq(b.index, hn::Zero(d)), set(T(1)), b.d0);
-    b.d1 = hn::IfThenElse(hn::Eq(b.index, set(T(s.bins - 1))), set(T(1)), b.d1);
+    b.d0 = hn::IfThenElse(hn::Eq(b.index, hn::Zero(d)), set(s.end_slope), b.d0);
+    b.d1 = hn::IfThenElse(hn::Eq(b.index, set(T(s.bins - 1))), set(s.end_slope), b.d1);
   }
   return b;
 }

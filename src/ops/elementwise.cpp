@@ -42,6 +42,15 @@ auto each(F f) {
   };
 }
 
+/// What moves a value into [low, high]; NaN stays.
+template <Scalar T>
+auto between(const char* name, T low, T high) {
+  if (!(low <= high))
+    throw DomainError(std::string(name) + ": expected low <= high, got " + number_text(low) + " and " +
+                      number_text(high));
+  return [low, high](T v) { return v < low ? low : v > high ? high : v; };
+}
+
 }  // namespace
 
 template <Scalar T>
@@ -105,6 +114,10 @@ Var<T> cos(Var<T> x) {
   return pointwise(x, each<T>([](T v) { return std::cos(v); }), [](T x, T) { return -std::sin(x); });
 }
 template <Scalar T>
+Var<T> atan(Var<T> x) {
+  return pointwise(x, each<T>([](T v) { return std::atan(v); }), [](T x, T) { return T(1) / (T(1) + x * x); });
+}
+template <Scalar T>
 Var<T> lgamma(Var<T> x) {
   // std::lgamma writes the global signgam.
   return pointwise(x, each<T>([](T v) { return T(::lgamma_r(static_cast<double>(v), std::array<int, 1>{}.data())); }),
@@ -126,10 +139,15 @@ Var<T> log1p_square(Var<T> x) {
 
 template <Scalar T>
 Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
-  if (!(low <= high))
-    throw DomainError("clamp: expected low <= high, got " + number_text(low) + " and " + number_text(high));
-  return unary(x, each<T>([low, high](T v) { return v < low ? low : v > high ? high : v; }),
+  return unary(x, each<T>(between("clamp", low, high)),
                [](const T*, const T*, const T* gy, T* gx, Index n) { kernel<T>().accumulate(gy, gx, n); });
+}
+
+template <Scalar T>
+Var<T> clip(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
+  // A NaN gives its derivative on.
+  return pointwise(x, each<T>(between("clip", low, high)),
+                   [low, high](T x, T) { return T(!(x < low) && !(x > high)); });
 }
 
 template <Scalar T>
@@ -355,9 +373,11 @@ Var<T> operator/(Var<T> a, Var<T> b) {
   template Var<T> abs(Var<T>);                    \
   template Var<T> sin(Var<T>);                    \
   template Var<T> cos(Var<T>);                    \
+  template Var<T> atan(Var<T>);                   \
   template Var<T> lgamma(Var<T>);                 \
   template Var<T> log1p_square(Var<T>);           \
   template Var<T> clamp(Var<T>, T, T);            \
+  template Var<T> clip(Var<T>, T, T);             \
   template Var<T> operator-(Var<T>);              \
   template Var<T> activation(Activation, Var<T>); \
   template Var<T> activation_derivative(Activation, Var<T>); \

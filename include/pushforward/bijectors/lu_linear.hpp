@@ -1,12 +1,15 @@
 #pragma once
 
+#include <vector>
+
 #include <pushforward/bijector.hpp>
 
 namespace pushforward {
 
 /// Linear map in factored form, y = L U x + bias for each row x as a column vector.
 ///
-/// L is unit lower triangular; U is upper triangular with the diagonal d = softplus(raw_diagonal) + diagonal_floor.
+/// L is unit lower triangular; U is upper triangular with the diagonal d = softplus(raw_diagonal) + floor, times the
+/// signs where some are given.
 ///
 /// log_det = sum_d log d_d
 ///
@@ -14,20 +17,22 @@ namespace pushforward {
 /// @par Parameters  lower (dim, dim), of which only the part strictly below the diagonal is read, and upper (dim, dim),
 ///                  only strictly above: initially 0; raw_diagonal (dim), unconstrained, initially such that d = 1;
 ///                  bias (dim), initially 0. So it starts as the identity. Weight decay on lower and upper alone.
-/// @par Numerics    Exact log_det; `inverse` is two triangular solves, no matrix is inverted. d >= diagonal_floor keeps
+/// @par Numerics    Exact log_det; `inverse` is two triangular solves, no matrix is inverted. d >= floor keeps
 ///                  the map away from singularity, but the condition of L and U themselves is not bounded: in float
 ///                  the round trip loses what the condition number of L U says.
 /// @par Cost        O(N dim^2) in both directions.
-/// @throws ShapeError  if dim < 1.
-/// @source Kingma and Dhariwal 2018, eq. 10 and 11, without the permutation; the positive diagonal by softplus as in
-///         Durkan et al. 2019 (neural spline flows).
+/// @throws ShapeError   if dim < 1, or there are signs but not dim of them.
+/// @throws DomainError  if the floor does not lie in [0, 1), or a sign is neither 1 nor -1.
+/// @source Kingma and Dhariwal 2018, eq. 10 and 11, where the signs are a constant too; their permutation is a Permute
+///         after it. The diagonal by softplus as in Durkan et al. 2019 (neural spline flows).
 template <Scalar T>
 class LULinear final : public Bijector<T> {
  public:
   static constexpr double diagonal_floor = 1e-3;
 
-  /// The identity.
-  explicit LULinear(Index dim);
+  /// The identity; with `signs`, 1 or -1 for each column, that with these signs. A floor of 0 lets d fall to the
+  /// smallest numbers.
+  explicit LULinear(Index dim, double floor = diagonal_floor, std::vector<std::int64_t> signs = {});
 
   /// L U, (dim, dim).
   Tensor<T> matrix() const;
@@ -38,8 +43,14 @@ class LULinear final : public Bijector<T> {
   Mapped<T> do_inverse(Pass<T>& pass, Var<T> y) const override;
   bool do_is_constant_jacobian() const override { return true; }
   void do_fields(Fields<T>& f) override;
-  Var<T> diagonal(Pass<T>& pass) const;
+  void do_restored() override;
+  /// d, positive, and with its signs.
+  Var<T> sizes(Pass<T>& pass) const;
+  Var<T> with_signs(Pass<T>& pass, Var<T> sizes) const;
 
+  double floor_ = diagonal_floor;
+  std::vector<std::int64_t> signs_;
+  Tensor<T> sign_values_;
   Tensor<T> lower_;
   Tensor<T> upper_;
   Tensor<T> raw_diagonal_;

@@ -7,9 +7,10 @@ namespace pushforward {
 
 /// What a spline does at the ends of its interval.
 enum class SplineTails {
-  identity,  ///< the identity beyond them; slope 1 at them
+  identity,  ///< the identity beyond them; slope `end_slope` at them
   circular,  ///< angles: the interval alone, with one slope at both ends
   bounded,   ///< the interval alone, with a slope of its own at each end
+  free,      ///< the identity beyond them, with a slope of its own at each end: there the density jumps
 };
 
 /// How a spline's shape comes from raw parameters.
@@ -30,6 +31,9 @@ struct RationalQuadraticOptions {
   double max_derivative = std::numeric_limits<double>::infinity();  ///< nflows: slopes at knots are cut off there
   double raw_scale = 1;  ///< nflows: of raw widths and heights; the paper has 1 / sqrt(hidden units)
   double slope = 1e-3;   ///< zuko: smallest slope at a knot, smallest ratio of sizes; in (0, 1)
+  /// Of identity tails, within the range of the other slopes: where it is not 1 (pyro has 1 - min_derivative) the
+  /// density jumps at the ends.
+  double end_slope = 1;
 };
 
 /// Monotone rational-quadratic splines: the inverse (data to base) evaluates the spline, forward solves for the root.
@@ -41,14 +45,14 @@ struct RationalQuadraticOptions {
 ///     dy/dx = s^2 [d1 t^2 + 2 s t (1 - t) + d0 (1 - t)^2] / [s + (d0 + d1 - 2 s) t (1 - t)]^2
 ///
 /// @par Shapes      in this order: bins widths, bins heights, and the slopes at the bins - 1 inner knots (identity
-///                  tails), at the first bins knots (circular) or at all bins + 1 (bounded).
+///                  tails), at the first bins knots (circular) or at all bins + 1 (bounded, free).
 /// @par Numerics    x is moved into the interval before any arithmetic, and the root is taken in the form without
 ///                  cancellation. Values never leave their bin, so the map increases across knots; tails are the
 ///                  identity exactly, and their gradients too. With slopes of knots in [m, M] and of bins in [s0, s1]
 ///                  the slope lies in [s0^2 min(m, s0) / max(M, s0)^2, 4 max(M, s1)], which log_scale_bound() gives: a
 ///                  small slope magnifies rounding on the way back, by 1 / slope. The floors, max_derivative and
 ///                  `slope` set it. Slopes at knots above 1e18 are cut off.
-/// @par Errors      Without identity tails, values outside (low, high) (circular: [low, high]) lie outside the domain.
+/// @par Errors      With circular and bounded tails, values outside (low, high) (circular: [low, high]) lie outside the domain.
 /// @par Cost        2 bins exponentials, a logarithm and some 10 bins operations for each value.
 /// @throws DomainError  if an option is out of its range; so is a width too small for the precision of T.
 /// @source Durkan et al. 2019 (neural spline flows), eq. 4-8; the parametrisations of nflows 0.14 and zuko 1.

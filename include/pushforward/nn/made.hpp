@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -66,6 +67,13 @@ class MaskedDense {
   BiasForm bias_form_;
 };
 
+/// How a context enters the hidden layers of a masked network.
+enum class ContextForm {
+  activated,  ///< h = A x + a(C context), and residual blocks have a term of their own: nflows
+  linear,     ///< h = A x + C context, beside the inputs: zuko, flowjax
+  gated,      ///< that, and what a residual block adds is multiplied by sigmoid(B context): normflows
+};
+
 struct MadeOptions {
   Index hidden = 64;  ///< units of every hidden layer
   /// Residual: blocks of two masked layers. Plain: masked layers after the first one.
@@ -74,6 +82,11 @@ struct MadeOptions {
   Activation activation = Activation::relu;
   double dropout = 0;     ///< probability in [0, 1), in training passes only
   Index context_dim = 0;  ///< context columns; every unit may depend on them
+  ContextForm context_form = ContextForm::activated;
+  /// Residual blocks apply the activation to what they read. Without: h += W1 a(W0 h), zuko's form.
+  bool pre_activation = true;
+  /// Units of each hidden layer, blocks + 1 of them, instead of `hidden`; not in the residual form.
+  std::vector<Index> widths = {};
   /// Hidden degrees drawn at random instead of cycling through 1..dim-1.
   bool random_degrees = false;
   Initialisation initialisation = Initialisation::paper;
@@ -87,7 +100,9 @@ struct MadeOptions {
 /// only.
 ///
 /// h = A x + a(C context), [a(h) if plain]; a residual block: h += W1 dropout(a(W0 a(h) + B context)); a plain
-/// layer: h = dropout(a(W h)); outputs = F h. Output p of input d stands in column p * dim + d.
+/// layer: h = dropout(a(W h)); outputs = F h. Output p of input d stands in column p * dim + d. In the linear context
+/// form h = A x + C context and no block reads the context, in the gated form it is a gate of each block, h += (W1
+/// dropout(a(W0 a(h)))) * sigmoid(B context); without pre-activation blocks have W0 h in place of W0 a(h).
 ///
 /// @par Shapes      x: (N, dim); result: (N, multiplier * dim); context: (N, context_dim).
 /// @par Parameters  "initial", "context", "block<i>.linear0|linear1|context" or "layer<i>", "final"; weights dense
@@ -102,6 +117,7 @@ class Made final : public Network<T> {
 
   Index dim() const { return this->inputs(); }
   Index multiplier() const { return this->outputs() / this->inputs(); }
+  /// Of the units of every hidden layer; with `widths` of one layer after the other.
   const std::vector<std::int64_t>& hidden_degrees() const { return hidden_degrees_; }
 
   /// Evaluation of the network input by input, each hidden unit computed once, when its inputs are known: in all about
@@ -143,18 +159,28 @@ class Made final : public Network<T> {
   template <class V, class Steps>
   V hidden_values(const Steps& steps, V x) const;
   std::size_t hidden_layers() const { return 1 + blocks_.size() * (options_.residual ? 2 : 1); }
+  /// Whether residual blocks have a term of the context.
+  bool block_contexts() const;
   void do_fields(Fields<T>& f) override;
   /// What follows from the degrees.
   void sort_units();
   void put_together();
-  /// Hidden units with the given degree: [first, second) in sorted order.
-  std::pair<Index, Index> units(Index degree) const;
+  /// The degrees of the units of hidden layer `i`, in their original order.
+  std::vector<std::int64_t> layer_degrees(std::size_t i) const;
+  /// The units of a hidden layer by degree.
+  struct Sorted {
+    std::vector<std::int64_t> units;  ///< original index of each sorted unit
+    std::vector<std::int64_t> degrees;
+    /// Those with the given degree: [first, second) in sorted order.
+    std::pair<Index, Index> range(Index degree) const;
+  };
+  /// Of hidden layer `i`: all layers have the same units unless `widths` says otherwise.
+  const Sorted& sorted(std::size_t i) const { return sorted_[std::min(i, sorted_.size() - 1)]; }
   Var<T> sorted_context(Pass<T>& pass, const Dense<T>& layer) const;
 
   MadeOptions options_;
   std::vector<std::int64_t> hidden_degrees_;  // original order
-  std::vector<std::int64_t> sorted_units_;    // original index of each sorted unit
-  std::vector<std::int64_t> sorted_degrees_;
+  std::vector<Sorted> sorted_;
   MaskedDense<T> initial_;
   Dense<T> context_;
   std::vector<Block> blocks_;
