@@ -19,7 +19,8 @@ constexpr double largest_derivative = 1e18;  // its square is a float
 constexpr Choice<SplineTails> tails_choices[] = {{SplineTails::identity, "identity"},
                                                  {SplineTails::circular, "circular"},
                                                  {SplineTails::bounded, "bounded"},
-                                                 {SplineTails::free, "free"}};
+                                                 {SplineTails::free, "free"},
+                                                 {SplineTails::linear, "linear"}};
 constexpr Choice<SplineParameters> parameters_choices[] = {{SplineParameters::nflows, "nflows"},
                                                            {SplineParameters::zuko, "zuko"}};
 
@@ -83,6 +84,8 @@ kernels::Tails kernel_tails(SplineTails tails) {
     case SplineTails::bounded:
     case SplineTails::free:
       return kernels::Tails::bounded;
+    case SplineTails::linear:
+      return kernels::Tails::linear;
   }
   throw DomainError("RationalQuadraticTransformer: no such tails");
 }
@@ -147,6 +150,7 @@ Interval RationalQuadraticTransformer<T>::do_domain() const {
   switch (options_.tails) {
     case SplineTails::identity:
     case SplineTails::free:
+    case SplineTails::linear:
       return {};
     case SplineTails::circular:  // both ends belong to it
       return {static_cast<double>(std::nextafter(low, -infinity)), static_cast<double>(std::nextafter(high, infinity))};

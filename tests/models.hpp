@@ -19,6 +19,7 @@
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/identity.hpp>
 #include <pushforward/bijectors/invert.hpp>
+#include <pushforward/bijectors/linear_rational_transformer.hpp>
 #include <pushforward/bijectors/log.hpp>
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
@@ -174,6 +175,7 @@ std::vector<Named<T>> all() {
         Elementwise<T>(InvertedTransformer<T>(ScaledAffineTransformer<T>(options)), dim));
   map("lu_linear_signs", LULinear<T>(dim, 0, {-1, 1, -1}));
   map("spline_free", RationalQuadraticSpline<T>(dim, {.bins = 4, .tails = SplineTails::free}));
+  map("spline_linear", RationalQuadraticSpline<T>(dim, {.bins = 4, .low = -1, .high = 1, .tails = SplineTails::linear}));
   map("spline_end_slope", RationalQuadraticSpline<T>(dim, {.bins = 4, .end_slope = 0.9}));
   map("made_widths",
       MaskedAutoregressive<T>(Made<T>(dim, 2, {.blocks = 2,
@@ -189,6 +191,8 @@ std::vector<Named<T>> all() {
                                                .pre_activation = false})));
   map("made_gated", MaskedAutoregressive<T>(Made<T>(
                         dim, 2, {.hidden = 6, .context_dim = context, .context_form = ContextForm::gated})));
+  map("elementwise_linear_rational",
+      Elementwise<T>(LinearRationalTransformer<T>({.bins = 5, .end_slope = 0.999}), dim));
   map("elementwise_composed",
       Elementwise<T>(
           ComposedTransformer<T>({RationalQuadraticTransformer<T>({.bins = 4}), AffineTransformer<T>(2)}), dim));

@@ -3,6 +3,7 @@
 #include <pushforward/bijectors/composed_transformer.hpp>
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/log.hpp>
+#include <pushforward/bijectors/linear_rational_transformer.hpp>
 #include <pushforward/bijectors/modulus_transformer.hpp>
 #include <pushforward/bijectors/numerical_inverse.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
@@ -109,6 +110,22 @@ void bind_transformers(nb::module_& m) {
             });
           },
           "options"_a = nb::none(), nb::kw_only(), "dtype"_a = nb::none());
+  constexpr pf::LinearRationalOptions linear;
+  declare<pf::LinearRationalTransformer, Transformer>(m, "LinearRationalTransformer", docs::LinearRationalTransformer)
+      .def(
+          "__init__",
+          [](Of<pf::LinearRationalTransformer<double>, Transformer>* self, pf::Index bins, double low, double high,
+             double min_bin_width, double min_bin_height, double min_derivative, double min_lambda, double end_slope,
+             const DtypeLike& dtype) {
+            const pf::LinearRationalOptions o{bins,           low,        high,     min_bin_width, min_bin_height,
+                                              min_derivative, min_lambda, end_slope};
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::LinearRationalTransformer<T>(o); });
+          },
+          nb::kw_only(), "bins"_a = linear.bins, "low"_a = linear.low, "high"_a = linear.high,
+          "min_bin_width"_a = linear.min_bin_width, "min_bin_height"_a = linear.min_bin_height,
+          "min_derivative"_a = linear.min_derivative, "min_lambda"_a = linear.min_lambda,
+          "end_slope"_a = linear.end_slope, "dtype"_a = nb::none());
   declare<pf::ComposedTransformer, Transformer>(m, "ComposedTransformer", docs::ComposedTransformer)
       .def(
           "__init__",

@@ -9,7 +9,8 @@ namespace {
 constexpr Named<pf::SplineTails> tails[] = {{"identity", pf::SplineTails::identity},
                                             {"circular", pf::SplineTails::circular},
                                             {"bounded", pf::SplineTails::bounded},
-                                            {"free", pf::SplineTails::free}};
+                                            {"free", pf::SplineTails::free},
+                                            {"linear", pf::SplineTails::linear}};
 constexpr Named<pf::SplineParameters> parameters[] = {{"nflows", pf::SplineParameters::nflows},
                                                       {"zuko", pf::SplineParameters::zuko}};
 constexpr Named<pf::GammaMap> gamma_maps[] = {{"identity", pf::GammaMap::identity},
@@ -67,7 +68,7 @@ void bind_options(nb::module_& m) {
                                            R"(Options of a rational-quadratic spline.
 
 bins: 2 to 64; low, high: the interval; tails: "identity" (beyond the ends), "circular", "bounded" or "free" (the
-identity beyond the ends, with slopes of their own at them); end_slope: the slope at the ends with identity tails;
+identity beyond the ends, with slopes of their own at them) or "linear" (lines with these slopes); end_slope: the slope at the ends with identity tails;
 parameters: "nflows" or "zuko", how the shape comes from raw numbers. nflows: min_bin_width, min_bin_height and
 min_derivative are floors, max_derivative a ceiling, raw_scale multiplies raw sizes. zuko: slope is the smallest slope
 at a knot.)")

@@ -51,7 +51,7 @@ struct ChannelAdjoint {
   const T *mean, *rest, *a, *mean_g, *b, *c;
 };
 
-enum class Tails : std::uint8_t { identity, circular, bounded };
+enum class Tails : std::uint8_t { identity, circular, bounded, linear };
 
 /// A family of monotone rational-quadratic splines of [low, high] onto itself; its raw parameters, one array of rows
 /// each, are `bins` widths, `bins` heights and the derivatives at the knots (inner ones with identity tails, where the
@@ -149,7 +149,7 @@ struct Table {
                           const ChannelAdjoint<T>& adjoint, T* gx, Index gx_stride);
 
   /// out = f(in), log_derivative = log f'(in) for a spline f of each row; with `root`, f^-1 and its log derivative.
-  /// Outside [low, high] the identity; NaN gives NaN.
+  /// Outside [low, high] the identity, with linear tails the line of the slope at the end; NaN gives NaN.
   void (*spline)(const Spline<T>& s, bool root, const T* in, const T* const* raw, T* out, T* log_derivative, Index n);
   /// Adds to g_in and g_raw, each unless null, from adjoints of out and log_derivative (null: 0).
   void (*spline_backward)(const Spline<T>& s, bool root, const T* in, const T* out, const T* const* raw, const T* g_out,

@@ -214,6 +214,12 @@ HWY_INLINE void spline_loop(const Spline<T>& s, const T* in, const T* const* raw
     const auto in_interval = hn::And(hn::Ge(given, low), hn::Le(given, high));
     const Vec<T> tail = hn::IfThenZeroElse(hn::Eq(given, given), given);  // NaN stays
     value = between<T>(value, set(s.first), set(s.last));
+    if (s.tails == Tails::linear) {
+      const Vec<T> beyond = hn::MulAdd(slope, hn::Sub(given, inside), value);
+      hn::StoreU(hn::IfThenElse(in_interval, value, beyond), d, out + i);
+      hn::StoreU(log<T>(slope), d, log_derivative + i);
+      continue;
+    }
     hn::StoreU(hn::IfThenElse(in_interval, value, given), d, out + i);
     hn::StoreU(hn::IfThenElse(in_interval, log<T>(slope), tail), d, log_derivative + i);
   }
@@ -235,7 +241,7 @@ HWY_INLINE void spline_backward_loop(const Spline<T>& s, const T* in, const T* o
     const Vec<T> x = root ? hn::LoadU(d, out + i) : inside;
     const At<T> at(b, between<T>(hn::Div(hn::Sub(x, b.x), b.w), zero, one));
     const Vec<T> upstream = g_out ? hn::LoadU(d, g_out + i) : zero;
-    const Vec<T> upstream_log = g_log ? hn::LoadU(d, g_log + i) : zero;
+    Vec<T> upstream_log = g_log ? hn::LoadU(d, g_log + i) : zero;
 
     // Derivatives of the log slope, and of y, with respect to t, s, d0 and d1.
     const Vec<T> per_n = hn::Div(one, at.slope_numerator), per_d = hn::Div(one, at.denominator);
@@ -253,6 +259,13 @@ HWY_INLINE void spline_backward_loop(const Spline<T>& s, const T* in, const T* o
     const Vec<T> y_s = hn::Mul(lift, hn::NegMulAdd(fraction, flat, hn::Mul(at.t, at.t)));
     const Vec<T> y_d0 = hn::Mul(lift_q, hn::Sub(one, fraction)), y_d1 = hn::Neg(hn::Mul(lift_q, fraction));
 
+    const bool lines = s.tails == Tails::linear;
+    const Vec<T> tail_slope = !lines ? one : root ? hn::Div(one, slope) : slope;
+    // Beyond an end out = end + slope (in - end): what flows back into the slope does so as into its logarithm.
+    if (lines)
+      upstream_log = hn::MulAdd(hn::IfThenZeroElse(in_interval, upstream),
+                                hn::Mul(hn::Sub(given, inside), tail_slope), upstream_log);
+
     // Of the inverse the same with what flows back through x = f^-1(y): dx/dy = 1 / f', dx/dparameter = -f_parameter /
     // f'.
     Vec<T> gy = upstream, gl = upstream_log, g_given;
@@ -262,15 +275,17 @@ HWY_INLINE void spline_backward_loop(const Spline<T>& s, const T* in, const T* o
       gy = hn::Neg(g_given);
     }
     const Vec<T> g_t_log = hn::Mul(gl, log_t);
-    const Vec<T> g_t = hn::MulAdd(hn::Mul(gy, b.w), slope, g_t_log);
+    // Beyond an end the place in the bin stays.
+    const Vec<T> g_t = hn::IfThenElseZero(in_interval, hn::MulAdd(hn::Mul(gy, b.w), slope, g_t_log));
     if constexpr (!root) g_given = hn::Mul(g_t, per_w);
     if (g_in) {
-      const Vec<T> g = hn::IfThenElse(in_interval, g_given, upstream);
+      const Vec<T> g = hn::IfThenElse(in_interval, g_given, hn::Mul(upstream, tail_slope));
       hn::StoreU(hn::Add(hn::LoadU(d, g_in + i), g), d, g_in + i);
     }
     if (!g_raw) continue;
     const Vec<T> g_s = hn::MulAdd(gy, y_s, hn::Mul(gl, log_s));
-    const auto masked = [&](Vec<T> g) HWY_ATTR { return hn::IfThenElseZero(in_interval, g); };
+    const auto counts = lines ? hn::Eq(given, given) : in_interval;
+    const auto masked = [&](Vec<T> g) HWY_ATTR { return hn::IfThenElseZero(counts, g); };
     const Vec<T> g_x = masked(hn::Neg(hn::Mul(g_t, per_w)));
     const Vec<T> g_w = masked(hn::Neg(hn::Mul(per_w, hn::MulAdd(g_t, at.t, hn::Mul(g_s, at.s)))));
     const Vec<T> g_y = masked(gy);

@@ -11,6 +11,7 @@ enum class SplineTails {
   circular,  ///< angles: the interval alone, with one slope at both ends
   bounded,   ///< the interval alone, with a slope of its own at each end
   free,      ///< the identity beyond them, with a slope of its own at each end: there the density jumps
+  linear,    ///< straight lines beyond them, each with the slope of its end
 };
 
 /// How a spline's shape comes from raw parameters.
@@ -45,7 +46,7 @@ struct RationalQuadraticOptions {
 ///     dy/dx = s^2 [d1 t^2 + 2 s t (1 - t) + d0 (1 - t)^2] / [s + (d0 + d1 - 2 s) t (1 - t)]^2
 ///
 /// @par Shapes      in this order: bins widths, bins heights, and the slopes at the bins - 1 inner knots (identity
-///                  tails), at the first bins knots (circular) or at all bins + 1 (bounded, free).
+///                  tails), at the first bins knots (circular) or at all bins + 1 (others).
 /// @par Numerics    x is moved into the interval before any arithmetic, and the root is taken in the form without
 ///                  cancellation. Values never leave their bin, so the map increases across knots; tails are the
 ///                  identity exactly, and their gradients too. With slopes of knots in [m, M] and of bins in [s0, s1]

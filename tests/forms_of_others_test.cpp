@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <pushforward/bijectors/elementwise.hpp>
+#include <pushforward/bijectors/linear_rational_transformer.hpp>
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/rational_quadratic_spline.hpp>
 #include <pushforward/bijectors/scaled_affine_transformer.hpp>
@@ -160,6 +161,81 @@ TEST_CASE("Slopes at the ends of a spline: given, and of their own", "[spline]")
   CHECK_THROWS_WITH(RationalQuadraticSpline<double>(1, {.end_slope = 1e-4}), ContainsSubstring("end_slope in [0.001, "));
   CHECK_THROWS_WITH(RationalQuadraticSpline<double>(1, {.tails = SplineTails::free, .end_slope = 0.9}),
                     ContainsSubstring("end_slope with identity tails alone, got 0.9"));
+}
+
+TEMPLATE_TEST_CASE("Splines of pyro, linear and quadratic", "[spline]", double, float) {
+  using T = TestType;
+  const double digits = sizeof(T) == 8 ? 1e-14 : 4e-6;
+  // Of pyro 1.9.2 in double: four bins on (-3, 3).
+  const std::vector<double> raw{0.5, -1.0, 0.25, 0.75, -0.5, 0.3, 1.25, 0.1, 0.4, -1.5, 2.0, -2.0, 0.0, 1.0, 0.3};
+  Matrix<double> x(12, 1), linear(12, 1), quadratic(12, 1), linear_log(12, 1), quadratic_log(12, 1);
+  x << -3.5, -2.9, -2.0, -1.25, -0.4, 0.0, 0.3, 0.9, 1.7, 2.4, 2.99, 3.25;
+  linear << -3.5, -2.9459233399293088, -2.8085599890323634, -2.5030931501154408, -1.0979941551314363,
+      -0.7785180372897267, 0.5437820814291262, 2.30947970936712, 2.6133051228802984, 2.720045397503237, 2.99019644104902,
+      3.25;
+  linear_log << 0, -1.2285345300832788, -1.5250508324629257, -0.2714131289913386, -0.8754787814728768,
+      0.4259147322259693, 2.0271072821888767, -0.16788216930699565, -1.7684348084685864, -1.5236038979307276,
+      -0.03867872962685304, 0;
+  quadratic << -3.5, -2.92120870962239, -2.6979230398401106, -2.4976860309742133, -0.8815491881598363,
+      0.09814072676418983, 1.0407935177097816, 2.303802436445981, 2.611074020347829, 2.743142985048042, 2.99025059567113,
+      3.25;
+  quadratic_log << 0, -0.4730745286672067, -1.8977266550607377, -0.4512305282714575, 0.5031655560576413,
+      1.1179530627320982, 1.117057511142171, -0.19791515761650103, -1.590746496555752, -1.5349293682070897,
+      -0.04972170496419981, 0;
+  const auto given = [&](Index count) { return std::vector<T>(raw.begin(), raw.begin() + count); };
+  const auto agrees = [&](const Elementwise<T>& map, const Matrix<double>& value, const Matrix<double>& log_slope) {
+    // Theirs maps from the base to the data, ours evaluates the spline from the data to the base.
+    const auto there = map.inverse(Matrix<T>(x.cast<T>()));
+    check_close(there.value, value, digits);
+    check_close(there.log_det, Eigen::VectorXd(log_slope.col(0)), 20 * digits);
+    const auto back = map.forward(Matrix<T>(value.cast<T>()));
+    check_close(back.value, x, 20 * digits);
+    check_close(back.log_det, Eigen::VectorXd(-log_slope.col(0)), 100 * digits);
+  };
+  const std::vector<T> all = given(15), first = given(11);
+  agrees(Elementwise<T>(LinearRationalTransformer<T>({.bins = 4, .end_slope = 0.999}), 1, VectorView<const T>(all)),
+         linear, linear_log);
+  agrees(Elementwise<T>(RationalQuadraticTransformer<T>({.bins = 4, .end_slope = 0.999}), 1,
+                        VectorView<const T>(first)),
+         quadratic, quadratic_log);
+}
+
+TEST_CASE("Linear-rational splines refuse what is out of range", "[spline]") {
+  const auto why = [](const LinearRationalOptions& o) {
+    try {
+      LinearRationalTransformer<double>{o};
+    } catch (const DomainError& e) {
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  CHECK_THAT(why({.bins = 1}), ContainsSubstring("expected 2 to 64 bins, got 1"));
+  CHECK_THAT(why({.low = 1, .high = 1}), ContainsSubstring("finite low < high, the latter 1, got 1"));
+  CHECK_THAT(why({.min_bin_height = 0.2}), ContainsSubstring("min_bin_width and min_bin_height above "));
+  CHECK_THAT(why({.min_derivative = 1}), ContainsSubstring("min_derivative in (0, 1), got 1"));
+  CHECK_THAT(why({.min_lambda = 0.5}), ContainsSubstring("min_lambda in (0, 0.5), got 0.5"));
+  CHECK_THAT(why({.end_slope = 1e-4}), ContainsSubstring("end_slope in [0.001, 1e18], got 0.0001"));
+}
+
+TEST_CASE("The bound of a linear-rational spline holds at extreme parameters", "[spline]") {
+  const LinearRationalTransformer<double> spline({.bins = 3});
+  const Index count = spline.multiplier();
+  double largest = 0;
+  for (int seed = 0; seed < 200; ++seed) {
+    std::vector<double> raw;
+    for (Index i = 0; i < count; ++i) raw.push_back(40 * std::sin(1.7 * double(seed) + 2.9 * double(i * i)));
+    Matrix<double> x(61, 1);
+    for (Index i = 0; i < 61; ++i) x(i, 0) = double(i - 30) / 10;
+    const Elementwise<double> map(spline, 1, VectorView<const double>(raw));
+    const auto there = map.inverse(x);
+    for (Index i = 0; i < 61; ++i) {
+      REQUIRE(std::abs(there.value(i, 0)) <= 3);
+      if (i > 0) REQUIRE(there.value(i, 0) >= there.value(i - 1, 0));
+      largest = std::max(largest, std::abs(there.log_det[i]));
+    }
+  }
+  CHECK(largest > 5);
+  CHECK(largest <= spline.log_scale_bound());
 }
 
 TEST_CASE("Masked layers of different widths fit their blocks", "[made]") {

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <span>
+
+#include <pushforward/ops.hpp>
+
+namespace pushforward::detail {
+
+/// A family of monotone linear-rational splines of [low, high] onto itself: K widths, K heights, K - 1 slopes at the
+/// inner knots and K numbers that divide the bins.
+struct LinearRationalShape {
+  Index bins;
+  double low, high;
+  double min_width, min_height;  ///< fractions of the interval
+  double min_derivative, min_lambda;
+  double end_slope;
+};
+
+template <Scalar T>
+struct LinearRationalResult {
+  Var<T> value;
+  Var<T> log_derivative;
+};
+/// The spline of each element of x, or its inverse where `root` says so: element (i, c) by the raw numbers
+/// params[k](i, c). Computed in double for both scalars.
+template <Scalar T>
+LinearRationalResult<T> apply_linear_rational(const LinearRationalShape& shape, bool root, Var<T> x,
+                                              std::span<const Var<T>> params);
+
+}  // namespace pushforward::detail
