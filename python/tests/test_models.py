@@ -69,6 +69,32 @@ def test_options_of_builders():
         pf.maf(0)
 
 
+def test_forms_of_other_libraries():
+    rows = rng.normal(size=(40, 3))
+    context = rng.normal(size=(40, 2))
+    of_zuko = pf.InvertedTransformer(pf.ScaledAffineTransformer(map="soft_clip", limit=-np.log(1e-3)))
+    net = pf.Made(3, 2, context_dim=2, context_form="linear", residual=False, widths=[8, 4], activation="relu")
+    parts = [
+        pf.MaskedAutoregressive(net, of_zuko),
+        pf.LULinear(3, floor=0.0, signs=[1, -1, 1]),
+        pf.Elementwise(pf.LinearRationalTransformer(bins=5, end_slope=0.999), 3),
+        pf.RationalQuadraticSpline(3, pf.RationalQuadraticOptions(bins=4, tails="linear")),
+        pf.MaskedAutoregressive(pf.Made(3, 2, hidden=6, context_dim=2, context_form="gated"), of_zuko),
+        pf.MaskedAutoregressive(pf.Made(3, 2, hidden=6, pre_activation=False), of_zuko),
+    ]
+    for part in parts:
+        given = context if part.context_dim else None
+        y, log_det = part.forward(rows, given)
+        x, back = part.inverse(y, given)
+        np.testing.assert_allclose(x, rows, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(back, -log_det, rtol=1e-9, atol=1e-9)
+    assert "widths [8, 4]" in repr(parts[0]) and "soft_clip" in repr(parts[0])
+    with pytest.raises(ValueError, match="no limit, which soft_clip, tanh and atan alone have, got 2"):
+        pf.ScaledAffineTransformer(limit=2)
+    with pytest.raises(ValueError, match="map must be one of"):
+        pf.ScaledAffineTransformer(map="square")
+
+
 def test_repr_is_the_tree():
     text = repr(pf.maf(3, layers=2, hidden=16))
     assert text.splitlines()[1].startswith("transformed_distribution") and "masked_autoregressive" in text
