@@ -76,7 +76,7 @@ TEST_CASE("a small change of a weight is refused") {
 
 TEST_CASE("descriptions that do not fit are refused, naming the field") {
   const Bytes bytes = serialize(small_flow(), full_info);
-  const auto refused = [&](const char* text, auto change) {
+  const auto refused = [&](const std::string& text, auto change) {
     Parts parts(bytes);
     change(parts);
     CHECK_THAT(why(parts.bytes()), ContainsSubstring(text));
@@ -95,6 +95,13 @@ TEST_CASE("descriptions that do not fit are refused, naming the field") {
           [](Parts& p) { std::swap(p.json["data_range"][1][0], p.json["data_range"][1][1]); });
   refused("entry 'pushforward.more' is unknown", [](Parts& p) { p.metadata["pushforward.more"] = ""; });
   refused("the checksum is", [](Parts& p) { p.metadata["pushforward.crc32"] = "00000000"; });
+  // Whichever of its letters is damaged.
+  const std::string name = "pushforward.crc32";
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    std::string other = name;
+    other[i] = static_cast<char>(other[i] ^ 1);
+    refused("entry '" + other + "' is unknown", [&](Parts& p) { p.metadata[other] = "00000000"; });
+  }
   refused("expected an object", [](Parts& p) { p.json = Json("text"); });
 }
 

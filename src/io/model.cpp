@@ -30,6 +30,10 @@ constexpr const char* metadata_key = "pushforward";
 constexpr const char* checksum_key = "pushforward.crc32";
 constexpr Index reference_rows = 8;
 constexpr std::size_t most_reference_rows = 1000;
+
+/// Not those of notes: were the checksum's entry taken for a note where its own name is damaged, nothing would be
+/// checked.
+bool is_reserved(const std::string& name) { return name.starts_with(metadata_key) || name.ends_with(".crc32"); }
 constexpr int deepest_description = 64;
 
 using Tensors = std::vector<NamedTensor>;
@@ -445,8 +449,9 @@ void collect(const Distribution<T>& distribution, const ModelInfo& info, Content
   if (const std::string wrong = find_wrong(info, distribution.dim(), distribution.context_dim()); !wrong.empty())
     throw DomainError("save: " + wrong);
   for (const auto& [name, text] : info.notes)
-    if (name.starts_with(metadata_key))
-      throw DomainError("save: the note '" + name + "' has a reserved name: it begins with '" + metadata_key + "'");
+    if (is_reserved(name))
+      throw DomainError("save: the note '" + name + "' has a reserved name: it begins with '" + metadata_key +
+                        "' or ends with '.crc32'");
   for (const ConstSlot<T>& slot : list_state(distribution)) {
     for (const T v : slot.tensor->values())
       if (!std::isfinite(v)) throw DomainError("save: tensor '" + slot.path + "' holds a value that is not finite");
@@ -552,7 +557,7 @@ Model<T> build(const SafetensorsFile& file, const std::string& source, const Reg
 
   ModelInfo info;
   for (const auto& [name, value] : file.metadata()) {
-    if (!name.starts_with(metadata_key)) {
+    if (!is_reserved(name)) {
       info.notes[name] = value;
     } else if (name == checksum_key) {  // a file that another program wrote may have none
       if (const std::string found = checksum(text->second, file.tensors()); found != value)
