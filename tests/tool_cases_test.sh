@@ -87,6 +87,16 @@ truncate -s 20G sparse.st
 status=$?
 holds '[ $status -eq 1 ]'
 says err.txt "sparse.st: not a safetensors file"
+cp run.st long.st
+truncate -s 20G long.st
+(ulimit -v 4000000 && exec "$tool" info long.st >out.txt 2>err.txt)
+status=$?
+holds '[ $status -eq 1 ]'
+says err.txt "long.st: the tensors take "
+(cat run.st /dev/zero | "$tool" info /dev/stdin >out.txt 2>err.txt)
+status=$?
+holds '[ $status -eq 1 ]'
+says err.txt "bytes of data, the file has more"
 printf 'a\033[2Jb,y\n' >names.csv
 tail -n +2 data.csv | cut -d, -f1,2 >>names.csv
 run 0 fit names.csv --out names.st --model gaussian

@@ -181,13 +181,14 @@ std::vector<std::byte> read_file(const std::filesystem::path& path) {
   return read_file(file);
 }
 
-std::vector<std::byte> read_file(InputFile& file, std::vector<std::byte> begin) {
+std::vector<std::byte> read_file(InputFile& file, std::vector<std::byte> begin, std::uint64_t most) {
   std::vector<std::byte> out = std::move(begin);
   std::size_t used = out.size();
+  const auto up_to = [most](std::uint64_t size) { return static_cast<std::size_t>(std::min(size, most)); };
   // One byte more than the size, so that the end is seen without growing; pipes and /proc report size 0.
-  out.resize(std::max(used, static_cast<std::size_t>(file.size())) + 1);
-  for (;;) {
-    if (used == out.size()) out.resize(std::max<std::size_t>(out.size() * 2, 65536));
+  out.resize(up_to(std::max<std::uint64_t>(used, file.size()) + 1));
+  while (used < most) {
+    if (used == out.size()) out.resize(up_to(std::max<std::uint64_t>(out.size() * 2, 65536)));
     const std::size_t got = file.read(out.data() + used, out.size() - used);
     if (got == 0) break;
     used += got;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <pushforward/views.hpp>
 #include <span>
@@ -67,8 +68,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-/// All that is left in a file, after `begin`: what was read already.
-std::vector<std::byte> read_file(InputFile& file, std::vector<std::byte> begin = {});
+/// All that is left in a file, after `begin`: what was read already; not more than `most` bytes with it.
+std::vector<std::byte> read_file(InputFile& file, std::vector<std::byte> begin = {},
+                                 std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 std::vector<std::byte> read_file(const std::filesystem::path& path);
 
 /// A file that appears whole or not at all: written in the same folder, without a name where the system has such files

@@ -291,23 +291,73 @@ std::uint64_t check_start(const std::string& source, std::span<const std::byte> 
   return length;
 }
 
+/// The tensors that the header names, in the order of their bytes.
+std::vector<Entry> read_header(const std::string& source, std::span<const std::byte> header,
+                               std::map<std::string, std::string>& metadata) {
+  const auto* text = reinterpret_cast<const char*>(header.data());
+  HeaderReader reader(source, metadata);
+  nlohmann::json::sax_parse(text, text + header.size(), &reader);
+  std::vector<Entry> entries = reader.take_entries();
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return *a.offsets < *b.offsets; });
+  return entries;
+}
+
+/// That tensors fit their sizes and follow on each other inside `data_size` bytes; returns how many they take.
+std::uint64_t check_layout(const std::string& source, const std::vector<Entry>& entries, std::uint64_t data_size) {
+  std::uint64_t filled = 0;
+  for (const Entry& entry : entries) {
+    const auto fail = [&](const std::string& what) {
+      throw IoError(fmt::format("{}: tensor {}: {}", source, show(entry.name), what));
+    };
+    const auto [begin, end] = *entry.offsets;
+    if (end < begin || end > data_size) {
+      fail(fmt::format("data_offsets: [{}, {}] is not inside the {} bytes of data", begin, end, data_size));
+    }
+    const std::size_t size = item_size(*entry.dtype);
+    if (size == 0) fail("unknown dtype " + show(*entry.dtype));
+    const auto count = checked_count(*entry.shape, size);
+    if (!count) fail(fmt::format("shape: {} is too large", shape_text(*entry.shape)));
+    if (*count * size != end - begin) {
+      fail(fmt::format("shape {} and dtype {} need {} bytes, got {}", shape_text(*entry.shape), show(*entry.dtype),
+                       *count * size, end - begin));
+    }
+    if (begin != filled) {
+      fail(fmt::format("data_offsets: begins at {}, {} the tensor before it, which ends at {}", begin,
+                       begin < filled ? "inside" : "leaving a hole after", filled));
+    }
+    filled = end;
+  }
+  return filled;
+}
+
+void check_filled(const std::string& source, std::uint64_t filled, std::uint64_t data_size) {
+  if (filled != data_size)
+    throw IoError(fmt::format("{}: the tensors take {} bytes of data, the file has {}", source, filled, data_size));
+}
+
 }  // namespace
 
 SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
   SafetensorsFile file;
   file.source_ = path.string();
   InputFile input(path);
-  // The first bytes of what is no such file, or has no end, say so before the others take memory.
-  file.own_.resize(kPrefix + 1);
-  std::size_t used = 0;
-  while (used < file.own_.size()) {
-    const std::size_t got = input.read(file.own_.data() + used, file.own_.size() - used);
-    if (got == 0) break;
-    used += got;
+  // What is no such file, or has no end, says so in its first bytes and its header, before the others take memory.
+  constexpr std::uint64_t unknown = std::numeric_limits<std::uint64_t>::max();
+  const std::uint64_t size = input.is_regular() ? input.size() : unknown;
+  file.own_ = read_file(input, {}, kPrefix + 1);
+  const std::uint64_t begin = kPrefix + check_start(file.source_, file.own_, size);
+  file.own_ = read_file(input, std::move(file.own_), begin);
+  if (file.own_.size() == begin) {
+    std::map<std::string, std::string> metadata;
+    const std::uint64_t data_size = size == unknown ? unknown : size - begin;
+    const std::uint64_t filled =
+        check_layout(file.source_, read_header(file.source_, std::span(file.own_).subspan(kPrefix), metadata), data_size);
+    if (data_size != unknown) check_filled(file.source_, filled, data_size);
+    // One byte more, which says that there are more.
+    file.own_ = read_file(input, std::move(file.own_), begin + filled + 1);
+    if (file.own_.size() > begin + filled)
+      throw IoError(fmt::format("{}: the tensors take {} bytes of data, the file has more", file.source_, filled));
   }
-  file.own_.resize(used);
-  check_start(file.source_, file.own_, input.is_regular() ? input.size() : std::numeric_limits<std::uint64_t>::max());
-  file.own_ = read_file(input, std::move(file.own_));
   file.parse(file.own_);
   return file;
 }
@@ -323,41 +373,13 @@ void SafetensorsFile::parse(std::span<const std::byte> bytes) {
   const std::uint64_t length = check_start(source_, bytes, bytes.size());
   const auto header = bytes.subspan(kPrefix, static_cast<std::size_t>(length));
   const auto data = bytes.subspan(kPrefix + static_cast<std::size_t>(length));
-  const auto* text = reinterpret_cast<const char*>(header.data());
-
-  HeaderReader reader(source_, metadata_);
-  nlohmann::json::sax_parse(text, text + header.size(), &reader);
-  std::vector<Entry> entries = reader.take_entries();
-
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return *a.offsets < *b.offsets; });
-  std::uint64_t filled = 0;
+  std::vector<Entry> entries = read_header(source_, header, metadata_);
+  check_filled(source_, check_layout(source_, entries, data.size()), data.size());
   tensors_.reserve(entries.size());
   for (Entry& entry : entries) {
-    const auto fail = [&](const std::string& what) {
-      throw IoError(fmt::format("{}: tensor {}: {}", source_, show(entry.name), what));
-    };
     const auto [begin, end] = *entry.offsets;
-    if (end < begin || end > data.size()) {
-      fail(fmt::format("data_offsets: [{}, {}] is not inside the {} bytes of data", begin, end, data.size()));
-    }
-    const std::size_t size = item_size(*entry.dtype);
-    if (size == 0) fail("unknown dtype " + show(*entry.dtype));
-    const auto count = checked_count(*entry.shape, size);
-    if (!count) fail(fmt::format("shape: {} is too large", shape_text(*entry.shape)));
-    if (*count * size != end - begin) {
-      fail(fmt::format("shape {} and dtype {} need {} bytes, got {}", shape_text(*entry.shape), show(*entry.dtype),
-                       *count * size, end - begin));
-    }
-    if (begin != filled) {
-      fail(fmt::format("data_offsets: begins at {}, {} the tensor before it, which ends at {}", begin,
-                       begin < filled ? "inside" : "leaving a hole after", filled));
-    }
-    filled = end;
     tensors_.push_back({std::move(entry.name), std::move(*entry.dtype), std::move(*entry.shape),
                         data.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))});
-  }
-  if (filled != data.size()) {
-    throw IoError(fmt::format("{}: the tensors take {} bytes of data, the file has {}", source_, filled, data.size()));
   }
   std::sort(tensors_.begin(), tensors_.end(),
             [](const NamedTensor& a, const NamedTensor& b) { return a.name < b.name; });
