@@ -1,4 +1,4 @@
-"""A flow as a density in torch: `from pushforward.torch import log_prob`."""
+"""A flow as a density in torch, and a density of torch as a target: `from pushforward.torch import log_prob, target`."""
 
 try:
     import torch
@@ -46,3 +46,23 @@ def log_prob(flow, y, context=None, *, threads=1):
     out of other torch functions. Under `torch.no_grad` nothing but the density is computed.
     """
     return _LogProb.apply(y, context, flow, threads)
+
+
+def target(log_density):
+    """A function of torch tensors, (N, dim) to (N,), as a target of `Distribution.fit_reverse_kl`.
+
+        flow.fit_reverse_kl(target(lambda y: -0.5 * (y**2).sum(1)))
+
+    Its rows must not depend on one another: the gradient of the sum is taken.
+    """
+
+    def value_and_gradient(rows):
+        y = torch.from_numpy(rows).requires_grad_()
+        with torch.enable_grad():
+            value = log_density(y)
+            if value.shape != y.shape[:1]:
+                raise ValueError(f"target: expected the shape ({len(y)},), got {tuple(value.shape)}")
+            (gradient,) = torch.autograd.grad(value.sum(), y)
+        return value.detach().numpy(), gradient.numpy()
+
+    return value_and_gradient

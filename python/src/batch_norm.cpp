@@ -430,6 +430,36 @@ void bind_tf_nn(nb::module_ m) {
         });
       },
       "x"_a, "axes"_a, "frequency_weights"_a, "keepdims"_a = false, "(mean, variance), weights broadcast against x.");
+  m.def(
+      "sufficient_statistics",
+      [](const Data& x, const Axes& axes, const OptionalData& shift, bool keepdims) {
+        return by_type(x, [&]<pf::Scalar T>(std::type_identity<T>) {
+          const char* const call = "sufficient_statistics";
+          const auto s = bn::tf_nn::sufficient_statistics<T>(Borrow<T>(call, "x", x), axes,
+                                                             Borrow<T>(call, "shift", shift), keepdims);
+          return nb::make_tuple(s.count, array_of(s.sum), array_of(s.sum_of_squares), array_of(s.shift));
+        });
+      },
+      "x"_a, "axes"_a, "shift"_a = nb::none(), "keepdims"_a = false,
+      "(count, sum of x - shift, sum of (x - shift)^2, shift or None), float64: sums of parts of the data are added.");
+  m.def(
+      "normalize_moments",
+      [](double count, const Data& sum, const Data& sum_of_squares, const OptionalData& shift) {
+        const char* const call = "normalize_moments";
+        const auto copy = [call](const char* name, nb::handle source) {
+          const Borrow<double> rows(call, name, nb::module_::import_("numpy").attr("asarray")(source, "order"_a = "C"));
+          pf::Tensor<double> t(rows.shape());
+          std::copy_n(static_cast<const pf::TensorView<const double>&>(rows).data(), t.size(), t.data());
+          return t;
+        };
+        bn::tf_nn::SufficientStatistics s{count, copy("sum", sum), copy("sum_of_squares", sum_of_squares), {}};
+        if (!shift.is_none()) s.shift = copy("shift", shift);
+        const auto r = bn::tf_nn::normalize_moments<double>(s);
+        return nb::make_tuple(array_of(r.mean), array_of(r.variance));
+      },
+      "counts"_a, "mean_ss"_a, "variance_ss"_a, "shift"_a = nb::none(),
+      "(mean, variance) of what sufficient_statistics gives: mean_ss / counts + shift, variance_ss / counts less the "
+      "square of mean_ss / counts.");
 }
 
 // --------------------------------------------------------------------------------------------------------- Aesara

@@ -57,15 +57,26 @@ void of_columns(nb::module_& m, const char* name, const char* doc, const char* d
           nb::arg(dim), nb::kw_only(), "dtype"_a = nb::none());
 }
 
+constexpr Named<pf::Statistics> statistics_choices[] = {{"running", pf::Statistics::running},
+                                                        {"minibatch", pf::Statistics::minibatch},
+                                                        {"population", pf::Statistics::population}};
+
 nb::tuple map(const char* call, bool forward, const Bijector& self, nb::handle in, nb::handle context,
-              nb::handle threads) {
+              const std::string& statistics, nb::handle threads) {
   Pool none;
+  const pf::Statistics use = choose("statistics", statistics, statistics_choices);
   return std::visit(
       [&](const auto& shared) {
         const auto& b = **shared;
         using T = pf::ScalarOf<std::remove_cvref_t<decltype(b)>>;
         const Borrowed rows(call, forward ? "x" : "y", in, sizeof(T) == 4);
         const Borrowed given = borrowed_context(call, context, sizeof(T) == 4);
+        if (use != pf::Statistics::running) {
+          const auto batch = forward ? b.forward(rows.matrix<T>(), use, given.matrix<T>())
+                                     : b.inverse(rows.matrix<T>(), use, given.matrix<T>());
+          return nb::make_tuple(array_of(pf::MatrixView<const T>(batch.value)),
+                                array_of(pf::VectorView<const double>(batch.log_det)));
+        }
         Result<T> value({rows.rows(), forward ? b.dim() : b.base_dim()});
         Result<double> log_det({rows.rows()});
         const std::shared_ptr<pf::Execution> pool = execution_of(threads, none);
@@ -97,26 +108,28 @@ nb::object from_data(const char* call, nb::handle data, nb::handle weights, Make
 }
 
 void bind_base(nb::module_& m) {
-  const char* const map_sig = "(value, log_det): (N, columns) and the log|det| of the map just applied, (N,), in nats.";
+  const std::string map_text =
+      "(value, log_det): (N, columns) and the log|det| of the map just applied, (N,), in nats.\n\n"
+      "statistics, of normalisation layers: \"running\", the fixed map; \"minibatch\", those of these rows as a training "
+      "step has them, in which rows depend on each other and the result is no density; \"population\", plainly those of "
+      "these rows. Nothing changes in the bijector.";
   nb::class_<Bijector> c(m, "Bijector", docs::Bijector);
   c.def(
       "forward",
-      [](const Bijector& b, const Data& x, const OptionalData& context, const Threads& threads) {
-        return map("forward", true, b, x, context, threads);
-      },
-      "x"_a, "context"_a = nb::none(), nb::kw_only(), "threads"_a = 1,
-      nb::sig("def forward(self, x: numpy.typing.ArrayLike, context: numpy.typing.ArrayLike | None = None, *, threads: "
-              "int | Execution = 1) -> tuple[numpy.ndarray, numpy.ndarray]"),
-      map_sig);
+      [](const Bijector& b, const Data& x, const OptionalData& context, const std::string& statistics,
+         const Threads& threads) { return map("forward", true, b, x, context, statistics, threads); },
+      "x"_a, "context"_a = nb::none(), nb::kw_only(), "statistics"_a = "running", "threads"_a = 1,
+      nb::sig("def forward(self, x: numpy.typing.ArrayLike, context: numpy.typing.ArrayLike | None = None, *, "
+              "statistics: str = 'running', threads: int | Execution = 1) -> tuple[numpy.ndarray, numpy.ndarray]"),
+      map_text.c_str());
   c.def(
       "inverse",
-      [](const Bijector& b, const Data& y, const OptionalData& context, const Threads& threads) {
-        return map("inverse", false, b, y, context, threads);
-      },
-      "y"_a, "context"_a = nb::none(), nb::kw_only(), "threads"_a = 1,
-      nb::sig("def inverse(self, y: numpy.typing.ArrayLike, context: numpy.typing.ArrayLike | None = None, *, threads: "
-              "int | Execution = 1) -> tuple[numpy.ndarray, numpy.ndarray]"),
-      (std::string(map_sig) + "\n\nRaises ValueError naming the first row outside the codomain.").c_str());
+      [](const Bijector& b, const Data& y, const OptionalData& context, const std::string& statistics,
+         const Threads& threads) { return map("inverse", false, b, y, context, statistics, threads); },
+      "y"_a, "context"_a = nb::none(), nb::kw_only(), "statistics"_a = "running", "threads"_a = 1,
+      nb::sig("def inverse(self, y: numpy.typing.ArrayLike, context: numpy.typing.ArrayLike | None = None, *, "
+              "statistics: str = 'running', threads: int | Execution = 1) -> tuple[numpy.ndarray, numpy.ndarray]"),
+      (map_text + "\n\nRaises ValueError naming the first row outside the codomain.").c_str());
   const auto property = [&](const char* name, auto get, const char* doc) {
     c.def_prop_ro(name, [get](const Bijector& b) { return b.visit([&](const auto& o) { return get(*o); }); }, doc);
   };
@@ -237,7 +250,15 @@ void bind_constructors(nb::module_& m) {
               return pf::BatchNormalization<T>(dim, options.value_or(pf::BatchNormalizationOptions()));
             });
           },
-          "dim"_a, "options"_a = nb::none(), nb::kw_only(), "dtype"_a = nb::none());
+          "dim"_a, "options"_a = nb::none(), nb::kw_only(), "dtype"_a = nb::none())
+      .def(
+          "frozen",
+          [](const Of<pf::BatchNormalization<double>, Bijector>& self) {
+            return self.visit([]<pf::Scalar T>(const pf::Poly<pf::Bijector<T>>& b) {
+              return wrap(Bijector::of<T>(dynamic_cast<const pf::BatchNormalization<T>&>(*b).frozen()));
+            });
+          },
+          "The map under running statistics as a Standardize. Raises ValueError if a gamma is not positive.");
   declare<pf::RationalQuadraticSpline>(m, "RationalQuadraticSpline", docs::RationalQuadraticSpline)
       .def(
           "__init__",

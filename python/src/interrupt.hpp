@@ -21,10 +21,13 @@ class Caller {
  public:
   std::stop_token token() const { return stop_.get_token(); }
 
-  /// From the work: runs f with the GIL on the caller's thread. False once something was raised there.
-  bool ask(const std::function<bool()>& f) {
+  /// From any thread of the work, one after another: runs f with the GIL on the caller's thread. False if it raised,
+  /// and once something was raised there, unless it is needed to end the work in order.
+  bool ask(const std::function<bool()>& f, bool needed = false) {
+    const std::lock_guard turn(turn_);
     std::unique_lock lock(mutex_);
     question_ = &f;
+    needed_ = needed;
     changed_.notify_all();
     changed_.wait(lock, [&] { return question_ == nullptr; });
     return answer_;
@@ -64,20 +67,21 @@ class Caller {
   /// Waits for a while; true when the work is done.
   bool serve() {
     const std::function<bool()>* question = nullptr;
-    bool done = false;
+    bool done = false, needed = false;
     {
       const nb::gil_scoped_release others;
       std::unique_lock lock(mutex_);
       changed_.wait_for(lock, std::chrono::milliseconds(50), [&] { return done_ || question_; });
       question = question_;
+      needed = needed_;
       done = done_;
     }
     bool answer = false;
     try {
       if (!raised_ && PyErr_CheckSignals() != 0) throw nb::python_error();
-      answer = !raised_ && question && (*question)();
+      answer = question && (!raised_ || needed) && (*question)();
     } catch (...) {
-      raised_ = std::current_exception();
+      if (!raised_) raised_ = std::current_exception();
       stop_.request_stop();
     }
     if (question) {
@@ -89,10 +93,10 @@ class Caller {
     return done;
   }
 
-  std::mutex mutex_;
+  std::mutex turn_, mutex_;
   std::condition_variable changed_;
   const std::function<bool()>* question_ = nullptr;
-  bool answer_ = false, done_ = false;
+  bool needed_ = false, answer_ = false, done_ = false;
   std::exception_ptr raised_;
   std::stop_source stop_;
 };

@@ -1,4 +1,10 @@
 // Fitting: optimisers, schedules, fit, prepare_and_fit.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <pushforward/training/calibrate.hpp>
+#include <pushforward/training/losses.hpp>
 #include <utility>
 
 #include "fit_arguments.hpp"
@@ -51,6 +57,20 @@ nb::object fit(Distribution& self, const Data& y, const nb::kwargs& kwargs) {
   });
 }
 
+void calibrate(Distribution& self, const Data& y, const OptionalData& context, const nb::object& threads) {
+  self.visit([&]<pf::Scalar T>(const pf::Distribution<T>&) {
+    const Borrowed rows("calibrate", "y", y, sizeof(T) == 4, 2, self.info.columns);
+    const Borrowed given = borrowed_context("calibrate", context, sizeof(T) == 4, self.info.context_columns);
+    const std::shared_ptr<pf::Execution> pool = execution_of(threads, self.pool);
+    pf::Poly<pf::Distribution<T>> model = self.as<T>();
+    {
+      const nb::gil_scoped_release others;
+      pf::calibrate(*model, rows.matrix<T>(), given.matrix<T>(), pool ? pf::Run(*pool) : pf::Run());
+    }
+    self.object = std::make_shared<const Snapshot<T>>(std::move(model));
+  });
+}
+
 nb::tuple prepare_and_fit(Distribution& flow, const Data& y, const std::string& standardize,
                           const std::string& standardize_context, bool whiten, const nb::object& supports,
                           const nb::kwargs& kwargs) {
@@ -65,6 +85,84 @@ nb::tuple prepare_and_fit(Distribution& flow, const Data& y, const std::string& 
     });
   });
   return nb::make_tuple(wrap(std::move(model)), report);
+}
+
+/// What a Python function says of rows, (log density, its gradient), as a target. Where it raises the rows count as not
+/// finite, so that their step changes nothing before the fit ends.
+template <pf::Scalar T>
+pf::Target<T> target_of(const nb::callable& function, Caller& caller) {
+  return [&function, &caller](pf::Pass<T>& pass, pf::Var<T> y) {
+    pf::Tape<T>& tape = pass.tape();
+    const pf::Index rows = tape.local_rows(), cols = y.cols();
+    const pf::Column<T> density = tape.column(y.wants_gradient());
+    double* const values = tape.value(density);
+    double* const slopes = tape.template scratch<double>(rows * cols);
+    const bool answered = caller.ask([&] {
+      Result<T> given({rows, cols});
+      for (pf::Index j = 0; j < cols; ++j)
+        for (pf::Index i = 0; i < rows; ++i) given.matrix()(i, j) = tape.value(y, j)[i];
+      const nb::object answer = function(given.array());
+      if (!nb::isinstance<nb::tuple>(answer) || nb::len(answer) != 2)
+        type_error("fit_reverse_kl: target: expected (log density, gradient)");
+      const nb::object as_array = nb::module_::import_("numpy").attr("asarray");
+      const Borrowed log_density("fit_reverse_kl", "log density", as_array(answer[0], "float64"), false, 1);
+      const Borrowed gradient("fit_reverse_kl", "gradient", as_array(answer[1], "float64"), false, 2);
+      const pf::VectorView<const double> v = log_density.vector<double>();
+      const pf::MatrixView<const double> g = gradient.matrix<double>();
+      if (v.size() != rows || g.rows() != rows || g.cols() != cols)
+        throw nb::value_error(fmt::format("fit_reverse_kl: target: expected shapes ({0},) and ({0}, {1}), got ({2},) "
+                                          "and ({3}, {4})",
+                                          rows, cols, v.size(), g.rows(), g.cols())
+                                  .c_str());
+      for (pf::Index i = 0; i < rows; ++i) {
+        values[i] = v[i];
+        for (pf::Index j = 0; j < cols; ++j) slopes[j * rows + i] = g(i, j);
+      }
+      return true;
+    }, true);
+    if (!answered) {
+      std::fill_n(values, rows, std::numeric_limits<double>::quiet_NaN());
+      std::fill_n(slopes, rows * cols, 0.0);
+    }
+    if (y.wants_gradient())
+      tape.on_backward([density, y, slopes, rows, cols] {
+        if (!pf::Tape<T>::has_gradient(density)) return;
+        pf::Tape<T>& tape = y.tape();
+        const double* const upstream = tape.gradient(density);
+        for (pf::Index j = 0; j < cols; ++j) {
+          T* const out = tape.gradient(y, j);
+          for (pf::Index i = 0; i < rows; ++i) out[i] += static_cast<T>(upstream[i] * slopes[j * rows + i]);
+        }
+      });
+    return density;
+  };
+}
+
+nb::object fit_reverse_kl(Distribution& self, const nb::callable& target, pf::Index steps_per_epoch,
+                          const nb::kwargs& kwargs) {
+  for (const char* of_data : {"weights", "allow_negative_weights", "validation_fraction", "validation",
+                              "validation_context", "validation_weights", "validate_every", "patience", "min_delta",
+                              "statistics", "weighted_statistics", "shards"})
+    if (kwargs.contains(of_data)) type_error(fmt::format("fit_reverse_kl: {}: there are no rows of data", of_data));
+  return self.visit([&]<pf::Scalar T>(const pf::Distribution<T>&) {
+    nb::dict rest = kwargs;
+    FitArguments<T> arguments;
+    read_arguments(arguments, rest, self.info, self.pool);
+    refuse_others("fit_reverse_kl", rest);
+    arguments.options.steps_per_epoch = steps_per_epoch;
+    pf::Poly<pf::Distribution<T>> model = self.as<T>();
+    pf::FitReport report;
+    Caller caller;
+    connect(arguments, caller);
+    const bool finished = caller.run(
+        [&](Caller&) { report = pf::fit_reverse_kl(*model, target_of<T>(target, caller), arguments.options); });
+    if (!finished) caller.rethrow();
+    self.object = std::make_shared<const Snapshot<T>>(std::move(model));
+    caller.rethrow();
+    nb::object result = report_of(report);
+    warn(report.warnings);
+    return result;
+  });
 }
 
 }  // namespace
@@ -145,6 +243,35 @@ void bind_training(nb::module_& m) {
   nb::cast<nb::class_<Distribution>>(m.attr("Distribution"))
       .def("fit", &fit, "y"_a, "kwargs"_a, nb::sig(fit_text.c_str()),
            (std::string(docs::fit) + fit_documentation).c_str());
+  nb::cast<nb::class_<Distribution>>(m.attr("Distribution"))
+      .def("calibrate", &calibrate, "y"_a, "context"_a = nb::none(), nb::kw_only(), "threads"_a = 1,
+           nb::sig("def calibrate(self, y: numpy.typing.ArrayLike, context: numpy.typing.ArrayLike | None = None, *, "
+                   "threads: int | Execution = 1) -> None"),
+           docs::calibrate)
+      .def("fit_reverse_kl", &fit_reverse_kl, "target"_a, nb::kw_only(), "steps_per_epoch"_a = 100, "kwargs"_a,
+           nb::sig("def fit_reverse_kl(self, target: collections.abc.Callable[[numpy.ndarray], "
+                   "tuple[numpy.typing.ArrayLike, numpy.typing.ArrayLike]], *, steps_per_epoch: int = 100, "
+                   "epochs: int = 200, batch_size: int = 256, learning_rate: float = 0.001, "
+                   "schedule: str | ConstantSchedule | CosineSchedule | PlateauSchedule = 'constant', "
+                   "warmup_steps: int = 0, weight_decay: float = 0, optimizer: str | Optimizer = 'adam', "
+                   "clip_norm: float = 5, context: numpy.typing.ArrayLike | None = None, max_consecutive_skips: int = 50, gradient_checkpointing: bool = False, "
+                   "seed: int = 0, threads: int | Execution = 1, verbose: bool = False, "
+                   "checkpoint: str | os.PathLike | None = None, checkpoint_every: int = 1, "
+                   "checkpoint_every_steps: int = 0, resume: bool = False, "
+                   "callback: collections.abc.Callable[[Progress], bool | None] | None = None) "
+                   "-> pushforward.FitReport"),
+           R"(Makes the samples of the flow follow a density that is known up to a constant.
+
+Minimises KL(flow || target) over `epochs` times `steps_per_epoch` steps, each on `batch_size` fresh samples (variational
+inference; Papamakarios et al. 2021, eq. 17).
+
+target: a function of rows (N, dim), of the flow's dtype, that returns their log densities (N,) and the gradients of
+these (N, dim). It is called on the caller's thread; `pushforward.torch.target(f)` makes one of a function of torch
+tensors, and with jax it is `jax.vmap(jax.value_and_grad(f))`. Steps in which a number is not finite change nothing.
+context: one row, for a conditional flow. The report's losses are estimates of the divergence, up to the target's constant. The other arguments are those of fit.
+
+Ctrl-C, and what the target raises, ends it: the model then has the parameters so far, and the exception goes on.
+Raises NotImplementedError if the flow's samples have no gradient.)");
   static const std::string prepare_text =
       std::string(
           "def prepare_and_fit(flow: Distribution, y: numpy.typing.ArrayLike, *, standardize: str = 'mean_std', "

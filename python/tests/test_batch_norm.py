@@ -139,6 +139,42 @@ def test_tf_nn():
     np.testing.assert_allclose(pf.tf_nn.moments_backward(X, [0, 2, 3], dm, dv), t.grad, rtol=1e-9, atol=1e-14)
 
 
+@pytest.mark.parametrize("shift", [None, 3.0])
+def test_sufficient_statistics(shift):
+    given = None if shift is None else np.full((1, 4, 1, 1), shift)
+    parts = [pf.tf_nn.sufficient_statistics(x, [0, 2, 3], given, keepdims=True) for x in (X[:2], X[2:])]
+    assert [p[0] for p in parts] == [2 * X[0, 0].size, 4 * X[0, 0].size]
+    assert (parts[0][3] is None) == (shift is None)
+    count, total, squares = (sum(p[i] for p in parts) for i in range(3))
+    mean, variance = pf.tf_nn.normalize_moments(count, total, squares, parts[0][3])
+    np.testing.assert_allclose(mean, X.mean(BY_CHANNEL, keepdims=True), rtol=1e-11)
+    np.testing.assert_allclose(variance, X.var(BY_CHANNEL, keepdims=True), rtol=1e-10)
+    with pytest.raises(ValueError, match="count"):
+        pf.tf_nn.normalize_moments(0.0, total, squares)
+
+
+def test_in_flows():
+    """Running, minibatch and population statistics; calibration; the frozen map."""
+    y = rng.normal(size=(500, 3)) * [1.0, 2.0, 0.5] + [3.0, 0.0, -1.0]
+    layer = pf.BatchNormalization(3, pf.BatchNormalizationOptions(epsilon=0.0))
+    still, log_det = layer.inverse(y)
+    np.testing.assert_array_equal(still, y)
+    for statistics in ("minibatch", "population"):
+        x, log_det = layer.inverse(y, statistics=statistics)
+        np.testing.assert_allclose(x, (y - y.mean(0)) / y.std(0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(log_det, -np.log(y.std(0)).sum(), rtol=1e-12)
+    np.testing.assert_array_equal(layer.inverse(y)[0], y)
+    flow = pf.TransformedDistribution(pf.Normal(3), layer)
+    flow.calibrate(y)
+    expected = (-0.5 * ((y - y.mean(0)) / y.std(0)) ** 2 - np.log(y.std(0) * np.sqrt(2 * np.pi))).sum(1)
+    np.testing.assert_allclose(flow.log_prob(y), expected, rtol=1e-10)
+    frozen = flow.bijector.frozen()
+    assert isinstance(frozen, pf.Standardize)
+    np.testing.assert_allclose(frozen.inverse(y)[0], flow.inverse(y)[0], rtol=1e-12)
+    with pytest.raises(ValueError, match="statistics must be one of running, minibatch, population"):
+        layer.inverse(y, statistics="batch")
+
+
 def test_tf_layers():
     store = pf.tf_layers.VariableStore()
     x = X[:, 0, 0]

@@ -290,3 +290,62 @@ def test_calibration_report():
     assert pickle.loads(pickle.dumps(wrong)).findings == wrong.findings
     with pytest.raises(ValueError, match="20"):
         pf.Normal(2).calibration_report(y[:5])
+
+
+MEAN, PRECISION = np.array([1.0, -2.0]), np.array([[2.0, -0.6], [-0.6, 1.0]])
+
+
+def gaussian_target(y):
+    d = y - MEAN
+    return -0.5 * np.einsum("ni,ij,nj->n", d, PRECISION, d), -d @ PRECISION
+
+
+def test_reverse_kl():
+    """The divergence is that between two Gaussians, and 0 can be reached."""
+    options = dict(epochs=10, batch_size=200, learning_rate=0.05, schedule="cosine", seed=4)
+    flow = pf.MultivariateNormalTriL(2)
+    report = flow.fit_reverse_kl(gaussian_target, **options)
+    np.testing.assert_allclose(flow.mean(), MEAN, atol=0.02)
+    np.testing.assert_allclose(flow.covariance(), np.linalg.inv(PRECISION), atol=0.03)
+    # Up to the target's constant the divergence is -log Z.
+    log_z = np.log(2 * np.pi) - 0.5 * np.log(np.linalg.det(PRECISION))
+    assert report.train_loss[-1] == pytest.approx(-log_z, abs=0.01)
+    assert report.steps == 1000
+    single = pf.MultivariateNormalTriL(2, dtype="float32")
+    single.fit_reverse_kl(lambda y: tuple(a.astype(y.dtype) for a in gaussian_target(y)), **options)
+    np.testing.assert_allclose(single.mean(), MEAN, atol=0.02)
+
+
+def test_reverse_kl_of_a_flow_is_the_same_with_threads():
+    options = dict(epochs=2, steps_per_epoch=5, batch_size=64, seed=1)
+    one, two = (pf.maf(2, layers=2, hidden=8, seed=2) for _ in range(2))
+    one.fit_reverse_kl(gaussian_target, **options)
+    two.fit_reverse_kl(gaussian_target, threads=2, **options)
+    y = rng.normal(size=(20, 2))
+    np.testing.assert_array_equal(one.log_prob(y), two.log_prob(y))
+    assert not np.array_equal(one.log_prob(y), pf.maf(2, layers=2, hidden=8, seed=2).log_prob(y))
+
+
+def test_targets_that_cannot_be_used():
+    flow = pf.MultivariateNormalTriL(2)
+    calls = []
+
+    def fails(y):
+        calls.append(len(y))
+        if len(calls) > 3:
+            raise KeyError("the likelihood")
+        return gaussian_target(y)
+
+    with pytest.raises(KeyError, match="the likelihood"):
+        flow.fit_reverse_kl(fails, epochs=5, batch_size=16)
+    assert np.isfinite(flow.log_prob(np.zeros((1, 2)))).all()
+    with pytest.raises(TypeError, match=r"target: expected \(log density, gradient\)"):
+        flow.fit_reverse_kl(lambda y: y[:, 0], epochs=1)
+    with pytest.raises(ValueError, match=r"expected shapes \(16,\) and \(16, 2\), got \(16,\) and \(16, 1\)"):
+        flow.fit_reverse_kl(lambda y: (y[:, 0], y[:, :1]), epochs=1, batch_size=16)
+    with pytest.raises(TypeError, match="weights: there are no rows of data"):
+        flow.fit_reverse_kl(gaussian_target, weights=np.ones(3))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+        flow.fit_reverse_kl(gaussian_target, epoch=3)
+    with pytest.raises(NotImplementedError, match="have no gradient"):
+        pf.Gamma(2).fit_reverse_kl(gaussian_target, epochs=1)

@@ -88,7 +88,7 @@ def test_forms_of_other_libraries():
         x, back = part.inverse(y, given)
         np.testing.assert_allclose(x, rows, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(back, -log_det, rtol=1e-9, atol=1e-9)
-    assert "widths [8, 4]" in repr(parts[0]) and "soft_clip" in repr(parts[0])
+    assert "soft_clip" in repr(parts[0]) and "context_form gated" in repr(parts[4])
     with pytest.raises(ValueError, match="no limit, which soft_clip, tanh and atan alone have, got 2"):
         pf.ScaledAffineTransformer(limit=2)
     with pytest.raises(ValueError, match="map must be one of"):
