@@ -214,14 +214,11 @@ HWY_INLINE void spline_loop(const Spline<T>& s, const T* in, const T* const* raw
     const auto in_interval = hn::And(hn::Ge(given, low), hn::Le(given, high));
     const Vec<T> tail = hn::IfThenZeroElse(hn::Eq(given, given), given);  // NaN stays
     value = between<T>(value, set(s.first), set(s.last));
-    if (s.tails == Tails::linear) {
-      const Vec<T> beyond = hn::MulAdd(slope, hn::Sub(given, inside), value);
-      hn::StoreU(hn::IfThenElse(in_interval, value, beyond), d, out + i);
-      hn::StoreU(log<T>(slope), d, log_derivative + i);
-      continue;
-    }
-    hn::StoreU(hn::IfThenElse(in_interval, value, given), d, out + i);
-    hn::StoreU(hn::IfThenElse(in_interval, log<T>(slope), tail), d, log_derivative + i);
+    const bool lines = s.tails == Tails::linear;
+    const Vec<T> beyond = lines ? hn::MulAdd(slope, hn::Sub(given, inside), value) : given;
+    const auto with_slope = lines ? hn::Eq(given, given) : in_interval;
+    hn::StoreU(hn::IfThenElse(in_interval, value, beyond), d, out + i);
+    hn::StoreU(hn::IfThenElse(with_slope, log<T>(slope), tail), d, log_derivative + i);
   }
 }
 
