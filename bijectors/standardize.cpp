@@ -146,7 +146,7 @@ void Standardize<T>::do_fields(Fields<T>& f) {
   f.type("standardize");
   this->dim_field(f);
   f.state("shift", shift_, {this->dim()});
-  f.state("scale", scale_, {this->dim()});
+  f.state("scale", scale_, {this->dim()}, {.positive = true});
 }
 
 template class Standardize<float>;

@@ -139,7 +139,7 @@ void Whiten<T>::do_fields(Fields<T>& f) {
   f.type("whiten");
   this->dim_field(f);
   f.state("lower", lower_, {this->dim(), this->dim()});
-  f.state("diagonal", diagonal_, {this->dim()});
+  f.state("diagonal", diagonal_, {this->dim()}, {.positive = true});
 }
 
 template class Whiten<float>;

@@ -32,7 +32,7 @@ void StandardizedContext<T>::do_fields(Fields<T>& f) {
   Index context_dim = this->inner().context_dim();
   f.constant("context_dim", context_dim, context_dim, context_dim);
   f.state("shift", shift_, {context_dim});
-  f.state("scale", scale_, {context_dim});
+  f.state("scale", scale_, {context_dim}, {.positive = true});
 }
 
 template class StandardizedContext<float>;

@@ -44,6 +44,38 @@ TEST_CASE("values that are not finite are refused, saving and loading") {
   CHECK_THAT(why<float>(far), ContainsSubstring("tensor 'loc' holds a value that does not fit into float32"));
 }
 
+TEST_CASE("a scale that is not above 0 is refused") {
+  const auto without_reference = [](Parts& parts) {
+    for (auto& [name, rows] : parts.json["reference"].items()) rows = Json::array();
+  };
+  const auto refused = [&](const auto& model, const std::string& path) {
+    const Bytes bytes = serialize<double>(model);
+    for (const double bad : {0.0, -0.5}) {
+      Parts parts(bytes);
+      without_reference(parts);
+      parts.value<double>(path, 1) = bad;
+      CHECK_THAT(why(parts.bytes()), ContainsSubstring("tensor '" + path + "' holds a value that is not above 0"));
+    }
+    Parts parts(bytes);
+    without_reference(parts);
+    parts.value<double>(path, 1) = 1e-60;
+    CHECK(why<double>(parts.bytes()) == "loaded");
+    CHECK_THAT(why<float>(parts.bytes()),
+               ContainsSubstring("tensor '" + path + "' holds a value that does not fit into float32"));
+  };
+  const std::vector<double> shift{0.5, -1}, scale{2, 3};
+  const VectorView<const double> a(shift), b(scale);
+  refused(TransformedDistribution<double>(Normal<double>(2), Standardize<double>(a, b)), "bijector.scale");
+  refused(TransformedDistribution<double>(Normal<double>(2),
+                                          Whiten<double>(Eigen::Matrix2d{{2.0, 0.0}, {0.5, 1.5}})),
+          "bijector.diagonal");
+  refused(StandardizedContext<double>(
+              TransformedDistribution<double>(
+                  Normal<double>(1), MaskedAutoregressive<double>(Made<double>(1, 2, {.hidden = 3, .context_dim = 2}))),
+              a, b),
+          "scale");
+}
+
 TEST_CASE("a small change of a weight is refused") {
   for (const models::Named<double>& m : models::all<double>())
     DYNAMIC_SECTION(m.name) {

@@ -45,6 +45,8 @@ struct Attributes {
   /// which the component proposes it.
   bool from_data = false;
   bool dense = false;     ///< (outputs, inputs) of a linear map as `linear` takes them; an Evaluator packs a copy
+  /// A value that is not above 0 is none: a file that has one is refused.
+  bool positive = false;
   /// Projects the value back after an update.
   std::function<void(Tensor<T>&)> constraint = {};
   /// Penalty that is added to the loss, the same in every row.

@@ -497,8 +497,11 @@ void fill_state(Distribution<T>& distribution, const SafetensorsFile& file, std:
     used.insert(slot.path);
     const StoredForm<T>* form = slot.attributes.form;
     Tensor<T> value = file.get<T>(slot.path, form ? form->shape() : slot.tensor->shape());
-    for (const T v : value.values())
+    for (const T v : value.values()) {
       if (!std::isfinite(v)) throw IoError(source + ": tensor '" + slot.path + "' holds a value that is not finite");
+      if (slot.attributes.positive && !(v > T(0)))
+        throw IoError(source + ": tensor '" + slot.path + "' holds a value that is not above 0");
+    }
     if (form)
       form->from_file(value, *slot.tensor);
     else
@@ -536,7 +539,7 @@ Poly<Distribution<T>> convert(const Distribution<Stored>& stored, const std::str
       blame_file(source + ": as " + std::string(Distribution<T>::dtype()), [&] { return cast<T>(stored, registry); });
   for (const ConstSlot<T>& slot : list_state(std::as_const(*distribution)))
     for (const T v : slot.tensor->values())
-      if (!std::isfinite(v))
+      if (!std::isfinite(v) || (slot.attributes.positive && !(v > T(0))))
         throw IoError(source + ": tensor '" + slot.path + "' holds a value that does not fit into " +
                       std::string(Distribution<T>::dtype()));
   return distribution;
