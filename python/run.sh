@@ -23,6 +23,7 @@ CXX=${CXX:-c++} CMAKE_BUILD_PARALLEL_LEVEL=$jobs "$python" -m pip wheel -q --dis
 empty=$(mktemp -d)
 trap 'rm -rf "$empty"' EXIT
 cp "$root"/python/tests/*.py "$empty"
+cp -r "$root/docs/guide" "$empty"  # its pages are programs
 cp "$root/python/pyproject.toml" "$root/python/README.md" "$empty"  # the settings of pytest; the program to try
 cd "$empty"
 # With the checks of scikit-learn that are left out without it.

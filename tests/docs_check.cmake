@@ -1,5 +1,6 @@
 # Every C++ block of docs/*.md stands in a sample, which is compiled and run, and every example in a header's
-# documentation there or in tests/header_examples_test.cpp: prints those that do not.
+# documentation there or in tests/header_examples_test.cpp: prints those that do not. The pages of docs/guide are programs
+# themselves: each that has C++ is in the list of guide_test, and the index, docs/README.md, links every page.
 #   cmake -D ROOT=<source directory> -P docs_check.cmake
 
 function(stripped text result)
@@ -48,6 +49,23 @@ if(blocks EQUAL 0)
   message(FATAL_ERROR "no C++ blocks in docs/*.md")
 endif()
 
+file(READ "${ROOT}/tests/CMakeLists.txt" lists)
+string(REGEX MATCH "set\\(guide_pages [^)]*\\)" listed "${lists}")
+file(READ "${ROOT}/docs/README.md" index)
+file(GLOB guides "${ROOT}/docs/guide/*.md")
+foreach(page ${pages} ${guides})
+  file(RELATIVE_PATH name "${ROOT}/docs" "${page}")
+  string(FIND "${index}" "](${name})" at)
+  if(at EQUAL -1 AND NOT name STREQUAL "README.md")
+    set(wrong "${wrong}\ndocs/README.md does not link ${name}\n")
+  endif()
+  file(READ "${page}" text)
+  string(REGEX REPLACE "^guide/(.*)\\.md$" "\\1" stem "${name}")
+  if(name MATCHES "^guide/" AND text MATCHES "```cpp" AND NOT listed MATCHES "[ \n]${stem}[ \n)]")
+    set(wrong "${wrong}\ntests/CMakeLists.txt: ${stem} is not among guide_pages\n")
+  endif()
+endforeach()
+
 # In a header: lines indented by five or more after an empty one. What has a statement is code, the others are formulas.
 string(REGEX REPLACE "[][]" "<bracket>" samples "${samples}")  # a single one would join the elements of a list
 file(GLOB_RECURSE headers "${ROOT}/include/pushforward/*.hpp")
@@ -76,5 +94,5 @@ if(examples LESS 5)
   message(FATAL_ERROR "found only ${examples} examples in headers")
 endif()
 if(wrong)
-  message(FATAL_ERROR "Examples that are compiled nowhere:${wrong}")
+  message(FATAL_ERROR "Examples that are compiled nowhere, pages that are not listed:${wrong}")
 endif()

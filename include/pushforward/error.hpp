@@ -44,7 +44,9 @@ class Error : public std::runtime_error {
   std::shared_ptr<const Notice> notice_;  // copies of exceptions must not throw
 };
 
-/// Sizes that do not fit: `Chain(Affine, Exp)::inverse: expected (N, 2), got (3, 5)`.
+/// Sizes that do not fit:
+///
+///     Chain(Affine, Exp)::inverse: expected (N, 2), got (3, 5)
 class ShapeError : public Error {
  public:
   using Error::Error;

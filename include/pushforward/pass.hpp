@@ -160,7 +160,7 @@ class Pass {
   Var<T> constant(const Tensor<T>& tensor) { return tape_.constant(tensor); }
 
   // ---- random numbers: the value for a row depends on the seed, the call and the row's number alone
-  /// True if the pass can draw; without, the draws @throw Error, naming the part that asks.
+  /// True if the pass can draw. Where it cannot, the draws below throw an Error that names the part which asks.
   bool has_noise() const { return settings_.noise != nullptr; }
   Var<T> normal(Index cols);
   Var<T> uniform(Index cols);  ///< in the open interval (0, 1)

@@ -36,7 +36,25 @@ clients() {
   "$clients/custom_bijector"
 }
 
+# The program and the CMakeLists.txt of docs/guide/deploy_cpp.md, as they stand there, with a model of the tool's.
+page() {
+  echo "$1 library, the guide's program:"
+  program=$work/page-$1
+  mkdir "$program"
+  awk '/^```cmake$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$root/docs/guide/deploy_cpp.md" \
+    >"$program/CMakeLists.txt"
+  awk '/^```cpp$/ { inside = 1; block = ""; next }
+    /^```$/ { if (inside && block ~ /int main/) printf "%s", block; inside = 0 }
+    inside { block = block $0 "\n" }' "$root/docs/guide/deploy_cpp.md" >"$program/main.cpp"
+  awk 'BEGIN { OFS = ","; print "a", "b", "c"; for (i = 0; i < 200; i++) print rand(), rand(), rand() }' >"$program/data.csv"
+  cmake -S "$program" -B "$program/build" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix-$1" >/dev/null
+  cmake --build "$program/build" >/dev/null
+  (cd "$program" && "$build/tools/pushforward" fit data.csv --model maf --layers 1 --hidden 8 --epochs 1 \
+    --out model.safetensors >/dev/null && build/my_program)
+}
+
 for kind in static shared; do
+  page $kind
   clients $kind g++ "-O2"
   clients $kind g++ "-O2 -march=native"
   clients $kind g++ "-O0 -march=native"

@@ -92,7 +92,10 @@ struct SufficientStatistics {
   Tensor<double> sum_of_squares;        ///< sum (x - shift)^2
   std::optional<Tensor<double>> shift;  ///< as given, of the shape of the sums
 };
-/// @param shift  near the mean, for accuracy; broadcast against x, constant along `axes`. None: 0.
+/// @param x         of any rank
+/// @param axes      that are summed over, negative ones from the end
+/// @param shift     near the mean, for accuracy; broadcast against x, constant along `axes`. None: 0.
+/// @param keepdims  the summed axes stay, of length 1
 template <Scalar T>
 SufficientStatistics sufficient_statistics(const Input<T>& x, const std::vector<Index>& axes,
                                            const Input<T>& shift = {}, bool keepdims = false);
@@ -119,7 +122,10 @@ struct ZeroDebias {
 /// What the variable held before the first step does not matter. The state is the caller's: one for each variable.
 /// There is no form of three arguments. In TensorFlow it is this one, whose state is hidden there; what does without is
 /// another average, assign_biased_moving_average.
-/// @param decay  in [0, 1)
+/// @param variable  the average, changed in place
+/// @param value     the step's, of the same shape
+/// @param decay     in [0, 1)
+/// @param state     of this variable, changed in place
 template <Scalar T>
 void assign_moving_average(const Output<T>& variable, const Input<T>& value, double decay,
                            ZeroDebias<std::type_identity_t<T>>& state);

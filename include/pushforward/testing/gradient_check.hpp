@@ -58,8 +58,12 @@ struct GradientCheck {
 ///
 /// The function is differentiated as sum_i r_i f_i with r_i from random_projection. The pass has random numbers, the
 /// same in every evaluation. Parameters are changed for the differences and restored.
-/// @param context   (N, C), or without columns.
-/// @param largest   if given: the largest magnitude in the gradient of each parameter tensor.
+/// @param f           a value for each row
+/// @param x           (N, D)
+/// @param context     (N, C), or without columns.
+/// @param parameters  tensors that f reads; changed for the differences and restored
+/// @param options     tolerance, domain of x, how many entries
+/// @param largest     if given: the largest magnitude in the gradient of each parameter tensor.
 std::vector<Failure> check_gradient(const RowFunction& f, MatrixView<const double> x, MatrixView<const double> context,
                                     std::span<const NamedTensor> parameters, const GradientCheck& options = {},
                                     std::vector<double>* largest = nullptr);

@@ -20,6 +20,7 @@ struct GaussianMixtureOptions {
 /// or of equal ones, from collapsing onto them. Of many rows it leaves no trace; one component is the fitted Gaussian.
 /// @param data        (N, dim)
 /// @param components  from 1 to N
+/// @param options     when it ends, and where it starts
 /// @param weights     of the rows, one for each; none: all 1
 /// @par Cost  iterations N K D^2, in double, and N (D + K) of memory.
 /// @throws ShapeError   if there are no columns or another number of weights than of rows.

@@ -15,7 +15,9 @@ struct RowSplit {
 /// The split that `fit` makes with the same arguments, for whoever must know it: floor(validation_fraction n) of the n
 /// rows validate, drawn without replacement, and the others train. Rows of weight 0 do not count and are in neither.
 /// The same seed gives the same split for ever.
+/// @param rows                 how many there are: n
 /// @param validation_fraction  in [0, 1)
+/// @param seed                 of the draw
 /// @param weights              one for each row; none: all 1
 /// @throws DomainError  if the fraction is not in [0, 1) or there are fewer than 0 rows.
 /// @throws ShapeError   if there is another number of weights than of rows.
