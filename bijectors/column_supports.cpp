@@ -7,8 +7,12 @@
 #include <pushforward/bijectors/softplus.hpp>
 
 #include "src/core/number_text.hpp"
+#include "src/ops/common.hpp"
+#include "src/ops/intervals.hpp"
 
 namespace pushforward {
+
+using namespace detail;
 
 namespace {
 
@@ -67,12 +71,8 @@ template <Scalar T>
 typename ColumnSupports<T>::Elements ColumnSupports<T>::map_range(bool forward, const Range& range, Pass<T>& pass,
                                                                   Var<T> in) const {
   switch (range.kind) {
-    case Kind::real: {
-      Tape<T>& tape = pass.tape();
-      const Var<T> zero = tape.matrix(range.count, false);
-      for (Index c = 0; c < range.count; ++c) std::fill_n(tape.value(zero, c), tape.padded_rows(), T(0));
-      return {in, zero};
-    }
+    case Kind::real:
+      return {in, filled(pass.tape(), range.count, T(0))};
     case Kind::between:
       return forward ? range.sigmoid->forward_elements(pass, in) : range.sigmoid->inverse_elements(pass, in);
     case Kind::above:
@@ -90,14 +90,14 @@ typename ColumnSupports<T>::Elements ColumnSupports<T>::map_range(bool forward, 
   const Elements e = SoftplusMap<T>::forward(above ? in : -in);
   const Var<T> y = above ? e.value + bound : bound - e.value;
   // Tiny distances vanish beside the bound: the result stays the number of T next to it. The gradient does not mind.
+  const T open = static_cast<T>(above ? infinity : -infinity);
+  T* const first = pass.tape().template scratch<T>(range.count);
+  T* const none = pass.tape().template scratch<T>(range.count);
   for (Index c = 0; c < range.count; ++c) {
-    T* v = pass.tape().value(y, c);
-    const T limit = range.bound[c];
-    const T first = std::nextafter(limit, static_cast<T>(above ? infinity : -infinity));
-    for (Index i = 0; i < pass.tape().padded_rows(); ++i)
-      if (v[i] == limit) v[i] = first;
+    first[c] = std::nextafter(range.bound[c], open);
+    none[c] = open;
   }
-  return {y, e.log_derivative};
+  return {clamp_columns(y, above ? first : none, above ? none : first), e.log_derivative};
 }
 
 template <Scalar T>

@@ -10,6 +10,8 @@
 
 #include <pushforward/pass.hpp>
 
+#include "src/ops/common.hpp"
+
 namespace pushforward::detail {
 
 /// Marks the rows where `sum` is not 1. NaN stays NaN.
@@ -25,14 +27,6 @@ Var<T> restrict_to_simplex(Pass<T>& pass, Var<T> y) {
   const Var<T> inside = pass.restrict_to(y, 0, 1 + surface_tolerance<T>, T(1) / static_cast<T>(y.cols()));
   restrict_to_one(pass, row_sum(inside));
   return inside;
-}
-
-/// A matrix of one value in all places.
-template <Scalar T>
-Var<T> filled(Tape<T>& tape, Index cols, T value) {
-  const Var<T> y = tape.matrix(cols, false);
-  for (Index c = 0; c < cols; ++c) std::fill_n(tape.value(y, c), tape.padded_rows(), value);
-  return y;
 }
 
 /// One column `count` times side by side.

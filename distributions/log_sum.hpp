@@ -22,33 +22,33 @@ Column<T> log_sum_of(Pass<T>& pass, Index count, F term) {
   using Scope = typename Tape<T>::Scope;
   Tape<T>& tape = pass.tape();
   const Index n = tape.padded_rows();
-  std::uint8_t* marks = pass.outside();
+  std::uint8_t* marks = pass.marks();
   auto* before = tape.template scratch<std::uint8_t>(n);
   auto* masks = tape.template scratch<std::uint8_t>(n * count);
   auto* everywhere = tape.template scratch<std::uint8_t>(n);
-  std::copy_n(marks, n, before);
-  std::fill_n(everywhere, n, std::uint8_t{0xff});
+  copy_marks(tape, before, marks);
+  fill_marks(tape, everywhere, 0xff);
   const std::span<Column<T>> terms(tape.template scratch<Column<T>>(count), static_cast<std::size_t>(count));
   for (Column<T>& t : terms) new (&t) Column<T>(tape.recording() ? Column<T>() : tape.column(false));
   for (Index k = 0; k < count; ++k) {
-    std::fill_n(marks, n, std::uint8_t{0});
+    fill_marks(tape, marks, 0);
     Column<T>& kept = terms[static_cast<std::size_t>(k)];
     if (tape.recording()) {
       kept = term(k);
     } else {
       const Scope scope(tape, Tape<T>::Mode::evaluate);
       const Column<T> value = term(k);
-      if (value.is_zero()) std::fill_n(tape.value(kept), n, 0.0);
-      else std::copy_n(tape.value(value), n, tape.value(kept));
+      if (value.is_zero()) fill_column(kept, 0.0);
+      else copy_column(kept, value);
     }
-    std::copy_n(marks, n, masks + k * n);
-    for (Index i = 0; i < n; ++i) everywhere[i] &= marks[i];
+    copy_marks(tape, masks + k * n, marks);
+    combine_marks(tape, Operation::marks_and, everywhere, everywhere, marks);
   }
-  for (Index i = 0; i < n; ++i) marks[i] = before[i] | everywhere[i];
+  combine_marks(tape, Operation::marks_or, marks, before, everywhere);
   for (Index k = 0; k < count; ++k) {
     std::uint8_t* mask = masks + k * n;
     // Rows outside of everything go on with the finite values that the terms gave.
-    for (Index i = 0; i < n; ++i) mask[i] = mask[i] & static_cast<std::uint8_t>(~everywhere[i]);
+    combine_marks(tape, Operation::marks_without, mask, mask, everywhere);
     Column<T>& t = terms[static_cast<std::size_t>(k)];
     t = replace_rows(tape, t, mask, -infinity);
   }

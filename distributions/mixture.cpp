@@ -170,13 +170,14 @@ Var<T> Mixture<T>::do_sample(Pass<T>& pass) const {
   check_not_recording(pass, this->name());
   Tape<T>& tape = pass.tape();
   const Index n = tape.padded_rows();
-  auto* weights = tape.template scratch<double>(components());
+  auto* numbers = tape.template scratch<double>(components() + 1);
+  double* weights = numbers + 1;
   weights_into(VectorView<double>(weights, components()));
   const Var<T> u = pass.uniform(1);
   const Var<T> y = tape.matrix(this->dim(), false);
   auto* choice = tape.template scratch<Index>(n);
   for (Index i = 0; i < n; ++i) {
-    double rest = static_cast<double>(tape.value(u, 0)[i]);
+    double rest = static_cast<double>(address(u, 0)[i]);
     Index k = 0;
     // The last component with a weight takes what rounding leaves over.
     for (Index j = 0; j < components(); ++j) {
@@ -190,11 +191,14 @@ Var<T> Mixture<T>::do_sample(Pass<T>& pass) const {
   for (Index k = 0; k < components(); ++k) {
     const Var<T> part = component(k).sample(pass);
     for (Index c = 0; c < this->dim(); ++c) {
-      const T* in = tape.value(part, c);
-      T* out = tape.value(y, c);
+      const T* in = address(part, c);
+      T* out = address(y, c);
       for (Index i = 0; i < n; ++i)
         if (choice[i] == k) out[i] = in[i];
     }
+    numbers[0] = static_cast<double>(k);
+    note(tape, Operation::choose, {operand(y)}, {operand(u), operand(part)},
+         std::span<const double>(numbers, static_cast<std::size_t>(components() + 1)));
   }
   return y;
 }

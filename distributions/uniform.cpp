@@ -3,6 +3,7 @@
 #include "distributions/parameters.hpp"
 #include "src/core/number_text.hpp"
 #include "src/numerics/special_functions.hpp"
+#include "src/ops/intervals.hpp"
 
 namespace pushforward {
 
@@ -67,15 +68,14 @@ Column<T> Uniform<T>::do_log_prob(Pass<T>& pass, Var<T> y) const {
 template <Scalar T>
 Var<T> Uniform<T>::do_sample(Pass<T>& pass) const {
   const Var<T> u = pass.uniform(this->dim());
-  const Var<T> y = pass.tape().matrix(this->dim(), false);
-  for (Index c = 0; c < this->dim(); ++c) {
-    const std::size_t k = static_cast<std::size_t>(c);
-    const T *in = pass.tape().value(u, c), low = static_cast<T>(low_[k]), width = static_cast<T>(high_[k] - low_[k]);
-    T* out = pass.tape().value(y, c);
-    for (Index i = 0; i < pass.tape().padded_rows(); ++i)
-      out[i] = std::min(std::max(low + width * in[i], smallest_[k]), largest_[k]);
-  }
-  return y;
+  const auto row = [&](auto value) {
+    const Var<T> v = pass.tape().shared(1, this->dim(), false);
+    for (Index c = 0; c < this->dim(); ++c) v.node()->value[c] = static_cast<T>(value(static_cast<std::size_t>(c)));
+    return v;
+  };
+  const Var<T> low = row([&](std::size_t c) { return low_[c]; });
+  const Var<T> width = row([&](std::size_t c) { return high_[c] - low_[c]; });
+  return detail::clamp_columns(u * width + low, smallest_.data(), largest_.data());
 }
 
 template <Scalar T>

@@ -11,7 +11,7 @@ endif()
 # that no rule knows is an error: a new folder gets a layer here.
 function(layer_of path result)
   set(rules
-    "^include/pushforward/(activation|error|reducer|views)\\.hpp$=0"
+    "^include/pushforward/(activation|error|reducer|trace|views)\\.hpp$=0"
     "^src/core/(error\\.cpp|number_text\\.[ch]pp)$=0"
     "^src/kernels/=1"
     "^include/pushforward/(arena|packed_weights|tape|tensor)\\.hpp$=2"
@@ -29,7 +29,7 @@ function(layer_of path result)
     "^(include/pushforward|src)/io/=9"
     "^(include/pushforward/)?ports/=9"
     "^(include/pushforward|src)/training/=10"
-    "^(include/pushforward|src)/(diagnostics|testing)/=11")
+    "^(include/pushforward|src)/(diagnostics|export|testing)/=11")
   foreach(rule ${rules})
     string(REGEX MATCH "^(.*)=([0-9]+)$" matched "${rule}")
     if(path MATCHES "${CMAKE_MATCH_1}")
@@ -133,7 +133,7 @@ foreach(file ${files})
   endforeach()
 endforeach()
 
-# Ports of other systems and the contract checks stay out of the umbrella header and of all that it includes.
+# What other libraries of ours have, and the contract checks, stay out of the umbrella header and of all that it includes.
 set(reached pushforward/pushforward.hpp)
 set(seen "")
 while(reached)
@@ -151,7 +151,7 @@ while(reached)
     file(STRINGS ${ROOT}/include/${header} lines REGEX "^[ \t]*#[ \t]*include")
   endif()
   foreach(line ${lines})
-    if(line MATCHES "<pushforward/(ports|testing)/")
+    if(line MATCHES "<pushforward/(export|ports|testing)/")
       set(wrong "${wrong}\n  include/${header}: ${line} (the umbrella header includes this one)")
     elseif(line MATCHES "<(pushforward/[^>]+)>")
       list(APPEND reached ${CMAKE_MATCH_1})

@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   tool::add_check(app);
   tool::add_info(app);
   tool::add_plot(app);
+  tool::add_export(app);
   tool::add_manual(app);
 
   try {

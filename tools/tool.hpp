@@ -43,6 +43,7 @@ void add_check(CLI::App& app);
 void add_log_prob(CLI::App& app);
 void add_info(CLI::App& app);
 void add_plot(CLI::App& app);
+void add_export(CLI::App& app);
 /// What describes all the others, for a page of the manual and for completion in a shell.
 void add_manual(CLI::App& app);
 
@@ -124,6 +125,8 @@ struct LoadedModel {
   }
 };
 LoadedModel load_model(const std::string& path);
+/// The scalar type of the tensors in the file: "float64" or "float32".
+std::string file_dtype(const std::string& path);
 
 // ----------------------------------------------------------------------------------------------------------- data
 

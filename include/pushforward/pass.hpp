@@ -144,8 +144,13 @@ class Pass {
   /// While it lives, the part of the tree that is at work, as messages name it: public calls of each class make one.
   class Part {
    public:
-    Part(Pass& pass, const std::string& name) : pass_(pass), outer_(std::exchange(pass.part_, &name)) {}
-    ~Part() { pass_.part_ = outer_; }
+    Part(Pass& pass, const std::string& name) : pass_(pass), outer_(std::exchange(pass.part_, &name)) {
+      if (Trace* trace = pass.tape().trace()) [[unlikely]] trace->enter(name);
+    }
+    ~Part() {
+      pass_.part_ = outer_;
+      if (Trace* trace = pass_.tape().trace()) [[unlikely]] trace->leave();
+    }
     Part(const Part&) = delete;
     Part& operator=(const Part&) = delete;
 
@@ -205,8 +210,13 @@ class Pass {
   Var<T> restrict_to(Var<T> y, const Interval& i) {
     return i == real_line ? y : restrict_to(y, i.low, i.high, static_cast<T>(i.inside()));
   }
-  /// One byte for each row of this thread, not zero: outside.
-  std::uint8_t* outside() const { return outside_ + tape_.begin(); }
+  /// One byte for each row of this thread, not zero: outside. A trace does not learn what is done with them.
+  std::uint8_t* outside() const {
+    if (Trace* trace = tape_.trace()) [[unlikely]] trace->exposed();
+    return marks();
+  }
+  /// The same for operations, which note what they do.
+  std::uint8_t* marks() const { return outside_ + tape_.begin(); }
 
   // ---- state
   /// Somebody takes proposals.

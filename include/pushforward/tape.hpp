@@ -9,6 +9,7 @@
 
 #include <pushforward/arena.hpp>
 #include <pushforward/tensor.hpp>
+#include <pushforward/trace.hpp>
 #include <pushforward/views.hpp>
 
 namespace pushforward {
@@ -223,9 +224,15 @@ class Tape {
     return static_cast<V*>(batch_memory_.allocate(batch_, static_cast<std::size_t>(count) * sizeof(V)));
   }
 
-  // ---- addresses for kernels: this thread's rows
-  T* value(Var<T> x, Index col) const { return x.node()->value + col * x.node()->ld + begin_; }
-  double* value(Column<T> c) const { return c.node()->value + begin_; }
+  // ---- addresses for kernels: this thread's rows. A trace does not learn what is done with them.
+  T* value(Var<T> x, Index col) const {
+    if (trace_) [[unlikely]] trace_->exposed();
+    return x.node()->value + col * x.node()->ld + begin_;
+  }
+  double* value(Column<T> c) const {
+    if (trace_) [[unlikely]] trace_->exposed();
+    return c.node()->value + begin_;
+  }
   /// Gradient of this thread's rows, set to zero at the first touch; accumulate into it.
   T* gradient(Var<T> x, Index col) {
     detail::Node<T>& root = *x.node()->root;
@@ -268,6 +275,10 @@ class Tape {
   /// Where each tensor that `parameter` is asked for is noted, for checks of a tree; null: nowhere.
   void set_asked(std::vector<const Tensor<T>*>* asked) { asked_ = asked; }
 
+  /// Where operations note what they do; null: nowhere. For one thread and without recording.
+  void set_trace(Trace* trace) { trace_ = trace; }
+  Trace* trace() const { return trace_; }
+
   /// Starts from d loss / d loss_i = seed[i] (rows of this thread start at seed[begin()]).
   void backward(Column<T> loss, const double* seed);
   /// Runs what is recorded, from the gradients that its results have already.
@@ -280,7 +291,7 @@ class Tape {
   };
   Mark mark() const { return {batch_, local_}; }
   /// Frees everything made since `mark` but the values of `x` and `c`, which move down. Only while evaluating; with
-  /// several threads nothing is freed, since they share the columns that would move.
+  /// several threads nothing is freed, since they share the columns that would move, and with a trace neither.
   void release(const Mark& mark, Var<T>& x, Column<T>& c);
 
   /// A stretch of work on this tape in a mode of its own, whose memory is freed when it ends. What was made before may
@@ -343,6 +354,7 @@ class Tape {
   int rank_;
   Gradients<T>* gradients_ = nullptr;
   std::vector<const Tensor<T>*>* asked_ = nullptr;
+  Trace* trace_ = nullptr;
   Lists lists_;
   bool freed_ = false;
 };

@@ -5,6 +5,7 @@
 
 #include <pushforward/error.hpp>
 
+#include "src/ops/common.hpp"
 #include "src/ops/intervals.hpp"
 
 namespace pushforward {
@@ -14,7 +15,8 @@ Pass<T>::Pass(Tape<T>& tape, Settings settings)
     : tape_(tape),
       settings_(settings),
       outside_(tape.template common<std::uint8_t>(std::max<Index>(tape.leading_dimension(), 1))) {
-  std::fill_n(outside(), tape.padded_rows(), std::uint8_t{0});
+  std::fill_n(marks(), tape.padded_rows(), std::uint8_t{0});
+  detail::note(tape, Operation::fill, {detail::operand(marks())}, {}, {0.0});
 }
 
 template <Scalar T>
@@ -32,7 +34,14 @@ namespace {
 template <Scalar T, class Fill>
 Var<T> filled(Tape<T>& tape, Index cols, Fill fill) {
   const Var<T> y = tape.matrix(cols, false);
-  if (cols > 0) fill(tape.value(y, 0), tape.leading_dimension());
+  if (cols > 0) fill(detail::address(y, 0), tape.leading_dimension());
+  return y;
+}
+
+template <Scalar T, class Fill>
+Var<T> drawn(Operation kind, Tape<T>& tape, Index cols, Fill fill) {
+  const Var<T> y = filled(tape, cols, fill);
+  detail::note(tape, kind, {detail::operand(y)}, {});
   return y;
 }
 
@@ -41,37 +50,37 @@ Var<T> filled(Tape<T>& tape, Index cols, Fill fill) {
 // Whole blocks are drawn: the padding gets the numbers of the rows that would come next.
 template <Scalar T>
 Var<T> Pass<T>::normal(Index cols) {
-  return filled(tape_, cols, [&](T* out, Index ld) {
+  return drawn(Operation::normal, tape_, cols, [&](T* out, Index ld) {
     noise().normal(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
   });
 }
 template <Scalar T>
 Var<T> Pass<T>::uniform(Index cols) {
-  return filled(tape_, cols, [&](T* out, Index ld) {
+  return drawn(Operation::uniform, tape_, cols, [&](T* out, Index ld) {
     noise().uniform(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
   });
 }
 template <Scalar T>
 Var<T> Pass<T>::logistic(Index cols) {
-  return filled(tape_, cols, [&](T* out, Index ld) {
+  return drawn(Operation::logistic, tape_, cols, [&](T* out, Index ld) {
     noise().logistic(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
   });
 }
 template <Scalar T>
 Var<T> Pass<T>::laplace(Index cols) {
-  return filled(tape_, cols, [&](T* out, Index ld) {
+  return drawn(Operation::laplace, tape_, cols, [&](T* out, Index ld) {
     noise().laplace(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
   });
 }
 template <Scalar T>
 Var<T> Pass<T>::cauchy(Index cols) {
-  return filled(tape_, cols, [&](T* out, Index ld) {
+  return drawn(Operation::cauchy, tape_, cols, [&](T* out, Index ld) {
     noise().cauchy(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
   });
 }
 template <Scalar T>
 Var<T> Pass<T>::exponential(Index cols) {
-  return filled(tape_, cols, [&](T* out, Index ld) {
+  return drawn(Operation::exponential, tape_, cols, [&](T* out, Index ld) {
     noise().exponential(first_drawn_row(), tape_.padded_rows(), cols, out, ld, next_slot(cols));
   });
 }
@@ -97,7 +106,7 @@ Var<T> Pass<T>::training_noise(Index cols) {
 
 template <Scalar T>
 Var<T> Pass<T>::restrict_to(Var<T> y, double low, double high, T replacement, bool closed) {
-  return detail::replace_outside(y, {&low, &high, &replacement, 0, closed}, outside());
+  return detail::replace_outside(y, {&low, &high, &replacement, 0, closed}, marks());
 }
 
 template <Scalar T>
@@ -106,7 +115,7 @@ Var<T> Pass<T>::restrict_to(Var<T> y, std::span<const double> low, std::span<con
   const auto cols = static_cast<std::size_t>(y.cols());
   if (low.size() != cols || high.size() != cols || replacement.size() != cols)
     throw ShapeError("Pass::restrict_to: expected bounds for " + std::to_string(cols) + " columns");
-  return detail::replace_outside(y, {low.data(), high.data(), replacement.data(), 1, closed}, outside());
+  return detail::replace_outside(y, {low.data(), high.data(), replacement.data(), 1, closed}, marks());
 }
 
 template <Scalar T>

@@ -235,7 +235,7 @@ void Tape<T>::backward() {
 template <Scalar T>
 void Tape<T>::release(const Mark& mark, Var<T>& x, Column<T>& c) {
   const detail::Node<T> old = *x.node();
-  if (old.shared || group_size() > 1) return;
+  if (old.shared || group_size() > 1 || trace_) return;
   // The kept values may lie anywhere above the mark and in any order, so they first go to the top of the arena; from
   // there they move down in the order in which they lie, and nothing is overwritten before it has been read.
   const auto matrix_bytes = static_cast<std::size_t>(old.cols * ld_) * sizeof(T);
@@ -270,11 +270,12 @@ Tape<T>::Scope::Scope(Tape& tape, Mode mode)
 template <Scalar T>
 Tape<T>::Scope::~Scope() {
   tape_.mode_ = mode_;
+  tape_.lists_ = lists_;
+  if (tape_.trace_) return;
   tape_.batch_ = mark_.batch;
   tape_.local_ = mark_.local;
   tape_.workspace_ = workspace_;
   tape_.workspace_size_ = workspace_size_;
-  tape_.lists_ = lists_;
   tape_.freed_ = tape_.group_size() > 1;
 }
 

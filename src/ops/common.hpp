@@ -2,6 +2,7 @@
 
 // What the operations' sources share: output allocation and loops over the contiguous pieces of a matrix.
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -9,12 +10,23 @@
 #include <pushforward/ops.hpp>
 
 #include "src/kernels/kernels.hpp"
+#include "src/ops/trace.hpp"
 
 namespace pushforward::detail {
 
 template <class T>
 const kernels::Table<T>& kernel() {
   return kernels::table<T>();
+}
+
+/// Tape::value for operations.
+template <class T>
+T* address(Var<T> x, Index col) {
+  return x.node()->value + col * x.node()->ld + x.tape().begin();
+}
+template <Scalar T>
+double* address(Column<T> c) {
+  return c.node()->value + c.node()->tape->begin();
 }
 
 template <class T>
@@ -58,7 +70,7 @@ Index exact_piece_size(Var<T> x) {
 }
 template <class T>
 T* piece(Var<T> x, Index i) {
-  return x.is_shared() ? x.node()->value : x.tape().value(x, i);
+  return x.is_shared() ? x.node()->value : address(x, i);
 }
 template <class T>
 T* gradient_piece(Var<T> x, Index i) {
@@ -88,6 +100,26 @@ void record(Column<T> y, F f) {
   y.node()->tape->on_backward([y, f] {
     if (Tape<T>::has_gradient(y)) f();
   });
+}
+
+/// The same value in all rows.
+template <Scalar T>
+void fill_column(Column<T> y, double value) {
+  std::fill_n(address(y), y.node()->tape->padded_rows(), value);
+  note(*y.node()->tape, Operation::fill, {operand(y)}, {}, {value});
+}
+template <Scalar T>
+void copy_column(Column<T> y, Column<T> x) {
+  std::copy_n(address(x), y.node()->tape->padded_rows(), address(y));
+  note(*y.node()->tape, Operation::copy, {operand(y)}, {operand(x)});
+}
+/// A matrix of one value in all places.
+template <Scalar T>
+Var<T> filled(Tape<T>& tape, Index cols, std::type_identity_t<T> value) {
+  const Var<T> y = tape.matrix(cols, false);
+  for (Index c = 0; c < cols; ++c) std::fill_n(address(y, c), tape.padded_rows(), value);
+  note(tape, Operation::fill, {operand(y)}, {}, {static_cast<double>(value)});
+  return y;
 }
 
 /// Whole columns, all threads' rows: for reductions.

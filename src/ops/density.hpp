@@ -17,7 +17,7 @@ template <Scalar T, class Derivative>
 Column<T> column_of_shared(Var<T> x, double value, Derivative derivative) {
   Tape<T>& tape = x.tape();
   const Column<T> y = tape.column(x.wants_gradient());
-  std::fill_n(tape.value(y), tape.padded_rows(), value);
+  fill_column(y, value);
   // Each element is written by the thread that owns it in all other reductions.
   if (y.node()->wanted)
     tape.on_reduce(0, shared_size(x), shared_size(x), [x, y, derivative](Index begin, Index end) {
@@ -38,11 +38,11 @@ Column<T> row_sum_of_density(Var<T> x, Var<T> p, Var<T> q) {
   Tape<T>& tape = x.tape();
   const Column<T> y = tape.column(x.wants_gradient() || p.wants_gradient() || q.wants_gradient());
   const Index n = tape.padded_rows();
-  double* out = tape.value(y);
+  double* out = address(y);
   std::fill_n(out, n, 0.0);
   for (Index c = 0; c < x.cols(); ++c) {
     const Density f = density(c);
-    const T* in = tape.value(x, c);
+    const T* in = tape.value(x, c);  // what densities there are nobody can know
     for (Index i = 0; i < n; ++i) out[i] += f.value(static_cast<double>(in[i]));
   }
   if (x.wants_gradient())
@@ -51,7 +51,7 @@ Column<T> row_sum_of_density(Var<T> x, Var<T> p, Var<T> q) {
       const double* g = tape.gradient(y);
       for (Index c = 0; c < x.cols(); ++c) {
         const Density f = density(c);
-        const T* in = tape.value(x, c);
+        const T* in = address(x, c);
         T* gx = tape.gradient(x, c);
         for (Index i = 0; i < n; ++i) gx[i] += static_cast<T>(g[i] * f.in_x(static_cast<double>(in[i])));
       }
@@ -85,7 +85,7 @@ Column<T> row_sum_of_log_probabilities(Var<T> y, Var<T> logits, std::span<const 
   std::copy(columns.begin(), columns.end(), kept);
   auto* log_totals = tape.template scratch<double>(used);
   const Column<T> sum = tape.column(logits.wants_gradient());
-  double* out = tape.value(sum);
+  double* out = address(sum);
   std::fill_n(out, n, 0.0);
   for (Index j = 0; j < used; ++j) {
     const T* row = logits.values() + kept[j] * count;
@@ -93,7 +93,7 @@ Column<T> row_sum_of_log_probabilities(Var<T> y, Var<T> logits, std::span<const 
     double total = 0;
     for (Index k = 0; k < count; ++k) total += std::exp(static_cast<double>(row[k]) - top);
     log_totals[j] = top + std::log(total);
-    const T* v = tape.value(y, j);
+    const T* v = tape.value(y, j);  // no step for it
     for (Index i = 0; i < n; ++i)
       out[i] += std::isnan(v[i]) ? static_cast<double>(v[i])
                                  : static_cast<double>(row[static_cast<Index>(v[i])]) - log_totals[j];
@@ -122,13 +122,36 @@ Column<T> row_sum_of_log_probabilities(Var<T> y, Var<T> logits, std::span<const 
   return sum;
 }
 
+/// out = a | b, a & b or a & ~b for marks of the rows of this thread.
+template <Scalar T>
+void combine_marks(const Tape<T>& tape, Operation operation, std::uint8_t* out, const std::uint8_t* a,
+                   const std::uint8_t* b) {
+  for (Index i = 0; i < tape.padded_rows(); ++i)
+    out[i] = operation == Operation::marks_or    ? a[i] | b[i]
+             : operation == Operation::marks_and ? a[i] & b[i]
+                                                 : a[i] & static_cast<std::uint8_t>(~b[i]);
+  note(tape, operation, {operand(out)}, {operand(a), operand(b)});
+}
+template <Scalar T>
+void copy_marks(const Tape<T>& tape, std::uint8_t* out, const std::uint8_t* marks) {
+  std::copy_n(marks, tape.padded_rows(), out);
+  note(tape, Operation::copy, {operand(out)}, {operand(marks)});
+}
+template <Scalar T>
+void fill_marks(const Tape<T>& tape, std::uint8_t* out, std::uint8_t value) {
+  std::fill_n(out, tape.padded_rows(), value);
+  note(tape, Operation::fill, {operand(out)}, {}, {static_cast<double>(value)});
+}
+
 /// x with `value`, and no gradient, in the rows of this thread that `mask`, kept by the caller, marks.
 template <Scalar T>
 Column<T> replace_rows(Tape<T>& tape, Column<T> x, const std::uint8_t* mask, double value) {
   const Column<T> y = tape.column(wanted(x));
   const Index n = tape.padded_rows();
-  double* out = tape.value(y);
-  for (Index i = 0; i < n; ++i) out[i] = mask[i] ? value : x.is_zero() ? 0.0 : tape.value(x)[i];
+  double* out = address(y);
+  for (Index i = 0; i < n; ++i) out[i] = mask[i] ? value : x.is_zero() ? 0.0 : address(x)[i];
+  if (x.is_zero()) note(tape, Operation::replace_rows, {operand(y)}, {operand(mask)}, {value});
+  else note(tape, Operation::replace_rows, {operand(y)}, {operand(x), operand(mask)}, {value});
   record(y, [x, y, mask, n] {
     Tape<T>& tape = *x.node()->tape;
     const double* g = tape.gradient(y);

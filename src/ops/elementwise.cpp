@@ -13,6 +13,13 @@ using namespace detail;
 
 namespace {
 
+// y, the result of an operation on x, noted unless both are constants.
+template <Scalar T>
+Var<T> noted(Operation operation, Var<T> x, Var<T> y, std::initializer_list<double> numbers = {}) {
+  if (!y.is_shared()) note(y.tape(), operation, {operand(y)}, {operand(x)}, numbers);
+  return y;
+}
+
 // y = f(x) over contiguous pieces; backward(x, y, gy, gx, n) accumulates into gx.
 template <Scalar T, class Forward, class Backward>
 Var<T> unary(Var<T> x, Forward forward, Backward backward, bool kernel_backward = true) {
@@ -28,11 +35,12 @@ Var<T> unary(Var<T> x, Forward forward, Backward backward, bool kernel_backward 
 
 // The same with the derivative as a function of one x and one y.
 template <Scalar T, class Forward, class Derivative>
-Var<T> pointwise(Var<T> x, Forward forward, Derivative derivative) {
+Var<T> pointwise(Operation operation, Var<T> x, Forward forward, Derivative derivative,
+                 std::initializer_list<double> numbers = {}) {
   const auto backward = [derivative](const T* x, const T* y, const T* gy, T* gx, Index n) {
     for (Index i = 0; i < n; ++i) gx[i] += gy[i] * derivative(x[i], y[i]);
   };
-  return unary(x, forward, backward, false);
+  return noted(operation, x, unary(x, forward, backward, false), numbers);
 }
 
 template <Scalar T, class F>
@@ -55,21 +63,22 @@ auto between(const char* name, T low, T high) {
 
 template <Scalar T>
 Var<T> exp(Var<T> x) {
-  return unary(x, kernel<T>().exp, [](const T*, const T* y, const T* gy, T* gx, Index n) {
+  const Var<T> y = unary(x, kernel<T>().exp, [](const T*, const T* y, const T* gy, T* gx, Index n) {
     kernel<T>().multiply_accumulate(gy, y, gx, n);
   });
+  return noted(Operation::exp, x, y);
 }
 template <Scalar T>
 Var<T> log(Var<T> x) {
-  return pointwise(x, kernel<T>().log, [](T x, T) { return T(1) / x; });
+  return pointwise(Operation::log, x, kernel<T>().log, [](T x, T) { return T(1) / x; });
 }
 template <Scalar T>
 Var<T> log1p(Var<T> x) {
-  return pointwise(x, kernel<T>().log1p, [](T x, T) { return T(1) / (T(1) + x); });
+  return pointwise(Operation::log1p, x, kernel<T>().log1p, [](T x, T) { return T(1) / (T(1) + x); });
 }
 template <Scalar T>
 Var<T> expm1(Var<T> x) {
-  return pointwise(x, kernel<T>().expm1, [](T, T y) { return y + T(1); });
+  return pointwise(Operation::expm1, x, kernel<T>().expm1, [](T, T y) { return y + T(1); });
 }
 template <Scalar T>
 Var<T> tanh(Var<T> x) {
@@ -86,42 +95,44 @@ Var<T> softplus(Var<T> x) {
 template <Scalar T>
 Var<T> erf(Var<T> x) {
   constexpr T two_over_sqrt_pi = T(1.1283791670955126);
-  return pointwise(x, kernel<T>().erf, [](T x, T) { return two_over_sqrt_pi * std::exp(-x * x); });
+  return pointwise(Operation::erf, x, kernel<T>().erf, [](T x, T) { return two_over_sqrt_pi * std::exp(-x * x); });
 }
 template <Scalar T>
 Var<T> erfinv(Var<T> x) {
   constexpr T half_sqrt_pi = T(0.88622692545275801);
-  return pointwise(x, kernel<T>().erfinv, [](T, T y) { return half_sqrt_pi * std::exp(y * y); });
+  return pointwise(Operation::erfinv, x, kernel<T>().erfinv, [](T, T y) { return half_sqrt_pi * std::exp(y * y); });
 }
 template <Scalar T>
 Var<T> sqrt(Var<T> x) {
-  return pointwise(x, kernel<T>().sqrt, [](T, T y) { return T(0.5) / y; });
+  return pointwise(Operation::sqrt, x, kernel<T>().sqrt, [](T, T y) { return T(0.5) / y; });
 }
 template <Scalar T>
 Var<T> square(Var<T> x) {
-  return pointwise(x, each<T>([](T v) { return v * v; }), [](T x, T) { return T(2) * x; });
+  return pointwise(Operation::square, x, each<T>([](T v) { return v * v; }), [](T x, T) { return T(2) * x; });
 }
 template <Scalar T>
 Var<T> abs(Var<T> x) {
-  return pointwise(x, each<T>([](T v) { return std::abs(v); }), [](T x, T) { return T((x > 0) - (x < 0)); });
+  return pointwise(Operation::abs, x, each<T>([](T v) { return std::abs(v); }),
+                   [](T x, T) { return T((x > 0) - (x < 0)); });
 }
 template <Scalar T>
 Var<T> sin(Var<T> x) {
-  return pointwise(x, each<T>([](T v) { return std::sin(v); }), [](T x, T) { return std::cos(x); });
+  return pointwise(Operation::sin, x, each<T>([](T v) { return std::sin(v); }), [](T x, T) { return std::cos(x); });
 }
 template <Scalar T>
 Var<T> cos(Var<T> x) {
-  return pointwise(x, each<T>([](T v) { return std::cos(v); }), [](T x, T) { return -std::sin(x); });
+  return pointwise(Operation::cos, x, each<T>([](T v) { return std::cos(v); }), [](T x, T) { return -std::sin(x); });
 }
 template <Scalar T>
 Var<T> atan(Var<T> x) {
-  return pointwise(x, each<T>([](T v) { return std::atan(v); }), [](T x, T) { return T(1) / (T(1) + x * x); });
+  return pointwise(Operation::atan, x, each<T>([](T v) { return std::atan(v); }),
+                   [](T x, T) { return T(1) / (T(1) + x * x); });
 }
 template <Scalar T>
 Var<T> lgamma(Var<T> x) {
   // std::lgamma writes the global signgam.
-  return pointwise(x, each<T>([](T v) { return T(::lgamma_r(static_cast<double>(v), std::array<int, 1>{}.data())); }),
-                   [](T x, T) { return T(digamma(static_cast<double>(x))); });
+  const auto forward = each<T>([](T v) { return T(::lgamma_r(static_cast<double>(v), std::array<int, 1>{}.data())); });
+  return pointwise(Operation::lgamma, x, forward, [](T x, T) { return T(digamma(static_cast<double>(x))); });
 }
 
 template <Scalar T>
@@ -134,39 +145,44 @@ Var<T> log1p_square(Var<T> x) {
     for (Index i = 0; i < n; ++i)
       if (std::abs(x[i]) > limit) y[i] = T(2) * std::log(std::abs(x[i]));
   };
-  return pointwise(x, forward, [](T x, T) { return std::abs(x) > limit ? T(2) / x : T(2) * x / (T(1) + x * x); });
+  return pointwise(Operation::log1p_square, x, forward,
+                   [](T x, T) { return std::abs(x) > limit ? T(2) / x : T(2) * x / (T(1) + x * x); });
 }
 
 template <Scalar T>
 Var<T> clamp(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
-  return unary(x, each<T>(between("clamp", low, high)),
-               [](const T*, const T*, const T* gy, T* gx, Index n) { kernel<T>().accumulate(gy, gx, n); });
+  const Var<T> y = unary(x, each<T>(between("clamp", low, high)),
+                         [](const T*, const T*, const T* gy, T* gx, Index n) { kernel<T>().accumulate(gy, gx, n); });
+  return noted(Operation::clamp, x, y, {static_cast<double>(low), static_cast<double>(high)});
 }
 
 template <Scalar T>
 Var<T> clip(Var<T> x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
   // A NaN gives its derivative on.
-  return pointwise(x, each<T>(between("clip", low, high)),
-                   [low, high](T x, T) { return T(!(x < low) && !(x > high)); });
+  const auto derivative = [low, high](T x, T) { return T(!(x < low) && !(x > high)); };
+  return pointwise(Operation::clamp, x, each<T>(between("clip", low, high)), derivative,
+                   {static_cast<double>(low), static_cast<double>(high)});
 }
 
 template <Scalar T>
 Var<T> activation(Activation a, Var<T> x) {
-  return unary(
+  const Var<T> y = unary(
       x, [a](const T* x, T* y, Index n) { kernel<T>().activation(a, x, y, n); },
       [a](const T* x, const T* y, const T* gy, T* gx, Index n) {
         kernel<T>().activation_backward(a, x, y, gy, gx, n);
       });
+  return noted(Operation::activation, x, y, {static_cast<double>(a)});
 }
 
 template <Scalar T>
 Var<T> activation_derivative(Activation a, Var<T> x) {
-  return unary(
+  const Var<T> d = unary(
       x, [a](const T* x, T* d, Index n) { kernel<T>().activation_derivative(a, x, d, n); },
       [a](const T* x, const T*, const T* gd, T* gx, Index n) {
         kernel<T>().activation_second_backward(a, x, gd, gx, n);
       },
       false);
+  return noted(Operation::activation_derivative, x, d, {static_cast<double>(a)});
 }
 
 template <Scalar T>
@@ -178,14 +194,15 @@ Var<T> activation_in_place(Activation a, Var<T> x) {
     for (Index i = 0; i < pieces(x); ++i)
       kernel<T>().activation_backward_in_place(a, piece(x, i), gradient_piece(x, i), piece_size(x));
   });
-  return x;
+  return noted(Operation::activation, x, x, {static_cast<double>(a)});
 }
 
 template <Scalar T>
 Var<T> scale_shift(Var<T> x, T scale, T shift) {
-  return unary(
+  const Var<T> y = unary(
       x, [scale, shift](const T* x, T* y, Index n) { kernel<T>().scale_shift(x, scale, shift, y, n); },
       [scale](const T*, const T*, const T* gy, T* gx, Index n) { kernel<T>().axpy(scale, gy, gx, n); });
+  return noted(Operation::scale_shift, x, y, {static_cast<double>(scale), static_cast<double>(shift)});
 }
 
 template <Scalar T>
@@ -329,7 +346,7 @@ Var<T> broadcast(Var<T> a, Var<T> b) {
 }
 
 template <Scalar T, template <class> class Op>
-Var<T> binary(const char* name, Var<T> a, Var<T> b) {
+Var<T> computed(const char* name, Var<T> a, Var<T> b) {
   if (a.is_shared() == b.is_shared() && a.cols() == b.cols() && (!a.is_shared() || shared_size(a) == shared_size(b)))
     return same_size<T, Op<T>>(a, b);
   if (b.is_shared() && (shared_size(b) == 1 || (!a.is_shared() && shared_size(b) == a.cols())))
@@ -339,23 +356,30 @@ Var<T> binary(const char* name, Var<T> a, Var<T> b) {
   shape_error(name, a.cols(), b.cols());
 }
 
+template <Scalar T, template <class> class Op>
+Var<T> binary(Operation operation, const char* name, Var<T> a, Var<T> b) {
+  const Var<T> y = computed<T, Op>(name, a, b);
+  if (!y.is_shared()) note(y.tape(), operation, {operand(y)}, {operand(a), operand(b)});
+  return y;
+}
+
 }  // namespace
 
 template <Scalar T>
 Var<T> operator+(Var<T> a, Var<T> b) {
-  return binary<T, Add>("operator+", a, b);
+  return binary<T, Add>(Operation::add, "operator+", a, b);
 }
 template <Scalar T>
 Var<T> operator-(Var<T> a, Var<T> b) {
-  return binary<T, Subtract>("operator-", a, b);
+  return binary<T, Subtract>(Operation::subtract, "operator-", a, b);
 }
 template <Scalar T>
 Var<T> operator*(Var<T> a, Var<T> b) {
-  return binary<T, Multiply>("operator*", a, b);
+  return binary<T, Multiply>(Operation::multiply, "operator*", a, b);
 }
 template <Scalar T>
 Var<T> operator/(Var<T> a, Var<T> b) {
-  return binary<T, Divide>("operator/", a, b);
+  return binary<T, Divide>(Operation::divide, "operator/", a, b);
 }
 
 #define PUSHFORWARD_INSTANTIATE(T)                \

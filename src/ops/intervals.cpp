@@ -17,8 +17,8 @@ Var<T> replace_outside(Var<T> x, const ReplacementRange<T>& range, std::uint8_t*
   for (Index c = 0; c < cols; ++c) {
     const double low = range.low[c * range.stride], high = range.high[c * range.stride];
     const T substitute = range.replacement[c * range.stride];
-    const T* in = tape.value(x, c);
-    T* out = tape.value(y, c);
+    const T* in = address(x, c);
+    T* out = address(y, c);
     for (Index i = 0; i < n; ++i) {
       const double v = static_cast<double>(in[i]);
       const bool out_of_range = closed ? (v < low || v > high) : (v <= low || v >= high);
@@ -27,6 +27,10 @@ Var<T> replace_outside(Var<T> x, const ReplacementRange<T>& range, std::uint8_t*
       if (replaced) replaced[c * n + i] = out_of_range;
     }
   }
+  note(tape, Operation::replace_outside, {operand(y), operand(outside)},
+       {operand(x), numbers_row(range.low, cols, range.stride), numbers_row(range.high, cols, range.stride),
+        shared_row(range.replacement, cols, range.stride)},
+       {closed ? 1.0 : 0.0});
   record(y, [x, y, replaced, cols, n] {
     Tape<T>& tape = y.tape();
     for (Index c = 0; c < cols; ++c) {
@@ -34,6 +38,24 @@ Var<T> replace_outside(Var<T> x, const ReplacementRange<T>& range, std::uint8_t*
       T* gx = tape.gradient(x, c);
       for (Index i = 0; i < n; ++i) gx[i] += replaced[c * n + i] ? T(0) : gy[i];
     }
+  });
+  return y;
+}
+
+template <Scalar T>
+Var<T> clamp_columns(Var<T> x, const T* low, const T* high) {
+  Tape<T>& tape = x.tape();
+  const Index n = tape.padded_rows();
+  const Var<T> y = tape.matrix(x.cols(), x.wants_gradient());
+  for (Index c = 0; c < x.cols(); ++c) {
+    const T *in = address(x, c), from = low[c], to = high[c];
+    T* out = address(y, c);
+    for (Index i = 0; i < n; ++i) out[i] = in[i] < from ? from : in[i] > to ? to : in[i];
+  }
+  note(tape, Operation::clamp, {operand(y)}, {operand(x), shared_row(low, x.cols()), shared_row(high, x.cols())});
+  record(y, [x, y, n] {
+    Tape<T>& tape = y.tape();
+    for (Index c = 0; c < x.cols(); ++c) kernel<T>().accumulate(tape.gradient(y, c), tape.gradient(x, c), n);
   });
   return y;
 }
@@ -49,8 +71,8 @@ Var<T> sigmoid_between(Var<T> x, const SigmoidRange<T>& range) {
   for (Index c = 0; c < x.cols(); ++c) {
     const T low = range.low[c], high = range.high[c], width = range.width[c];
     const T first = range.first[c], last = range.last[c];
-    const T* in = tape.value(x, c);
-    T *out = tape.value(y, c), *s = distance + c * step;
+    const T* in = address(x, c);
+    T *out = address(y, c), *s = distance + c * step;
     for (Index i = 0; i < n; ++i) s[i] = -std::abs(in[i]);
     kernel<T>().sigmoid(s, s, n);
     for (Index i = 0; i < n; ++i) {
@@ -58,6 +80,9 @@ Var<T> sigmoid_between(Var<T> x, const SigmoidRange<T>& range) {
       out[i] = v < first ? first : v > last ? last : v;
     }
   }
+  note(tape, Operation::sigmoid_between, {operand(y)},
+       {operand(x), shared_row(range.low, x.cols()), shared_row(range.high, x.cols()),
+        shared_row(range.width, x.cols()), shared_row(range.first, x.cols()), shared_row(range.last, x.cols())});
   record(y, [x, y, width = range.width, distance, n] {
     Tape<T>& tape = y.tape();
     for (Index c = 0; c < x.cols(); ++c) {
@@ -71,6 +96,7 @@ Var<T> sigmoid_between(Var<T> x, const SigmoidRange<T>& range) {
 
 #define PUSHFORWARD_INSTANTIATE(T)                                                          \
   template Var<T> replace_outside(Var<T>, const ReplacementRange<T>&, std::uint8_t*);       \
+  template Var<T> clamp_columns(Var<T>, const T*, const T*);                                \
   template Var<T> sigmoid_between(Var<T>, const SigmoidRange<T>&);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)

@@ -22,6 +22,10 @@ struct ReplacementRange {
 template <Scalar T>
 Var<T> replace_outside(Var<T> x, const ReplacementRange<T>& range, std::uint8_t* outside);
 
+/// x with column c moved into [low[c], high[c]]; NaN stays. The gradient is that of the identity, beyond bounds too.
+template <Scalar T>
+Var<T> clamp_columns(Var<T> x, const T* low, const T* high);
+
 /// Rows of numbers that outlive the tape.
 template <Scalar T>
 struct SigmoidRange {

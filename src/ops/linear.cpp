@@ -31,6 +31,22 @@ LinearLayout dense_layout(Tape<T>& tape, Index outputs, Index inputs) {
   return {{prefix, static_cast<std::size_t>(outputs)}, {offset, static_cast<std::size_t>(outputs)}};
 }
 
+// The weights and biases of the outputs of y alone.
+template <class T>
+void note_linear(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLayout& layout, Index begin) {
+  Trace* trace = y.tape().trace();
+  if (!trace) [[likely]] return;
+  const Operand output = operand(y);
+  Operand inputs[3] = {operand(x), operand(weight), {}};
+  if (bias) inputs[2] = shared_row(bias.node()->value + begin, y.cols());
+  const auto from = static_cast<std::size_t>(begin), count = static_cast<std::size_t>(y.cols());
+  trace->note({.operation = Operation::linear,
+               .outputs = {&output, 1},
+               .inputs = {inputs, bias ? std::size_t{3} : std::size_t{2}},
+               .prefix = layout.prefix.subspan(from, count),
+               .offset = layout.offset.subspan(from, count)});
+}
+
 }  // namespace
 
 template <Scalar T>
@@ -55,15 +71,17 @@ void linear_into(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLay
   const Index inputs = x.cols();
   if (tape.packed() && tape.rows() <= PackedWeights<T>::max_rows && !tape.recording() && begin == 0) {
     if (const T* packed = tape.packed()->find(weight.node()->value)) {
-      kernel<T>().linear_packed(tape.rows(), tape.value(x, 0), ld, packed, inputs, outputs,
-                                bias ? bias.node()->value : nullptr, tape.value(y, 0), ld);
+      kernel<T>().linear_packed(tape.rows(), address(x, 0), ld, packed, inputs, outputs,
+                                bias ? bias.node()->value : nullptr, address(y, 0), ld);
+      note_linear(y, x, weight, bias, layout, begin);
       return;
     }
   }
   // Kernels index outputs absolutely; `y` holds only those from `begin` on.
-  kernel<T>().linear(tape.padded_rows(), tape.value(x, 0), ld, staircase(weight, layout), begin, begin + outputs,
-                     bias ? bias.node()->value : nullptr, false, tape.value(y, 0) - begin * ld, ld,
+  kernel<T>().linear(tape.padded_rows(), address(x, 0), ld, staircase(weight, layout), begin, begin + outputs,
+                     bias ? bias.node()->value : nullptr, false, address(y, 0) - begin * ld, ld,
                      workspace(tape, inputs));
+  note_linear(y, x, weight, bias, layout, begin);
   if (!y.wants_gradient()) return;
   const LinearLayout kept = layout;
   if (x.wants_gradient())
@@ -121,6 +139,14 @@ void reduce_triangular(Var<T> x, Var<T> m, Var<T> diagonal, bool lower, const T*
 }
 
 template <Scalar T>
+void note_triangular(Operation operation, Var<T> y, Var<T> x, Var<T> m, Var<T> diagonal, bool lower) {
+  if (diagonal)
+    note(y.tape(), operation, {operand(y)}, {operand(x), operand(m), operand(diagonal)}, {lower ? 1.0 : 0.0});
+  else
+    note(y.tape(), operation, {operand(y)}, {operand(x), operand(m)}, {lower ? 1.0 : 0.0});
+}
+
+template <Scalar T>
 void check_triangular(const char* name, Var<T> x, Var<T> m, Var<T> diagonal) {
   if (m.cols() != x.cols() || m.node()->rows != x.cols()) shape_error(name, m.cols(), x.cols());
   if (diagonal && shared_size(diagonal) != x.cols()) shape_error(name, shared_size(diagonal), x.cols());
@@ -136,11 +162,12 @@ Var<T> triangular_multiply(Var<T> x, Var<T> m, Var<T> diagonal, bool lower) {
   const bool wants_matrix = m.wants_gradient() || (diagonal && diagonal.wants_gradient());
   const Var<T> y = tape.matrix(dim, x.wants_gradient() || wants_matrix);
   for (Index o = 0; o < dim; ++o) {
-    kernel<T>().scale_shift(tape.value(x, o), diagonal_entry(diagonal, o), T(0), tape.value(y, o), n);
+    kernel<T>().scale_shift(address(x, o), diagonal_entry(diagonal, o), T(0), address(y, o), n);
     const Range r = others(o, dim, lower);
     for (Index k = r.begin; k < r.end; ++k)
-      kernel<T>().axpy(m.node()->value[o * dim + k], tape.value(x, k), tape.value(y, o), n);
+      kernel<T>().axpy(m.node()->value[o * dim + k], address(x, k), address(y, o), n);
   }
+  note_triangular(Operation::triangular_multiply, y, x, m, diagonal, lower);
   if (x.wants_gradient())
     record(y, [=] {
       Tape<T>& tape = y.tape();
@@ -168,16 +195,17 @@ Var<T> triangular_solve(Var<T> y, Var<T> m, Var<T> diagonal, bool lower) {
   const Var<T> x = tape.matrix(dim, y.wants_gradient() || wants_matrix);
   for (Index i = 0; i < dim; ++i) {
     const Index o = lower ? i : dim - 1 - i;
-    std::copy_n(tape.value(y, o), n, tape.value(x, o));
+    std::copy_n(address(y, o), n, address(x, o));
     const Range r = others(o, dim, lower);
     for (Index k = r.begin; k < r.end; ++k)
-      kernel<T>().axpy(-m.node()->value[o * dim + k], tape.value(x, k), tape.value(x, o), n);
+      kernel<T>().axpy(-m.node()->value[o * dim + k], address(x, k), address(x, o), n);
     if (diagonal) {
-      T* out = tape.value(x, o);
+      T* out = address(x, o);
       const T d = diagonal_entry(diagonal, o);
       for (Index j = 0; j < n; ++j) out[j] /= d;
     }
   }
+  note_triangular(Operation::triangular_solve, x, y, m, diagonal, lower);
   if (!x.wants_gradient()) return x;
   // Adjoint of y: h = A^-T g, solved in place of a copy of g in the opposite order; dA = -h x^T.
   T* adjoint = tape.template common<T>(dim * tape.leading_dimension());

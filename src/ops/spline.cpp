@@ -18,13 +18,26 @@ SplineResult<T> apply_spline(const kernels::Spline<T>& spline, bool root, Var<T>
   std::uninitialized_copy(params.begin(), params.end(), kept);
   const T** raw = tape.template scratch<const T*>(count);
   T** g_raw = wanted_raw ? tape.template scratch<T*>(count) : nullptr;
-  const auto load = [kept, raw, count](const Tape<T>& tape, Index c) {
-    for (Index p = 0; p < count; ++p) raw[p] = tape.value(kept[p], c);
+  const auto load = [kept, raw, count](Index c) {
+    for (Index p = 0; p < count; ++p) raw[p] = address(kept[p], c);
   };
   for (Index c = 0; c < x.cols(); ++c) {
-    load(tape, c);
-    kernel<T>().spline(spline, root, tape.value(x, c), raw, tape.value(y, c), tape.value(log_derivative, c),
-                       tape.padded_rows());
+    load(c);
+    kernel<T>().spline(spline, root, address(x, c), raw, address(y, c), address(log_derivative, c), tape.padded_rows());
+  }
+  if (Trace* trace = tape.trace()) [[unlikely]] {
+    Operand* inputs = tape.template scratch<Operand>(count + 1);
+    inputs[0] = operand(x);
+    for (Index p = 0; p < count; ++p) inputs[p + 1] = operand(params[static_cast<std::size_t>(p)]);
+    const Operand outputs[] = {operand(y), operand(log_derivative)};
+    const double numbers[spline_numbers] = {static_cast<double>(spline.bins),   static_cast<double>(spline.low),
+                                static_cast<double>(spline.high),   static_cast<double>(spline.first),
+                                static_cast<double>(spline.last),   static_cast<double>(spline.tails),
+                                static_cast<double>(spline.scale),  static_cast<double>(spline.min_width),
+                                static_cast<double>(spline.min_height), static_cast<double>(spline.min_derivative),
+                                static_cast<double>(spline.max_derivative), static_cast<double>(spline.log_range),
+                                static_cast<double>(spline.end_slope), root ? 1.0 : 0.0};
+    trace->note({Operation::spline, outputs, {inputs, static_cast<std::size_t>(count + 1)}, numbers});
   }
   if (wanted) {
     tape.on_backward([=] {
@@ -32,10 +45,10 @@ SplineResult<T> apply_spline(const kernels::Spline<T>& spline, bool root, Var<T>
       const bool has_value = Tape<T>::has_gradient(y), has_log = Tape<T>::has_gradient(log_derivative);
       if (!has_value && !has_log) return;
       for (Index c = 0; c < x.cols(); ++c) {
-        load(tape, c);
+        load(c);
         if (g_raw)
           for (Index p = 0; p < count; ++p) g_raw[p] = tape.gradient(kept[p], c);
-        kernel<T>().spline_backward(spline, root, tape.value(x, c), tape.value(y, c), raw,
+        kernel<T>().spline_backward(spline, root, address(x, c), address(y, c), raw,
                                     has_value ? tape.gradient(y, c) : nullptr,
                                     has_log ? tape.gradient(log_derivative, c) : nullptr,
                                     x.wants_gradient() ? tape.gradient(x, c) : nullptr, g_raw, tape.padded_rows());

@@ -7,6 +7,18 @@ namespace pushforward {
 
 using namespace detail;
 
+namespace {
+
+template <class T>
+void note_places(Operation operation, Var<T> y, Var<T> x, std::span<const std::int64_t> index) {
+  Trace* trace = y.tape().trace();
+  if (!trace) [[likely]] return;
+  const Operand output = operand(y), input = operand(x);
+  trace->note({operation, {&output, 1}, {&input, 1}, {}, index});
+}
+
+}  // namespace
+
 template <Scalar T>
 Var<T> columns(Var<T> x, Index begin, Index count) {
   if (x.is_shared()) return shared_columns(x, begin, count);
@@ -59,7 +71,8 @@ template <Scalar T>
 void assign(Var<T> y, Var<T> x) {
   if (x.is_shared() || x.cols() != y.cols()) shape_error("assign", y.cols(), x.is_shared() ? 0 : x.cols());
   Tape<T>& tape = y.tape();
-  for (Index c = 0; c < x.cols(); ++c) std::copy_n(tape.value(x, c), tape.padded_rows(), tape.value(y, c));
+  for (Index c = 0; c < x.cols(); ++c) std::copy_n(address(x, c), tape.padded_rows(), address(y, c));
+  note(tape, Operation::copy, {operand(y)}, {operand(x)});
   if (x.wants_gradient())
     record(y, [x, y] {
       Tape<T>& tape = y.tape();
@@ -88,7 +101,8 @@ Var<T> gather_columns(Var<T> x, std::span<const std::int64_t> index) {
   }
   const Var<T> y = tape.matrix(static_cast<Index>(index.size()), x.wants_gradient());
   for (Index c = 0; c < y.cols(); ++c)
-    std::copy_n(tape.value(x, index[static_cast<std::size_t>(c)]), tape.padded_rows(), tape.value(y, c));
+    std::copy_n(address(x, index[static_cast<std::size_t>(c)]), tape.padded_rows(), address(y, c));
+  note_places(Operation::gather, y, x, index);
   if (y.wants_gradient()) {
     record(y, [x, y, kept] {
       Tape<T>& tape = y.tape();
@@ -106,9 +120,10 @@ Var<T> replace_columns(Var<T> x, Var<T> y, std::span<const std::int64_t> index) 
   if (static_cast<Index>(index.size()) != y.cols())
     shape_error("replace_columns", static_cast<Index>(index.size()), y.cols());
   const Var<T> result = tape.matrix(x.cols(), false);
-  for (Index c = 0; c < x.cols(); ++c) std::copy_n(tape.value(x, c), tape.padded_rows(), tape.value(result, c));
+  assign(result, x);
   for (Index j = 0; j < y.cols(); ++j)
-    std::copy_n(tape.value(y, j), tape.padded_rows(), tape.value(result, index[static_cast<std::size_t>(j)]));
+    std::copy_n(address(y, j), tape.padded_rows(), address(result, index[static_cast<std::size_t>(j)]));
+  note_places(Operation::scatter, result, y, index);
   return result;
 }
 
@@ -117,7 +132,8 @@ Var<T> spread(Tape<T>& tape, Var<T> row) {
   if (!row.is_shared() || row.node()->rows != 1)
     throw ShapeError("spread: expected a shared row, got a matrix of " + std::to_string(row.cols()) + " columns");
   const Var<T> y = tape.matrix(row.cols(), row.wants_gradient());
-  for (Index c = 0; c < y.cols(); ++c) std::fill_n(tape.value(y, c), tape.padded_rows(), row.node()->value[c]);
+  for (Index c = 0; c < y.cols(); ++c) std::fill_n(address(y, c), tape.padded_rows(), row.node()->value[c]);
+  note(tape, Operation::copy, {operand(y)}, {operand(row)});
   if (y.wants_gradient()) {
     tape.on_reduce(0, y.cols(), y.cols(), [row, y](Index begin, Index end) {
       if (!Tape<T>::has_gradient(y)) return;
@@ -141,13 +157,15 @@ void accumulate(Column<T> to, const double* g, double factor) {
 
 // y = f(x) row by row; derivative(x, y).
 template <Scalar T, class Forward, class Derivative>
-Column<T> column_function(Column<T> x, Forward forward, Derivative derivative) {
+Column<T> column_function(Operation operation, std::initializer_list<double> numbers, Column<T> x, Forward forward,
+                          Derivative derivative) {
   Tape<T>& tape = *x.node()->tape;
   const Column<T> y = tape.column(wanted(x));
-  forward(tape.value(x), tape.value(y), tape.padded_rows());
+  forward(address(x), address(y), tape.padded_rows());
+  note(tape, operation, {operand(y)}, {operand(x)}, numbers);
   record(y, [x, y, derivative] {
     Tape<T>& tape = *x.node()->tape;
-    const double *px = tape.value(x), *py = tape.value(y), *gy = tape.gradient(y);
+    const double *px = address(x), *py = address(y), *gy = tape.gradient(y);
     double* gx = tape.gradient(x);
     for (Index i = 0, n = tape.padded_rows(); i < n; ++i) gx[i] += gy[i] * derivative(px[i], py[i]);
   });
@@ -160,12 +178,12 @@ template <Scalar T>
 Column<T> row_sum(Var<T> x) {
   Tape<T>& tape = x.tape();
   const Column<T> y = tape.column(x.wants_gradient());
-  double* out = tape.value(y);
+  double* out = address(y);
   const Index n = tape.padded_rows();
   if (x.is_shared()) {
     double sum = 0;
     for (Index i = 0; i < shared_size(x); ++i) sum += static_cast<double>(x.node()->value[i]);
-    std::fill_n(out, n, sum);
+    fill_column(y, sum);
     if (y.node()->wanted)
       tape.on_shared([x, y] {
         if (!Tape<T>::has_gradient(y)) return;
@@ -175,7 +193,8 @@ Column<T> row_sum(Var<T> x) {
     return y;
   }
   std::fill_n(out, n, 0.0);
-  for (Index c = 0; c < x.cols(); ++c) kernel<T>().accumulate_column(tape.value(x, c), out, n);
+  for (Index c = 0; c < x.cols(); ++c) kernel<T>().accumulate_column(address(x, c), out, n);
+  note(tape, Operation::row_sum, {operand(y)}, {operand(x)});
   record(y, [x, y] {
     Tape<T>& tape = x.tape();
     for (Index c = 0; c < x.cols(); ++c)
@@ -189,12 +208,12 @@ Column<T> row_sum_of_squares(Var<T> x) {
   const auto square = [](T v) { return static_cast<double>(v) * static_cast<double>(v); };
   Tape<T>& tape = x.tape();
   const Column<T> y = tape.column(x.wants_gradient());
-  double* out = tape.value(y);
+  double* out = address(y);
   const Index n = tape.padded_rows();
   if (x.is_shared()) {
     double sum = 0;
     for (Index i = 0; i < shared_size(x); ++i) sum += square(x.node()->value[i]);
-    std::fill_n(out, n, sum);
+    fill_column(y, sum);
     if (y.node()->wanted)
       tape.on_shared([x, y] {
         if (!Tape<T>::has_gradient(y)) return;
@@ -206,14 +225,15 @@ Column<T> row_sum_of_squares(Var<T> x) {
   }
   std::fill_n(out, n, 0.0);
   for (Index c = 0; c < x.cols(); ++c) {
-    const T* in = tape.value(x, c);
+    const T* in = address(x, c);
     for (Index i = 0; i < n; ++i) out[i] += square(in[i]);
   }
+  note(tape, Operation::row_sum_of_squares, {operand(y)}, {operand(x)});
   record(y, [x, y, n] {
     Tape<T>& tape = x.tape();
     const double* g = tape.gradient(y);
     for (Index c = 0; c < x.cols(); ++c) {
-      const T* in = tape.value(x, c);
+      const T* in = address(x, c);
       T* gx = tape.gradient(x, c);
       for (Index i = 0; i < n; ++i) gx[i] += static_cast<T>(2.0 * g[i] * static_cast<double>(in[i]));
     }
@@ -224,7 +244,7 @@ Column<T> row_sum_of_squares(Var<T> x) {
 template <Scalar T>
 Column<T> constant_column(Tape<T>& tape, double value) {
   const Column<T> y = tape.column(false);
-  std::fill_n(tape.value(y), tape.padded_rows(), value);
+  fill_column(y, value);
   return y;
 }
 
@@ -234,9 +254,10 @@ Column<T> operator+(Column<T> a, Column<T> b) {
   if (b.is_zero()) return a;
   Tape<T>& tape = *a.node()->tape;
   const Column<T> y = tape.column(wanted(a) || wanted(b));
-  const double *pa = tape.value(a), *pb = tape.value(b);
-  double* py = tape.value(y);
+  const double *pa = address(a), *pb = address(b);
+  double* py = address(y);
   for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = pa[i] + pb[i];
+  note(tape, Operation::add, {operand(y)}, {operand(a), operand(b)});
   record(y, [a, b, y] {
     const double* g = y.node()->tape->gradient(y);
     if (wanted(a)) accumulate(a, g, 1.0);
@@ -252,7 +273,7 @@ Column<T> scale_shift(Column<T> x, double scale, double shift) {
     throw ShapeError("scale_shift: a zero Column has no rows to shift; use constant_column");
   }
   return column_function(
-      x,
+      Operation::scale_shift, {scale, shift}, x,
       [scale, shift](const double* x, double* y, Index n) {
         for (Index i = 0; i < n; ++i) y[i] = scale * x[i] + shift;
       },
@@ -275,9 +296,10 @@ Column<T> multiply(Column<T> a, Column<T> b) {
   if (b.is_zero()) return b;
   Tape<T>& tape = *a.node()->tape;
   const Column<T> y = tape.column(wanted(a) || wanted(b));
-  const double *pa = tape.value(a), *pb = tape.value(b);
-  double* py = tape.value(y);
+  const double *pa = address(a), *pb = address(b);
+  double* py = address(y);
   for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = pa[i] * pb[i];
+  note(tape, Operation::multiply, {operand(y)}, {operand(a), operand(b)});
   record(y, [a, b, y, pa, pb] {
     Tape<T>& tape = *y.node()->tape;
     const double* g = tape.gradient(y);
@@ -296,12 +318,13 @@ Column<T> multiply(Column<T> a, Column<T> b) {
 
 template <Scalar T>
 Column<T> exp(Column<T> x) {
-  return column_function(x, kernel<double>().exp, [](double, double y) { return y; });
+  return column_function(Operation::exp, {}, x, kernel<double>().exp, [](double, double y) { return y; });
 }
 
 template <Scalar T>
 Column<T> log1p(Column<T> x) {
-  return column_function(x, kernel<double>().log1p, [](double x, double) { return 1.0 / (1.0 + x); });
+  return column_function(Operation::log1p, {}, x, kernel<double>().log1p,
+                         [](double x, double) { return 1.0 / (1.0 + x); });
 }
 
 template <Scalar T>
@@ -311,15 +334,21 @@ Column<T> log_sum_exp(std::span<const Column<T>> x) {
   bool want = false;
   for (const Column<T>& c : x) want = want || wanted(c);
   const Column<T> y = tape.column(want);
-  double* py = tape.value(y);
+  double* py = address(y);
   const Index n = tape.padded_rows();
   for (Index i = 0; i < n; ++i) {
-    double top = x[0].values()[i];
-    for (const Column<T>& c : x) top = c.values()[i] > top ? c.values()[i] : top;
+    double top = address(x[0])[i];
+    for (const Column<T>& c : x) top = address(c)[i] > top ? address(c)[i] : top;
     double sum = 0;
-    for (const Column<T>& c : x) sum += std::exp(c.values()[i] - top);
+    for (const Column<T>& c : x) sum += std::exp(address(c)[i] - top);
     // All terms -inf: the difference above is NaN, the answer is -inf.
     py[i] = std::isinf(top) ? top : top + std::log(sum);
+  }
+  if (Trace* trace = tape.trace()) [[unlikely]] {
+    Operand* inputs = tape.template scratch<Operand>(static_cast<Index>(x.size()));
+    for (std::size_t k = 0; k < x.size(); ++k) inputs[k] = operand(x[k]);
+    const Operand output = operand(y);
+    trace->note({Operation::log_sum_exp, {&output, 1}, {inputs, x.size()}});
   }
   if (y.node()->wanted)
     for (const Column<T>& part : x) {
@@ -327,7 +356,7 @@ Column<T> log_sum_exp(std::span<const Column<T>> x) {
       const Column<T> c = part;
       record(y, [c, y] {
         Tape<T>& tape = *y.node()->tape;
-        const double *px = tape.value(c), *py = tape.value(y), *g = tape.gradient(y);
+        const double *px = address(c), *py = address(y), *g = tape.gradient(y);
         double* gx = tape.gradient(c);
         for (Index i = 0, n = tape.padded_rows(); i < n; ++i)
           if (!std::isinf(py[i])) gx[i] += g[i] * std::exp(px[i] - py[i]);
@@ -340,9 +369,10 @@ template <Scalar T>
 Var<T> to_matrix(Column<T> x) {
   Tape<T>& tape = *x.node()->tape;
   const Var<T> y = tape.matrix(1, wanted(x));
-  const double* px = tape.value(x);
-  T* py = tape.value(y, 0);
+  const double* px = address(x);
+  T* py = address(y, 0);
   for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = static_cast<T>(px[i]);
+  note(tape, Operation::copy, {operand(y)}, {operand(x)});
   record(y, [x, y] {
     Tape<T>& tape = y.tape();
     kernel<T>().accumulate_column(tape.gradient(y, 0), tape.gradient(x), tape.padded_rows());
