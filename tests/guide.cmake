@@ -1,10 +1,10 @@
 # Writes the C++ blocks of the guide's pages as one test file, a test case for each page:
 #   cmake -D ROOT=<source directory> -D PAGES=fit,bounded -D OUT=<file> -P guide.cmake
 #
-# The blocks of a page are one program, in the order of the page. Includes, the name of a namespace and blocks that begin
-# with template, class or struct stand before its main function, as does a block with one of its own, which is called. The next
-# block of text, if it comes before other code, is what the block prints; it is an error that nobody catches where it
-# begins as g++ begins to say that.
+# The blocks of a page are one program, in the order of the page. Includes, names of namespaces and blocks that begin
+# with template, class or struct stand before its main function, as does a block with one of its own, which is called.
+# The next block of text, if it comes before other code, is what the block prints; it is an error that nobody catches
+# where it begins as g++ begins to say that.
 
 string(REPLACE "," ";" PAGES "${PAGES}")
 set(includes "")
@@ -45,7 +45,8 @@ foreach(page ${PAGES})
 
     if(next STREQUAL "text" AND language STREQUAL "cpp")
       if(block MATCHES "^terminate called")
-        string(APPEND main "try {\n${code}page.no_error();\n} catch (const std::exception& error) {\npage.error(error);\n}\n")
+        string(APPEND main "try {\n${code}page.no_error();\n"
+          "} catch (const std::exception& error) {\npage.error(error);\n}\n")
       else()
         string(APPEND main "${code}")
       endif()
@@ -76,8 +77,8 @@ foreach(page ${PAGES})
   if(language STREQUAL "cpp")
     string(APPEND main "${code}")
   endif()
-  string(APPEND body "namespace ${page} {\n${before}\nTEST_CASE(\"docs/guide/${page}.md\", \"[guide]\") {\nguide::Page page;\n"
-    "${main}}\n}  // namespace ${page}\n\n")
+  string(APPEND body "namespace ${page} {\n${before}\n"
+    "TEST_CASE(\"docs/guide/${page}.md\", \"[guide]\") {\nguide::Page page;\n${main}}\n}  // namespace ${page}\n\n")
 endforeach()
 list(REMOVE_DUPLICATES includes)
 string(REPLACE ";" "" includes "${includes}")

@@ -82,7 +82,8 @@ class Page {
   void error(const std::exception& error) {
     const std::unique_ptr<char, void (*)(void*)> name(
         abi::__cxa_demangle(typeid(error).name(), nullptr, nullptr, nullptr), std::free);
-    out_ << "terminate called after throwing an instance of '" << name.get() << "'\n  what():  " << error.what() << '\n';
+    out_ << "terminate called after throwing an instance of '" << name.get() << "'\n"
+         << "  what():  " << error.what() << '\n';
   }
 
  private:
