@@ -104,7 +104,8 @@ int main(int argc, char** argv) {
           const Index fold = t.fold ? static_cast<Index>(table.values(i, 0)) : i % 10;
           rows[fold == test ? 2 : fold == (test + 1) % 10 ? 1 : 0].push_back(i);
         }
-        Split split{values(rows[0], Eigen::all), values(rows[1], Eigen::all), values(rows[2], Eigen::all)};
+        const auto columns = Eigen::seqN(0, values.cols());
+        Split split{values(rows[0], columns), values(rows[1], columns), values(rows[2], columns)};
         standardize(split);
         const auto gaussian = pf::GaussianBaseline::fit(split.train);
         run<decltype(scalar)>(preset, split, gaussian, directions, execution, outcome);

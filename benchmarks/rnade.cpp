@@ -73,7 +73,8 @@ int main(int argc, char** argv) {
           const int fold = static_cast<int>(table.values(i, 0));
           rows[fold == test ? 2 : fold == (test + 1) % 10 ? 1 : 0].push_back(i);
         }
-        Split split{values(rows[0], Eigen::all), values(rows[1], Eigen::all), values(rows[2], Eigen::all)};
+        const auto columns = Eigen::seqN(0, values.cols());
+        Split split{values(rows[0], columns), values(rows[1], columns), values(rows[2], columns)};
         standardize(split);
         const Result r = fit(m, split.train.cast<float>(), split.validation.cast<float>(), split.test.cast<float>(),
                              seed, execution);

@@ -197,7 +197,7 @@ Var<T> Mixture<T>::do_sample(Pass<T>& pass) const {
         if (choice[i] == k) out[i] = in[i];
     }
     numbers[0] = static_cast<double>(k);
-    note(tape, Operation::choose, {operand(y)}, {operand(u), operand(part)},
+    note(tape, Operation::choose, std::tuple(y), std::tuple(u, part),
          std::span<const double>(numbers, static_cast<std::size_t>(components() + 1)));
   }
   return y;

@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
     std::vector<Eigen::Index> rows;
     for (Eigen::Index i = 0; i < table.values.rows(); ++i)
       if (table.values(i, 0) == test) rows.push_back(i);
-    return Eigen::MatrixXd(table.values(rows, Eigen::all));
+    return Eigen::MatrixXd(table.values(rows, Eigen::seqN(0, table.values.cols())));
   };
   const Eigen::MatrixXd train = pick(0), test = pick(1);
   const Eigen::MatrixXd weather = train.middleCols(1, 4), power = train.col(5);

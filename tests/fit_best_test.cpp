@@ -456,7 +456,7 @@ TEST_CASE("fit_best gives columns on grids the masses of cells") {
   CHECK(best.candidates[1].behind.mean > 0.02);
   // What the table says is what the model says of the same rows.
   const RowSplit split = split_rows(4000, options.fit.validation_fraction, 3);
-  const Matrix<double> judged = y(split.validation, Eigen::all);
+  const Matrix<double> judged = y(split.validation, Eigen::seqN(0, y.cols()));
   CHECK(std::abs(best.candidates[0].validation.mean - best.model->log_prob(judged).mean()) < 1e-12);
   // Whole numbers come back whole, none of them negative.
   Engine engine(5);

@@ -116,6 +116,7 @@ TESTS = {
     "src/ops/batch_norm": ["ops_batch_norm_test"] + BIJECTORS[::-1] + OPS[:3] + ["reducer_test"],
     "src/ops/batch": ["scope_test", "objective_test"],
     "src/ops/checkpoint": ["scope_test", "noise_test"],
+    "src/ops/trace": ["trace_test"],
     "src/ops/tails": ["affine_tail_test", "contract_test"],
     "src/ops/linear_rational": ["scalar_maps_test", "contract_test"],
     "src/ops/linear": ["ops_linear_test", "contract_test"] + OPS + BIJECTORS,

@@ -39,7 +39,7 @@ void check_prefixes(const TransformedDistribution<double>& flow, const std::vect
   const double reach = 60, step = 2 * reach / static_cast<double>(points - 1);
   CHECK(flow.triangular_order() == order);
   Engine engine(4);
-  const Eigen::MatrixXd y = flow.sample(5, engine)(Eigen::all, order);
+  const Eigen::MatrixXd y = flow.sample(5, engine)(Eigen::seqN(0, 5), order);
   Eigen::MatrixXd natural(5, dim);
   for (Index c = 0; c < dim; ++c) natural.col(order[static_cast<std::size_t>(c)]) = y.col(c);
   const Eigen::VectorXd whole = flow.prefix_log_prob(y), expected = flow.log_prob(natural);

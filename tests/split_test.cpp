@@ -58,7 +58,8 @@ TEST_CASE("A fit splits its rows so") {
   Engine engine(1);
   const Matrix<double> data = Normal<double>(2).sample(200, engine);
   const RowSplit split = split_rows(data.rows(), 0.2, 5);
-  const Matrix<double> train = data(split.train, Eigen::all), validation = data(split.validation, Eigen::all);
+  const auto columns = Eigen::seqN(0, data.cols());
+  const Matrix<double> train = data(split.train, columns), validation = data(split.validation, columns);
   const auto fitted = [&](MatrixView<const double> rows, FitOptions<double> options) {
     TransformedDistribution<double> flow = real_nvp<double>(2, {.layers = 2, .hidden = 8, .seed = 1});
     options.epochs = 3;

@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <limits>
 #include <thread>
 
+#include "src/io/numbers.hpp"
 #include "tools/tool.hpp"
 
 namespace tool {
@@ -26,9 +26,10 @@ std::vector<std::string> split_list(std::string_view text, char delimiter) {
 
 std::optional<double> to_number(std::string_view text) {
   if (!text.empty() && text.front() == '+') text.remove_prefix(1);
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || std::isnan(value)) return std::nullopt;
+  const auto value = pf::detail::as_number(text);
+  if (!value || std::isnan(*value)) return std::nullopt;
+  // Digits beyond the range of double are no number here.
+  if (std::isinf(*value) && text.find_first_of("0123456789") != text.npos) return std::nullopt;
   return value;
 }
 

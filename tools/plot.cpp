@@ -386,8 +386,8 @@ void run(const Settings& s) {
     texts.subtitle += fmt::format(" · {} of {} columns", shown.size(), model.columns.size());
 
   const TemporaryDirectory directory;
-  run_gnuplot(directory.path(), write_script(directory.path(), axes, Eigen::MatrixXd(rows(Eigen::all, shown)),
-                                             Eigen::MatrixXd(samples(Eigen::all, shown)), texts));
+  const auto shown_of = [&](const Eigen::MatrixXd& m) { return Eigen::MatrixXd(m(Eigen::seqN(0, m.rows()), shown)); };
+  run_gnuplot(directory.path(), write_script(directory.path(), axes, shown_of(rows), shown_of(samples), texts));
   move_file(directory.path() / "corner.png", s.out);
 
   std::vector<std::string> names;

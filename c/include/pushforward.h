@@ -82,9 +82,10 @@ PF_API const char* pf_column(const pf_model* model, int64_t column);
 PF_API const char* pf_context_column(const pf_model* model, int64_t column);
 
 /* Memory, and threads beyond one, that calls run in. Every call takes one or NULL. With NULL it runs on the calling
- * thread and takes its memory from the heap. With one of a single thread, pf_log_prob and pf_sample do not touch the
- * heap once it is warm: for single rows give each thread its own. With `threads` > 1, 1024 at most, the rows of a call
- * are shared out; such a workspace is not for a child process after a fork.
+ * thread and takes its memory from the heap. With one of a single thread, pf_log_prob does not touch the heap once it is
+ * warm, nor does pf_sample but with a context of its own for each row: for single rows give each thread its own. With
+ * `threads` > 1, 1024 at most, the rows of a call are shared out; such a workspace is not for a child process after a
+ * fork.
  * Errors: PF_DOMAIN for another number of threads. */
 PF_API int pf_workspace_new(int threads, pf_workspace** workspace, char* error, size_t error_size);
 /* NULL is let go. */

@@ -1,7 +1,8 @@
 #pragma once
 
-// The whole public API but the contract checks, which tests include (<pushforward/testing/...>), and the ports of other
-// systems' batch normalisation (<pushforward/ports/...>, target pushforward::ports).
+// The whole public API but the contract checks, which tests include (<pushforward/testing/...>), the ports of other
+// systems' batch normalisation (<pushforward/ports/...>, target pushforward::ports), and what writes models as C and as
+// ONNX (<pushforward/export/...>, target pushforward::export).
 
 #include <pushforward/activation.hpp>
 #include <pushforward/arena.hpp>
@@ -39,6 +40,7 @@
 #include <pushforward/space.hpp>
 #include <pushforward/tape.hpp>
 #include <pushforward/tensor.hpp>
+#include <pushforward/trace.hpp>
 #include <pushforward/training/adam.hpp>
 #include <pushforward/training/baseline.hpp>
 #include <pushforward/training/borrowed.hpp>

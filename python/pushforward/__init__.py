@@ -12,7 +12,8 @@ each returns the log|det| of the map just applied, in nats. Data is (N, D): a ro
 
 All is float64 unless dtype="float32" says otherwise; nothing is converted silently.
 
-Besides: pushforward.sklearn (an estimator), pushforward.torch (gradients in torch), pushforward.plots.
+Besides: pushforward.convert (flows of other libraries), pushforward.sklearn (an estimator), pushforward.torch (gradients
+in torch), pushforward.plots.
 """
 
 from . import _core, _pickle

@@ -16,7 +16,7 @@ Pass<T>::Pass(Tape<T>& tape, Settings settings)
       settings_(settings),
       outside_(tape.template common<std::uint8_t>(std::max<Index>(tape.leading_dimension(), 1))) {
   std::fill_n(marks(), tape.padded_rows(), std::uint8_t{0});
-  detail::note(tape, Operation::fill, {detail::operand(marks())}, {}, {0.0});
+  detail::note(tape, Operation::fill, std::tuple(marks()), std::tuple(), {0.0});
 }
 
 template <Scalar T>
@@ -41,7 +41,7 @@ Var<T> filled(Tape<T>& tape, Index cols, Fill fill) {
 template <Scalar T, class Fill>
 Var<T> drawn(Operation kind, Tape<T>& tape, Index cols, Fill fill) {
   const Var<T> y = filled(tape, cols, fill);
-  detail::note(tape, kind, {detail::operand(y)}, {});
+  detail::note(tape, kind, std::tuple(y), std::tuple());
   return y;
 }
 

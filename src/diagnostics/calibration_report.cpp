@@ -82,7 +82,9 @@ Matrix<double> checked(Matrix<double> m, const char* what, Index cols, Index row
   return m;
 }
 
-Matrix<double> rows_of(const Matrix<double>& m, const std::vector<Index>& rows) { return m(rows, Eigen::all); }
+Matrix<double> rows_of(const Matrix<double>& m, const std::vector<Index>& rows) {
+  return m(rows, Eigen::seqN(0, m.cols()));
+}
 
 /// Each row `times` times, one after the other.
 Matrix<double> repeated(const Matrix<double>& m, Index times) {

@@ -267,45 +267,50 @@ static inline real @scale_with_tails_inverse(real knot, real y, real s, real *x)
   return -s;
 }
 )"},
-    {"find_bin", false, R"(
+    {"between", true, R"(
+static inline double @between(double x, double low, double high) {
+  return x < low ? low : x > high ? high : x;
+}
+)"},
+    // In double for float models too: sums of knots and the difference from them are what costs digits.
+    {"find_bin", true, R"(
 struct @spline_family {
   int bins, tails; /* identity, circular, bounded, straight lines */
   real low, high, first, last, scale, min_width, min_height, min_derivative, max_derivative, log_range, end_slope;
 };
 struct @spline_bin {
-  real x, y, right, top, d0, d1;
+  double x, y, right, top, d0, d1;
 };
 
 /* The bin of a rational-quadratic spline that holds `in`, an x or a y; raw numbers lie `stride` apart. */
-static inline struct @spline_bin @find_bin(const struct @spline_family *s, real in, const real *raw, int stride,
+static inline struct @spline_bin @find_bin(const struct @spline_family *s, double in, const real *raw, int stride,
                                            int by_y) {
-  real e[128], rate[2], sum[2] = {0.0, 0.0}, step[2], at[2], next[2];
-  const int bins = s->bins, soft = s->log_range > 0.0;
-  const real range = s->high - s->low;
+  double e[128], rate[2], sum[2] = {0.0, 0.0}, step[2], at[2], next[2];
+  const int bins = s->bins, soft = s->log_range > 0;
+  const double low = s->low, high = s->high, least[2] = {s->min_width, s->min_height};
   struct @spline_bin b;
   int i, k, index = 0;
   for (i = 0; i < 2; ++i) {
     const real *r = raw + i * bins * stride;
-    real largest = r[0], total = 0.0;
+    double largest = r[0], total = 0.0;
     for (k = 1; k < bins; ++k)
       if (r[k * stride] > largest) largest = r[k * stride];
     for (k = 0; k < bins; ++k) {
-      const real v = r[k * stride];
-      const real term = soft ? exp(v / (fabs(v) * (2.0 / s->log_range) + 1.0)) : exp((v - largest) * s->scale);
+      const double v = r[k * stride];
+      const double term = soft ? exp(v / (fabs(v) * (2.0 / s->log_range) + 1.0)) : exp((v - largest) * s->scale);
       e[i * bins + k] = term;
       total += term;
     }
     rate[i] = 1.0 / total;
-    step[i] = rate[i] * (range * (1.0 - (real)bins * (i ? s->min_height : s->min_width)));
-    at[i] = s->low;
+    step[i] = rate[i] * ((high - low) * (1.0 - bins * least[i]));
+    at[i] = low;
   }
-  b.x = b.y = b.right = b.top = s->low;
+  b.x = b.y = b.right = b.top = low;
   for (k = 0; k < bins; ++k) {
     const int reached = k == 0 || in >= at[by_y];
     for (i = 0; i < 2; ++i) {
       sum[i] += e[i * bins + k];
-      next[i] = k + 1 == bins ? s->high
-          : sum[i] * step[i] + (s->low + range * ((real)(k + 1) * (i ? s->min_height : s->min_width)));
+      next[i] = k + 1 == bins ? high : sum[i] * step[i] + (low + (high - low) * ((k + 1) * least[i]));
     }
     if (reached) {
       index = k;
@@ -320,11 +325,15 @@ static inline struct @spline_bin @find_bin(const struct @spline_family *s, real 
   b.d0 = b.d1 = s->end_slope;
   for (i = 0; i < 2; ++i) {
     const int knot = index + i;
-    real d;
+    double d;
     if (s->tails == 0 && (knot == 0 || knot == bins)) continue;
     d = raw[(2 * bins + (s->tails == 0 ? knot - 1 : s->tails == 1 && knot == bins ? 0 : knot)) * stride];
-    d = soft ? exp(d / (fabs(d) * (1.0 / s->log_range) + 1.0))
-        : @clamp(s->min_derivative + @softplus(d), -(real)INFINITY, s->max_derivative);
+    if (soft) {
+      d = exp(d / (fabs(d) * (1.0 / s->log_range) + 1.0));
+    } else {
+      d = s->min_derivative + ((d > 0.0 ? d : 0.0) + log1p(exp(-fabs(d))));
+      if (d > s->max_derivative) d = s->max_derivative;
+    }
     if (i) b.d1 = d;
     else b.d0 = d;
   }
@@ -332,48 +341,46 @@ static inline struct @spline_bin @find_bin(const struct @spline_family *s, real 
 }
 
 /* y_k + h (s t^2 + d0 t (1 - t)) / (s + (d0 + d1 - 2 s) t (1 - t)) at t = (x - x_k) / w, s = h / w. */
-static inline real @spline_slope(const struct @spline_bin *b, real t, real *rise) {
-  const real rest = 1.0 - t, h = b->top - b->y, s = h / (b->right - b->x), q = t * rest;
-  const real numerator = s * t * t + b->d0 * q, denominator = (b->d0 + b->d1 - 2.0 * s) * q + s;
-  const real ratio = s / denominator;
+static inline double @spline_slope(const struct @spline_bin *b, double t, double *rise) {
+  const double rest = 1.0 - t, h = b->top - b->y, s = h / (b->right - b->x), q = t * rest;
+  const double numerator = s * t * t + b->d0 * q, denominator = (b->d0 + b->d1 - 2.0 * s) * q + s;
+  const double ratio = s / denominator;
   *rise = h * (numerator / denominator);
   return ratio * ratio * (b->d1 * t * t + (b->d0 * rest * rest + (s + s) * q));
 }
 )"},
-    {"spline", false, R"(
+    {"spline", true, R"(
+/* The spline at x; returns the log of its slope. */
 static inline real @spline(const struct @spline_family *s, real x, const real *raw, int stride, real *y) {
-  const real inside = @clamp(x, s->low, s->high);
+  const double inside = @between(x, s->low, s->high);
   const struct @spline_bin b = @find_bin(s, inside, raw, stride, 0);
-  real rise, slope;
-  slope = @spline_slope(&b, @clamp((inside - b.x) / (b.right - b.x), 0.0, 1.0), &rise);
-  if (!(x >= s->low && x <= s->high)) {
+  double rise, slope;
+  slope = @spline_slope(&b, @between((inside - b.x) / (b.right - b.x), 0.0, 1.0), &rise);
+  if (s->tails != 3 && !(x >= s->low && x <= s->high)) {
     *y = x;
-    if (s->tails != 3 || x != x) return x == x ? 0.0 : x;
-    *y = @clamp(@clamp(b.y + rise, b.y, b.top), s->first, s->last) + slope * (x - inside);
-    return log(slope);
+    return x == x ? 0 : x;
   }
-  *y = @clamp(@clamp(b.y + rise, b.y, b.top), s->first, s->last);
-  return log(slope);
+  *y = (real)(@between(@between(b.y + rise, b.y, b.top), s->first, s->last) + slope * (x - inside));
+  return (real)log(slope);
 }
 )"},
-    {"spline_inverse", false, R"(
+    {"spline_inverse", true, R"(
+/* Its inverse at y; returns the log of the slope of the inverse. */
 static inline real @spline_inverse(const struct @spline_family *s, real y, const real *raw, int stride, real *x) {
-  const real inside = @clamp(y, s->low, s->high);
+  const double inside = @between(y, s->low, s->high);
   const struct @spline_bin b = @find_bin(s, inside, raw, stride, 1);
-  const real w = b.right - b.x, h = b.top - b.y, mean = h / w, u = (inside - b.y) / h, v = (b.top - inside) / h;
-  const real two_su = (mean + mean) * u, tilt = b.d0 * v - b.d1 * u, p = tilt + two_su;
-  const real sum = fabs(p) + sqrt(tilt * tilt + two_su * v * (mean + mean));
-  const real t = @clamp(p > 0.0 ? two_su / sum : sum / (2.0 * (mean - p)), 0.0, 1.0);
-  real rise, slope;
+  const double w = b.right - b.x, h = b.top - b.y, mean = h / w, u = (inside - b.y) / h, v = (b.top - inside) / h;
+  const double two_su = (mean + mean) * u, tilt = b.d0 * v - b.d1 * u, p = tilt + two_su;
+  const double sum = fabs(p) + sqrt(tilt * tilt + two_su * v * (mean + mean));
+  const double t = @between(p > 0.0 ? two_su / sum : sum / (2.0 * (mean - p)), 0.0, 1.0);
+  double rise, slope;
   slope = @spline_slope(&b, t, &rise);
-  if (!(y >= s->low && y <= s->high)) {
+  if (s->tails != 3 && !(y >= s->low && y <= s->high)) {
     *x = y;
-    if (s->tails != 3 || y != y) return y == y ? 0.0 : y;
-    *x = @clamp(@clamp(t * w + b.x, b.x, b.right), s->first, s->last) + (y - inside) / slope;
-    return log(1.0 / slope);
+    return y == y ? 0 : y;
   }
-  *x = @clamp(@clamp(t * w + b.x, b.x, b.right), s->first, s->last);
-  return log(1.0 / slope);
+  *x = (real)(@between(@between(t * w + b.x, b.x, b.right), s->first, s->last) + (y - inside) / slope);
+  return (real)log(1.0 / slope);
 }
 )"},
 };

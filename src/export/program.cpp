@@ -22,6 +22,8 @@ class Recorder final : public Trace {
   explicit Recorder(const char* what) : what_(what) { program_.is_float = sizeof(T) == 4; }
 
   void note(const Step& step) override {
+    // Of no columns, whose place is that of what comes after it.
+    if (step.outputs[0].cols == 0) return;
     Instruction i{.operation = step.operation};
     for (const Operand& input : step.inputs) {
       const bool weights = step.operation == Operation::linear && &input == &step.inputs[1];

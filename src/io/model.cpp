@@ -273,9 +273,9 @@ Reference make_reference(const Distribution<T>& distribution, const ModelInfo& i
     if (rows.row(i).allFinite() && std::isfinite(tolerance[i])) good.push_back(i);
   }
   Reference reference;
-  reference.rows = rows(good, Eigen::all).template cast<double>();
+  reference.rows = rows(good, Eigen::seqN(0, rows.cols())).template cast<double>();
   reference.contexts.resize(contexts.cols() > 0 ? reference.rows.rows() : 0, contexts.cols());
-  if (contexts.cols() > 0) reference.contexts = contexts(good, Eigen::all).template cast<double>();
+  if (contexts.cols() > 0) reference.contexts = contexts(good, Eigen::seqN(0, contexts.cols())).template cast<double>();
   reference.log_prob = log_prob(good);
   reference.tolerance = tolerance(good);
   return reference;

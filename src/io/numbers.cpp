@@ -4,11 +4,67 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstddef>
 #include <utility>
+
+#ifndef __cpp_lib_to_chars
+#include <cerrno>
+#include <clocale>
+#include <cstdlib>
+#if __has_include(<xlocale.h>)
+#include <xlocale.h>
+#endif
+#endif
 
 namespace pushforward::detail {
 
 namespace {
+
+#ifdef __cpp_lib_to_chars
+std::from_chars_result read_double(const char* p, const char* end, double& value) {
+  return std::from_chars(p, end, value);
+}
+#else
+/// std::from_chars for the standard libraries that have none for double (libc++ before 20): the same texts, which strtod
+/// in the C locale reads.
+std::from_chars_result read_double(const char* p, const char* end, double& value) {
+  const auto digits = [&](const char* at) {
+    while (at != end && *at >= '0' && *at <= '9') ++at;
+    return at;
+  };
+  const auto starts = [&](const char* at, std::string_view word) {
+    for (const char c : word)
+      if (at == end || (*at++ | 0x20) != c) return false;
+    return true;
+  };
+  const char* const begin = p != end && *p == '-' ? p + 1 : p;
+  const char* next = begin;
+  if (starts(begin, "infinity")) {
+    next = begin + 8;
+  } else if (starts(begin, "inf") || starts(begin, "nan")) {
+    next = begin + 3;
+  } else {
+    next = digits(begin);
+    std::ptrdiff_t count = next - begin;
+    if (next != end && *next == '.') {
+      const char* const fraction = digits(next + 1);
+      count += fraction - next - 1;
+      next = fraction;
+    }
+    if (count == 0) return {p, std::errc::invalid_argument};
+    if (next != end && (*next | 0x20) == 'e') {
+      const char* const exponent = next + 1 != end && (next[1] == '-' || next[1] == '+') ? next + 2 : next + 1;
+      if (const char* const after = digits(exponent); after != exponent) next = after;
+    }
+  }
+  static const locale_t c_locale = newlocale(LC_ALL_MASK, "C", nullptr);
+  errno = 0;
+  const double read = strtod_l(std::string(p, next).c_str(), nullptr, c_locale);
+  if (errno == ERANGE && (read == 0 || std::isinf(read))) return {next, std::errc::result_out_of_range};
+  value = read;
+  return {next, std::errc()};
+}
+#endif
 
 /// The separators of thousands, by the character that stands for them in options.
 struct Separator {
@@ -52,7 +108,7 @@ const char* parse_number(const char* p, const char* end, double& value) {
     ++p;
     if (p != end && (*p == '-' || *p == '+')) return nullptr;
   }
-  const auto [next, error] = std::from_chars(p, end, value);
+  const auto [next, error] = read_double(p, end, value);
   if (error == std::errc::result_out_of_range) {
     const bool negative = *p == '-';
     value = is_tiny({p + negative, static_cast<std::size_t>(next - p) - negative}) ? 0.0 : HUGE_VAL;

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <pushforward/error.hpp>
@@ -12,6 +11,7 @@
 #include "src/core/shape_text.hpp"
 #include "src/io/columns.hpp"
 #include "src/io/file.hpp"
+#include "src/io/numbers.hpp"
 #include "src/io/npy_format.hpp"
 
 namespace pushforward {
@@ -271,9 +271,7 @@ TableReader::TableReader(const std::filesystem::path& path, const TableOptions& 
                            .allow_non_finite = options.allow_non_finite,
                            .allow_empty = options.allow_empty});
   for (const std::string& text : options.missing_values) {
-    double number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error == std::errc() && end == text.data() + text.size()) arrays_->missing_numbers.push_back(number);
+    if (const auto number = as_number(text)) arrays_->missing_numbers.push_back(*number);
   }
   if (format == TableFormat::npy) arrays_->open_file(path);
   else arrays_->open_archive(NpzFile(path), options.array);

@@ -106,19 +106,19 @@ void record(Column<T> y, F f) {
 template <Scalar T>
 void fill_column(Column<T> y, double value) {
   std::fill_n(address(y), y.node()->tape->padded_rows(), value);
-  note(*y.node()->tape, Operation::fill, {operand(y)}, {}, {value});
+  note(*y.node()->tape, Operation::fill, std::tuple(y), std::tuple(), {value});
 }
 template <Scalar T>
 void copy_column(Column<T> y, Column<T> x) {
   std::copy_n(address(x), y.node()->tape->padded_rows(), address(y));
-  note(*y.node()->tape, Operation::copy, {operand(y)}, {operand(x)});
+  note(*y.node()->tape, Operation::copy, std::tuple(y), std::tuple(x));
 }
 /// A matrix of one value in all places.
 template <Scalar T>
 Var<T> filled(Tape<T>& tape, Index cols, std::type_identity_t<T> value) {
   const Var<T> y = tape.matrix(cols, false);
   for (Index c = 0; c < cols; ++c) std::fill_n(address(y, c), tape.padded_rows(), value);
-  note(tape, Operation::fill, {operand(y)}, {}, {static_cast<double>(value)});
+  note(tape, Operation::fill, std::tuple(y), std::tuple(), {static_cast<double>(value)});
   return y;
 }
 

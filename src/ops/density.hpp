@@ -130,17 +130,17 @@ void combine_marks(const Tape<T>& tape, Operation operation, std::uint8_t* out, 
     out[i] = operation == Operation::marks_or    ? a[i] | b[i]
              : operation == Operation::marks_and ? a[i] & b[i]
                                                  : a[i] & static_cast<std::uint8_t>(~b[i]);
-  note(tape, operation, {operand(out)}, {operand(a), operand(b)});
+  note(tape, operation, std::tuple(out), std::tuple(a, b));
 }
 template <Scalar T>
 void copy_marks(const Tape<T>& tape, std::uint8_t* out, const std::uint8_t* marks) {
   std::copy_n(marks, tape.padded_rows(), out);
-  note(tape, Operation::copy, {operand(out)}, {operand(marks)});
+  note(tape, Operation::copy, std::tuple(out), std::tuple(marks));
 }
 template <Scalar T>
 void fill_marks(const Tape<T>& tape, std::uint8_t* out, std::uint8_t value) {
   std::fill_n(out, tape.padded_rows(), value);
-  note(tape, Operation::fill, {operand(out)}, {}, {static_cast<double>(value)});
+  note(tape, Operation::fill, std::tuple(out), std::tuple(), {static_cast<double>(value)});
 }
 
 /// x with `value`, and no gradient, in the rows of this thread that `mask`, kept by the caller, marks.
@@ -150,8 +150,8 @@ Column<T> replace_rows(Tape<T>& tape, Column<T> x, const std::uint8_t* mask, dou
   const Index n = tape.padded_rows();
   double* out = address(y);
   for (Index i = 0; i < n; ++i) out[i] = mask[i] ? value : x.is_zero() ? 0.0 : address(x)[i];
-  if (x.is_zero()) note(tape, Operation::replace_rows, {operand(y)}, {operand(mask)}, {value});
-  else note(tape, Operation::replace_rows, {operand(y)}, {operand(x), operand(mask)}, {value});
+  if (x.is_zero()) note(tape, Operation::replace_rows, std::tuple(y), std::tuple(mask), {value});
+  else note(tape, Operation::replace_rows, std::tuple(y), std::tuple(x, mask), {value});
   record(y, [x, y, mask, n] {
     Tape<T>& tape = *x.node()->tape;
     const double* g = tape.gradient(y);

@@ -15,8 +15,9 @@ namespace {
 
 // y, the result of an operation on x, noted unless both are constants.
 template <Scalar T>
-Var<T> noted(Operation operation, Var<T> x, Var<T> y, std::initializer_list<double> numbers = {}) {
-  if (!y.is_shared()) note(y.tape(), operation, {operand(y)}, {operand(x)}, numbers);
+[[gnu::always_inline]] inline Var<T> noted(Operation operation, Var<T> x, Var<T> y,
+                                           std::initializer_list<double> numbers = {}) {
+  if (!y.is_shared()) note(y.tape(), operation, std::tuple(y), std::tuple(x), numbers);
   return y;
 }
 
@@ -359,7 +360,7 @@ Var<T> computed(const char* name, Var<T> a, Var<T> b) {
 template <Scalar T, template <class> class Op>
 Var<T> binary(Operation operation, const char* name, Var<T> a, Var<T> b) {
   const Var<T> y = computed<T, Op>(name, a, b);
-  if (!y.is_shared()) note(y.tape(), operation, {operand(y)}, {operand(a), operand(b)});
+  if (!y.is_shared()) note(y.tape(), operation, std::tuple(y), std::tuple(a, b));
   return y;
 }
 

@@ -27,9 +27,9 @@ Var<T> replace_outside(Var<T> x, const ReplacementRange<T>& range, std::uint8_t*
       if (replaced) replaced[c * n + i] = out_of_range;
     }
   }
-  note(tape, Operation::replace_outside, {operand(y), operand(outside)},
-       {operand(x), numbers_row(range.low, cols, range.stride), numbers_row(range.high, cols, range.stride),
-        shared_row(range.replacement, cols, range.stride)},
+  note(tape, Operation::replace_outside, std::tuple(y, outside),
+       std::tuple(x, numbers_row(range.low, cols, range.stride), numbers_row(range.high, cols, range.stride),
+                  shared_row(range.replacement, cols, range.stride)),
        {closed ? 1.0 : 0.0});
   record(y, [x, y, replaced, cols, n] {
     Tape<T>& tape = y.tape();
@@ -52,7 +52,8 @@ Var<T> clamp_columns(Var<T> x, const T* low, const T* high) {
     T* out = address(y, c);
     for (Index i = 0; i < n; ++i) out[i] = in[i] < from ? from : in[i] > to ? to : in[i];
   }
-  note(tape, Operation::clamp, {operand(y)}, {operand(x), shared_row(low, x.cols()), shared_row(high, x.cols())});
+  note(tape, Operation::clamp, std::tuple(y),
+       std::tuple(x, shared_row(low, x.cols()), shared_row(high, x.cols())));
   record(y, [x, y, n] {
     Tape<T>& tape = y.tape();
     for (Index c = 0; c < x.cols(); ++c) kernel<T>().accumulate(tape.gradient(y, c), tape.gradient(x, c), n);
@@ -80,9 +81,10 @@ Var<T> sigmoid_between(Var<T> x, const SigmoidRange<T>& range) {
       out[i] = v < first ? first : v > last ? last : v;
     }
   }
-  note(tape, Operation::sigmoid_between, {operand(y)},
-       {operand(x), shared_row(range.low, x.cols()), shared_row(range.high, x.cols()),
-        shared_row(range.width, x.cols()), shared_row(range.first, x.cols()), shared_row(range.last, x.cols())});
+  note(tape, Operation::sigmoid_between, std::tuple(y),
+       std::tuple(x, shared_row(range.low, x.cols()), shared_row(range.high, x.cols()),
+                  shared_row(range.width, x.cols()), shared_row(range.first, x.cols()),
+                  shared_row(range.last, x.cols())));
   record(y, [x, y, width = range.width, distance, n] {
     Tape<T>& tape = y.tape();
     for (Index c = 0; c < x.cols(); ++c) {

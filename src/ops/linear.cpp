@@ -38,7 +38,7 @@ void note_linear(Var<T> y, Var<T> x, Var<T> weight, Var<T> bias, const LinearLay
   if (!trace) [[likely]] return;
   const Operand output = operand(y);
   Operand inputs[3] = {operand(x), operand(weight), {}};
-  if (bias) inputs[2] = shared_row(bias.node()->value + begin, y.cols());
+  if (bias) inputs[2] = operand(shared_row(bias.node()->value + begin, y.cols()));
   const auto from = static_cast<std::size_t>(begin), count = static_cast<std::size_t>(y.cols());
   trace->note({.operation = Operation::linear,
                .outputs = {&output, 1},
@@ -141,9 +141,9 @@ void reduce_triangular(Var<T> x, Var<T> m, Var<T> diagonal, bool lower, const T*
 template <Scalar T>
 void note_triangular(Operation operation, Var<T> y, Var<T> x, Var<T> m, Var<T> diagonal, bool lower) {
   if (diagonal)
-    note(y.tape(), operation, {operand(y)}, {operand(x), operand(m), operand(diagonal)}, {lower ? 1.0 : 0.0});
+    note(y.tape(), operation, std::tuple(y), std::tuple(x, m, diagonal), {lower ? 1.0 : 0.0});
   else
-    note(y.tape(), operation, {operand(y)}, {operand(x), operand(m)}, {lower ? 1.0 : 0.0});
+    note(y.tape(), operation, std::tuple(y), std::tuple(x, m), {lower ? 1.0 : 0.0});
 }
 
 template <Scalar T>

@@ -72,7 +72,7 @@ void assign(Var<T> y, Var<T> x) {
   if (x.is_shared() || x.cols() != y.cols()) shape_error("assign", y.cols(), x.is_shared() ? 0 : x.cols());
   Tape<T>& tape = y.tape();
   for (Index c = 0; c < x.cols(); ++c) std::copy_n(address(x, c), tape.padded_rows(), address(y, c));
-  note(tape, Operation::copy, {operand(y)}, {operand(x)});
+  note(tape, Operation::copy, std::tuple(y), std::tuple(x));
   if (x.wants_gradient())
     record(y, [x, y] {
       Tape<T>& tape = y.tape();
@@ -133,7 +133,7 @@ Var<T> spread(Tape<T>& tape, Var<T> row) {
     throw ShapeError("spread: expected a shared row, got a matrix of " + std::to_string(row.cols()) + " columns");
   const Var<T> y = tape.matrix(row.cols(), row.wants_gradient());
   for (Index c = 0; c < y.cols(); ++c) std::fill_n(address(y, c), tape.padded_rows(), row.node()->value[c]);
-  note(tape, Operation::copy, {operand(y)}, {operand(row)});
+  note(tape, Operation::copy, std::tuple(y), std::tuple(row));
   if (y.wants_gradient()) {
     tape.on_reduce(0, y.cols(), y.cols(), [row, y](Index begin, Index end) {
       if (!Tape<T>::has_gradient(y)) return;
@@ -162,7 +162,7 @@ Column<T> column_function(Operation operation, std::initializer_list<double> num
   Tape<T>& tape = *x.node()->tape;
   const Column<T> y = tape.column(wanted(x));
   forward(address(x), address(y), tape.padded_rows());
-  note(tape, operation, {operand(y)}, {operand(x)}, numbers);
+  note(tape, operation, std::tuple(y), std::tuple(x), numbers);
   record(y, [x, y, derivative] {
     Tape<T>& tape = *x.node()->tape;
     const double *px = address(x), *py = address(y), *gy = tape.gradient(y);
@@ -194,7 +194,7 @@ Column<T> row_sum(Var<T> x) {
   }
   std::fill_n(out, n, 0.0);
   for (Index c = 0; c < x.cols(); ++c) kernel<T>().accumulate_column(address(x, c), out, n);
-  note(tape, Operation::row_sum, {operand(y)}, {operand(x)});
+  note(tape, Operation::row_sum, std::tuple(y), std::tuple(x));
   record(y, [x, y] {
     Tape<T>& tape = x.tape();
     for (Index c = 0; c < x.cols(); ++c)
@@ -228,7 +228,7 @@ Column<T> row_sum_of_squares(Var<T> x) {
     const T* in = address(x, c);
     for (Index i = 0; i < n; ++i) out[i] += square(in[i]);
   }
-  note(tape, Operation::row_sum_of_squares, {operand(y)}, {operand(x)});
+  note(tape, Operation::row_sum_of_squares, std::tuple(y), std::tuple(x));
   record(y, [x, y, n] {
     Tape<T>& tape = x.tape();
     const double* g = tape.gradient(y);
@@ -257,7 +257,7 @@ Column<T> operator+(Column<T> a, Column<T> b) {
   const double *pa = address(a), *pb = address(b);
   double* py = address(y);
   for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = pa[i] + pb[i];
-  note(tape, Operation::add, {operand(y)}, {operand(a), operand(b)});
+  note(tape, Operation::add, std::tuple(y), std::tuple(a, b));
   record(y, [a, b, y] {
     const double* g = y.node()->tape->gradient(y);
     if (wanted(a)) accumulate(a, g, 1.0);
@@ -299,7 +299,7 @@ Column<T> multiply(Column<T> a, Column<T> b) {
   const double *pa = address(a), *pb = address(b);
   double* py = address(y);
   for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = pa[i] * pb[i];
-  note(tape, Operation::multiply, {operand(y)}, {operand(a), operand(b)});
+  note(tape, Operation::multiply, std::tuple(y), std::tuple(a, b));
   record(y, [a, b, y, pa, pb] {
     Tape<T>& tape = *y.node()->tape;
     const double* g = tape.gradient(y);
@@ -372,7 +372,7 @@ Var<T> to_matrix(Column<T> x) {
   const double* px = address(x);
   T* py = address(y, 0);
   for (Index i = 0, n = tape.padded_rows(); i < n; ++i) py[i] = static_cast<T>(px[i]);
-  note(tape, Operation::copy, {operand(y)}, {operand(x)});
+  note(tape, Operation::copy, std::tuple(y), std::tuple(x));
   record(y, [x, y] {
     Tape<T>& tape = y.tape();
     kernel<T>().accumulate_column(tape.gradient(y, 0), tape.gradient(x), tape.padded_rows());

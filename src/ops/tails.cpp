@@ -12,7 +12,7 @@ ScaledResult<T> scale_with_tails(bool root, T knot, Var<T> x, Var<T> s) {
   for (Index i = 0; i < pieces(x); ++i)
     kernel<T>().scale_with_tails(root, knot, piece(x, i), piece(s, i), piece(y, i), piece(log_derivative, i),
                                  piece_size(x));
-  note(x.tape(), Operation::scale_with_tails, {operand(y), operand(log_derivative)}, {operand(x), operand(s)},
+  note(x.tape(), Operation::scale_with_tails, std::tuple(y, log_derivative), std::tuple(x, s),
        {root ? 1.0 : 0.0, static_cast<double>(knot)});
   if (wanted) {
     x.tape().on_backward([=] {

@@ -2,8 +2,11 @@
 
 // How operations note themselves for a trace: one branch where there is none.
 
+#include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
+#include <tuple>
 
 #include <pushforward/tape.hpp>
 
@@ -21,26 +24,42 @@ Operand operand(Column<T> x) {
 }
 inline Operand operand(const std::uint8_t* marks) { return {Operand::Kind::marks, marks, 1, 1, 0, marks, 1}; }
 /// A row of constants of T, or of double, that are on no tape; `stride` 0: the same for all columns.
-inline Operand numbers_row(const double* row, Index cols, Index stride = 1) {
-  return {Operand::Kind::numbers, row, 1, cols, stride, row, cols};
+template <class V, Operand::Kind kind>
+struct ConstantRow {
+  const V* values;
+  Index cols, stride;
+};
+inline ConstantRow<double, Operand::Kind::numbers> numbers_row(const double* row, Index cols, Index stride = 1) {
+  return {row, cols, stride};
 }
 template <class T>
-Operand shared_row(const T* row, Index cols, Index stride = 1) {
-  return {Operand::Kind::shared, row, 1, cols, stride, row, cols};
+ConstantRow<T, Operand::Kind::shared> shared_row(const T* row, Index cols, Index stride = 1) {
+  return {row, cols, stride};
+}
+template <class V, Operand::Kind kind>
+Operand operand(ConstantRow<V, kind> row) {
+  return {kind, row.values, 1, row.cols, row.stride, row.values, row.cols};
 }
 
-template <class T>
-[[gnu::always_inline]] inline void note(const Tape<T>& tape, Operation operation,
-                                        std::initializer_list<Operand> outputs, std::initializer_list<Operand> inputs,
-                                        std::span<const double> numbers) {
-  if (Trace* trace = tape.trace()) [[unlikely]]
-    trace->note({operation, {outputs.begin(), outputs.size()}, {inputs.begin(), inputs.size()}, numbers});
+template <class... Outputs, class... Inputs>
+[[gnu::noinline, gnu::cold]] void note_step(Trace& trace, Operation operation, std::tuple<Outputs...> outputs,
+                                            std::tuple<Inputs...> inputs, std::span<const double> numbers) {
+  constexpr auto operands = [](auto... x) { return std::array<Operand, sizeof...(x)>{operand(x)...}; };
+  const auto to = std::apply(operands, outputs);
+  const auto from = std::apply(operands, inputs);
+  trace.note({operation, to, from, numbers});
 }
-template <class T>
-[[gnu::always_inline]] inline void note(const Tape<T>& tape, Operation operation,
-                                        std::initializer_list<Operand> outputs, std::initializer_list<Operand> inputs,
-                                        std::initializer_list<double> numbers = {}) {
-  note(tape, operation, outputs, inputs, std::span<const double>(numbers.begin(), numbers.size()));
+/// Handles are all that is passed, so that nothing is made of them where there is no trace.
+template <class T, class... Outputs, class... Inputs>
+[[gnu::always_inline]] inline void note(const Tape<T>& tape, Operation operation, std::tuple<Outputs...> outputs,
+                                        std::tuple<Inputs...> inputs, std::span<const double> numbers) {
+  if (Trace* trace = tape.trace()) [[unlikely]] note_step(*trace, operation, outputs, inputs, numbers);
+}
+template <class T, class... Outputs, class... Inputs>
+[[gnu::always_inline]] inline void note(const Tape<T>& tape, Operation operation, std::tuple<Outputs...> outputs,
+                                        std::tuple<Inputs...> inputs, std::initializer_list<double> numbers = {}) {
+  if (Trace* trace = tape.trace()) [[unlikely]]
+    note_step(*trace, operation, outputs, inputs, std::span<const double>(numbers.begin(), numbers.size()));
 }
 
 }  // namespace pushforward::detail
