@@ -13,8 +13,8 @@ using namespace detail;
 
 namespace {
 
-constexpr Index most_bins = 64;
-constexpr double largest_slope = 1e18;
+constexpr Index most_bins = LinearRationalShape::max_bins;
+constexpr double largest_slope = LinearRationalShape::largest_slope;
 
 Index checked_parameter_count(const LinearRationalOptions& o) {
   const auto refuse = [](const std::string& expected, auto got) {

@@ -3,17 +3,16 @@
 #include <algorithm>
 #include <concepts>
 #include <deque>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <mutex>
 #include <new>
-#include <nlohmann/json.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/distributions/transformed_distribution.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/evaluator.hpp>
 #include <pushforward/io/model.hpp>
-#include <pushforward/io/safetensors.hpp>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -313,23 +312,18 @@ void map(bool forward, const pf_model* model, pf_workspace* workspace, const T* 
 
 // --------------------------------------------------------------------------------------------------------- loading
 
-/// Whether a file's own scalar type is float; what does not say so is for `load` to refuse.
-bool is_single(const pf::SafetensorsFile& file) {
-  const auto text = file.metadata().find("pushforward");
-  if (text == file.metadata().end()) return false;
-  const auto json = nlohmann::json::parse(text->second, nullptr, false);
-  return json.is_object() && json.value("scalar", nlohmann::json()) == "float32";
-}
-
-template <class Stored, class Load>
-void load(const Stored& stored, int scalar, pf_model** model, Load load) {
+/// load<T>() in a scalar type that is asked for, stored() in that of the file.
+template <class Load, class Stored>
+void load(int scalar, pf_model** model, Load load, Stored stored) {
   if (scalar != PF_AS_STORED && scalar != PF_FLOAT && scalar != PF_DOUBLE)
     throw ArgumentError("scalar is " + std::to_string(scalar) + "; expected PF_AS_STORED, PF_FLOAT or PF_DOUBLE");
   const auto make = [&]<pf::Scalar T>(pf::Model<T> loaded) {
     std::string text = pf::to_text(*loaded.distribution);
     *model = new pf_model{pf::Evaluator<T>(std::move(loaded.distribution)), std::move(loaded.info), std::move(text)};
   };
-  if (scalar == PF_FLOAT || (scalar == PF_AS_STORED && is_single(stored())))
+  if (scalar == PF_AS_STORED)
+    std::visit(make, stored());
+  else if (scalar == PF_FLOAT)
     make(load.template operator()<float>());
   else
     make(load.template operator()<double>());
@@ -358,8 +352,9 @@ int pf_load(const char* path, int scalar, pf_model** model, char* error, size_t 
   return guarded("pf_load", error, error_size, [&] {
     check_given(path, "path");
     check_given(model, "model");
-    load([&] { return pf::SafetensorsFile::read(path); }, scalar, model,
-         [&]<pf::Scalar T> { return pf::load<T>(std::filesystem::path(path)); });
+    load(
+        scalar, model, [&]<pf::Scalar T> { return pf::load<T>(std::filesystem::path(path)); },
+        [&] { return pf::load_stored(std::filesystem::path(path)); });
   });
 }
 
@@ -371,8 +366,9 @@ int pf_load_bytes(const void* bytes, size_t size, const char* name, int scalar, 
     check_given(model, "model");
     const std::span span(static_cast<const std::byte*>(bytes), size);
     const std::string source = name ? name : "model";
-    load([&] { return pf::SafetensorsFile::read(span, source); }, scalar, model,
-         [&]<pf::Scalar T> { return pf::load<T>(span, source); });
+    load(
+        scalar, model, [&]<pf::Scalar T> { return pf::load<T>(span, source); },
+        [&] { return pf::load_stored(span, source); });
   });
 }
 

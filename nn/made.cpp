@@ -361,14 +361,17 @@ void Made<T>::Sequence::set_input(Index d, Var<T> x) {
 
 template <Scalar T>
 struct Made<T>::Units {
-  const Made& made;
   Pass<T>& pass;
   std::span<const Var<T>> known, contexts;
-  Index degree;
+  /// [begin, end) of them in each layer; one for all layers that have the same units.
+  std::span<const std::pair<Index, Index>> ranges;
 
+  std::pair<Index, Index> range(std::size_t hidden_layer) const {
+    return ranges[std::min(hidden_layer, ranges.size() - 1)];
+  }
   Var<T> layer(std::size_t k, const MaskedDense<T>& linear, Var<T> h) const {
     if (k > 0) keep(k, h);
-    const auto [begin, end] = made.sorted(k).range(degree);
+    const auto [begin, end] = range(k);
     const Var<T> out = pass.tape().matrix(end - begin, pass.recording());
     if (begin < end) linear.into(pass, out, columns(known[k], 0, linear.prefix(end - 1)), begin);
     return out;
@@ -377,7 +380,7 @@ struct Made<T>::Units {
   void keep(std::size_t k, Var<T> h) const { assign(of_degree(known[k], k - 1), h); }
   Var<T> context(std::size_t i) const { return of_degree(contexts[i], 0); }
   Var<T> of_degree(Var<T> x, std::size_t hidden_layer) const {
-    const auto [begin, end] = made.sorted(hidden_layer).range(degree);
+    const auto [begin, end] = range(hidden_layer);
     return columns(x, begin, end - begin);
   }
   Var<T> dropout(Var<T> h) const { return h; }
@@ -386,9 +389,15 @@ struct Made<T>::Units {
 // Computes the hidden units of one degree, layer by layer; their inputs are complete.
 template <Scalar T>
 void Made<T>::Sequence::extend(Index degree) {
-  const auto none = [&](const Sorted& layer) { return layer.range(degree).first == layer.range(degree).second; };
-  if (std::all_of(made_.sorted_.begin(), made_.sorted_.end(), none)) return;
-  const Units units{made_, pass_, known_, contexts_, degree};
+  const std::size_t count = made_.sorted_.size();
+  auto* const ranges = pass_.tape().template scratch<std::pair<Index, Index>>(static_cast<Index>(count));
+  bool any = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    new (ranges + i) std::pair(made_.sorted_[i].range(degree));
+    any = any || ranges[i].first < ranges[i].second;
+  }
+  if (!any) return;
+  const Units units{pass_, known_, contexts_, {ranges, count}};
   units.keep(known_.size() - 1, made_.hidden_values(units, known_.front()));
 }
 

@@ -97,15 +97,6 @@ std::vector<std::string> numbered(Index count, const char* prefix = "c") {
 
 }  // namespace
 
-std::string file_dtype(const std::string& path) {
-  const pf::SafetensorsFile file = pf::SafetensorsFile::read(path);
-  for (const pf::NamedTensor& tensor : file.tensors()) {
-    if (tensor.dtype == "F64") return "float64";
-    if (tensor.dtype == "F32") return "float32";
-  }
-  return "float64";
-}
-
 LoadedModel load_model(const std::string& path) {
   pf::Model<double> model = pf::load<double>(path);
   LoadedModel loaded{path, std::move(model.distribution), std::move(model.info), {}, {}};

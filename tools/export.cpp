@@ -22,10 +22,8 @@ void write(const std::string& path, const std::string& content) {
   out.commit();
 }
 
-/// In the scalar type of the file.
 template <class T>
-void export_model(const Settings& s) {
-  const pf::Model<T> model = pf::load<T>(s.model);
+void export_model(const Settings& s, const pf::Model<T>& model) {
   const pf::Distribution<T>& distribution = *model.distribution;
   const auto note = [&](const char* function, const std::string& reason) {
     if (!reason.empty())
@@ -45,8 +43,7 @@ void run(const Settings& s) {
   if (s.c.empty() && s.onnx.empty() && s.onnx_sample.empty())
     throw UsageError("what to write is missing: --c, --onnx or --onnx-sample");
   refuse_overwriting({{"the model", s.model}}, {{"--c", s.c}, {"--onnx", s.onnx}, {"--onnx-sample", s.onnx_sample}});
-  if (file_dtype(s.model) == "float32") export_model<float>(s);
-  else export_model<double>(s);
+  std::visit([&](const auto& model) { export_model(s, model); }, pf::load_stored(s.model));
 }
 
 }  // namespace

@@ -51,6 +51,16 @@ std::string pad(const std::string& text, std::size_t to) {
   return text + std::string(to > width(text) ? to - width(text) : 0, ' ');
 }
 
+/// The scalar type of the tensors in the file.
+std::string file_dtype(const std::string& path) {
+  const pf::SafetensorsFile file = pf::SafetensorsFile::read(path);
+  for (const pf::NamedTensor& tensor : file.tensors()) {
+    if (tensor.dtype == "F64") return "float64";
+    if (tensor.dtype == "F32") return "float32";
+  }
+  return "float64";
+}
+
 /// With as many digits as tell the ends apart.
 std::string range_text(const pf::ModelInfo::Range& range) {
   const double largest = std::max(std::abs(range.low), std::abs(range.high)), width = range.high - range.low;

@@ -125,8 +125,6 @@ struct LoadedModel {
   }
 };
 LoadedModel load_model(const std::string& path);
-/// The scalar type of the tensors in the file: "float64" or "float32".
-std::string file_dtype(const std::string& path);
 
 // ----------------------------------------------------------------------------------------------------------- data
 

@@ -5,12 +5,10 @@
 #include <nanobind/stl/string_view.h>
 
 #include <cmath>
-#include <fstream>
 #include <pushforward/fields.hpp>
 #include <pushforward/latents.hpp>
 #include <pushforward/registry.hpp>
 #include <span>
-#include <sstream>
 
 #include "objects.hpp"
 
@@ -249,54 +247,22 @@ nb::bytes serialize(const Distribution& self) {
   return nb::bytes(bytes.data(), bytes.size());
 }
 
-/// "float32" or "float64" as the header of the file says; None where it does not, for `load` to say what is wrong.
-nb::object stored_dtype(std::istream& file) {
-  std::uint64_t size = 0;
-  file.read(reinterpret_cast<char*>(&size), 8);
-  constexpr std::uint64_t most = 100'000'000;  // as the format has it
-  if (!file || size > most) return nb::none();
-  std::string header(size, '\0');
-  file.read(header.data(), static_cast<std::streamsize>(size));
-  if (!file) return nb::none();
-  try {
-    const nb::object loads = nb::module_::import_("json").attr("loads");
-    return loads(loads(header.c_str())["__metadata__"]["pushforward"])["scalar"];
-  } catch (const nb::python_error&) {
-    return nb::none();
-  }
-}
-
 /// A model in its own scalar type, or in the one that is asked for.
 template <class Source>
 nb::object load_as(Dtype dtype, const Source& source) {
-  const auto read = [&]<pf::Scalar T>(std::type_identity<T>) {
-    auto model = [&] {
-      const nb::gil_scoped_release others;
-      return pf::load<T>(source);
-    }();
-    return wrap(Distribution(std::move(model.distribution), std::move(model.info)));
-  };
-  return dtype.is_single() ? read(std::type_identity<float>()) : read(std::type_identity<double>());
+  pf::StoredModel model = [&]() -> pf::StoredModel {
+    const nb::gil_scoped_release others;
+    if (!dtype.is_known()) return pf::load_stored(source);
+    if (dtype.is_single()) return pf::load<float>(source);
+    return pf::load<double>(source);
+  }();
+  return std::visit([](auto& m) { return wrap(Distribution(std::move(m.distribution), std::move(m.info))); }, model);
 }
 
-nb::object load(const std::filesystem::path& path, const DtypeLike& dtype) {
-  Dtype wanted(dtype);
-  if (!wanted.is_known()) {
-    std::ifstream file(path, std::ios::binary);
-    const nb::object stored = stored_dtype(file);
-    if (nb::isinstance<nb::str>(stored) && nb::cast<std::string>(stored) == "float32") wanted = Dtype::of(true);
-  }
-  return load_as(wanted, path);
-}
+nb::object load(const std::filesystem::path& path, const DtypeLike& dtype) { return load_as(Dtype(dtype), path); }
 
 nb::object deserialize(const nb::bytes& bytes, const DtypeLike& dtype) {
-  Dtype wanted(dtype);
-  if (!wanted.is_known()) {
-    std::istringstream file(std::string(bytes.c_str(), bytes.size()));
-    const nb::object stored = stored_dtype(file);
-    if (nb::isinstance<nb::str>(stored) && nb::cast<std::string>(stored) == "float32") wanted = Dtype::of(true);
-  }
-  return load_as(wanted, std::span(static_cast<const std::byte*>(bytes.data()), bytes.size()));
+  return load_as(Dtype(dtype), std::span(static_cast<const std::byte*>(bytes.data()), bytes.size()));
 }
 
 /// The same model in the scalar type.

@@ -358,8 +358,7 @@ class Translation {
                                c(-std::numeric_limits<double>::infinity()), c(s.numbers[spline_max_derivative]));
     if (s.numbers[spline_tails] == 0) {
       const std::string end = add(mul(piece(x, 0, 1), c(0)), c(s.numbers[spline_end_slope]));
-      slopes = count == 2 * bins ? op("Concat", {end, end}, {{"axis", {2}}})
-                                 : op("Concat", {end, slopes, end}, {{"axis", {2}}});
+      slopes = op("Concat", count == 2 * bins ? Names{end, end} : Names{end, slopes, end}, {{"axis", {2}}});
     } else if (s.numbers[spline_tails] == 1) {
       slopes = op("Concat", {slopes, piece(slopes, 0, 1)}, {{"axis", {2}}});
     }

@@ -545,12 +545,20 @@ Poly<Distribution<T>> convert(const Distribution<Stored>& stored, const std::str
   return distribution;
 }
 
-template <Scalar T>
-Model<T> build(const SafetensorsFile& file, const std::string& source, const Registry& registry) {
+/// What a file says of a model before the model is made.
+struct Opened {
+  const SafetensorsFile& file;
+  const std::string& source;
+  Json json;
+  std::string scalar;
+  ModelInfo info;  ///< the notes alone
+};
+
+Opened open(const SafetensorsFile& file, const std::string& source) {
   const auto text = file.metadata().find(metadata_key);
   if (text == file.metadata().end())
     throw IoError(source + ": no '" + metadata_key + "' entry in the metadata; not a model of this library");
-  const Json j = Json::parse(text->second, nullptr, false);
+  Json j = Json::parse(text->second, nullptr, false);
   if (j.is_discarded()) throw IoError(source + ": the metadata entry '" + metadata_key + "' is not JSON");
   const Json& version = field(j, "schema", source);
   if (!version.is_number_integer()) throw IoError(source + ": schema: expected an integer");
@@ -571,14 +579,22 @@ Model<T> build(const SafetensorsFile& file, const std::string& source, const Reg
     }
   }
 
-  const std::string scalar = text_from_json(field(j, "scalar", source), source + ": scalar");
+  std::string scalar = text_from_json(field(j, "scalar", source), source + ": scalar");
   if (scalar != "float32" && scalar != "float64")
     throw IoError(source + ": scalar: expected float32 or float64, got '" + scalar + "'");
+  return {file, source, std::move(j), std::move(scalar), std::move(info)};
+}
+
+template <Scalar T>
+Model<T> build(Opened opened, const Registry& registry) {
+  const SafetensorsFile& file = opened.file;
+  const std::string& source = opened.source;
+  const Json& j = opened.json;
   using Other = std::conditional_t<sizeof(T) == 8, float, double>;
-  Model<T> model{scalar == Distribution<T>::dtype()
+  Model<T> model{opened.scalar == Distribution<T>::dtype()
                      ? read_distribution<T>(j, file, source, registry)
                      : convert<T, Other>(*read_distribution<Other>(j, file, source, registry), source, registry),
-                 std::move(info)};
+                 std::move(opened.info)};
   model.info.columns = texts_from_json(field(j, "columns", source), source + ": columns");
   model.info.context_columns = texts_from_json(field(j, "context_columns", source), source + ": context_columns");
   model.info.data_range = ranges_from_json(field(j, "data_range", source), source + ": data_range");
@@ -587,6 +603,12 @@ Model<T> build(const SafetensorsFile& file, const std::string& source, const Reg
   if (const std::string wrong = find_wrong(model.info, distribution.dim(), distribution.context_dim()); !wrong.empty())
     throw IoError(source + ": " + wrong);
   return model;
+}
+
+StoredModel build_stored(const SafetensorsFile& file, const std::string& source, const Registry& registry) {
+  Opened opened = open(file, source);
+  if (opened.scalar == "float32") return build<float>(std::move(opened), registry);
+  return build<double>(std::move(opened), registry);
 }
 
 }  // namespace
@@ -607,12 +629,24 @@ std::vector<std::byte> serialize(const Distribution<T>& distribution, const Mode
 
 template <Scalar T>
 Model<T> load(const std::filesystem::path& path, const Registry& registry) {
-  return build<T>(SafetensorsFile::read(path), path.string(), registry);
+  const SafetensorsFile file = SafetensorsFile::read(path);
+  const std::string source = path.string();
+  return build<T>(open(file, source), registry);
 }
 
 template <Scalar T>
 Model<T> load(std::span<const std::byte> bytes, std::string_view source_name, const Registry& registry) {
-  return build<T>(SafetensorsFile::read(bytes, source_name), std::string(source_name), registry);
+  const SafetensorsFile file = SafetensorsFile::read(bytes, source_name);
+  const std::string source(source_name);
+  return build<T>(open(file, source), registry);
+}
+
+StoredModel load_stored(const std::filesystem::path& path, const Registry& registry) {
+  return build_stored(SafetensorsFile::read(path), path.string(), registry);
+}
+
+StoredModel load_stored(std::span<const std::byte> bytes, std::string_view source_name, const Registry& registry) {
+  return build_stored(SafetensorsFile::read(bytes, source_name), std::string(source_name), registry);
 }
 
 #define PUSHFORWARD_INSTANTIATE(T)                                                                      \

@@ -335,6 +335,21 @@ void check_filled(const std::string& source, std::uint64_t filled, std::uint64_t
     throw IoError(fmt::format("{}: the tensors take {} bytes of data, the file has {}", source, filled, data_size));
 }
 
+/// The tensors in all of `data`, by name.
+std::vector<NamedTensor> tensors_of(const std::string& source, std::vector<Entry> entries,
+                                    std::span<const std::byte> data) {
+  check_filled(source, check_layout(source, entries, data.size()), data.size());
+  std::vector<NamedTensor> tensors;
+  tensors.reserve(entries.size());
+  for (Entry& entry : entries) {
+    const auto [begin, end] = *entry.offsets;
+    tensors.push_back({std::move(entry.name), std::move(*entry.dtype), std::move(*entry.shape),
+                       data.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))});
+  }
+  std::sort(tensors.begin(), tensors.end(), [](const NamedTensor& a, const NamedTensor& b) { return a.name < b.name; });
+  return tensors;
+}
+
 }  // namespace
 
 SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
@@ -347,42 +362,27 @@ SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
   file.own_ = read_file(input, {}, kPrefix + 1);
   const std::uint64_t begin = kPrefix + check_start(file.source_, file.own_, size);
   file.own_ = read_file(input, std::move(file.own_), begin);
-  if (file.own_.size() == begin) {
-    std::map<std::string, std::string> metadata;
-    const std::uint64_t data_size = size == unknown ? unknown : size - begin;
-    const std::uint64_t filled =
-        check_layout(file.source_, read_header(file.source_, std::span(file.own_).subspan(kPrefix), metadata), data_size);
-    if (data_size != unknown) check_filled(file.source_, filled, data_size);
-    // One byte more, which says that there are more.
-    file.own_ = read_file(input, std::move(file.own_), begin + filled + 1);
-    if (file.own_.size() > begin + filled)
-      throw IoError(fmt::format("{}: the tensors take {} bytes of data, the file has more", file.source_, filled));
-  }
-  file.parse(file.own_);
+  if (file.own_.size() < begin) check_start(file.source_, file.own_, file.own_.size());
+  std::vector<Entry> entries = read_header(file.source_, std::span(file.own_).subspan(kPrefix), file.metadata_);
+  const std::uint64_t data_size = size == unknown ? unknown : size - begin;
+  const std::uint64_t filled = check_layout(file.source_, entries, data_size);
+  if (data_size != unknown) check_filled(file.source_, filled, data_size);
+  // One byte more, which says that there are more.
+  file.own_ = read_file(input, std::move(file.own_), begin + filled + 1);
+  if (file.own_.size() > begin + filled)
+    throw IoError(fmt::format("{}: the tensors take {} bytes of data, the file has more", file.source_, filled));
+  file.tensors_ = tensors_of(file.source_, std::move(entries),
+                             std::span<const std::byte>(file.own_).subspan(static_cast<std::size_t>(begin)));
   return file;
 }
 
 SafetensorsFile SafetensorsFile::read(std::span<const std::byte> bytes, std::string_view source_name) {
   SafetensorsFile file;
   file.source_ = source_name;
-  file.parse(bytes);
+  const auto length = static_cast<std::size_t>(check_start(file.source_, bytes, bytes.size()));
+  file.tensors_ = tensors_of(file.source_, read_header(file.source_, bytes.subspan(kPrefix, length), file.metadata_),
+                             bytes.subspan(kPrefix + length));
   return file;
-}
-
-void SafetensorsFile::parse(std::span<const std::byte> bytes) {
-  const std::uint64_t length = check_start(source_, bytes, bytes.size());
-  const auto header = bytes.subspan(kPrefix, static_cast<std::size_t>(length));
-  const auto data = bytes.subspan(kPrefix + static_cast<std::size_t>(length));
-  std::vector<Entry> entries = read_header(source_, header, metadata_);
-  check_filled(source_, check_layout(source_, entries, data.size()), data.size());
-  tensors_.reserve(entries.size());
-  for (Entry& entry : entries) {
-    const auto [begin, end] = *entry.offsets;
-    tensors_.push_back({std::move(entry.name), std::move(*entry.dtype), std::move(*entry.shape),
-                        data.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))});
-  }
-  std::sort(tensors_.begin(), tensors_.end(),
-            [](const NamedTensor& a, const NamedTensor& b) { return a.name < b.name; });
 }
 
 const NamedTensor* SafetensorsFile::find(std::string_view name) const {

@@ -13,9 +13,6 @@ namespace pushforward::detail {
 
 namespace {
 
-constexpr Index most_bins = 64;
-constexpr double largest_slope = 1e18;
-
 double positive(double raw) { return std::max(raw, 0.0) + std::log1p(std::exp(-std::abs(raw))); }
 double between_0_and_1(double raw) { return 1 / (1 + std::exp(-raw)); }
 
@@ -71,7 +68,7 @@ Image<S> image(const Bin<S>& b, bool root, const S& in) {
 
 /// What one element's parameters mean.
 struct Knots {
-  double width_share[most_bins], height_share[most_bins];  // the softmaxes
+  double width_share[LinearRationalShape::max_bins], height_share[LinearRationalShape::max_bins];  // the softmaxes
   Index bin;
   Bin<double> at;
   double right, top;  ///< where it ends
@@ -104,7 +101,7 @@ void find(const LinearRationalShape& s, bool root, double in, const double* raw,
   }
   const auto slope = [&](Index knot) {
     if (knot == 0 || knot == s.bins) return s.end_slope;
-    return std::min(s.min_derivative + positive(raw[2 * s.bins + knot - 1]), largest_slope);
+    return std::min(s.min_derivative + positive(raw[2 * s.bins + knot - 1]), LinearRationalShape::largest_slope);
   };
   knots.at.slope0 = slope(knots.bin);
   knots.at.slope1 = slope(knots.bin + 1);
@@ -143,7 +140,7 @@ void accumulate(const LinearRationalShape& s, bool root, double in, const double
   sizes(0, knots.width_share, s.min_width, g[1], g[2]);
   sizes(bins, knots.height_share, s.min_height, g[3], g[4]);
   const auto slope = [&](Index knot, double g_slope, double value) {
-    if (knot == 0 || knot == bins || !(value < largest_slope)) return;
+    if (knot == 0 || knot == bins || !(value < LinearRationalShape::largest_slope)) return;
     const Index p = 2 * bins + knot - 1;
     add(p, g_slope * between_0_and_1(raw[p]));
   };

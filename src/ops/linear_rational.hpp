@@ -9,6 +9,8 @@ namespace pushforward::detail {
 /// A family of monotone linear-rational splines of [low, high] onto itself: K widths, K heights, K - 1 slopes at the
 /// inner knots and K numbers that divide the bins.
 struct LinearRationalShape {
+  static constexpr Index max_bins = 64;
+  static constexpr double largest_slope = 1e18;  ///< slopes at knots are cut off there
   Index bins;
   double low, high;
   double min_width, min_height;  ///< fractions of the interval

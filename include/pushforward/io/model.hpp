@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include <pushforward/distribution.hpp>
@@ -64,5 +65,11 @@ Model<T> load(const std::filesystem::path& path, const Registry& registry = Regi
 template <Scalar T>
 Model<T> load(std::span<const std::byte> bytes, std::string_view source_name = "model",
               const Registry& registry = Registry::standard());
+
+/// The same in the scalar type that the file has.
+using StoredModel = std::variant<Model<float>, Model<double>>;
+StoredModel load_stored(const std::filesystem::path& path, const Registry& registry = Registry::standard());
+StoredModel load_stored(std::span<const std::byte> bytes, std::string_view source_name = "model",
+                        const Registry& registry = Registry::standard());
 
 }  // namespace pushforward

@@ -76,7 +76,6 @@ class SafetensorsFile {
 
  private:
   SafetensorsFile() = default;
-  void parse(std::span<const std::byte> bytes);
 
   std::string source_;
   std::vector<std::byte> own_;
