@@ -63,23 +63,25 @@ struct LocationAndScale {
   double scale;
 };
 
-LocationAndScale mean_and_std(const std::vector<Weighted>& values) {
+/// for_each(f) calls f(value, weight) for every one that counts.
+template <class ForEach>
+LocationAndScale mean_and_std(const ForEach& for_each) {
   // Scaled by the largest magnitude, so that squares do not overflow.
   double total = 0, largest = 0;
-  for (const Weighted& v : values) {
-    total += v.weight;
-    largest = std::max(largest, std::abs(v.value));
-  }
+  for_each([&](double value, double weight) {
+    total += weight;
+    largest = std::max(largest, std::abs(value));
+  });
   if (largest == 0) return {0, 0};
   double mean = 0;
-  for (const Weighted& v : values) mean += v.weight * (v.value / largest);
+  for_each([&](double value, double weight) { mean += weight * (value / largest); });
   mean /= total;
   double square = 0, correction = 0;
-  for (const Weighted& v : values) {
-    const double d = v.value / largest - mean;
-    square += v.weight * d * d;
-    correction += v.weight * d;
-  }
+  for_each([&](double value, double weight) {
+    const double d = value / largest - mean;
+    square += weight * d * d;
+    correction += weight * d;
+  });
   const double variance = std::max(0.0, (square - correction * correction / total) / total);
   return {(mean + correction / total) * largest, std::sqrt(variance) * largest};
 }
@@ -95,23 +97,27 @@ Standardize<T> Standardize<T>::of(MatrixView<const T> data, Standardization how,
   if (how == Standardization::none) return Standardize(dim);
   if (rows == 0) throw DomainError("Standardize::of: there are no rows to compute a location and a scale from");
   std::vector<double> shift(static_cast<std::size_t>(dim)), scale(static_cast<std::size_t>(dim), 1.0);
-  std::vector<Weighted> values;
-  values.reserve(static_cast<std::size_t>(rows));
   for (Index c = 0; c < dim; ++c) {
-    values.clear();
+    const auto for_each = [&](const auto& f) {
+      for (Index i = 0; i < rows; ++i) {
+        const double weight = weights.size() == 0 ? 1.0 : weights[i];
+        if (weight > 0) f(static_cast<double>(data(i, c)), weight);
+      }
+    };
     double total = 0;
     for (Index i = 0; i < rows; ++i) {
-      const double value = static_cast<double>(data(i, c)), weight = weights.size() == 0 ? 1.0 : weights[i];
-      if (!std::isfinite(value))
+      if (!std::isfinite(data(i, c)))
         throw DomainError("Standardize::of: row " + std::to_string(i) + ", column " + std::to_string(c) +
                           " is not finite");
-      total += weight;
-      if (weight > 0) values.push_back({value, weight});
+      total += weights.size() == 0 ? 1.0 : weights[i];
     }
-    if (!(total > 0) || !std::isfinite(total) || values.empty())
+    if (!(total > 0) || !std::isfinite(total))
       throw DomainError("Standardize::of: the weights must sum to a positive number");
-    LocationAndScale result = mean_and_std(values);
+    LocationAndScale result = mean_and_std(for_each);
     if (how == Standardization::median_iqr) {
+      std::vector<Weighted> values;
+      values.reserve(static_cast<std::size_t>(rows));
+      for_each([&](double value, double weight) { values.push_back({value, weight}); });
       std::sort(values.begin(), values.end(), [](const Weighted& a, const Weighted& b) { return a.value < b.value; });
       constexpr double normal_quartiles = 1.3489795003921634, normal_90 = 3.2897072539029444;
       const double spread = quantile(values, 0.75) - quantile(values, 0.25);

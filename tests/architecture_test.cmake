@@ -29,7 +29,7 @@ function(layer_of path result)
     "^(include/pushforward|src)/io/=9"
     "^(include/pushforward/)?ports/=9"
     "^(include/pushforward|src)/training/=10"
-    "^(include/pushforward|src)/(diagnostics|export|testing)/=11")
+    "^(include/pushforward|src)/(diagnostics|export|inference|testing)/=11")
   foreach(rule ${rules})
     string(REGEX MATCH "^(.*)=([0-9]+)$" matched "${rule}")
     if(path MATCHES "${CMAKE_MATCH_1}")

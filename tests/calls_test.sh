@@ -19,7 +19,7 @@ done | awk '
     if (path ~ /^flows\//) return 8
     if (path ~ /^src\/io\//) return 9
     if (path ~ /^src\/training\//) return 10
-    if (path ~ /^src\/(diagnostics|testing)\//) return 11
+    if (path ~ /^src\/(diagnostics|inference|testing)\//) return 11
     print path " belongs to no layer" > "/dev/stderr"
     failed = 1
     exit 1

@@ -47,6 +47,29 @@ says err.txt "warning: context 't': 2000 lies outside the training range [10"
 run 0 sample given.st -n 3 --context t=20 --out drawn.csv
 holds '[ ! -s err.txt ]'
 
+# ---- what some columns say of the others: y is x and as much noise
+run 0 fit data.csv --out joint.st --model gaussian --drop t --validation 0
+run 0 sample joint.st -n 2000 --given x=1.5 --out drawn.csv --json
+says out.txt '"effective_sample_size"'
+holds 'awk -F, "NR > 1 { if (\$1 != 1.5) bad = 1; s += \$2; q += \$2 * \$2; n++ }
+  END { m = s / n; v = q / n - m * m; exit bad || n != 2000 || m < 1 || m > 2 || v < 0.6 || v > 1.5 }" drawn.csv'
+run 0 sample joint.st -n 2000 --given x=1.5 --out again.csv
+says out.txt "log density of what is given -"
+holds 'cmp -s drawn.csv again.csv'
+run 0 sample joint.st -n 5 --given x=9 --out far.csv
+says err.txt "warning: 'x': 9 lies outside the training range ["
+refuses 2 "--given: the model has no column 'z'; it has x, y" sample joint.st -n 5 --given z=1 --out no.csv
+refuses 2 "--given: all columns are given; leave out those that are to be drawn" \
+  sample joint.st -n 5 --given x=1,y=2 --out no.csv
+printf 'y\n0\nNA\n2\n' >of_y.csv
+run 0 log-prob joint.st of_y.csv --columns y --out of_y.out.csv
+says out.txt "density of                    y, the other columns integrated out"
+says out.txt "rows that miss a value        1: their log_prob is nan"
+# A normal density of variance 2, as far as 200 rows tell.
+holds 'awk -F, "NR == 2 { exit !(\$1 > -1.45 && \$1 < -1.1 && \$2 < 0.05) }" of_y.out.csv'
+refuses 2 "--columns: the model has no column 'q'; it has x, y" log-prob joint.st of_y.csv --columns q --out no.csv
+refuses 2 "--columns: given.st is conditional on t" log-prob given.st data.csv --columns x --out no.csv
+
 # ---- decimal commas between commas
 printf 'a\n1,5\n2,5\n3,25\n' >commas.csv
 refuses 1 "expected 1 field, got 2; if these are decimal commas: --decimal , --delimiter ';'" fit commas.csv --out no.st $quick

@@ -251,6 +251,11 @@ DataReader DataReader::for_model(const std::string& path, const LoadedModel& mod
   return named_or_in_order(path, std::move(wanted), how);
 }
 
+DataReader DataReader::for_columns(const std::string& path, const std::vector<std::string>& columns,
+                                   const pf::TableOptions& how) {
+  return named_or_in_order(path, columns, how);
+}
+
 DataReader DataReader::for_context(const std::string& path, const LoadedModel& model, const pf::TableOptions& how) {
   return named_or_in_order(path, model.context_columns, how);
 }

@@ -10,7 +10,9 @@ namespace {
 
 struct Settings {
   std::string model, data, out, array;
+  std::vector<std::string> columns;
   TextSettings text;
+  std::uint64_t seed = 0;
   int threads = 0;
   bool strict = false;
   bool json = false;
@@ -88,12 +90,83 @@ class BetweenNumbers {
   std::string first_;
 };
 
+/// Some columns alone: what the model says of them with the others integrated out, row by row, with an error.
+void run_marginal(const Settings& s, const LoadedModel& model, const std::vector<std::string>& names) {
+  if (s.strict) throw UsageError("--strict: excludes --columns");
+  if (extension(s.out) == ".npy") throw UsageError("--columns: writes two columns; take a CSV file for --out");
+  if (model.context_dim() > 0)
+    throw UsageError(fmt::format("--columns: {} is conditional on {}, and what is integrated out depends on it; score "
+                                 "all columns",
+                                 s.model, joined(model.context_columns)));
+  std::vector<Index> columns;
+  for (const std::string& name : names) {
+    const auto found = std::find(model.columns.begin(), model.columns.end(), name);
+    if (found == model.columns.end())
+      throw UsageError(fmt::format("--columns: the model has no column '{}'; it has {}", name, joined(model.columns)));
+    columns.push_back(found - model.columns.begin());
+  }
+  pf::TableOptions how = table_options(s.text, s.array);
+  how.missing = pf::CsvOptions::Missing::as_nan;
+  DataReader reader = DataReader::for_columns(s.data, names, how);
+  pf::Execution execution({.threads = thread_count(s.threads)});
+  std::optional<pf::CsvWriter> writer;
+  if (!s.out.empty()) writer.emplace(s.out, std::vector<std::string>{"log_prob", "standard_error"});
+  LogLikelihood likelihood;
+  Index holes = 0, rough = 0;
+  pf::Table chunk;
+  ProgressLine line;
+  // Rows take a while each.
+  while (reader.next(chunk, 16)) {
+    const pf::LogProbEstimate<double> scores = pf::marginal_log_prob(*model.distribution, columns, chunk.values,
+                                                                     {.seed = s.seed, .execution = execution});
+    pf::Matrix<double> out(scores.value.size(), 2);
+    for (Index i = 0; i < scores.value.size(); ++i) {
+      out(i, 0) = scores.value[i];
+      out(i, 1) = scores.standard_error[i];
+      rough += scores.standard_error[i] > 0.1;
+      if (std::isnan(scores.value[i])) ++holes;
+      else likelihood.add(scores.value[i]);
+    }
+    if (writer) writer->write(out);
+    line.show_rows(likelihood.inside.count() + likelihood.zero + holes);
+  }
+  line.clear();
+  if (writer) writer->commit();
+  if (rough > 0)
+    fmt::print(stderr, "pushforward: warning: {} a standard error above 0.1: the model hardly draws such values\n",
+               rough == 1 ? "1 row has" : grouped(rough) + " rows have");
+  const Index count = likelihood.inside.count() + likelihood.zero + holes;
+  if (s.json) {
+    Json json{{"rows", count},
+              {"columns", names},
+              {"mean_log_likelihood", likelihood.mean()},
+              {"standard_error", likelihood.zero > 0 ? Json() : Json(likelihood.inside.standard_error())},
+              {"rows_of_density_zero", likelihood.zero},
+              {"rows_that_miss_a_value", holes}};
+    if (!s.out.empty()) json["out"] = s.out;
+    print_json(json);
+    return;
+  }
+  std::FILE* to = s.out == "-" ? stderr : stdout;
+  fmt::print(to, "rows                          {}\n", grouped(count));
+  fmt::print(to, "density of                    {}, the other columns integrated out\n", joined(names));
+  if (holes > 0) fmt::print(to, "rows that miss a value        {}: their log_prob is nan\n", grouped(holes));
+  const std::string mean = with_error(likelihood.inside.mean(), likelihood.inside.standard_error());
+  if (likelihood.zero == 0) fmt::print(to, "mean log-likelihood           {} nats\n", mean);
+  else
+    fmt::print(to, "mean log-likelihood           -inf ({} of density 0; the others: {} nats)\n",
+               counted(likelihood.zero, "row"), mean);
+  if (!s.out.empty() && s.out != "-") fmt::print(to, "wrote                         {}\n", s.out);
+}
+
 void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   const bool npy = extension(s.out) == ".npy";
   refuse_unwritten(s.out);
   refuse_overwriting({{"the model", s.model}, {"the data", s.data}}, {{"--out", s.out}});
   const LoadedModel model = load_model(s.model);
+  if (const std::vector<std::string> columns = split_lists(s.columns); !columns.empty())
+    return run_marginal(s, model, columns);
   const bool range_known = !model.info.data_range.empty();
   if (s.strict && !range_known) throw pf::IoError(s.model + ": has no training ranges, which --strict needs");
   // What is not known of a row says nothing of the others.
@@ -223,6 +296,9 @@ void add_log_prob(CLI::App& app) {
   sub->add_option("-o,--out", s->out, "CSV or .npy file with one value for each row; -: CSV on standard output")
       ->check(file_name())
       ->option_text("FILE (-; none with --json)");
+  add_list(*sub, "--columns", s->columns, "Score these alone: the others are integrated out, by importance sampling")
+      ->option_text("A,B,...");
+  sub->add_option("--seed", s->seed, "Of that sampling")->transform(seed_number())->option_text("N (0)");
   sub->add_option("--array", s->array, "Array of a .npz file")->option_text("NAME");
   add_text_options(*sub, s->text, "Text");
   sub->add_option("--threads", s->threads, "Threads (default: all); the values do not depend on it")

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "tools/progress.hpp"
 #include "tools/tool.hpp"
@@ -9,39 +10,47 @@ namespace {
 
 struct Settings {
   std::string model, out = "-", context_file, array;
-  std::vector<std::string> context;
+  std::vector<std::string> context, given;
   Index count = -1;
   std::uint64_t seed = 0;
   int threads = 0;
   bool json = false;
 };
 
-/// The row of "c1=3.5,c2=1".
-pf::Matrix<double> parse_context(const std::vector<std::string>& items, const LoadedModel& model) {
-  pf::Matrix<double> row(1, model.context_dim());
-  std::vector<bool> given(model.context_columns.size());
+/// The values of "c1=3.5,c2=1" for columns with these names, where they are given. `what`: "context column".
+std::vector<std::optional<double>> parse_values(const char* option, const char* what,
+                                                const std::vector<std::string>& items,
+                                                const std::vector<std::string>& names) {
+  std::vector<std::optional<double>> values(names.size());
   for (const std::string& item : items) {
     const std::size_t equals = item.rfind('=');
     const auto value = equals == item.npos ? std::nullopt : to_number(std::string_view(item).substr(equals + 1));
     if (!value || !std::isfinite(*value))
-      throw UsageError(fmt::format("--context: expected name=number, got '{}'", item));
-    const auto& names = model.context_columns;
+      throw UsageError(fmt::format("{}: expected name=number, got '{}'", option, item));
     const auto found = std::find(names.begin(), names.end(), item.substr(0, equals));
     if (found == names.end())
-      throw UsageError(fmt::format("--context: the model has no context column '{}'; it has {}", item.substr(0, equals),
+      throw UsageError(fmt::format("{}: the model has no {} '{}'; it has {}", option, what, item.substr(0, equals),
                                    names.empty() ? "none" : joined(names)));
-    const Index column = found - names.begin();
-    if (given[static_cast<std::size_t>(column)] && row(0, column) != *value)
-      throw UsageError(fmt::format("--context: '{}' is given two different values; leave one of them", *found));
-    row(0, column) = *value;
-    given[static_cast<std::size_t>(column)] = true;
+    std::optional<double>& own = values[static_cast<std::size_t>(found - names.begin())];
+    if (own && *own != *value)
+      throw UsageError(fmt::format("{}: '{}' is given two different values; leave one of them", option, *found));
+    own = value;
   }
-  for (std::size_t c = 0; c < given.size(); ++c)
-    if (!given[c]) throw UsageError(fmt::format("--context: no value for '{}'", model.context_columns[c]));
+  return values;
+}
+
+pf::Matrix<double> parse_context(const std::vector<std::string>& items, const LoadedModel& model) {
+  const std::vector<std::optional<double>> values =
+      parse_values("--context", "context column", items, model.context_columns);
+  pf::Matrix<double> row(1, model.context_dim());
+  for (std::size_t c = 0; c < values.size(); ++c) {
+    if (!values[c]) throw UsageError(fmt::format("--context: no value for '{}'", model.context_columns[c]));
+    row(0, static_cast<Index>(c)) = *values[c];
+  }
   return row;
 }
 
-/// Draws follow a context far away as they would a near one.
+/// Draws follow values far away as they would near ones.
 void warn_of_far_contexts(const LoadedModel& model, const pf::Matrix<double>& contexts) {
   for (std::size_t c = 0; c < model.info.context_range.size(); ++c) {
     const auto& [low, high] = model.info.context_range[c];
@@ -54,6 +63,67 @@ void warn_of_far_contexts(const LoadedModel& model, const pf::Matrix<double>& co
                  printable(model.context_columns[c]), first, low, high,
                  contexts.rows() > 1 ? fmt::format(" ({} of {} do)", grouped(outside), counted(contexts.rows(), "row")) : "");
   }
+}
+
+std::vector<std::string> output_names(const Settings& s, const LoadedModel& model) {
+  std::vector<std::string> names = model.columns;
+  names.insert(names.end(), model.context_columns.begin(), model.context_columns.end());
+  if (s.out == "-")
+    for (std::string& name : names) name = printable(name);
+  return names;
+}
+
+/// Rows with some columns as given, the others drawn from what the model then says of them.
+void run_given(const Settings& s, const LoadedModel& model, const pf::Matrix<double>& contexts) {
+  if (contexts.rows() > 1)
+    throw UsageError("--given: takes one context for all rows; give --context, or a --context-file of one row");
+  if (s.count < 0) throw UsageError("-n is required");
+  if (s.count > 10'000'000) throw UsageError("--given: -n must be at most 10,000,000: the rows are chosen together");
+  const std::vector<std::optional<double>> given =
+      parse_values("--given", "column", split_lists(s.given), model.columns);
+  std::vector<Index> columns;
+  std::vector<double> values;
+  for (std::size_t c = 0; c < given.size(); ++c) {
+    if (!given[c]) continue;
+    columns.push_back(static_cast<Index>(c));
+    values.push_back(*given[c]);
+    if (model.info.data_range.empty()) continue;
+    const auto& [low, high] = model.info.data_range[c];
+    if (!(*given[c] >= low && *given[c] <= high))
+      fmt::print(stderr, "pushforward: warning: '{}': {:.9g} lies outside the training range [{:.9g}, {:.9g}]\n",
+                 printable(model.columns[c]), *given[c], low, high);
+  }
+  if (columns.size() == given.size())
+    throw UsageError("--given: all columns are given; leave out those that are to be drawn");
+  const std::vector<std::string> names = output_names(s, model);
+  RowWriter writer(s.out, names, s.count);
+  pf::Execution execution({.threads = thread_count(s.threads)});
+  const pf::ConditionalDraws<double> drawn =
+      pf::sample_given(*model.distribution, columns, values, s.count,
+                       {.context = contexts, .seed = s.seed, .execution = execution});
+  pf::Matrix<double> rows(s.count, static_cast<Index>(names.size()));
+  rows.leftCols(model.dim()) = drawn.rows;
+  for (Index c = 0; c < model.context_dim(); ++c) rows.col(model.dim() + c).setConstant(contexts(0, c));
+  writer.write(rows);
+  writer.commit();
+  if (drawn.effective_sample_size < std::max(100.0, 0.5 * static_cast<double>(s.count)))
+    fmt::print(stderr, "pushforward: warning: --given: the rows are worth {:.0f} independent ones: the model hardly "
+                       "draws such values, and rows are repeated\n",
+               drawn.effective_sample_size);
+  if (s.json)
+    print_json({{"samples", s.count},
+                {"columns", names},
+                {"seed", s.seed},
+                {"out", s.out},
+                {"log_prob_of_given", drawn.log_prob},
+                {"standard_error", drawn.standard_error},
+                {"proposals", drawn.proposals},
+                {"effective_sample_size", drawn.effective_sample_size}});
+  else if (s.out != "-")
+    fmt::print("wrote {} of {} to {}, chosen from {} proposals worth {}; log density of what is given {}\n",
+               counted(s.count, "sample"), joined(model.columns), s.out, grouped(drawn.proposals),
+               grouped(static_cast<Index>(drawn.effective_sample_size)),
+               with_error(drawn.log_prob, drawn.standard_error));
 }
 
 void run(const Settings& s) {
@@ -75,15 +145,13 @@ void run(const Settings& s) {
   if (!context.empty()) contexts = parse_context(context, model);
   if (!s.context_file.empty()) contexts = DataReader::for_context(s.context_file, model, {.array = s.array}).rest().values;
   warn_of_far_contexts(model, contexts);
+  if (!s.given.empty()) return run_given(s, model, contexts);
   const bool each = contexts.rows() > 1;
   const Index per_context = s.count >= 0 ? s.count : 1;
   if (s.count < 0 && !each) throw UsageError("-n is required");
   const Index total = each ? contexts.rows() * per_context : per_context;
 
-  std::vector<std::string> names = model.columns;
-  names.insert(names.end(), model.context_columns.begin(), model.context_columns.end());
-  if (s.out == "-")
-    for (std::string& name : names) name = printable(name);
+  const std::vector<std::string> names = output_names(s, model);
   RowWriter writer(s.out, names, total);
   pf::Engine engine(s.seed);
   pf::Execution execution({.threads = thread_count(s.threads)});
@@ -131,6 +199,8 @@ void add_sample(CLI::App& app) {
   sub->add_option("--context-file", s->context_file, "Data file with the context columns")
       ->check(file_name())
       ->option_text("FILE");
+  add_list(*sub, "--given", s->given, "Values of some columns; the others are drawn given these, from many proposals")
+      ->option_text("A=X,B=Y,...");
   sub->add_option("--array", s->array, "Array of a .npz context file")->option_text("NAME");
   sub->add_option("--threads", s->threads, "Threads (default: all); the rows do not depend on it")
       ->transform(whole_number(1, 1024))

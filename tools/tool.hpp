@@ -134,6 +134,9 @@ class DataReader {
   DataReader(const std::string& path, pf::TableOptions options);
   /// The columns of the model and then those of its context, by name. A file without names may have exactly these.
   static DataReader for_model(const std::string& path, const LoadedModel& model, const pf::TableOptions& how);
+  /// Some columns of the model only, by name.
+  static DataReader for_columns(const std::string& path, const std::vector<std::string>& columns,
+                                const pf::TableOptions& how);
   /// The context columns of the model only.
   static DataReader for_context(const std::string& path, const LoadedModel& model, const pf::TableOptions& how);
 

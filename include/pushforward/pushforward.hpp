@@ -23,6 +23,7 @@
 #include <pushforward/fields.hpp>
 #include <pushforward/fixed_map.hpp>
 #include <pushforward/flows/builders.hpp>
+#include <pushforward/inference/conditioning.hpp>
 #include <pushforward/io/csv.hpp>
 #include <pushforward/io/model.hpp>
 #include <pushforward/io/npy.hpp>

@@ -20,7 +20,7 @@ from . import _core, _pickle
 from ._compare import Comparison, compare
 from ._conditional import Conditional
 from ._core import *  # noqa: F403
-from ._reports import BestReport, CalibrationReport, FitReport, FitWarning
+from ._reports import BestReport, CalibrationReport, ConditionalDraws, FitReport, FitWarning
 
 __version__ = _core.__version__
 __all__ = [name for name in dir(_core) if not name.startswith("_")] + [
@@ -28,6 +28,7 @@ __all__ = [name for name in dir(_core) if not name.startswith("_")] + [
     "CalibrationReport",
     "Comparison",
     "Conditional",
+    "ConditionalDraws",
     "FitReport",
     "FitWarning",
     "compare",

@@ -95,6 +95,16 @@ def best_report(values):
     return BestReport(**values)
 
 
+class ConditionalDraws(typing.NamedTuple):
+    """Rows given some columns, and what the model says of these."""
+
+    rows: numpy.ndarray  #: (n, dim), the given columns as given
+    log_prob: float  #: log density of the given values, the other columns integrated out
+    standard_error: float  #: of log_prob
+    proposals: int  #: that the rows were chosen from
+    effective_sample_size: float  #: how many independent draws they are worth
+
+
 class UniformityTest(typing.NamedTuple):
     """Kolmogorov's and Anderson and Darling's tests of values that are uniform on (0, 1) if the model is right."""
 

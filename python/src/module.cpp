@@ -35,6 +35,7 @@ NB_MODULE(_core, m) {
   bind_flows(m);
   bind_training(m);
   bind_best(m);
+  bind_conditioning(m);
   bind_diagnostics(m);
   bind_batch_norm(m);
   bind_pickles(m);

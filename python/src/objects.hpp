@@ -253,6 +253,7 @@ void bind_networks(nb::module_& m);
 void bind_flows(nb::module_& m);
 void bind_training(nb::module_& m);
 void bind_best(nb::module_& m);
+void bind_conditioning(nb::module_& m);
 void bind_diagnostics(nb::module_& m);
 void bind_batch_norm(nb::module_& m);
 void bind_pickles(nb::module_& m);

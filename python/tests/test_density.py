@@ -216,3 +216,30 @@ def test_gradients():
             np.testing.assert_allclose(found[:, j], (plus - minus) / (2 * step), rtol=1e-5, atol=1e-7)
     assert pf.Normal(2).log_prob_and_gradient(REAL)[2] is None
     np.testing.assert_allclose(pf.Normal(2).log_prob_and_gradient(REAL)[1], -REAL, rtol=1e-14)
+
+
+def test_some_columns():
+    scale_tril = np.array([[1.5, 0.0, 0.0], [-0.8, 0.6, 0.0], [0.4, 1.1, 2.0]])
+    covariance = scale_tril @ scale_tril.T
+    model = pf.MultivariateNormalTriL(loc=np.array([1.0, -2.0, 0.5]), scale_tril=scale_tril)
+    drawn = model.sample_given({0: 2.0, 2: 1.0}, 3000, seed=1, threads=2)
+    rest = covariance[1, [0, 2]] @ np.linalg.inv(covariance[np.ix_([0, 2], [0, 2])])
+    mean = -2.0 + rest @ np.array([1.0, 0.5])
+    spread = np.sqrt(covariance[1, 1] - rest @ covariance[[0, 2], 1])
+    assert drawn.rows.shape == (3000, 3)
+    assert (drawn.rows[:, 0] == 2.0).all() and (drawn.rows[:, 2] == 1.0).all()
+    assert abs(drawn.rows[:, 1].mean() - mean) < 4.5 * spread / np.sqrt(1500)
+    exact = st.multivariate_normal([1.0, 0.5], covariance[np.ix_([0, 2], [0, 2])]).logpdf([2.0, 1.0])
+    assert abs(drawn.log_prob - exact) < 4 * drawn.standard_error < 0.1
+    assert drawn.effective_sample_size > 1500
+    np.testing.assert_array_equal(drawn.rows, model.sample_given({0: 2.0, 2: 1.0}, 3000, seed=1).rows)
+
+    y = np.array([[2.0], [np.nan]])
+    value, error = model.marginal_log_prob([1], y, seed=2)
+    assert abs(value[0] - st.norm(-2.0, 1.0).logpdf(2.0)) < 4 * error[0] < 0.1
+    assert np.isnan(value[1]) and np.isnan(error[1])
+
+    with pytest.raises(ValueError, match="column 3 is none of the 3 of the model"):
+        model.sample_given({3: 1.0}, 5)
+    with pytest.raises(ValueError, match="has no column 'x'; it has no names: give numbers"):
+        model.sample_given({"x": 1.0}, 5)

@@ -12,14 +12,13 @@ namespace pushforward::detail {
 
 namespace {
 
-/// Rows of a source as a matrix.
+/// The rows that train as a matrix.
 template <Scalar T>
-Matrix<T> gather(const RowSource<T>& source, Index count, bool context) {
-  Matrix<T> out(count, context ? source.context.cols() : source.data.cols());
+Matrix<T> gather(const RowSource<T>& source, Index count) {
+  Matrix<T> out(count, source.data.cols());
   for_each_tile<T>(count, {}, tile_rows, [&](typename Tape<T>::Memory memory, Index begin, Index n) {
     Tape<T> tape(Tape<T>::Mode::evaluate, memory, n);
-    const Var<T> rows = context ? source.load_context(tape, begin) : source.load_data(tape, begin);
-    store(tape, rows, MatrixView<T>(out).middle_rows(begin, n));
+    store(tape, source.load_data(tape, begin), MatrixView<T>(out).middle_rows(begin, n));
   });
   return out;
 }
@@ -42,14 +41,29 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
   const FitRows<T> rows(where, flow->support(), flow->context_dim(), data, options);
   const RowSource<T> source = rows.train_source(rows.train().data());
   const auto count = static_cast<Index>(rows.train().size());
-  std::vector<double> weights;
-  if (rows.weighted())
-    for (const std::int64_t row : rows.train()) weights.push_back(source.weights[row]);
+  // Of the rows that train, in their order; none: all count alike.
+  const auto weights_of_train = [&] {
+    std::vector<double> weights;
+    if (rows.weighted())
+      for (const std::int64_t row : rows.train()) weights.push_back(source.weights[row]);
+    return weights;
+  };
+  // Of all rows of the data, 0 for those that validate: a mean needs no copy of the others.
+  const auto weights_of_all = [&] {
+    if (count == data.rows()) return weights_of_train();
+    std::vector<double> weights(static_cast<std::size_t>(data.rows()));
+    for (const std::int64_t row : rows.train())
+      weights[static_cast<std::size_t>(row)] = rows.weighted() ? source.weights[row] : 1.0;
+    return weights;
+  };
 
   std::vector<Poly<Bijector<T>>> parts;
+  const bool whitens = prepare_options.whiten && prepare_options.standardize != Standardization::none && dim > 1;
+  // Maps make new rows, of those that train.
+  const bool maps = whitens || !prepare_options.supports.empty();
   Matrix<T> own;
   MatrixView<const T> values = data;
-  if (count < data.rows()) values = own = gather(source, count, false);
+  if (maps && count < data.rows()) values = own = gather(source, count);
   std::optional<ColumnSupports<T>> supports;
   if (!prepare_options.supports.empty()) {
     supports.emplace(prepare_options.supports);
@@ -64,15 +78,16 @@ TransformedDistribution<T> prepare(Poly<Distribution<T>> flow, MatrixView<const 
       }
     values = own = supports->inverse(values).value;
   }
-  Standardize<T> standardize = Standardize<T>::of(values, prepare_options.standardize, weights);
-  if (prepare_options.whiten && prepare_options.standardize != Standardization::none && dim > 1)
-    parts.push_back(Whiten<T>::of(standardize.inverse(values).value, weights));
+  Standardize<T> standardize =
+      Standardize<T>::of(values, prepare_options.standardize, maps ? weights_of_train() : weights_of_all());
+  if (whitens) parts.push_back(Whiten<T>::of(standardize.inverse(values).value, weights_of_train()));
   parts.push_back(std::move(standardize));
   if (supports) parts.push_back(std::move(*supports));
 
   if (flow->context_dim() > 0 && prepare_options.standardize_context != Standardization::none) {
-    const Matrix<T> context = gather(source, count, true);
-    const Standardize<T> s = Standardize<T>::of(context, prepare_options.standardize_context, weights);
+    // One row for all weighs nothing.
+    const Standardize<T> s = Standardize<T>::of(options.context, prepare_options.standardize_context,
+                                                options.context.rows() == 1 ? std::vector<double>() : weights_of_all());
     const std::vector<double> shift = as_double(s.shift()), scale = as_double(s.scale());
     flow = StandardizedContext<T>(std::move(flow), shift, scale);
   }
