@@ -129,13 +129,14 @@ TEST_CASE("a row on an open bound is refused by the name of its set") {
     return "";
   };
   CHECK_THAT(refused(on_bound, {.epochs = 1, .validation_fraction = 0}),
-             ContainsSubstring(": data row 17 lies outside the support of the model (a value on a bound does too)"));
+             ContainsSubstring(": data row 17, column 1 is 0, a bound of the support (0, inf) of the model, where it has no "
+                               "density"));
   CHECK_THAT(refused(good, {.epochs = 1, .validation = on_bound}),
-             ContainsSubstring(": validation row 17 lies outside the support of the model (a value on a bound does too)"));
+             ContainsSubstring(": validation row 17, column 1 is 0, a bound of the support (0, inf) of the model"));
   CHECK(refused(good, {.epochs = 1, .validation = y}).empty());
   // In a split it is one or the other.
   const std::string split = refused(on_bound, {.epochs = 1, .validation_fraction = 0.99});
-  CHECK_THAT(split, ContainsSubstring(": data row 17, set aside for validation, lies outside the support of the model"));
+  CHECK_THAT(split, ContainsSubstring(": data row 17, column 1, set aside for validation, is 0, a bound"));
   // Rows that do not count are not looked at.
   std::vector<double> weights(200, 1.0);
   weights[17] = 0;

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "src/core/number_text.hpp"
 #include "src/training/bounded_inputs.hpp"
 #include "src/training/loop.hpp"
 #include "src/training/population.hpp"
@@ -93,13 +94,24 @@ class DataTraining final : public Training<T> {
     }
   }
 
-  [[noreturn]] void refuse_outside(const char* set, Index row, const char* of_validation) {
-    throw DomainError(
-        Notice{.where = this->where() + ": ",
-               .set = set,
-               .row = row,
-               .problem = fmt::format("{} lies outside the support of the model (a value on a bound does too)",
-                                      of_validation)});
+  /// A row of `rows` on a bound, where what is closed for the support is open for the density.
+  [[noreturn]] void refuse_outside(const char* set, MatrixView<const T> rows, Index row, const char* of_validation) {
+    Notice notice{.where = this->where() + ": ", .set = set, .row = row};
+    const Space support = this->flow().support();
+    Index column = 0;
+    for (const Space::Block& block : support.blocks())
+      for (const Interval& bounds : block.bounds) {
+        const auto value = static_cast<double>(rows(row, column++));
+        // Grids have their ends.
+        if (!notice.columns.empty() || !block.grids.empty() || (value > bounds.low && value < bounds.high)) continue;
+        notice.columns = {column - 1};
+        notice.problem = fmt::format("{} is {}, a bound of the support ({}, {}) of the model, where it has no density",
+                                     of_validation, number_text(value), number_text(bounds.low),
+                                     number_text(bounds.high));
+      }
+    if (notice.columns.empty())
+      notice.problem = fmt::format("{} lies outside the support of the model", of_validation);
+    throw DomainError(std::move(notice));
   }
   /// What the steps of the first epoch do for training rows, where the first validation gave an infinite loss.
   void check_validation_rows() {
@@ -113,7 +125,7 @@ class DataTraining final : public Training<T> {
     for (std::size_t i = 0; i < losses_.size(); ++i)
       if (losses_[i] > 0) {
         const bool separate = this->options().validation.rows() > 0;
-        refuse_outside(separate ? "validation" : "data", rows.row(static_cast<Index>(i)),
+        refuse_outside(separate ? "validation" : "data", rows.data, rows.row(static_cast<Index>(i)),
                        separate ? "" : ", set aside for validation,");
       }
   }
@@ -239,7 +251,7 @@ class DataTraining final : public Training<T> {
           return loss + one_number("batch", pass.tape(), objective_.batch(pass, this->flow(), y));
         },
         in_shards);
-    if (outcome.outside >= 0 && this->epoch() == 0) refuse_outside("data", rows.row(first + outcome.outside), "");
+    if (outcome.outside >= 0 && this->epoch() == 0) refuse_outside("data", rows.data, rows.row(first + outcome.outside), "");
     return outcome;
   }
 
