@@ -82,7 +82,8 @@ TEMPLATE_TEST_CASE("an Evaluator gives the bits of its model, without touching t
 TEMPLATE_TEST_CASE("steps of training do not touch the heap once warm", "[evaluator]", float, double) {
   using T = TestType;
   for (const int threads : {1, 2}) {
-    Execution execution({.threads = threads});
+    // All of them from the first run on: what runs longer would ask for more of them.
+    Execution execution({.threads = threads, .all_always = true});
     for (const auto& [name, flow] : flows<T>()) {
       INFO(name << ", " << threads << " threads");
       // With three times the rows, three times the steps: the difference is what steps ask for.
@@ -102,7 +103,9 @@ TEMPLATE_TEST_CASE("steps of training do not touch the heap once warm", "[evalua
       };
       made(640);  // warm
       const std::size_t few = made(320), many = made(960);
-      CHECK(many < few + 20);  // of 40 more steps; the evaluation at the end has more tiles
+      // Of 40 more steps. The evaluation at the end has more tiles, 16 requests, and deals them to whichever thread is
+      // free: one may have its first here, and make room for it.
+      CHECK(many < few + 36);
     }
   }
 }
