@@ -500,6 +500,7 @@ Exact where a closed form is known for the pair, else the mean of log p - log q 
 
 Raises OSError if it cannot be written, ValueError naming a tensor with values that are not finite.)");
   c.def("serialize", &serialize, "The bytes of such a file.");
+  bind_export(c);
   c.def(
       "astype", [](const Distribution& d, const DtypeLike& dtype) { return astype(d, Dtype(dtype)); }, "dtype"_a,
       nb::sig("def astype(self, dtype: numpy.typing.DTypeLike) -> Distribution"),

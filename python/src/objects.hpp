@@ -257,5 +257,7 @@ void bind_conditioning(nb::module_& m);
 void bind_diagnostics(nb::module_& m);
 void bind_batch_norm(nb::module_& m);
 void bind_pickles(nb::module_& m);
+/// Methods of Distribution.
+void bind_export(nb::class_<Distribution>& c);
 
 }  // namespace binding
