@@ -18,8 +18,9 @@ def small_models():
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """PUSHFORWARD_CONVERSION=docs/conversion.md: what was measured goes into the table of that page."""
+    """PUSHFORWARD_CONVERSION=docs/conversion.md: what was measured goes into the tables of that page."""
     page = os.environ.get("PUSHFORWARD_CONVERSION")
-    if page and "conversion" in sys.modules:
-        conversion, page = sys.modules["conversion"], pathlib.Path(page)
-        page.write_text(conversion.table(page.read_text(), conversion.RESULTS))
+    for name in ("conversion", "back"):
+        if page and name in sys.modules:
+            module, path = sys.modules[name], pathlib.Path(page)
+            path.write_text(module.table(path.read_text(), module.RESULTS))

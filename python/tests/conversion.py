@@ -181,20 +181,30 @@ COLUMNS = ("double", "float32", "own", "to base", "to data")
 
 def table(text, results):
     """The page with its table's rows replaced by those that were measured; other rows stay."""
-    head, rest = text.split("<!-- table -->\n")
-    old, tail = rest.split("<!-- end of the table -->\n")
+    fresh = {}
+    for result in results:
+        peer = result["peer"]
+        numbers = [f"{result[name]:.0e}" if name in result else "-" for name in COLUMNS]
+        fresh[peer, result["flow"]] = [f"{peer} {version(peer)}", result["flow"], *numbers]
+    head = ["library", "flow", "log_prob, double", "float32", "its own float32", "data to base", "base to data"]
+    return replaced(text, "table", head, fresh)
+
+
+def replaced(text, mark, head, fresh):
+    """fresh: cells by library and flow."""
+    above, rest = text.split(f"<!-- {mark} -->\n")
+    old, below = rest.split(f"<!-- end of the {mark} -->\n")
     rows = {}
     for line in old.splitlines()[2:]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         rows[cells[0].split()[0], cells[1]] = line
-    for result in results:
-        peer = result["peer"]
-        numbers = [f"{result[name]:.0e}" if name in result else "-" for name in COLUMNS]
-        rows[peer, result["flow"]] = "| " + " | ".join([f"{peer} {version(peer)}", result["flow"], *numbers]) + " |"
-    head_row = "| library | flow | log_prob, double | float32 | its own float32 | data to base | base to data |"
-    lines = [head_row, "|---" * (2 + len(COLUMNS)) + "|"]
-    lines += [rows[key] for key in sorted(rows, key=lambda key: key[0].lower())]
-    return head + "<!-- table -->\n" + "\n".join(lines) + "\n<!-- end of the table -->\n" + tail
+    rows |= {key: row(cells) for key, cells in fresh.items()}
+    lines = [row(head), "|---" * len(head) + "|", *(rows[key] for key in sorted(rows, key=lambda key: key[0].lower()))]
+    return f"{above}<!-- {mark} -->\n" + "\n".join(lines) + f"\n<!-- end of the {mark} -->\n{below}"
+
+
+def row(cells):
+    return "| " + " | ".join(cells) + " |"
 
 
 def version(peer):

@@ -1,9 +1,10 @@
-"""Flows that were trained elsewhere, as models of this library:
+"""Flows that were trained elsewhere, as models of this library, and models as flows of those libraries:
 
-    from pushforward.convert import convert
+    from pushforward.convert import convert, to_zuko
 
     model = convert(flow, "flow.safetensors")   # of nflows, zuko, ...
     model.log_prob(y)
+    flow = to_zuko(model)                       # to_nflows, to_normflows: in torch, to train on
 
 The libraries that flows come from are not imported here: a flow that is given brings its own. Converted are the
 weights, exactly, and the file holds rows with the log_prob that the flow itself gave them in double: each `load`
@@ -20,9 +21,10 @@ import numpy as np
 
 from .. import _core
 from . import _parts
+from ._flow import Flow
 from ._source import CannotConvert
 
-__all__ = ["CannotConvert", "convert"]
+__all__ = ["CannotConvert", "convert", "to_nflows", "to_normflows", "to_zuko"]
 
 # The library that a class comes from, and the module here that knows it.
 LIBRARIES = {
@@ -72,6 +74,50 @@ def convert(flow, out=None, *, rows=None, context=None, columns=(), context_colu
     if out is not None:
         _write(out, data(scalar, _reference(found, plain, rows, context, scalar)))
     return model
+
+
+def to_nflows(model):
+    """A model of this library as an `nflows.flows.Flow`, with its weights and in its dtype, to train on in torch.
+
+    It is in evaluation mode: call `train()` before training where it has batch norm or dropout. 64 rows are compared
+    before it is returned, half of them far out. What is not learned here (`Standardize`, `trainable=False`) has no
+    gradients there.
+
+    Raises CannotConvert (a NotImplementedError) with the path of the part, as the model's file has it, that has no
+    counterpart there, the reason, and how to build a flow that has one; ImportError without the library.
+    """
+    return _written(model, "_nflows")
+
+
+def to_normflows(model):
+    """The same as a `normflows.NormalizingFlow`, or a `ConditionalNormalizingFlow`."""
+    return _written(model, "_normflows")
+
+
+def to_zuko(model):
+    """The same as a `zuko.lazy.Flow`; a mixture of normals as a `zuko.mixtures.GMM`."""
+    return _written(model, "_zuko")
+
+
+def _written(model, library):
+    if not isinstance(model, _core.Distribution):
+        raise TypeError(f"to{library}: expected a pushforward.Distribution, got {type(model).__name__}")
+    writer = importlib.import_module(f"{__name__}._to{library}")
+    from . import _back  # needs torch, as the writer does
+
+    part, scalar = _parts.parse(model.serialize())
+    flow = _back.flow(part, scalar, writer.write)
+    found = Flow(part, importlib.import_module(f"{__name__}.{library}").density(flow))
+    exact = model.astype("float64")
+    rows, context = (None if a is None else a.astype(scalar).astype(float) for a in _rows(exact, found, None, None, 0))
+    ours = exact.log_prob(rows, context)
+    difference = np.abs(found.log_prob(rows, context) - ours)
+    near = difference <= _tolerance(exact, rows, context, ours, scalar)
+    if not near.all():
+        raise CannotConvert(
+            "", f"the flow that came out has log_prob {difference[~near][0]:g} away at {rows[~near][0]}"
+        )
+    return flow
 
 
 def _reader(flow):
@@ -139,18 +185,23 @@ def _draws(model, context, seed):
 
 def _reference(found, model, rows, context, scalar):
     """What the flow itself says, and how far from it a computation in the scalar type may be."""
-    epsilon = np.finfo(scalar).eps
     rows, context = (None if a is None else a.astype(scalar).astype(float) for a in (rows, context))
-    signs = np.where(np.arange(rows.shape[1]) % 2 == 0, 1, -1)
     log_prob = found.log_prob(rows, context)
-    moved = model.log_prob(rows * (1 + 4 * epsilon * signs), context)
-    change = np.abs(moved - model.log_prob(rows, context))
-    relative = 1e-9 if scalar == "float64" else 1e-3
-    tolerance = relative * (1 + np.abs(log_prob)) + 16 * np.where(np.isfinite(change), change, 0)
+    tolerance = _tolerance(model, rows, context, log_prob, scalar)
     good = np.isfinite(log_prob)
     if not good.all():
         raise CannotConvert("", f"it has no density at {rows[~good][0]}, where the model that came out has one")
     return _parts.Reference(rows, context, log_prob, tolerance)
+
+
+def _tolerance(model, rows, context, log_prob, scalar):
+    """How far from log_prob a computation in the scalar type may be."""
+    epsilon = np.finfo(scalar).eps
+    signs = np.where(np.arange(rows.shape[1]) % 2 == 0, 1, -1)
+    moved = model.log_prob(rows * (1 + 4 * epsilon * signs), context)
+    change = np.abs(moved - model.log_prob(rows, context))
+    relative = 1e-9 if scalar == "float64" else 1e-3
+    return relative * (1 + np.abs(log_prob)) + 16 * np.where(np.isfinite(change), change, 0)
 
 
 def _write(path, data):

@@ -17,11 +17,18 @@ def read(flow):
     with blamed(source), _torch.in_double():
         model = source.by_type(FLOWS)
 
-    def log_prob(rows, context):
-        with _torch.in_double():
-            return source.it.log_prob(_torch.tensor(rows), _torch.tensor(context)).numpy()
+    return Flow(model, density(source.it))
 
-    return Flow(model, log_prob)
+
+def density(flow):
+    """As nflows computes it, in the flow's own type."""
+
+    def log_prob(rows, context):
+        dtype = _torch.dtype_of(flow)
+        with _torch.in_dtype(dtype):
+            return flow.log_prob(_torch.tensor(rows, dtype), _torch.tensor(context, dtype)).numpy()
+
+    return log_prob
 
 
 def flow(source):
@@ -51,7 +58,7 @@ def standard_normal(source):
 
 
 def diagonal_normal(source):
-    return pf.normal(array(source.mean_), np.exp(array(source.log_std_)))
+    return pf.normal_of_log(array(source.mean_), array(source.log_std_))
 
 
 def conditional_diagonal_normal(source):
@@ -103,7 +110,7 @@ def pointwise_affine(source, dim):
 
 
 def act_norm(source, dim):
-    return pf.invert(pf.diagonal(array(source.shift), np.exp(array(source.log_scale))))
+    return pf.invert(pf.act_norm(array(source.shift), array(source.log_scale)))
 
 
 def batch_norm(source, dim):
@@ -128,6 +135,10 @@ def spline_cdf(source, dim):
 
 
 # ------------------------------------------------------------------------------------------------------- transformers
+
+# Those of nflows itself.
+SOFTPLUS_SCALE = pf.affine_transformer("data", "softplus", floor=1e-3)
+SIGMOID_SCALE = pf.affine_transformer("data", "sigmoid", offset=2.0, floor=1e-3)
 
 
 def spline(source, net=None):
@@ -159,7 +170,7 @@ def spline_count(source):
 
 
 def affine_autoregressive(source, dim):
-    tau, factor = affine(source, {"map": "softplus", "floor": 1e-3})
+    tau, factor = affine(source, SOFTPLUS_SCALE)
     swap = np.arange(2 * dim).reshape(2, dim)[::-1].ravel()  # theirs are scale and shift
     factors = np.repeat([1.0, factor], dim)
     return autoregressive(source.autoregressive_net, dim, 2, tau, lambda last: last.outputs(swap).times(factors))
@@ -226,7 +237,9 @@ def coupling(transformer, by_parameter=False):
 
 def affine(source, usual):
     """The transformer, and by what the raw scales are multiplied before they go into it."""
-    settings = scale_map(source.scale_activation) if source.has("scale_activation") else usual
+    if not source.has("scale_activation"):
+        return usual, 1.0
+    settings = scale_map(source.scale_activation)
     return pf.affine_transformer("data", **settings), settings["limit"] / 2 if settings["map"] == "tanh" else 1.0
 
 
@@ -249,7 +262,7 @@ def scale_map(source):
 
 
 def sigmoid_scale(source):
-    return affine(source, {"map": "sigmoid", "offset": 2.0, "floor": 1e-3})
+    return affine(source, SIGMOID_SCALE)
 
 
 def shift(source):

@@ -15,12 +15,19 @@ def read(flow):
     with blamed(source), _torch.in_double():
         model = source.by_type(MODELS)
 
-    def log_prob(rows, context):
-        with _torch.in_double():
-            given = () if context is None else (_torch.tensor(context),)
-            return source.it.log_prob(_torch.tensor(rows), *given).numpy()
+    return Flow(model, density(source.it))
 
-    return Flow(model, log_prob)
+
+def density(flow):
+    """As normflows computes it, in the flow's own type."""
+
+    def log_prob(rows, context):
+        dtype = _torch.dtype_of(flow)
+        given = () if context is None else (_torch.tensor(context, dtype),)
+        with _torch.in_dtype(dtype):
+            return flow.log_prob(_torch.tensor(rows, dtype), *given).numpy()
+
+    return log_prob
 
 
 def model(source):
@@ -41,7 +48,7 @@ def flow(source, dim):
 def diagonal_gaussian(source):
     source.require(len(source.shape) == 1, f"events of the shape {source.shape.it}: only rows have a counterpart here")
     temperature = source.temperature.it or 1.0
-    return pf.normal(array(source.loc), np.exp(array(source.log_scale)) * temperature)
+    return pf.normal_of_log(array(source.loc), array(source.log_scale) + np.log(temperature))
 
 
 def conditional_diagonal_gaussian(source):
@@ -53,7 +60,7 @@ def conditional_diagonal_gaussian(source):
 
 def mixture(source):
     loc, log_scale = (array(a)[0] for a in (source.loc, source.log_scale))
-    parts = [pf.normal(*pair) for pair in zip(loc, np.exp(log_scale))]
+    parts = [pf.normal_of_log(*pair) for pair in zip(loc, log_scale)]
     return pf.mixture(array(source.weight_scores)[0], parts)
 
 
@@ -84,25 +91,33 @@ def permute(source, dim):
 def affine_constant(source, dim):
     if source.has("data_dep_init_done"):
         source.require(float(array(source.data_dep_init_done)) > 0, "ActNorm that has seen no data yet")
-    return pf.diagonal(array(source.t), np.exp(array(source.s)))
+        return pf.act_norm(array(source.t), array(source.s))
+    return pf.affine(array(source.t), array(source.s))
 
 
 def affine_autoregressive(source, dim):
     """The network sees the base side."""
-    tau = pf.affine_transformer("data", "sigmoid", offset=2.0, floor=1e-3)
     swap = np.arange(2 * dim).reshape(2, dim)[::-1].ravel()  # theirs are scale and shift
-    part = _nflows.autoregressive(source.autoregressive_net, dim, 2, tau, lambda last: last.outputs(swap))
+    part = _nflows.autoregressive(
+        source.autoregressive_net, dim, 2, AUTOREGRESSIVE_SCALE, lambda last: last.outputs(swap)
+    )
     return pf.invert(part)
+
+
+def splits(dim):
+    """The columns that stay, by the names of the modes."""
+    columns = np.arange(dim)
+    return {
+        "channel": columns < (dim + 1) // 2,
+        "channel_inv": columns >= (dim + 1) // 2,
+        "checkerboard": columns % 2 == 1,
+        "checkerboard_inv": columns % 2 == 0,
+    }
 
 
 def coupling_block(source, dim):
     split, inner = source.flows[0], source.flows[1]
-    modes = {
-        "channel": np.arange(dim) < (dim + 1) // 2,
-        "channel_inv": np.arange(dim) >= (dim + 1) // 2,
-        "checkerboard": np.arange(dim) % 2 == 1,
-        "checkerboard_inv": np.arange(dim) % 2 == 0,
-    }
+    modes = splits(dim)
     split.require(split.mode.it in modes, f"the split {split.mode.it!r} has no counterpart here")
     keep = modes[split.mode.it]
     changed = dim - int(keep.sum())
@@ -124,6 +139,7 @@ def same(last, changed):
     return last
 
 
+AUTOREGRESSIVE_SCALE = _nflows.SIGMOID_SCALE
 SCALES = {
     "exp": (pf.affine_transformer("base"), same),
     "sigmoid_inv": (pf.affine_transformer("base", "sigmoid", offset=2.0), same),
@@ -159,6 +175,10 @@ def network(source):
         return _torch.dense(source.net if source.type == "MLP" else source)
 
 
+def reverse(source, dim):
+    return pf.invert(flow(source.flow, dim))
+
+
 # --------------------------------------------------------------------------------------------------------------- rules
 
 AXES = "events with axes have no counterpart here"
@@ -185,6 +205,7 @@ FLOWS = {
     "LULinearPermute": lu_linear_permute,
     "InvertibleAffine": invertible_affine,
     "Permute": permute,
+    "Reverse": reverse,
     "BatchNorm": "batch normalisation by the rows at hand alone is no density of a row",
     "Planar": "it has no inverse in closed form",
     "Radial": "it has no inverse in closed form",

@@ -95,8 +95,12 @@ def context_dim(part):
 
 
 def normal(loc, scale):
-    loc, scale = np.broadcast_arrays(loc, scale)
-    return Part("normal", {"dim": loc.size}, {"loc": loc.ravel(), "log_scale": np.log(scale).ravel()})
+    return normal_of_log(loc, np.log(scale))
+
+
+def normal_of_log(loc, log_scale):
+    loc, log_scale = (np.ravel(a) for a in np.broadcast_arrays(loc, log_scale))
+    return Part("normal", {"dim": loc.size}, {"loc": loc, "log_scale": log_scale})
 
 
 def standard_normal(dim):
@@ -173,6 +177,18 @@ def diagonal(shift, scale):
         return size
     signs = {"dim": scale.size, "bound": math.inf, "sign": np.sign(scale).astype(int)}
     return chain([Part("scale", signs, {"log_scale": np.zeros(scale.size)}), size])
+
+
+def affine(shift, log_scale):
+    """y = exp(log_scale) x + shift, by columns."""
+    shift, log_scale = np.ravel(shift), np.ravel(log_scale)
+    return Part("affine", {"dim": shift.size, "bound": math.inf}, {"shift": shift, "log_scale": log_scale})
+
+
+def act_norm(shift, log_scale):
+    """The same, after the initialisation by data."""
+    part = affine(shift, log_scale)
+    return Part("act_norm", {**part.constants, "epsilon": 1e-6}, {**part.tensors, "initialized": np.ones(1)})
 
 
 def lu_linear(lower, upper, raw_diagonal, bias, floor=1e-3, signs=None):
@@ -287,6 +303,8 @@ def additive_transformer():
 
 
 def inverted(transformer):
+    if transformer.type == "inverted_transformer":
+        return transformer.parts["transformer"]
     return Part("inverted_transformer", parts={"transformer": transformer})
 
 
@@ -338,6 +356,10 @@ class Layer:
 
     def inputs(self, order):
         return Layer(self.weight[:, order], self.bias, None if self.mask is None else self.mask[:, order])
+
+    def by_column(self, count):
+        """The inverse of `by_parameter`."""
+        return self.outputs(np.arange(len(self.bias)).reshape(count, -1).T.ravel())
 
 
 def stacked(layers):
@@ -508,6 +530,43 @@ def serialize(model, scalar, reference, columns, context_columns, notes):
 
 
 _NAMES = {"<f8": "F64", "<f4": "F32", "<i8": "I64"}
+_TYPES = {name: code for code, name in _NAMES.items()}
+
+
+def parse(data):
+    """The model of a file's bytes that the library has checked or written, and its scalar type."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    text = json.loads(header.pop("__metadata__")["pushforward"])
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = (start + offset for offset in entry["data_offsets"])
+        tensors[name] = np.frombuffer(data[begin:end], _TYPES[entry["dtype"]]).reshape(entry["shape"])
+    return _parsed(text["description"], tensors), text["scalar"]
+
+
+def _parsed(description, tensors, path=""):
+    parts = {
+        child["name"]: _parsed(child["description"], tensors, f"{path}{child['name']}.")
+        for child in description["children"]
+    }
+    below = tuple(f"{path}{name}." for name in parts)
+    own = {
+        name[len(path) :]: tensor
+        for name, tensor in tensors.items()
+        if name.startswith(path) and not name.startswith(("constants.", *below))
+    }
+    constants = {name: _value(value, tensors) for name, value in description["constants"].items()}
+    return Part(description["type"], constants, own, parts)
+
+
+def _value(constant, tensors):
+    """What `_constant` wrote."""
+    if not isinstance(constant, dict):
+        return constant
+    if "tensor" in constant:
+        return tensors[constant["tensor"]]
+    return np.array(constant["numbers"], float) if "numbers" in constant else float(constant["number"])
 
 
 def _checksum(text, tensors):

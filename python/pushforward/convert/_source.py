@@ -14,8 +14,31 @@ class CannotConvert(NotImplementedError):
         return type(self), (self.path, self.reason)
 
 
-class Source:
+class Placed:
+    """What has a `path` in a flow, and a `type`, and is refused with both."""
+
+    def cannot(self, reason):
+        return CannotConvert(self.path, reason)
+
+    def require(self, holds, reason):
+        if not holds:
+            raise self.cannot(reason)
+
+    def by_names(self, names, rules, *arguments):
+        """What the first rule that there is for one of the names makes of it. A rule that is a text refuses."""
+        for name in names:
+            if name in rules:
+                rule = rules[name]
+                if isinstance(rule, str):
+                    raise self.cannot(f"{self.type}: {rule}")
+                return rule(self, *arguments)
+        raise self.cannot(f"{self.title} has no counterpart {self.elsewhere}")
+
+
+class Source(Placed):
     """What stands at a path of the caller's flow. Attributes and items are Sources too; `it` is the object itself."""
+
+    elsewhere = "here"
 
     def __init__(self, it, path=""):
         self.it, self.path = it, path
@@ -48,22 +71,13 @@ class Source:
     def library(self):
         return type(self.it).__module__.split(".")[0]
 
-    def cannot(self, reason):
-        return CannotConvert(self.path, reason)
-
-    def require(self, holds, reason):
-        if not holds:
-            raise self.cannot(reason)
+    @property
+    def title(self):
+        return f"{self.library}'s {self.type}"
 
     def by_type(self, rules, *arguments):
         """What the rule of its class, or of the nearest class that it inherits from, makes of it."""
-        for cls in type(self.it).__mro__:
-            if cls.__name__ in rules:
-                rule = rules[cls.__name__]
-                if isinstance(rule, str):
-                    raise self.cannot(f"{self.type}: {rule}")
-                return rule(self, *arguments)
-        raise self.cannot(f"{self.library}'s {self.type} has no counterpart here")
+        return self.by_names([cls.__name__ for cls in type(self.it).__mro__], rules, *arguments)
 
 
 @contextlib.contextmanager

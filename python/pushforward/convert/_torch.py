@@ -64,10 +64,10 @@ def _tensors(thing):
 
 
 @contextlib.contextmanager
-def in_double():
-    """What creates tensors on the way creates them in double."""
+def in_dtype(dtype):
+    """What creates tensors on the way creates them of this type, and without gradients."""
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(dtype)
     try:
         with torch.no_grad():
             yield
@@ -75,8 +75,18 @@ def in_double():
         torch.set_default_dtype(before)
 
 
-def tensor(array):
-    return None if array is None else torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
+def in_double():
+    return in_dtype(torch.float64)
+
+
+def dtype_of(flow):
+    """That of what it has learned."""
+    held = (value.dtype for value in (*flow.parameters(), *flow.buffers()) if value.is_floating_point())
+    return next(held, torch.float64)
+
+
+def tensor(array, dtype=torch.float64):
+    return None if array is None else torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64)).to(dtype)
 
 
 def array(source):

@@ -126,6 +126,10 @@ def affine(source, dim):
     return pf.diagonal(*(np.broadcast_to(array(a), dim) for a in (source.loc, source.scale)))
 
 
+def shift(source, dim):
+    return pf.Part("shift", {"dim": dim}, {"shift": np.broadcast_to(array(source.shift), dim)})
+
+
 def fixed(type):
     return lambda source, dim: pf.map_of(type, dim)
 
@@ -171,6 +175,7 @@ TRANSFORMS = {
     "Inverse": inverse,  # what zuko calls it
     "IndependentTransform": lambda source, dim: transform(source.base_transform, dim),
     "AffineTransform": affine,
+    "AdditiveTransform": shift,  # zuko's
     "ExpTransform": fixed("exp"),
     "SoftplusTransform": fixed("softplus"),
     "TanhTransform": fixed("tanh"),

@@ -21,11 +21,18 @@ def read(flow):
     with blamed(source), _torch.in_double():
         model = distribution(source)
 
-    def log_prob(rows, context):
-        with _torch.in_double():
-            return source.it(_torch.tensor(context)).log_prob(_torch.tensor(rows)).numpy()
+    return Flow(model, density(source.it))
 
-    return Flow(model, log_prob)
+
+def density(flow):
+    """As zuko computes it, in the flow's own type."""
+
+    def log_prob(rows, context):
+        dtype = _torch.dtype_of(flow)
+        with _torch.in_dtype(dtype):
+            return flow(_torch.tensor(context, dtype)).log_prob(_torch.tensor(rows, dtype)).numpy()
+
+    return log_prob
 
 
 def distribution(source):
@@ -111,8 +118,12 @@ def autoregressive(source, dim):
 
 
 def univariate(source):
-    """The transformer of a lazy transform, and what it was given besides its parameters."""
-    make = source.univariate
+    """The transformer of a lazy transform."""
+    return constructor(source.univariate, source)
+
+
+def constructor(make, source):
+    """The transformer of a constructor of transforms, with what it was given besides its parameters."""
     settings = dict(make.it.keywords) if isinstance(make.it, functools.partial) else {}
     function = make.it.func if isinstance(make.it, functools.partial) else make.it
     name = getattr(function, "__name__", type(function).__name__)
@@ -133,6 +144,15 @@ def affine(source, slope=1e-3):
 
 def additive(source):
     return pf.inverted(pf.additive_transformer())
+
+
+def inverted(source, univariate):
+    """Of a transform that `to_zuko` made, as the next one."""
+    return pf.inverted(constructor(Source(univariate, f"{source.path}.univariate"), source))
+
+
+def exp_affine(source, bound=math.inf):
+    return pf.inverted(pf.Part("affine_transformer", {"bound": bound}))
 
 
 # ---------------------------------------------------------------------------------------------------------------- rules
@@ -158,6 +178,8 @@ UNIVARIATE = {
     "MonotonicRQSTransform": spline,
     "MonotonicAffineTransform": affine,
     "AdditiveTransform": additive,
+    "inverted": inverted,
+    "exp_affine": exp_affine,
     "CircularRQSTransform": "its circular shift has no counterpart here",
     "GaussianizationTransform": INTEGRAL,
     "UnconstrainedMonotonicTransform": INTEGRAL,
