@@ -150,18 +150,22 @@ namespace {
 
 constexpr Choice<ContextForm> context_forms[] = {{ContextForm::activated, "activated"},
                                                 {ContextForm::linear, "linear"},
-                                                {ContextForm::gated, "gated"}};
+                                                {ContextForm::gated, "gated"},
+                                                {ContextForm::every_layer, "every_layer"}};
 
-void check_widths(std::span<const Index> widths, Index blocks, bool residual) {
-  if (widths.empty()) return;
-  if (residual) throw ShapeError("Made: layers of different widths have no residual form");
-  if (static_cast<Index>(widths.size()) != blocks + 1)
-    throw ShapeError("Made: expected " + std::to_string(blocks + 1) + " widths, one more than blocks, got " +
-                     std::to_string(widths.size()));
+void check_form(const MadeOptions& options) {
+  if (options.residual && options.context_form == ContextForm::every_layer)
+    throw ShapeError("Made: a context in every layer has no residual form");
+  if (options.widths.empty()) return;
+  if (options.residual) throw ShapeError("Made: layers of different widths have no residual form");
+  const auto given = static_cast<Index>(options.widths.size());
+  if (given != options.blocks + 1)
+    throw ShapeError("Made: expected " + std::to_string(options.blocks + 1) + " widths, one more than blocks, got " +
+                     std::to_string(given));
 }
 
 std::vector<std::int64_t> make_degrees(Index dim, const MadeOptions& options) {
-  check_widths(options.widths, options.blocks, options.residual);
+  check_form(options);
   std::vector<Index> widths = options.widths;
   if (widths.empty()) widths = {options.hidden};
   for (const Index width : widths)
@@ -215,8 +219,10 @@ Made<T>::Made(Index dim, Index multiplier, MadeOptions options, std::vector<std:
   std::vector<std::int64_t> degrees = layer_degrees(0);
   const auto hidden = static_cast<Index>(degrees.size());
   initial_ = masked(inputs, degrees, false, "initial");
-  if (options.context_dim > 0)
-    context_ = Dense<T>(options.context_dim, hidden, options.initialisation, options.seed, "context");
+  const auto from_context = [&](Index units, const std::string& name) {
+    return Dense<T>(options.context_dim, units, options.initialisation, options.seed, name);
+  };
+  if (options.context_dim > 0) context_ = from_context(hidden, "context");
   for (Index i = 0; i < options.blocks; ++i) {
     const std::string name = (options.residual ? "block" : "layer") + std::to_string(i);
     Block block;
@@ -227,19 +233,17 @@ Made<T>::Made(Index dim, Index multiplier, MadeOptions options, std::vector<std:
       block.linear1 = masked(degrees, degrees, false, name + ".linear1");
       // As published: uniform in +-1e-3 where `paper` gives +-1/sqrt(hidden), so that a block starts near zero.
       block.linear1.scale_start(static_cast<T>(1e-3 * std::sqrt(static_cast<double>(hidden))));
-      if (block_contexts())
-        block.context = Dense<T>(options.context_dim, hidden, options.initialisation, options.seed, name + ".context");
     }
+    if (block_contexts()) block.context = from_context(static_cast<Index>(degrees.size()), name + ".context");
     blocks_.push_back(std::move(block));
   }
   final_ = masked(degrees, outputs, true, "final");
+  if (output_context()) final_context_ = from_context(this->outputs(), "final.context");
   put_together();
-  if (options.final_scale != 1) final_.shrink(static_cast<T>(options.final_scale));
-}
-
-template <Scalar T>
-Var<T> Made<T>::sorted_context(Pass<T>& pass, const Dense<T>& layer) const {
-  return gather_columns<T>(layer(pass, pass.context()), sorted(0).units);
+  if (options.final_scale != 1) {
+    final_.shrink(static_cast<T>(options.final_scale));
+    if (output_context()) final_context_.shrink(static_cast<T>(options.final_scale));
+  }
 }
 
 template <Scalar T>
@@ -261,7 +265,9 @@ V Made<T>::hidden_values(const Steps& steps, V x) const {
       const V change = steps.layer(k++, block.linear1, steps.dropout(activation_in_place(a, t)));
       h = h + (gated ? change * steps.context(i + 1) : change);
     } else {
-      h = steps.dropout(activation_in_place(a, steps.layer(k++, block.linear0, h)));
+      V t = steps.layer(k++, block.linear0, h);
+      if (added) t = t + steps.context(i + 1);
+      h = steps.dropout(activation_in_place(a, t));
     }
   }
   return h;
@@ -276,9 +282,10 @@ struct Made<T>::Rows {
   V layer(std::size_t, const MaskedDense<T>& linear, V h) const {
     return linear(pass, h);
   }
-  /// Of the first layer, and of each block.
+  /// Of the first layer, and of each block, or layer after the first one.
   Var<T> context(std::size_t i) const {
-    const Var<T> c = made.sorted_context(pass, i == 0 ? made.context_ : made.blocks_[i - 1].context);
+    const Dense<T>& layer = i == 0 ? made.context_ : made.blocks_[i - 1].context;
+    const Var<T> c = gather_columns<T>(layer(pass, pass.context()), made.sorted(i).units);
     const ContextForm form = made.options_.context_form;
     if (i > 0) return form == ContextForm::gated ? sigmoid(c) : c;
     return form == ContextForm::activated ? activation(made.options_.activation, c) : c;
@@ -292,7 +299,8 @@ struct Made<T>::Rows {
 template <Scalar T>
 template <class V>
 V Made<T>::compute(Pass<T>& pass, V x) const {
-  return final_(pass, hidden_values(Rows{*this, pass}, x));
+  const V y = final_(pass, hidden_values(Rows{*this, pass}, x));
+  return output_context() ? y + final_context_(pass, pass.context()) : y;
 }
 
 template <Scalar T>
@@ -303,7 +311,13 @@ std::pair<Index, Index> Made<T>::Sorted::range(Index degree) const {
 
 template <Scalar T>
 bool Made<T>::block_contexts() const {
-  return options_.residual && this->context_dim() > 0 && options_.context_form != ContextForm::linear;
+  if (!options_.residual) return output_context();
+  return this->context_dim() > 0 && options_.context_form != ContextForm::linear;
+}
+
+template <Scalar T>
+bool Made<T>::output_context() const {
+  return this->context_dim() > 0 && options_.context_form == ContextForm::every_layer;
 }
 
 template <Scalar T>
@@ -321,11 +335,12 @@ Made<T>::Sequence::Sequence(const Made& made, Pass<T>& pass) : made_(made), pass
     contexts_ = list(made.block_contexts() ? made.blocks_.size() + 1 : 1,
                      [&](std::size_t i) { return Rows{made, pass}.context(i); });
   outputs_ = buffer(made.outputs());
+  const std::vector<std::int64_t>& order = made.together_.outputs;
+  if (made.output_context()) output_context_ = gather_columns<T>(made.final_context_(pass, pass.context()), order);
   if (!wanted) {
     bias_ = pass.tape().shared(1, made.outputs(), false);
-    for (Index d = 0; d < made.dim(); ++d)
-      for (Index p = 0; p < made.multiplier(); ++p)
-        bias_.node()->value[d * made.multiplier() + p] = made.final_.bias()[p * made.dim() + d];
+    for (std::size_t i = 0; i < order.size(); ++i)
+      bias_.node()->value[static_cast<Index>(i)] = made.final_.bias()[order[i]];
   }
   extend(0);
 }
@@ -334,12 +349,16 @@ template <Scalar T>
 std::span<const Var<T>> Made<T>::Sequence::outputs(Index d) {
   const Index multiplier = made_.multiplier();
   Var<T>* result = pass_.tape().template scratch<Var<T>>(multiplier);
+  const auto with_context = [&](Var<T> out, Index begin, Index count) {
+    return output_context_ ? out + columns(output_context_, begin, count) : out;
+  };
   if (bias_) {
     // In one product, which recording may not do: reductions number the outputs of a layer in one way only.
-    const Var<T> out = columns(outputs_, d * multiplier, multiplier);
+    Var<T> out = columns(outputs_, d * multiplier, multiplier);
     const Index known = made_.final_.prefix(d);
     made_.final_.into(pass_, out, columns(known_.back(), 0, known),
                       {made_.together_.prefix, made_.together_.offset}, bias_, d * multiplier);
+    out = with_context(out, d * multiplier, multiplier);
     for (Index p = 0; p < multiplier; ++p) new (result + p) Var<T>(columns(out, p, 1));
     return {result, static_cast<std::size_t>(multiplier)};
   }
@@ -348,7 +367,7 @@ std::span<const Var<T>> Made<T>::Sequence::outputs(Index d) {
     const Var<T> out = columns(outputs_, column, 1);
     const Index known = made_.final_.prefix(column);
     made_.final_.into(pass_, out, columns(known_.back(), 0, known), column);
-    new (result + p) Var<T>(out);
+    new (result + p) Var<T>(with_context(out, d * multiplier + p, 1));
   }
   return {result, static_cast<std::size_t>(multiplier)};
 }
@@ -378,7 +397,7 @@ struct Made<T>::Units {
   }
   /// What layer `k` reads, for the units of higher degrees.
   void keep(std::size_t k, Var<T> h) const { assign(of_degree(known[k], k - 1), h); }
-  Var<T> context(std::size_t i) const { return of_degree(contexts[i], 0); }
+  Var<T> context(std::size_t i) const { return of_degree(contexts[i], i); }
   Var<T> of_degree(Var<T> x, std::size_t hidden_layer) const {
     const auto [begin, end] = range(hidden_layer);
     return columns(x, begin, end - begin);
@@ -420,7 +439,7 @@ void Made<T>::do_fields(Fields<T>& f) {
   if (f.restoring()) {
     if (hidden_degrees_.empty()) throw IoError("made: hidden_degrees is empty");
     options_.widths.assign(widths.begin(), widths.end());
-    check_widths(options_.widths, options_.blocks, options_.residual);
+    check_form(options_);
     std::int64_t units = 0;
     for (const std::int64_t width : widths) {
       if (width < 1 || width > (1 << 20))
@@ -446,29 +465,25 @@ void Made<T>::do_fields(Fields<T>& f) {
   }
   const std::vector<std::int64_t> inputs = input_degrees(dim), outputs = output_degrees(dim, multiplier);
   std::vector<std::int64_t> degrees = layer_degrees(0);
-  const auto hidden = static_cast<Index>(degrees.size());
   const auto layer = [&](const std::string& name, MaskedDense<T>& l, const std::vector<std::int64_t>& next) {
     f.block(name, [&] { l.fields(f, degrees, next, false); });
     degrees = next;
   };
-  const auto from_context = [&](const std::string& name, Dense<T>& l) {
-    f.block(name, [&] { l.fields(f, context_dim, hidden); });
+  const auto from_context = [&](const std::string& name, Dense<T>& l, std::size_t units) {
+    f.block(name, [&] { l.fields(f, context_dim, static_cast<Index>(units)); });
   };
   f.block("initial", [&] { initial_.fields(f, inputs, degrees, false); });
-  if (context_dim > 0) from_context("context", context_);
+  if (context_dim > 0) from_context("context", context_, degrees.size());
   for (std::size_t i = 0; i < static_cast<std::size_t>(options_.blocks); ++i) {
     if (f.restoring()) blocks_.emplace_back();  // one after another, as the file has them
     const std::string name = (options_.residual ? "block" : "layer") + std::to_string(i);
     const std::vector<std::int64_t> next = layer_degrees(i + 1);
-    if (!options_.residual) {
-      layer(name, blocks_[i].linear0, next);
-      continue;
-    }
-    layer(name + ".linear0", blocks_[i].linear0, next);
-    layer(name + ".linear1", blocks_[i].linear1, next);
-    if (block_contexts()) from_context(name + ".context", blocks_[i].context);
+    layer(options_.residual ? name + ".linear0" : name, blocks_[i].linear0, next);
+    if (options_.residual) layer(name + ".linear1", blocks_[i].linear1, next);
+    if (block_contexts()) from_context(name + ".context", blocks_[i].context, next.size());
   }
   f.block("final", [&] { final_.fields(f, degrees, outputs, true); });
+  if (output_context()) from_context("final.context", final_context_, outputs.size());
   if (f.restoring()) put_together();
 }
 
@@ -500,6 +515,7 @@ void Made<T>::put_together() {
       const auto o = static_cast<std::size_t>(p * dim() + d);
       together_.prefix.push_back(layout.prefix[o]);
       together_.offset.push_back(layout.offset[o]);
+      together_.outputs.push_back(p * dim() + d);
     }
 }
 

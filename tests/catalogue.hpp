@@ -77,6 +77,12 @@ inline MadeOptions gated_made(Index context) {
   return options;
 }
 
+inline MadeOptions everywhere_made(Index context) {
+  MadeOptions options = other_made({.context_dim = context, .widths = {7, 2, 5}});
+  options.context_form = ContextForm::every_layer;
+  return options;
+}
+
 template <Scalar T>
 std::vector<T> numbers(std::initializer_list<double> values) {
   return {values.begin(), values.end()};
@@ -278,6 +284,10 @@ std::vector<Entry<Bijector<T>>> bijectors() {
        MaskedAutoregressive<T>(Made<T>(3, 2, gated_made(2))),
        under("net.", layers({"initial", "context", "block0.linear0", "block0.linear1", "block0.context",
                              "block1.linear0", "block1.linear1", "block1.context", "final"}))},
+      {"MaskedAutoregressive, context in every layer",
+       MaskedAutoregressive<T>(Made<T>(4, 2, everywhere_made(2))),
+       under("net.", layers({"initial", "context", "layer0", "layer0.context", "layer1", "layer1.context", "final",
+                             "final.context"}))},
       {"Permute", Permute<T>({2, 0, 3, 1}), {}},
       {"RationalQuadraticSpline", RationalQuadraticSpline<T>(3), {"raw"}},
       {"RationalQuadraticSpline, zuko",

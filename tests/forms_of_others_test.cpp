@@ -248,3 +248,8 @@ TEST_CASE("Masked layers of different widths fit their blocks", "[made]") {
   CHECK_THROWS_WITH(Made<double>(4, 1, {.blocks = 1, .residual = false, .widths = {5, 0}}),
                     ContainsSubstring("expected 1 to 2^20 hidden units and at least 0 blocks, got 0 and 1"));
 }
+
+TEST_CASE("A context in every layer has no residual form", "[made]") {
+  CHECK_THROWS_WITH(Made<double>(4, 1, {.context_dim = 2, .context_form = ContextForm::every_layer}),
+                    ContainsSubstring("a context in every layer has no residual form"));
+}

@@ -191,6 +191,12 @@ std::vector<Named<T>> all() {
                                                .pre_activation = false})));
   map("made_gated", MaskedAutoregressive<T>(Made<T>(
                         dim, 2, {.hidden = 6, .context_dim = context, .context_form = ContextForm::gated})));
+  map("made_every_layer",
+      MaskedAutoregressive<T>(Made<T>(dim, 2, {.blocks = 2,
+                                               .residual = false,
+                                               .context_dim = context,
+                                               .context_form = ContextForm::every_layer,
+                                               .widths = {5, 1, 4}})));
   map("elementwise_linear_rational",
       Elementwise<T>(LinearRationalTransformer<T>({.bins = 5, .end_slope = 0.999}), dim));
   map("elementwise_composed",

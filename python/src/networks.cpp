@@ -217,7 +217,8 @@ void bind_networks(nb::module_& m) {
              const std::string& initialisation, double final_scale, std::uint64_t seed, const DtypeLike& dtype) {
             constexpr Named<pf::ContextForm> forms[] = {{"activated", pf::ContextForm::activated},
                                                         {"linear", pf::ContextForm::linear},
-                                                        {"gated", pf::ContextForm::gated}};
+                                                        {"gated", pf::ContextForm::gated},
+                                                        {"every_layer", pf::ContextForm::every_layer}};
             // As many layers as widths, which need not be counted twice.
             if (!widths.empty()) blocks = static_cast<pf::Index>(widths.size()) - 1;
             const pf::MadeOptions o{hidden,

@@ -81,6 +81,7 @@ def test_forms_of_other_libraries():
         pf.RationalQuadraticSpline(3, pf.RationalQuadraticOptions(bins=4, tails="linear")),
         pf.MaskedAutoregressive(pf.Made(3, 2, hidden=6, context_dim=2, context_form="gated"), of_zuko),
         pf.MaskedAutoregressive(pf.Made(3, 2, hidden=6, pre_activation=False), of_zuko),
+        pf.MaskedAutoregressive(pf.Made(3, 2, context_dim=2, context_form="every_layer", residual=False, blocks=1)),
     ]
     for part in parts:
         given = context if part.context_dim else None
@@ -93,6 +94,8 @@ def test_forms_of_other_libraries():
         pf.ScaledAffineTransformer(limit=2)
     with pytest.raises(ValueError, match="map must be one of"):
         pf.ScaledAffineTransformer(map="square")
+    with pytest.raises(ValueError, match="a context in every layer has no residual form"):
+        pf.Made(3, 2, context_dim=2, context_form="every_layer")
 
 
 def test_repr_is_the_tree():

@@ -72,6 +72,9 @@ enum class ContextForm {
   activated,  ///< h = A x + a(C context), and residual blocks have a term of their own: nflows
   linear,     ///< h = A x + C context, beside the inputs: zuko, flowjax
   gated,      ///< that, and what a residual block adds is multiplied by sigmoid(B context): normflows
+  /// W h + B context in every layer, the last one too, each with a B of its own: TensorFlow Probability. In the plain
+  /// form alone.
+  every_layer,
 };
 
 struct MadeOptions {
@@ -102,11 +105,14 @@ struct MadeOptions {
 /// h = A x + a(C context), [a(h) if plain]; a residual block: h += W1 dropout(a(W0 a(h) + B context)); a plain
 /// layer: h = dropout(a(W h)); outputs = F h. Output p of input d stands in column p * dim + d. In the linear context
 /// form h = A x + C context and no block reads the context, in the gated form it is a gate of each block, h += (W1
-/// dropout(a(W0 a(h)))) * sigmoid(B context); without pre-activation blocks have W0 h in place of W0 a(h).
+/// dropout(a(W0 a(h)))) * sigmoid(B context); without pre-activation blocks have W0 h in place of W0 a(h). Plain layers
+/// that read the context, every_layer: h = dropout(a(W h + B context)), outputs = F h + G context.
 ///
 /// @par Shapes      x: (N, dim); result: (N, multiplier * dim); context: (N, context_dim).
-/// @par Parameters  "initial", "context", "block<i>.linear0|linear1|context" or "layer<i>", "final"; weights dense
-///                  (outputs, inputs) in files, in the original order of units.
+/// @par Parameters  "initial", "context", "block<i>.linear0|linear1|context" or "layer<i>", "final", in every_layer
+///                  "layer<i>.context" and "final.context"; weights dense (outputs, inputs) in files, in the original
+///                  order of units.
+/// @throws ShapeError  widths or context_form `every_layer` in the residual form, or another number of widths.
 /// @par Cost        about half of the dense products: only blocks on and below the diagonal exist.
 /// @source Germain et al. 2015, eq. 8-11; residual form Durkan et al. 2019.
 template <Scalar T>
@@ -138,7 +144,9 @@ class Made final : public Network<T> {
     std::span<Var<T>> known_;     // what each layer reads, as far as it is known: the inputs first
     std::span<Var<T>> contexts_;  // as Rows gives them
     Var<T> outputs_;
-    Var<T> bias_;  // of the last layer in the order of `together_`, while evaluating
+    // Of the last layer, in the order of `together_`; the bias while evaluating.
+    Var<T> output_context_;
+    Var<T> bias_;
   };
 
  private:
@@ -159,8 +167,9 @@ class Made final : public Network<T> {
   template <class V, class Steps>
   V hidden_values(const Steps& steps, V x) const;
   std::size_t hidden_layers() const { return 1 + blocks_.size() * (options_.residual ? 2 : 1); }
-  /// Whether residual blocks have a term of the context.
+  /// Whether blocks, or layers after the first one, have a term of the context.
   bool block_contexts() const;
+  bool output_context() const;
   void do_fields(Fields<T>& f) override;
   /// What follows from the degrees.
   void sort_units();
@@ -176,8 +185,6 @@ class Made final : public Network<T> {
   };
   /// Of hidden layer `i`: all layers have the same units unless `widths` says otherwise.
   const Sorted& sorted(std::size_t i) const { return sorted_[std::min(i, sorted_.size() - 1)]; }
-  Var<T> sorted_context(Pass<T>& pass, const Dense<T>& layer) const;
-
   MadeOptions options_;
   std::vector<std::int64_t> hidden_degrees_;  // original order
   std::vector<Sorted> sorted_;
@@ -185,9 +192,11 @@ class Made final : public Network<T> {
   Dense<T> context_;
   std::vector<Block> blocks_;
   MaskedDense<T> final_;
+  Dense<T> final_context_;
   /// The last layer's outputs for one input side by side, as Sequence needs them.
   struct Together {
     std::vector<Index> prefix, offset;
+    std::vector<std::int64_t> outputs;  ///< which they are
   } together_;
 };
 
