@@ -35,6 +35,7 @@ LIBRARIES = {
     "normflows": "_normflows",
     "pyro": "_pyro",
     "sbi": "_sbi",
+    "tensorflow_probability": "_tfp",
     "torch.distributions": "_torch_distributions",
     "zuko": "_zuko",
 }

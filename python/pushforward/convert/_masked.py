@@ -8,8 +8,9 @@ import numpy as np
 from . import _parts as pf
 
 
-def autoregressive(layers, dim, count, tau, activation):
-    """The map whose parameters come from masked layers; the first one takes [columns, context].
+def autoregressive(layers, dim, count, tau, activation, contexts=None):
+    """The map whose parameters come from masked layers; the first one takes [columns, context]. contexts: of each layer
+    the weights of the context, where it enters all of them; the first one takes columns alone then.
 
     Columns in one order: a MADE. Several that depend on the same ones: couplings, one for each group of columns that
     depends on groups before alone, each with the part of the network that its parameters depend on. In the order of
@@ -21,14 +22,20 @@ def autoregressive(layers, dim, count, tau, activation):
         layers = [pf.Layer(inputs, np.zeros(len(inputs)), inputs > 0), layers[0].inputs(used)]
     sees = [seen[:, :dim] for seen in _sees([layer.mask for layer in layers])]
     groups = _groups(sees[-1].reshape(count, dim, dim).any(axis=0))
-    if len(groups) < dim:
+    if len(groups) < dim and contexts is None:
         return pf.chain([_coupling(group, layers, dim, count, tau, activation) for group in groups])
     order = np.concatenate(groups)
     named = {"initial": layers[0].inputs(order), "final": _outputs(layers[-1], order, count)}
     named |= {f"layer{i}": layer for i, layer in enumerate(layers[1:-1])}
-    return _made(
-        named, order, count, [_degrees(seen[:, order]) for seen in sees[:-1]], tau, activation, False, layers[0]
-    )
+    degrees = [_degrees(seen[:, order]) for seen in sees[:-1]]
+    if contexts is None:
+        return _made(named, order, count, degrees, tau, activation, False, layers[0])
+    for name, weight in zip(["context", *(f"layer{i}.context" for i in range(len(layers) - 2))], contexts):
+        named[name] = pf.Layer(weight, np.zeros(len(weight)))
+    named["final.context"] = _outputs(pf.Layer(contexts[-1], np.zeros(len(contexts[-1]))), order, count)
+    context_dim = contexts[0].shape[1]
+    net = pf.made(dim, count, degrees, named, activation, False, context_dim, "every_layer")
+    return pf.masked_autoregressive(net, tau, order)
 
 
 def residual(first, blocks, last, dim, count, tau, activation):

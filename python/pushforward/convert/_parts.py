@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import zlib
 from dataclasses import dataclass, field
 
@@ -125,6 +126,11 @@ def of_logs(type, **parameters):
 def normal_tril(loc, scale_tril):
     tensors = {"loc": loc, "log_diagonal": np.log(np.diag(scale_tril)), "lower": np.tril(scale_tril, -1)}
     return Part("multivariate_normal_tril", {"dim": len(loc)}, tensors)
+
+
+def student_t_tril(df, loc, scale_tril):
+    part = normal_tril(loc, scale_tril)
+    return Part("multivariate_student_t", part.constants, {**part.tensors, "log_df": np.log(df).reshape(1)})
 
 
 def uniform(low, high):
@@ -457,7 +463,7 @@ def residual_network(initial, blocks, final, activation, context_dim, gates=(), 
 
 def made(dim, multiplier, degrees, layers, activation, residual, context_dim=0, form="activated", pre_activation=True):
     """degrees: of the units of each hidden layer; layers: by the names of the file."""
-    blocks = sum(name.endswith("linear0") or name.startswith("layer") for name in layers)
+    blocks = sum(name.endswith("linear0") or re.fullmatch(r"layer\d+", name) is not None for name in layers)
     alike = residual or all(np.array_equal(degrees[0], other) for other in degrees)
     constants = {
         "dim": dim,
