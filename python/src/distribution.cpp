@@ -491,9 +491,10 @@ Exact where a closed form is known for the pair, else the mean of log p - log q 
   c.def(
       "save",
       [](const Distribution& d, const std::filesystem::path& path) {
-        d.visit([&](const auto& o) {
+        // Another thread may fit the model meanwhile, or change its notes.
+        d.visit_shared([&, info = d.info](auto snapshot) {
           const nb::gil_scoped_release others;
-          pf::save(path, o, d.info);
+          pf::save(path, **snapshot, info);
         });
       },
       "path"_a, R"(Writes one safetensors file that C++ and Python read: whole or not at all.
