@@ -237,7 +237,7 @@ says out.txt '"rows_between_numbers": 2'
 run 0 fit counts.csv --out counts.st --budget 300 --no-dequantize
 holds '! grep -q "on grids" out.txt'
 says err.txt "column 'n'"
-for model in gaussian nsf; do
+for model in gaussian "nsf --epochs 2"; do
   run 0 fit counts.csv --out counts.st --model $model --dequantize --json
   says out.txt '"step": 1.0'
   run 0 info counts.st
