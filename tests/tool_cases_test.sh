@@ -106,15 +106,11 @@ says out.txt '"gain_over_gaussian"'
 # ---- files without an end, names with control characters, a disk that is full
 refuses 1 "/dev/zero: not a safetensors file" info /dev/zero
 truncate -s 20G sparse.st
-(ulimit -v 4000000 && exec "$tool" info sparse.st >out.txt 2>err.txt)
-status=$?
-holds '[ $status -eq 1 ]'
+run_within 4000 1 info sparse.st
 says err.txt "sparse.st: not a safetensors file"
 cp run.st long.st
 truncate -s 20G long.st
-(ulimit -v 4000000 && exec "$tool" info long.st >out.txt 2>err.txt)
-status=$?
-holds '[ $status -eq 1 ]'
+run_within 4000 1 info long.st
 says err.txt "long.st: the tensors take "
 (cat run.st /dev/zero | "$tool" info /dev/stdin >out.txt 2>err.txt)
 status=$?

@@ -24,6 +24,20 @@ run() {
   status=$?
   [ "$status" -eq "$expected" ] || fault "status $status instead of $expected: pushforward $*"
 }
+# run_within MEGABYTES STATUS ARGUMENT...: the same in so much memory. AddressSanitizer reserves more addresses than any
+# limit of these allows and has a limit of its own, for what is used, its copies among that.
+run_within() {
+  megabytes=$1
+  shift
+  if grep -q __asan_init "$tool"; then
+    ASAN_OPTIONS="${ASAN_OPTIONS:-}:hard_rss_limit_mb=$((2 * megabytes))" run "$@"
+  else
+    before=$(ulimit -S -v)
+    ulimit -S -v $((1000 * megabytes))
+    run "$@"
+    ulimit -S -v "$before"
+  fi
+}
 # says FILE TEXT: the output has the text
 says() {
   checks=$((checks + 1))

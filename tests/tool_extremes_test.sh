@@ -48,9 +48,7 @@ awk 'BEGIN {
   for (c = 1; c <= 5000; c++) printf "c%d%s", c, c < 5000 ? "," : "\n"
   for (i = 0; i < 200; i++) for (c = 1; c <= 5000; c++) printf "%.5f%s", rand(), c < 5000 ? "," : "\n"
 }' >wide.csv
-(ulimit -v 6000000 && exec "$tool" fit wide.csv --out wide.st --budget 20 >out.txt 2>err.txt)
-status=$?
-holds '[ $status -eq 0 ]'
+run_within 6000 0 fit wide.csv --out wide.st --budget 20
 says out.txt "200 rows, 5,000 columns"
 scored wide.st 3
 
