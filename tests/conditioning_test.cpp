@@ -8,6 +8,7 @@
 #include <numbers>
 #include <pushforward/bijectors/column_supports.hpp>
 #include <pushforward/bijectors/softmax_centered.hpp>
+#include <pushforward/distributions/beta.hpp>
 #include <pushforward/distributions/mixture.hpp>
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
 #include <pushforward/distributions/normal.hpp>
@@ -183,6 +184,27 @@ TEST_CASE("bounded columns, and heavy tails", "[conditioning]") {
   const LogProbEstimate<double> found = marginal_log_prob(heavy, {1}, one(4));
   CHECK(std::abs(found.value[0] - rest) < 4 * found.standard_error[0]);
   CHECK(found.standard_error[0] < 0.05);
+}
+
+TEST_CASE("a value on a bound has the density that the model gives it there", "[conditioning]") {
+  const Uniform<double> square(2);
+  const Matrix<double> ends = (Matrix<double>(2, 1) << 0, 1).finished();
+  const LogProbEstimate<double> flat = marginal_log_prob(square, {1}, ends);
+  const Matrix<double> corners = (Matrix<double>(2, 2) << 0.5, 0, 0.5, 1).finished();
+  for (Index i = 0; i < 2; ++i) {
+    CHECK(square.log_prob(corners)[i] == 0);
+    CHECK(std::abs(flat.value[i]) < 4 * flat.standard_error[i]);
+  }
+  CHECK(sample_given(square, {1}, std::vector<double>{1}, 100).rows.col(1).minCoeff() == 1);
+
+  // Beta(1, 8) at 0 is 8, and at 1 it is 0.
+  const std::vector<double> one_each(2, 1.0), eight(2, 8.0);
+  const Beta<double> falling(one_each, eight);
+  const LogProbEstimate<double> slope = marginal_log_prob(falling, {0}, ends);
+  CHECK(std::abs(slope.value[0] - std::log(8.0)) < 4 * slope.standard_error[0]);
+  CHECK(slope.value[1] == -inf);
+  const LogProbEstimate<double> nowhere = marginal_log_prob(falling, {0}, one(inf));
+  CHECK(nowhere.value[0] == -inf);
 }
 
 TEST_CASE("columns on grids", "[conditioning]") {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <string>
 
@@ -95,7 +94,7 @@ class Conditioning {
  public:
   Conditioning(std::string where, const Distribution<T>& model, const std::vector<Index>& columns,
                const ConditioningOptions<T>& options)
-      : where_(std::move(where)), model_(model), options_(options), given_(columns), support_(model.support()) {
+      : where_(std::move(where)), model_(model), options_(options), given_(columns) {
     const Index dim = model.dim();
     std::vector<bool> is_given(static_cast<std::size_t>(dim));
     for (const Index c : columns) {
@@ -107,22 +106,30 @@ class Conditioning {
     }
     for (Index c = 0; c < dim; ++c)
       if (!is_given[static_cast<std::size_t>(c)]) free_.push_back(c);
-    check_context(model.name(), where_.c_str(), options.context, 1, model.context_dim());
+    check_context(where_, "context", options.context, 1, model.context_dim());
     if (options.proposals < 1000)
       throw DomainError(fmt::format("{}: proposals must be at least 1000, got {}", where_, options.proposals));
     if (options.components < 1)
       throw DomainError(fmt::format("{}: components must be at least 1, got {}", where_, options.components));
-    if (!free_.empty()) separate_columns();
+    if (!free_.empty()) separate_columns(model.support());
   }
 
   /// All columns are given.
   bool is_complete() const { return free_.empty(); }
-  const Space& support() const { return support_; }
+  /// Why the column cannot have this value; empty if it can. Whether there is a density on a bound, or between the
+  /// numbers of a grid, is for the model to say.
+  std::string misfit(Index column, T value) const {
+    const Column& c = columns_[static_cast<std::size_t>(column)];
+    const auto v = static_cast<double>(value);
+    if (std::isfinite(v) && v >= c.bounds.low && v <= c.bounds.high) return {};
+    return fmt::format("lies outside the support {}{}, {}{}", c.grid ? '[' : '(', number_text(c.bounds.low),
+                       number_text(c.bounds.high), c.grid ? ']' : ')');
+  }
 
   /// Fits the mixture of all columns that conditionals start from.
   void look_at_model() {
     std::vector<Interval> lines;
-    for (const Column& c : columns_) lines.push_back(c.line);
+    for (const Column& c : columns_) lines.push_back(c.line());
     all_lines_.emplace(lines);
     for (const Index c : given_) lines[static_cast<std::size_t>(c)] = real_line;
     free_lines_.emplace(lines);
@@ -135,7 +142,7 @@ class Conditioning {
       bool fits = true;
       for (Index c = 0; c < y.cols(); ++c) {
         const auto v = static_cast<double>(y(i, c));
-        const Interval& line = columns_[static_cast<std::size_t>(c)].line;
+        const Interval line = columns_[static_cast<std::size_t>(c)].line();
         fits = fits && std::isfinite(v) && v > line.low && v < line.high;
         inside(count, c) = v;
       }
@@ -229,27 +236,26 @@ class Conditioning {
 
  private:
   struct Column {
-    Interval line;  ///< what is mapped to the real line
+    Interval bounds;
     std::optional<Grid> grid;
     double shift = 0, scale = 1;
+    /// What is mapped to the real line; numbers of a grid stay as they are.
+    Interval line() const { return grid ? real_line : bounds; }
   };
 
   /// What each column may be by itself.
-  void separate_columns() {
+  void separate_columns(const Space& support) {
     using Kind = Space::Kind;
     Index first = 0;
-    for (const Space::Block& block : support_.blocks()) {
+    for (const Space::Block& block : support.blocks()) {
       const bool separate = block.kind == Kind::box || block.kind == Kind::circle || block.kind == Kind::grid ||
                             block.kind == Kind::ordered || block.kind == Kind::unknown;
       if (!separate)
         throw NotImplemented(fmt::format("{}: columns {} to {} of the model lie together in one surface, {}: there is "
                                          "no density of some of them",
-                                         where_, first, first + block.columns - 1, support_.to_text()));
-      for (Index c = 0; c < block.columns; ++c) {
-        const auto k = static_cast<std::size_t>(c);
-        if (block.grids.empty()) columns_.push_back({block.bounds[k], {}});
-        else columns_.push_back({real_line, block.grids[k]});
-      }
+                                         where_, first, first + block.columns - 1, support.to_text()));
+      for (std::size_t k = 0; k < block.bounds.size(); ++k)
+        columns_.push_back({block.bounds[k], block.grids.empty() ? std::nullopt : std::optional(block.grids[k])});
       first += block.columns;
     }
   }
@@ -259,14 +265,22 @@ class Conditioning {
   /// Of the mixture of all columns, with heavier tails, and a tenth for the columns as they are without what is given.
   Mixture<double> conditional(VectorView<const T> values) const {
     const auto given = static_cast<Index>(given_.size());
+    const auto line = [&](Index c) { return columns_[static_cast<std::size_t>(c)].line(); };
     Matrix<double> y(1, model_.dim());
-    for (Index c = 0; c < model_.dim(); ++c) y(0, c) = columns_[static_cast<std::size_t>(c)].line.inside();
-    for (Index i = 0; i < given; ++i) y(0, given_[static_cast<std::size_t>(i)]) = static_cast<double>(values[i]);
+    for (Index c = 0; c < model_.dim(); ++c) y(0, c) = line(c).inside();
+    for (Index i = 0; i < given; ++i) {
+      const Index c = given_[static_cast<std::size_t>(i)];
+      if (const auto v = static_cast<double>(values[i]); v > line(c).low && v < line(c).high) y(0, c) = v;
+    }
     const Matrix<double> x = all_lines_->inverse(y).value;
+    // A bound is nowhere on the real line: about as far out as draws come.
+    constexpr double far = 6;
     Eigen::VectorXd a(given);
     for (Index i = 0; i < given; ++i) {
-      const auto c = static_cast<std::size_t>(given_[static_cast<std::size_t>(i)]);
-      a[i] = (x(0, given_[static_cast<std::size_t>(i)]) - columns_[c].shift) / columns_[c].scale;
+      const Index c = given_[static_cast<std::size_t>(i)];
+      const Column& column = columns_[static_cast<std::size_t>(c)];
+      const auto v = static_cast<double>(values[i]);
+      a[i] = v <= line(c).low ? -far : v >= line(c).high ? far : (x(0, c) - column.shift) / column.scale;
     }
 
     std::vector<Poly<Distribution<double>>> parts;
@@ -318,32 +332,10 @@ class Conditioning {
   const Distribution<T>& model_;
   ConditioningOptions<T> options_;
   std::vector<Index> given_, free_;
-  Space support_;
   std::vector<Column> columns_;
   std::optional<ColumnSupports<double>> all_lines_, free_lines_;  // the second leaves what is given as it is
   std::optional<Mixture<double>> mixture_;
 };
-
-/// Why the column cannot have this value; empty if it can.
-template <Scalar T>
-std::string misfit(const Space& support, Index column, T value) {
-  Index first = 0;
-  for (const Space::Block& block : support.blocks()) {
-    if (column >= first + block.columns) {
-      first += block.columns;
-      continue;
-    }
-    const auto k = static_cast<std::size_t>(column - first);
-    const auto v = static_cast<double>(value);
-    const Interval& bounds = block.bounds[k];
-    const bool closed = !block.grids.empty();
-    if (!(closed ? v >= bounds.low && v <= bounds.high : v > bounds.low && v < bounds.high))
-      return fmt::format("lies outside the support {}{}, {}{}", closed ? '[' : '(', number_text(bounds.low),
-                         number_text(bounds.high), closed ? ']' : ')');
-    return {};
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -376,7 +368,7 @@ void detail::marginal_log_prob_into(const Distribution<T>& model, const std::vec
     for (Index k = 0; k < count; ++k) {
       row[static_cast<std::size_t>(k)] = values(i, k);
       is_number = is_number && !std::isnan(values(i, k));
-      inside = inside && misfit(conditioning.support(), columns[static_cast<std::size_t>(k)], values(i, k)).empty();
+      inside = inside && conditioning.misfit(columns[static_cast<std::size_t>(k)], values(i, k)).empty();
     }
     log_prob[i] = is_number ? -infinity : nan;
     standard_error[i] = is_number ? 0 : nan;
@@ -406,7 +398,7 @@ ConditionalDraws<T, MatrixView<T>> detail::sample_given_into(const Distribution<
   if (conditioning.is_complete())
     throw DomainError(where + ": all columns are given: there is nothing to draw");
   for (std::size_t k = 0; k < columns.size(); ++k)
-    if (const std::string why = misfit(conditioning.support(), columns[k], values[static_cast<Index>(k)]); !why.empty())
+    if (const std::string why = conditioning.misfit(columns[k], values[static_cast<Index>(k)]); !why.empty())
       throw DomainError(fmt::format("{}: column {}: {} {}", where, columns[k],
                                     number_text(values[static_cast<Index>(k)]), why));
   conditioning.look_at_model();
