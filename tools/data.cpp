@@ -97,6 +97,21 @@ std::vector<std::string> numbered(Index count, const char* prefix = "c") {
 
 }  // namespace
 
+std::vector<Index> columns_named(const std::vector<std::string>& names, const LoadedModel& model) {
+  std::vector<Index> columns;
+  for (const std::string& name : names) {
+    const auto found = std::find(model.columns.begin(), model.columns.end(), name);
+    if (found == model.columns.end())
+      throw UsageError(fmt::format("--columns: the model has no column '{}'; it has {}", name, joined(model.columns)));
+    columns.push_back(found - model.columns.begin());
+  }
+  return columns;
+}
+
+std::string outside_text(double value, const pf::ModelInfo::Range& range) {
+  return fmt::format("{:.9g} lies outside the training range [{:.9g}, {:.9g}]", value, range.low, range.high);
+}
+
 LoadedModel load_model(const std::string& path) {
   pf::Model<double> model = pf::load<double>(path);
   LoadedModel loaded{path, std::move(model.distribution), std::move(model.info), {}, {}};

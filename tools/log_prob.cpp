@@ -27,8 +27,8 @@ std::string describe_outside(const LoadedModel& model, const pf::Table& chunk, I
     if (ranges.empty()) continue;
     const double value = chunk.values(row, c);
     if (!(value >= ranges[k].low && value <= ranges[k].high))
-      return fmt::format("column '{}': {:.9g} lies outside the training range [{:.9g}, {:.9g}]",
-                         printable(chunk.names[static_cast<std::size_t>(c)]), value, ranges[k].low, ranges[k].high);
+      return fmt::format("column '{}': {}", printable(chunk.names[static_cast<std::size_t>(c)]),
+                         outside_text(value, ranges[k]));
   }
   return "outside the training range";
 }
@@ -90,6 +90,17 @@ class BetweenNumbers {
   std::string first_;
 };
 
+/// `holes`: rows that miss a value.
+void print_likelihood(std::FILE* to, const LogLikelihood& likelihood, Index holes) {
+  if (holes > 0) fmt::print(to, "rows that miss a value        {}: their log_prob is nan\n", grouped(holes));
+  const std::string mean = with_error(likelihood.inside.mean(), likelihood.inside.standard_error());
+  if (likelihood.zero == 0)
+    fmt::print(to, "mean log-likelihood           {} nats\n", mean);
+  else
+    fmt::print(to, "mean log-likelihood           -inf ({} of density 0; the others: {} nats)\n",
+               counted(likelihood.zero, "row"), mean);
+}
+
 /// Some columns alone: what the model says of them with the others integrated out, row by row, with an error.
 void run_marginal(const Settings& s, const LoadedModel& model, const std::vector<std::string>& names) {
   if (s.strict) throw UsageError("--strict: excludes --columns");
@@ -98,13 +109,7 @@ void run_marginal(const Settings& s, const LoadedModel& model, const std::vector
     throw UsageError(fmt::format("--columns: {} is conditional on {}, and what is integrated out depends on it; score "
                                  "all columns",
                                  s.model, joined(model.context_columns)));
-  std::vector<Index> columns;
-  for (const std::string& name : names) {
-    const auto found = std::find(model.columns.begin(), model.columns.end(), name);
-    if (found == model.columns.end())
-      throw UsageError(fmt::format("--columns: the model has no column '{}'; it has {}", name, joined(model.columns)));
-    columns.push_back(found - model.columns.begin());
-  }
+  const std::vector<Index> columns = columns_named(names, model);
   pf::TableOptions how = table_options(s.text, s.array);
   how.missing = pf::CsvOptions::Missing::as_nan;
   DataReader reader = DataReader::for_columns(s.data, names, how);
@@ -150,12 +155,7 @@ void run_marginal(const Settings& s, const LoadedModel& model, const std::vector
   std::FILE* to = s.out == "-" ? stderr : stdout;
   fmt::print(to, "rows                          {}\n", grouped(count));
   fmt::print(to, "density of                    {}, the other columns integrated out\n", joined(names));
-  if (holes > 0) fmt::print(to, "rows that miss a value        {}: their log_prob is nan\n", grouped(holes));
-  const std::string mean = with_error(likelihood.inside.mean(), likelihood.inside.standard_error());
-  if (likelihood.zero == 0) fmt::print(to, "mean log-likelihood           {} nats\n", mean);
-  else
-    fmt::print(to, "mean log-likelihood           -inf ({} of density 0; the others: {} nats)\n",
-               counted(likelihood.zero, "row"), mean);
+  print_likelihood(to, likelihood, holes);
   if (!s.out.empty() && s.out != "-") fmt::print(to, "wrote                         {}\n", s.out);
 }
 
@@ -250,13 +250,7 @@ void run(const Settings& s) {
   // The numbers may be on standard output: then the summary goes to standard error.
   std::FILE* to = s.out == "-" ? stderr : stdout;
   fmt::print(to, "rows                          {}\n", grouped(count));
-  if (holes > 0) fmt::print(to, "rows that miss a value        {}: their log_prob is nan\n", grouped(holes));
-  const std::string mean = with_error(likelihood.inside.mean(), likelihood.inside.standard_error());
-  if (likelihood.zero == 0)
-    fmt::print(to, "mean log-likelihood           {} nats\n", mean);
-  else
-    fmt::print(to, "mean log-likelihood           -inf ({} of density 0; the others: {} nats)\n",
-               counted(likelihood.zero, "row"), mean);
+  print_likelihood(to, likelihood, holes);
   if (!first_zero.empty()) fmt::print(to, "first row of density 0        {}\n", first_zero);
   if (between.count() > 0)
     fmt::print(to, "rows between numbers          {}: they have the mass of a cell around them; the first is {}\n",

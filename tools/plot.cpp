@@ -332,13 +332,7 @@ void run(const Settings& s) {
   refuse_overwriting({{"the model", s.model}, {"the data", s.data}}, {{"--out", s.out}});
   const LoadedModel model = load_model(s.model);
   const std::vector<std::string> asked = split_lists(s.columns);
-  std::vector<Index> shown;
-  for (const std::string& name : asked) {
-    const auto found = std::find(model.columns.begin(), model.columns.end(), name);
-    if (found == model.columns.end())
-      throw UsageError(fmt::format("--columns: the model has no column '{}'; it has {}", name, joined(model.columns)));
-    shown.push_back(found - model.columns.begin());
-  }
+  std::vector<Index> shown = columns_named(asked, model);
   const bool limited = asked.empty() && model.columns.size() > most_columns;
   if (asked.empty()) {
     shown.resize(std::min(model.columns.size(), most_columns));

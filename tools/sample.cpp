@@ -53,14 +53,15 @@ pf::Matrix<double> parse_context(const std::vector<std::string>& items, const Lo
 /// Draws follow values far away as they would near ones.
 void warn_of_far_contexts(const LoadedModel& model, const pf::Matrix<double>& contexts) {
   for (std::size_t c = 0; c < model.info.context_range.size(); ++c) {
-    const auto& [low, high] = model.info.context_range[c];
+    const pf::ModelInfo::Range& range = model.info.context_range[c];
     Index outside = 0;
     double first = 0;
     for (Index i = 0; i < contexts.rows(); ++i)
-      if (const double v = contexts(i, static_cast<Index>(c)); !(v >= low && v <= high) && outside++ == 0) first = v;
+      if (const double v = contexts(i, static_cast<Index>(c)); !(v >= range.low && v <= range.high) && outside++ == 0)
+        first = v;
     if (outside > 0)
-      fmt::print(stderr, "pushforward: warning: context '{}': {:.9g} lies outside the training range [{:.9g}, {:.9g}]{}\n",
-                 printable(model.context_columns[c]), first, low, high,
+      fmt::print(stderr, "pushforward: warning: context '{}': {}{}\n", printable(model.context_columns[c]),
+                 outside_text(first, range),
                  contexts.rows() > 1 ? fmt::format(" ({} of {} do)", grouped(outside), counted(contexts.rows(), "row")) : "");
   }
 }
@@ -88,10 +89,10 @@ void run_given(const Settings& s, const LoadedModel& model, const pf::Matrix<dou
     columns.push_back(static_cast<Index>(c));
     values.push_back(*given[c]);
     if (model.info.data_range.empty()) continue;
-    const auto& [low, high] = model.info.data_range[c];
-    if (!(*given[c] >= low && *given[c] <= high))
-      fmt::print(stderr, "pushforward: warning: '{}': {:.9g} lies outside the training range [{:.9g}, {:.9g}]\n",
-                 printable(model.columns[c]), *given[c], low, high);
+    const pf::ModelInfo::Range& range = model.info.data_range[c];
+    if (!(*given[c] >= range.low && *given[c] <= range.high))
+      fmt::print(stderr, "pushforward: warning: '{}': {}\n", printable(model.columns[c]),
+                 outside_text(*given[c], range));
   }
   if (columns.size() == given.size())
     throw UsageError("--given: all columns are given; leave out those that are to be drawn");

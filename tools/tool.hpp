@@ -125,6 +125,11 @@ struct LoadedModel {
   }
 };
 LoadedModel load_model(const std::string& path);
+/// The numbers of the columns that --columns names.
+/// @throws UsageError  for what is none of the model's.
+std::vector<Index> columns_named(const std::vector<std::string>& names, const LoadedModel& model);
+/// "2000 lies outside the training range [10, 40]"
+std::string outside_text(double value, const pf::ModelInfo::Range& range);
 
 // ----------------------------------------------------------------------------------------------------------- data
 
