@@ -63,16 +63,11 @@ struct LocationAndScale {
   double scale;
 };
 
-/// for_each(f) calls f(value, weight) for every one that counts.
+/// for_each(f) calls f(value, weight) for every one that counts; all weigh `total`, no magnitude is above `largest`.
 template <class ForEach>
-LocationAndScale mean_and_std(const ForEach& for_each) {
-  // Scaled by the largest magnitude, so that squares do not overflow.
-  double total = 0, largest = 0;
-  for_each([&](double value, double weight) {
-    total += weight;
-    largest = std::max(largest, std::abs(value));
-  });
+LocationAndScale mean_and_std(double total, double largest, const ForEach& for_each) {
   if (largest == 0) return {0, 0};
+  // Scaled by the largest magnitude, so that squares do not overflow.
   double mean = 0;
   for_each([&](double value, double weight) { mean += weight * (value / largest); });
   mean /= total;
@@ -98,22 +93,25 @@ Standardize<T> Standardize<T>::of(MatrixView<const T> data, Standardization how,
   if (rows == 0) throw DomainError("Standardize::of: there are no rows to compute a location and a scale from");
   std::vector<double> shift(static_cast<std::size_t>(dim)), scale(static_cast<std::size_t>(dim), 1.0);
   for (Index c = 0; c < dim; ++c) {
+    const auto weight_of = [&](Index i) { return weights.size() == 0 ? 1.0 : weights[i]; };
     const auto for_each = [&](const auto& f) {
-      for (Index i = 0; i < rows; ++i) {
-        const double weight = weights.size() == 0 ? 1.0 : weights[i];
-        if (weight > 0) f(static_cast<double>(data(i, c)), weight);
-      }
+      for (Index i = 0; i < rows; ++i)
+        if (const double weight = weight_of(i); weight > 0) f(static_cast<double>(data(i, c)), weight);
     };
-    double total = 0;
+    double all = 0, total = 0, largest = 0;
     for (Index i = 0; i < rows; ++i) {
-      if (!std::isfinite(data(i, c)))
+      const double value = static_cast<double>(data(i, c)), weight = weight_of(i);
+      if (!std::isfinite(value))
         throw DomainError("Standardize::of: row " + std::to_string(i) + ", column " + std::to_string(c) +
                           " is not finite");
-      total += weights.size() == 0 ? 1.0 : weights[i];
+      all += weight;
+      if (!(weight > 0)) continue;
+      total += weight;
+      largest = std::max(largest, std::abs(value));
     }
-    if (!(total > 0) || !std::isfinite(total))
+    if (!(all > 0) || !std::isfinite(all))
       throw DomainError("Standardize::of: the weights must sum to a positive number");
-    LocationAndScale result = mean_and_std(for_each);
+    LocationAndScale result = mean_and_std(total, largest, for_each);
     if (how == Standardization::median_iqr) {
       std::vector<Weighted> values;
       values.reserve(static_cast<std::size_t>(rows));
