@@ -21,14 +21,7 @@ def read(flow):
 
 
 def density(flow):
-    """As nflows computes it, in the flow's own type."""
-
-    def log_prob(rows, context):
-        dtype = _torch.dtype_of(flow)
-        with _torch.in_dtype(dtype):
-            return flow.log_prob(_torch.tensor(rows, dtype), _torch.tensor(context, dtype)).numpy()
-
-    return log_prob
+    return _torch.density(flow, flow.log_prob)
 
 
 def flow(source):

@@ -19,15 +19,10 @@ def read(flow):
 
 
 def density(flow):
-    """As normflows computes it, in the flow's own type."""
-
     def log_prob(rows, context):
-        dtype = _torch.dtype_of(flow)
-        given = () if context is None else (_torch.tensor(context, dtype),)
-        with _torch.in_dtype(dtype):
-            return flow.log_prob(_torch.tensor(rows, dtype), *given).numpy()
+        return flow.log_prob(rows) if context is None else flow.log_prob(rows, context)
 
-    return log_prob
+    return _torch.density(flow, log_prob)
 
 
 def model(source):

@@ -85,6 +85,17 @@ def dtype_of(flow):
     return next(held, torch.float64)
 
 
+def density(flow, log_prob):
+    """log_prob(rows, context) of a flow on arrays, as its library computes it, in the flow's own type."""
+
+    def of_arrays(rows, context):
+        dtype = dtype_of(flow)
+        with in_dtype(dtype):
+            return log_prob(tensor(rows, dtype), tensor(context, dtype)).numpy()
+
+    return of_arrays
+
+
 def tensor(array, dtype=torch.float64):
     return None if array is None else torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64)).to(dtype)
 

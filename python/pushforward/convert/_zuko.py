@@ -25,14 +25,7 @@ def read(flow):
 
 
 def density(flow):
-    """As zuko computes it, in the flow's own type."""
-
-    def log_prob(rows, context):
-        dtype = _torch.dtype_of(flow)
-        with _torch.in_dtype(dtype):
-            return flow(_torch.tensor(context, dtype)).log_prob(_torch.tensor(rows, dtype)).numpy()
-
-    return log_prob
+    return _torch.density(flow, lambda rows, context: flow(context).log_prob(rows))
 
 
 def distribution(source):
