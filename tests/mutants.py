@@ -11,6 +11,7 @@ change changes nothing; otherwise the exit status is 1.
     tests/mutants.py --only bijectors/exp    those whose description matches
     tests/mutants.py --sample 60 --seed 2    a random part
     tests/mutants.py --per-unit 3            three of each class and operation, of as many rules as it has
+    tests/mutants.py --since COMMIT          those of lines that are newer than a commit
     tests/mutants.py --jobs 4 --work DIR     four scratch copies, kept in DIR for the next run
 """
 
@@ -307,6 +308,20 @@ class Scratch:
             file.write_text(original)
 
 
+def lines_since(commit):
+    """Pairs of path and number of the lines that differ from those of a commit."""
+    diff = subprocess.run(["git", "diff", "--unified=0", "--no-prefix", "--no-color", commit, "--"], cwd=ROOT, check=True,
+                          capture_output=True, text=True).stdout
+    lines, path = set(), ""
+    for line in diff.split("\n"):
+        if line.startswith("+++ "):
+            path = line[len("+++ "):]
+        elif m := re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", line):
+            start = int(m.group(1))
+            lines.update((path, number) for number in range(start, start + int(m.group(2) or 1)))
+    return lines
+
+
 def spread(mutants, seed):
     """In random order, but no rule a second time before every rule had its turn."""
     turns, order = {}, []
@@ -328,6 +343,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", action="store_true", help="print the mutants and exit")
     parser.add_argument("--only", default="", metavar="REGEX", help="mutants whose description matches")
+    parser.add_argument("--since", metavar="COMMIT", help="mutants of lines that differ from those of a commit")
     parser.add_argument("--sample", type=int, metavar="N", help="N of them at random")
     parser.add_argument("--per-unit", type=int, metavar="N", help="N that compile of each class and operation")
     parser.add_argument("--seed", type=int, default=1)
@@ -347,6 +363,9 @@ def main():
     if unknown:
         sys.exit(f"no such test: {', '.join(sorted(unknown))}")
     mutants = [m for m in mutants if re.search(options.only, str(m))]
+    if options.since:
+        newer = lines_since(options.since)
+        mutants = [m for m in mutants if (m.path, m.number) in newer]
     if options.sample is not None and options.sample < len(mutants):
         mutants = random.Random(options.seed).sample(mutants, options.sample)
     if options.list:
