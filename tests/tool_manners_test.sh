@@ -92,7 +92,20 @@ refuses 1 "--log: cannot write to 'nowhere/log'" fit data.csv --out no.st --mode
 # ---- folds
 run 0 fit data.csv --out folds.st --budget 60 --threads 1 --folds 3
 says out.txt "each of 3 fits had not seen"
-refuses 2 "--folds: is of --model auto" fit data.csv --out no.st --model maf --folds 3
+run 0 fit data.csv --out folds.st $small --model maf --budget 60 --folds 3
+says out.txt "maf describes the rows that each of 3 fits had not seen best"
+says out.txt "all rows"
+run 0 info folds.st
+says out.txt "maf budget=60 folds=3 layers=1"
+run 0 fit data.csv --out folds.st --model gaussian --folds 3
+says out.txt "gaussian describes the rows that each of 3 fits"
+run 0 fit data.csv --out budget.st $small --model maf --budget 60 --ensemble 2 --base logistic --json
+holds 'grep -q "\"chosen\": \"maf\"" out.txt'
+run 0 info budget.st
+says out.txt "mixture"
+says out.txt "logistic"
+refuses 2 "--epochs: follows from the rows and the steps" fit data.csv --out no.st --model maf --folds 3 --epochs 5
+refuses 2 "--budget: has no effect with --model gaussian" fit data.csv --out no.st --model gaussian --budget 100
 
 # ---- the base of a flow
 run 0 fit data.csv --out t.st $small --model maf --epochs 2 --base student_t

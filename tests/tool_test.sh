@@ -251,7 +251,6 @@ run 0 info counts.st
 says out.txt "mixture"
 refuses 2 "--ensemble: is of --model auto" fit data.csv --out m.st --model maf --ensemble 2
 refuses 2 "--layers: is of one model, and --model auto tries several" fit data.csv --out m.st --model auto --layers 3
-refuses 2 "--budget: is what the candidates of --model auto share" fit data.csv --out m.st --model maf --budget 300
 refuses 2 "--budget: expected a number of steps, or a time like 90s, 10m or 1h, got '3x'" \
   fit data.csv --out m.st --model auto --budget 3x
 for model in iaf real_nvp nice gaussian; do

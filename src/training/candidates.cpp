@@ -24,17 +24,6 @@ Poly<Distribution<T>> with_tails(TransformedDistribution<T> flow, const Candidat
   return TransformedDistribution<T>(std::move(base), flow.copy_bijector());
 }
 
-template <Scalar T>
-Candidate<T> flow(std::string name, const char* preset, FlowOptions options) {
-  return {std::move(name), [preset, options](const CandidateTask<T>& task) {
-            FlowOptions o = options;
-            o.context_dim = task.context_dim;
-            o.seed = task.seed;
-            return with_tails<T>(flow_preset(preset).build<T>(task.dim, o), task);
-          },
-          true, false};
-}
-
 constexpr Index mixture_rows = 5'000;
 
 template <Scalar T>
@@ -52,11 +41,12 @@ Poly<Distribution<T>> best_mixture(const CandidateTask<T>& task) {
   }
   if (task.chosen) {
     const Index count = dynamic_cast<const Mixture<T>&>(*task.chosen).components();
-    return fit_gaussian_mixture<T>(data, std::min(count, rows), {.seed = task.seed}, weights);
+    return fit_gaussian_mixture<T>(data, std::min(count, rows), {.seed = task.seed, .cancel = task.cancel}, weights);
   }
   for (const Index count : {2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30}) {
-    if (count > rows) break;
-    Mixture<T> mixture = fit_gaussian_mixture<T>(data, count, {.tolerance = 1e-3, .seed = task.seed}, weights);
+    if (count > rows || (best && task.cancel.stop_requested())) break;
+    Mixture<T> mixture = fit_gaussian_mixture<T>(
+        data, count, {.tolerance = 1e-3, .seed = task.seed, .cancel = task.cancel}, weights);
     const Eigen::VectorXd scores = mixture.log_prob(task.validation);
     // More of them have to be better by more than the error.
     const MeanLogLikelihood gain = detail::weighted_mean(
@@ -75,6 +65,20 @@ Poly<Distribution<T>> best_mixture(const CandidateTask<T>& task) {
 }
 
 }  // namespace
+
+template <Scalar T>
+Candidate<T> flow_candidate(std::string name, std::string_view preset, const FlowOptions& options) {
+  return {std::move(name),
+          [&preset = flow_preset(preset), options](const CandidateTask<T>& task) -> Poly<Distribution<T>> {
+            FlowOptions o = options;
+            o.context_dim = task.context_dim;
+            o.seed = task.seed;
+            TransformedDistribution<T> flow = preset.template build<T>(task.dim, o);
+            if (o.base) return flow;
+            return with_tails<T>(std::move(flow), task);
+          },
+          true, false};
+}
 
 template <Scalar T>
 std::vector<Candidate<T>> default_candidates(Index rows, Index dim, Index context_dim) {
@@ -102,18 +106,20 @@ std::vector<Candidate<T>> default_candidates(Index rows, Index dim, Index contex
     // Of more columns the covariances alone would take minutes, and more rows than there are.
     if (dim <= 100) list.push_back({"mixture", best_mixture<T>, false});
   }
-  list.push_back(flow<T>("maf, small", "maf", sized(affine, 3, 32)));
+  list.push_back(flow_candidate<T>("maf, small", "maf", sized(affine, 3, 32)));
   // What would be left of a fit to so many columns is memory and time.
   if (dim > 1'000) return list;
-  list.push_back(flow<T>("maf", "maf", affine));
-  list.push_back(flow<T>("nsf_ar, small", "nsf_ar", sized(splines, 2, 32)));
-  list.push_back(flow<T>("nsf_ar", "nsf_ar", splines));
-  if (dim > 1) list.push_back(flow<T>("nsf", "nsf", splines));
-  if (dim > 1) list.push_back(flow<T>("real_nvp", "real_nvp", affine));
-  if (rows >= 20'000) list.push_back(flow<T>("nsf_ar, large", "nsf_ar", sized(splines, 5, 128)));
+  list.push_back(flow_candidate<T>("maf", "maf", affine));
+  list.push_back(flow_candidate<T>("nsf_ar, small", "nsf_ar", sized(splines, 2, 32)));
+  list.push_back(flow_candidate<T>("nsf_ar", "nsf_ar", splines));
+  if (dim > 1) list.push_back(flow_candidate<T>("nsf", "nsf", splines));
+  if (dim > 1) list.push_back(flow_candidate<T>("real_nvp", "real_nvp", affine));
+  if (rows >= 20'000) list.push_back(flow_candidate<T>("nsf_ar, large", "nsf_ar", sized(splines, 5, 128)));
   return list;
 }
 
+template Candidate<float> flow_candidate(std::string, std::string_view, const FlowOptions&);
+template Candidate<double> flow_candidate(std::string, std::string_view, const FlowOptions&);
 template std::vector<Candidate<float>> default_candidates(Index, Index, Index);
 template std::vector<Candidate<double>> default_candidates(Index, Index, Index);
 

@@ -139,7 +139,8 @@ class Race {
       r.report.name = candidate.name;
       runners_.push_back(std::move(r));
     }
-    for (const bool whiten : {false, true}) {
+    // The fitted ones first: if it is cancelled here, they are what there is.
+    for (const bool whiten : {true, false}) {
       const auto wants = [&](const Runner& r) { return r.candidate->whiten == whiten; };
       if (std::none_of(runners_.begin(), runners_.end(), wants)) continue;
       for (const Fold& fold : *folds_)
@@ -147,6 +148,8 @@ class Race {
           for (Runner& r : runners_)
             if (wants(r))
               attempt(r, [&] {
+                cancelled_ = options_.fit.cancel.stop_requested();
+                if (cancelled_) throw Error("cancelled before it started");
                 r.models.push_back(complete(prepared(r.candidate->start(task), fold, preparation(whiten))));
                 r.scores.push_back(judged(*r.models.back(), fold));
                 r.best_steps.push_back(0);
@@ -179,6 +182,7 @@ class Race {
     task.weights = fold.weights;
     task.tails = tails_;
     task.seed = options_.fit.seed;
+    task.cancel = options_.fit.cancel;
     if (fold.validation.rows() > 0) {
       validation = outer.bijector().inverse(fold.smooth_validation).value;
       task.validation = validation;
@@ -386,7 +390,8 @@ class Race {
     return text + of_tails(best);
   }
   std::string of_tails(const Best<T>& best) const {
-    return best.heavy_tails && !options_.base ? "; the base is Student's t, for the tails are heavy" : "";
+    const bool flow = runners_.front().candidate->trains;
+    return flow && best.heavy_tails && !options_.base ? "; the base is Student's t, for the tails are heavy" : "";
   }
 
   /// The winner of folds starts again from all rows; that of a part of a large table goes on with all.

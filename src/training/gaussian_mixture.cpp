@@ -128,7 +128,7 @@ Mixture<T> fit_gaussian_mixture(std::type_identity_t<MatrixView<const T>> data, 
 
   Em em(rows.transpose(), row_weights, std::move(begin));
   double before = em.expectation();
-  for (Index iteration = 0; iteration < options.iterations; ++iteration) {
+  for (Index iteration = 0; iteration < options.iterations && !options.cancel.stop_requested(); ++iteration) {
     em.maximisation();
     const double now = em.expectation();
     // With the prior a step may cost likelihood, in the beginning.

@@ -184,7 +184,14 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.rounded = in.rounded;
   options.ensemble = s.ensemble;
   options.folds = s.folds;
-  options.base = value_of(s.base, bases);
+  if (s.model == "auto") {
+    options.base = value_of(s.base, bases);
+  } else if (is_flow(s)) {
+    options.candidates = {pf::flow_candidate<T>(s.model, s.model, flow_options(s, in.context_dim()))};
+  } else {
+    options.candidates = pf::default_candidates<T>(in.train.size(), in.dim());
+    std::erase_if(options.candidates, [&](const pf::Candidate<T>& c) { return c.name != s.model; });
+  }
   options.fit.learning_rate = s.training.learning_rate;
   options.fit.weight_decay = s.training.weight_decay;
   options.fit.clip_norm = s.training.clip_norm;
@@ -194,7 +201,7 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.fit.cancel = interrupt.token();
   options.fit.context = in.context<T>();
   options.fit.weights = in.weights;
-  if (!s.json && !s.quiet) {
+  if (!s.json && !s.quiet && s.model == "auto") {
     const Index steps = budget.steps > 0 ? budget.steps : pf::default_steps(y.rows(), y.cols());
     const std::string share = budget.seconds > 0 ? duration(budget.seconds) : grouped(steps) + " steps";
     fmt::print("candidates   share {}; --budget gives them another number of steps, or a time like 10m\n", share);
@@ -211,7 +218,13 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
     if (!s.quiet) line.show(fmt::format("stage {}/{}   {}", stage, stages, candidate));
     return true;
   };
-  pf::Best<T> best = pf::fit_best<T>(y, options);
+  pf::Best<T> best;
+  try {
+    best = pf::fit_best<T>(y, options);
+  } catch (const pf::DomainError&) {
+    if (!interrupt.token().stop_requested()) throw;
+    throw Interrupted("interrupted before a candidate was fitted; no model is written");
+  }
   log.write_kept({{"candidate", best.candidates.front().name}, {"stage", "last"}});
   return best;
 }
@@ -246,7 +259,7 @@ void run_as(const Settings& s, Input in) {
   pf::Execution execution({.threads = thread_count(s.threads)});
   pf::Poly<pf::Distribution<T>> model;
   try {
-    if (s.model == "auto") {
+    if (races(s)) {
       pf::Best<T> best = choose<T>(s, in, interrupt, execution);
       r.report = std::move(best.report);
       r.candidates = std::move(best.candidates);
@@ -277,11 +290,11 @@ void run_as(const Settings& s, Input in) {
 
   std::vector<std::string> warnings;
   for (const pf::Notice& warning : r.report.warnings) warnings.push_back(in_words_of_the_tool(warning, in));
-  if (is_flow(s) && in.validation.size() < few_validation_rows)
+  if (is_flow(s) && !races(s) && in.validation.size() < few_validation_rows)
     warnings.push_back(
         fmt::format("{} to validate: nothing tells how good the model is on others{}",
                     in.validation.size() == 0 ? "no row is left" : "only " + counted(in.validation.size(), "row"),
-                    in.train.size() + in.validation.size() < 4 ? "" : "; --model auto judges few rows in folds"));
+                    in.train.size() + in.validation.size() < 4 ? "" : "; --folds judges by all of them"));
   if (is_flow(s) && in.dim() == 1 && !pf::flow_preset(s.model).splines)
     warnings.push_back(fmt::format("{} is affine, and of one column no more than a Gaussian{}; nsf_ar bends it, and --model "
                                    "auto chooses",
@@ -295,13 +308,13 @@ void run_as(const Settings& s, Input in) {
   else if (!s.quiet) print_text(s, in, r);
   // No number of epochs explains so much.
   const pf::MeanLogLikelihood& gain = gain_of(in, r);
-  if (is_flow(s) && r.interrupted.empty() && gain.mean < -100)
+  if (is_flow(s) && !races(s) && r.interrupted.empty() && gain.mean < -100)
     throw pf::Error(fmt::format("the model in '{}' is {:.3g} nats worse than a Gaussian: the training went astray; try a "
                                 "smaller --lr or --clip, or --model auto",
                                 s.out, -gain.mean));
   if (!r.interrupted.empty())
     throw Interrupted(fmt::format("{}; '{}' is the best model so far{}", r.interrupted, s.out,
-                                  s.model == "auto"    ? ""
+                                  races(s)             ? ""
                                   : checkpoint.empty() ? "; with --resume a run can be continued"
                                                        : "; the same command with --resume continues"));
 }
@@ -314,7 +327,7 @@ void run(const Settings& s) {
   if (!s.quiet)
     for (const std::string& note : in.notes) fmt::print(stderr, "pushforward: note: {}: {}\n", s.data, note);
   // Of one model double, as it always was; candidates are as good in float, in half the time.
-  const bool single = s.precision == "float" || (s.precision.empty() && s.model == "auto" && float_is_enough(in));
+  const bool single = s.precision == "float" || (s.precision.empty() && races(s) && float_is_enough(in));
   if (s.precision == "float" && !in.rows.is_float()) refuse_float(s, in);
   single ? run_as<float>(s, std::move(in)) : run_as<double>(s, std::move(in));
 }

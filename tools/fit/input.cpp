@@ -151,7 +151,7 @@ Input read_input(const Settings& s) {
   }
 
   // fit_best deals the rows itself.
-  const double validation = s.model == "auto" ? 0 : s.training.validation_fraction;
+  const double validation = races(s) ? 0 : s.training.validation_fraction;
   if (validation > 0 || in.weights.size() > 0) {
     pf::RowSplit split = pf::split_rows(n, validation, s.training.seed, in.weights);
     in.train = {std::move(split.train)};
@@ -164,9 +164,9 @@ Input read_input(const Settings& s) {
   if (train < 2)
     throw pf::DomainError(fmt::format("{}: {}{} to train on; at least 2 are needed", s.data, counted(train, "row"),
                                       s.weights.empty() ? "" : " with a weight above 0"));
-  if (s.model == "auto" && train < 4)
-    throw pf::DomainError(fmt::format("{}: {} are too few to choose a model by; at least 4 are needed, or a model with a "
-                                      "name: --model maf",
+  if (races(s) && train < 4)
+    throw pf::DomainError(fmt::format("{}: {} are too few to choose a model by; at least 4 are needed, or --model maf "
+                                      "without folds, budget and ensemble",
                                       s.data, counted(train, "row")));
   return in;
 }

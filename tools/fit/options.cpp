@@ -59,16 +59,16 @@ void add_fit(CLI::App& app) {
       ->check(one_of(names))
       ->group(model)
       ->option_text("NAME (auto)");
-  sub->add_option("--budget", s->budget, "auto: steps of all candidates together, or a time: 90s, 10m, 1h")
+  sub->add_option("--budget", s->budget, "Steps (of all candidates of auto together), or a time: 90s, 10m, 1h; else a single flow has --epochs")
       ->group(model)
       ->option_text("N (by the rows)");
   sub->add_option("--folds", s->folds,
-                  "auto: judge by so many parts of the rows, each by models of the others; 1: by --validation (default: "
-                  "5 below 2,000 rows, else 1)")
+                  "Judge by so many parts of the rows, each by models of the others, and fit to all; 1: by --validation "
+                  "(auto: 5 below 2,000 rows, else 1)")
       ->transform(whole_number(1, 100))
       ->group(model)
       ->option_text("K");
-  sub->add_option("--ensemble", s->ensemble, "auto: a mixture of so many fits of the choice: better on few rows, and slower")
+  sub->add_option("--ensemble", s->ensemble, "A mixture of so many fits of the flow, or of auto's choice: better on few rows, and slower")
       ->transform(whole_number(1, 1000))
       ->group(model)
       ->option_text("N (1)");

@@ -46,7 +46,7 @@ void print_text(const Settings& s, const Input& in, const Result& r) {
   if (!in.context_columns.empty()) fmt::print(" given {}", joined(in.context_columns));
   fmt::print("\nmodel        {}: {}, {}\n", s.model, counted(r.parameters, "parameter"),
              r.precision);
-  if (is_flow(s)) {
+  if (is_flow(s) && !races(s)) {
     const auto epochs = static_cast<Index>(r.report.train_loss.size());
     fmt::print("training     {} in {}", counted(epochs, "epoch"), duration(r.report.seconds));
     if (r.report.best_epoch >= 0) fmt::print(", the best was number {}", r.report.best_epoch + 1);
@@ -59,11 +59,11 @@ void print_text(const Settings& s, const Input& in, const Result& r) {
   if (!in.rounded.empty())
     fmt::print("on grids     {}; scores are logs of the masses of cells{}\n", grids_text(in),
                log_cell(in) == 0 ? "" : fmt::format(", their mean densities are {:.4f} above", -log_cell(in)));
-  if (s.model == "auto") {
+  if (races(s)) {
     fmt::print("\n{}\nchosen       {}\n", pf::to_text(r.candidates), r.reason);
   }
-  // The table of candidates has a Gaussian, of rows that it has not seen.
-  const bool compare = s.model != "gaussian" && s.model != "auto" && r.no_gaussian.empty();
+  // A table of candidates tells of rows that they have not seen.
+  const bool compare = is_flow(s) && !races(s) && r.no_gaussian.empty();
   struct Line {
     const char* name;
     std::string model, baseline;
@@ -75,7 +75,7 @@ void print_text(const Settings& s, const Input& in, const Result& r) {
   std::vector<Line> lines{{"", "mean log-likelihood",
                            in.context_columns.empty() ? "Gaussian, same rows" : "linear Gaussian, same rows"}};
   // Of the race all rows are here, those that chose the model too: its table says what they are worth.
-  lines.push_back(line(s.model == "auto" ? "all rows" : "train", r.train));
+  lines.push_back(line(races(s) ? "all rows" : "train", r.train));
   if (in.validation.size() > 0) lines.push_back(line("validation", r.validation));
   std::size_t width = 22;
   for (const Line& l : lines) width = std::max(width, l.model.size());  // in bytes, of which "±" has two
@@ -110,7 +110,7 @@ void print_json(const Settings& s, const Input& in, const Result& r, const std::
     json["grids"].push_back({{"column", in.columns[static_cast<std::size_t>(r.column)]},
                              {"origin", r.grid.origin},
                              {"step", r.grid.step}});
-  if (s.model == "auto") {
+  if (races(s)) {
     json["chosen"] = r.candidates.front().name;
     json["reason"] = r.reason;
     for (const pf::CandidateReport& c : r.candidates)

@@ -137,9 +137,10 @@ void refuse_without_effect(const Settings& s) {
                  std::find(has_effect.begin(), has_effect.end(), option) == has_effect.end(),
              why);
   };
-  refuse("--ensemble", s.model != "auto", "is of --model auto, which fits its choice so many times");
-  refuse("--folds", s.model != "auto", "is of --model auto, whose candidates are judged by rows that they have not seen");
-  refuse("--budget", s.model != "auto", "is what the candidates of --model auto share; a single model has --epochs");
+  if (is_flow(s) && races(s))
+    for (const std::string_view option : {"--epochs", "--batch", "--schedule", "--patience", "--checkpoint", "--resume"})
+      refuse(option, true,
+             "follows from the rows and the steps, which --budget gives, where --budget, --folds or --ensemble are named");
   if (s.model == "auto") {
     refuse("--base", s.base == "logistic", "of auto's flows is normal or student_t; name a model for a logistic one");
     constexpr std::string_view has_effect[] = {
@@ -157,7 +158,8 @@ void refuse_without_effect(const Settings& s) {
                                                "--thousands", "--missing-value",
                                                "--array",   "--model",   "--precision", "--validation", "--seed",
                                                "--threads", "--json",    "--dequantize", "--missing",    "--header",
-                                               "--delimiter", "--decimal", "--comment",    "--quiet"};
+                                               "--delimiter", "--decimal", "--comment",    "--quiet",
+                                               "--folds"};
     return refuse_others(has_effect,
                          "has no effect with --model gaussian, which has no layers and is fitted in one step");
   }
@@ -225,10 +227,12 @@ void check(const Settings& s) {
 std::string settings_text(const Settings& s) {
   std::string text = s.model;
   const auto add = [&](std::string_view item) { text.append(" ").append(item); };
-  if (s.model == "auto") {
+  if (races(s)) {
     if (!s.budget.empty()) add("budget=" + s.budget);
     if (s.folds > 0) add(fmt::format("folds={}", s.folds));
     if (s.ensemble > 1) add(fmt::format("ensemble={}", s.ensemble));
+  }
+  if (s.model == "auto") {
     add(fmt::format("lr={} clip={} weight-decay={} validation={}", s.training.learning_rate, s.training.clip_norm,
                     s.training.weight_decay, s.training.validation_fraction));
     if (s.has("--standardize")) add(fmt::format("standardize={}", s.standardize));
@@ -237,7 +241,7 @@ std::string settings_text(const Settings& s) {
     const pf::FlowOptions o = flow_options(s, 0);
     add(fmt::format("layers={} hidden={} blocks={} activation={} mixing={}", *o.layers, *o.hidden, *o.blocks,
                     pf::activation_name(*o.activation), name_of(*o.mixing, mixings)));
-    add(fmt::format("base={}", name_of(*o.base, bases)));
+    if (!races(s) || !s.base.empty()) add(fmt::format("base={}", name_of(*o.base, bases)));
     if (*o.residual) add("residual");
     if (o.batch_norm) add("batch-norm");
     if (o.act_norm) add("act-norm");
@@ -245,10 +249,11 @@ std::string settings_text(const Settings& s) {
     add(fmt::format("input-bound={}", *o.input_bound));
     if (!pf::flow_preset(s.model).splines) add(fmt::format("scale-bound={} tail={}", o.scale_bound, *o.tail));
     const pf::FitOptions<double>& fit = s.training;
-    add(fmt::format("epochs={} batch={} lr={} schedule={} weight-decay={} clip={} validation={} patience={}",
-                    fit.epochs, fit.batch_size, fit.learning_rate, s.schedule, fit.weight_decay, fit.clip_norm,
-                    fit.validation_fraction, fit.patience));
-    add(fmt::format("standardize={}", s.standardize));
+    if (!races(s))
+      add(fmt::format("epochs={} batch={} schedule={} patience={}", fit.epochs, fit.batch_size, s.schedule, fit.patience));
+    add(fmt::format("lr={} weight-decay={} clip={} validation={}", fit.learning_rate, fit.weight_decay, fit.clip_norm,
+                    fit.validation_fraction));
+    if (!races(s) || s.has("--standardize")) add(fmt::format("standardize={}", s.standardize));
   } else {
     add(fmt::format("validation={}", s.training.validation_fraction));
   }

@@ -87,6 +87,10 @@ struct Settings {
 pf::FlowOptions flow_options(const Settings& s, Index context_dim);
 std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std::string>& columns);
 inline bool is_flow(const Settings& s) { return s.model != "gaussian" && s.model != "auto"; }
+/// By fit_best: several candidates, or the one that is named, with the steps, folds or members that the command line says.
+inline bool races(const Settings& s) {
+  return s.model == "auto" || s.has("--folds") || (is_flow(s) && (s.has("--budget") || s.has("--ensemble")));
+}
 
 struct Budget {
   Index steps = 0;

@@ -2,7 +2,9 @@
 
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <pushforward/flows/builders.hpp>
@@ -26,6 +28,8 @@ struct CandidateTask {
   /// anything by, so what was chosen stays. Else null.
   const Distribution<T>* chosen = nullptr;
   std::uint64_t seed = 0;
+  /// Whoever takes long looks at it, and ends with what there is.
+  std::stop_token cancel = {};
 };
 
 /// A model class that takes part in `fit_best`.
@@ -40,6 +44,12 @@ struct Candidate {
   /// starts fitted needs it. Flows end higher without: the fitted axes are those of nothing that the columns mean.
   bool whiten = true;
 };
+
+/// A preset as a candidate: `flow_preset(preset)` with the task's columns of context and seed, and where `options` names
+/// no base, a Student t one for the columns whose tails are heavy.
+/// @throws DomainError  if there is no such preset.
+template <Scalar T>
+Candidate<T> flow_candidate(std::string name, std::string_view preset, const FlowOptions& options = {});
 
 /// Those that `fit_best` takes by itself for so many rows:
 /// - "gaussian", with full covariance, and "mixture", of Gaussians by `fit_gaussian_mixture`, their number from 2 to 30

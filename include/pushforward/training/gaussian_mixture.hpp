@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stop_token>
+
 #include <pushforward/distributions/mixture.hpp>
 
 namespace pushforward {
@@ -8,6 +10,7 @@ struct GaussianMixtureOptions {
   Index iterations = 200;   ///< at most
   double tolerance = 1e-4;  ///< it ends when an iteration gains less, in nats per row
   std::uint64_t seed = 0;   ///< of the rows that k-means starts from
+  std::stop_token cancel = {};  ///< looked at before each iteration: it ends with what it has
 };
 
 /// A mixture of MultivariateNormalTriL, by expectation maximisation from the start that `Mixture` documents (k-means).
