@@ -6,17 +6,13 @@
 #include <pushforward/error.hpp>
 
 #include "src/core/checks.hpp"
+#include "src/core/parts.hpp"
 
 namespace pushforward {
 
-namespace {
+using namespace detail;
 
-template <Scalar T>
-std::string chain_name(const std::vector<Poly<Bijector<T>>>& parts) {
-  std::string name = "Chain(";
-  for (std::size_t i = 0; i < parts.size(); ++i) name += (i == 0 ? "" : ", ") + parts[i]->name();
-  return name + ")";
-}
+namespace {
 
 template <Scalar T>
 std::string part_text(const std::vector<Poly<Bijector<T>>>& parts, std::size_t i) {
@@ -49,32 +45,19 @@ void check_spaces(const std::vector<Poly<Bijector<T>>>& parts, LeadsTo leads_to)
   }
 }
 
-template <Scalar T>
-Index checked_context(const std::vector<Poly<Bijector<T>>>& parts) {
-  Index context = 0;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const Index own = parts[i]->context_dim();
-    if (own != 0 && context != 0 && own != context)
-      throw ShapeError("Chain: part " + std::to_string(i) + " (" + parts[i]->name() + ") takes " +
-                       std::to_string(own) + " context columns but an earlier part takes " + std::to_string(context));
-    context = std::max(context, own);
-  }
-  return context;
-}
-
 }  // namespace
 
 template <Scalar T>
 Chain<T>::Chain(std::vector<Poly<Bijector<T>>> parts)
-    : Bijector<T>(chain_name(parts), parts.empty() ? 0 : parts[0]->base_dim(), checked_shape(parts),
-                  checked_context(parts)),
+    : Bijector<T>(name_of_parts("Chain", parts), parts.empty() ? 0 : parts[0]->base_dim(), checked_shape(parts),
+                  common_context_dim("Chain", "part", parts)),
       parts_(std::move(parts)) {
   check_spaces(parts_, [](const Bijector<T>& part, const Space& from) { return part.image(from); });
 }
 
 template <Scalar T>
 std::size_t Chain<T>::position(Index i) const {
-  return detail::checked_position(this->name(), "part", i, parts_.size());
+  return checked_position(this->name(), "part", i, parts_.size());
 }
 
 template <Scalar T>
@@ -86,9 +69,9 @@ void Chain<T>::do_fields(Fields<T>& f) {
 // The values of the parameters are not there yet, so only what holds for all of them can be told.
 template <Scalar T>
 void Chain<T>::do_restored() {
-  this->set_name(chain_name(parts_));
+  this->set_name(name_of_parts("Chain", parts_));
   const std::vector<Index> shape = checked_shape(parts_);
-  this->set_shape(parts_[0]->base_dim(), shape, checked_context(parts_));
+  this->set_shape(parts_[0]->base_dim(), shape, common_context_dim("Chain", "part", parts_));
   check_spaces(parts_, [](const Bijector<T>& part, const Space&) { return part.codomain(); });
 }
 
@@ -125,34 +108,25 @@ Mapped<T> Chain<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
                  [](const Bijector<T>& part, Pass<T>& p, Var<T> v) { return part.inverse(p, v); });
 }
 
-namespace {
-
-template <Scalar T, class Predicate>
-bool all(const std::vector<Poly<Bijector<T>>>& parts, Predicate predicate) {
-  return std::all_of(parts.begin(), parts.end(), [&](const Poly<Bijector<T>>& p) { return predicate(*p); });
-}
-
-}  // namespace
-
 template <Scalar T>
 bool Chain<T>::do_is_elementwise() const {
-  return all(parts_, [](const Bijector<T>& p) { return p.is_elementwise(); });
+  return all_parts(parts_, [](const Bijector<T>& p) { return p.is_elementwise(); });
 }
 template <Scalar T>
 bool Chain<T>::do_is_constant_jacobian() const {
-  return all(parts_, [](const Bijector<T>& p) { return p.is_constant_jacobian(); });
+  return all_parts(parts_, [](const Bijector<T>& p) { return p.is_constant_jacobian(); });
 }
 template <Scalar T>
 bool Chain<T>::do_is_constant_log_det() const {
-  return all(parts_, [](const Bijector<T>& p) { return p.is_constant_log_det(); });
+  return all_parts(parts_, [](const Bijector<T>& p) { return p.is_constant_log_det(); });
 }
 template <Scalar T>
 bool Chain<T>::do_has_forward() const {
-  return all(parts_, [](const Bijector<T>& p) { return p.has_forward(); });
+  return all_parts(parts_, [](const Bijector<T>& p) { return p.has_forward(); });
 }
 template <Scalar T>
 bool Chain<T>::do_has_inverse() const {
-  return all(parts_, [](const Bijector<T>& p) { return p.has_inverse(); });
+  return all_parts(parts_, [](const Bijector<T>& p) { return p.has_inverse(); });
 }
 
 template <Scalar T>

@@ -10,6 +10,7 @@
 #include "distributions/parameters.hpp"
 #include "distributions/start.hpp"
 #include "src/core/checks.hpp"
+#include "src/core/parts.hpp"
 #include "src/numerics/constants.hpp"
 #include "src/ops/common.hpp"
 #include "src/ops/density.hpp"
@@ -31,19 +32,6 @@ Index common_dim(const std::vector<Poly<Distribution<T>>>& components) {
   return components[0]->dim();
 }
 
-template <Scalar T>
-Index common_context_dim(const std::vector<Poly<Distribution<T>>>& components) {
-  Index context = 0;
-  for (const auto& component : components) {
-    if (component->context_dim() == 0) continue;
-    if (context != 0 && component->context_dim() != context)
-      throw ShapeError("Mixture: components take " + std::to_string(context) + " and " +
-                       std::to_string(component->context_dim()) + " context columns");
-    context = component->context_dim();
-  }
-  return context;
-}
-
 // log sum_k exp(terms_k)
 double log_sum(const Eigen::VectorXd& terms) {
   const double top = terms.maxCoeff();
@@ -54,7 +42,7 @@ double log_sum(const Eigen::VectorXd& terms) {
 
 template <Scalar T>
 Mixture<T>::Mixture(std::vector<Poly<Distribution<T>>> components)
-    : Distribution<T>("Mixture", common_dim(components), common_context_dim(components)),
+    : Distribution<T>("Mixture", common_dim(components), common_context_dim("Mixture", "component", components)),
       components_(std::move(components)),
       logits_({static_cast<Index>(components_.size())}) {}
 
@@ -357,7 +345,7 @@ void Mixture<T>::do_fields(Fields<T>& f) {
 template <Scalar T>
 void Mixture<T>::do_restored() {
   const Index dim = common_dim(components_);
-  this->set_shape({dim}, common_context_dim(components_));
+  this->set_shape({dim}, common_context_dim("Mixture", "component", components_));
 }
 
 template class Mixture<float>;

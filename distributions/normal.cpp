@@ -9,24 +9,6 @@ namespace pushforward {
 
 using namespace detail;
 
-namespace {
-
-// log Phi(z).
-double log_normal_cdf(double z) {
-  constexpr double far = -20;
-  const double tail = 0.5 * std::erfc(std::abs(z) / std::sqrt(2.0));
-  if (z > 0) return std::log1p(-tail);
-  if (z > far) return std::log(tail);
-  if (std::isinf(z)) return -infinity;
-  // Phi(z) = phi(z) / |z| (1 - 1/z^2 + 3/z^4 - 15/z^6 ...)
-  const double r = 1 / (z * z);
-  double term = 1, sum = 0;
-  for (int k = 1; k <= 10; ++k) sum += term *= -(2 * k - 1) * r;
-  return -0.5 * z * z - std::log(-z) - 0.5 * log_2_pi + std::log1p(sum);
-}
-
-}  // namespace
-
 template <Scalar T>
 Normal<T>::Normal(Index dim) : LocationScale<T>("Normal", dim) {}
 template <Scalar T>

@@ -34,6 +34,26 @@
 #include <pushforward/bijectors/sigmoid.hpp>
 #include <pushforward/bijectors/softmax_centered.hpp>
 #include <pushforward/bijectors/softplus.hpp>
+#include <pushforward/bijectors/beta_stretch_transformer.hpp>
+#include <pushforward/bijectors/blocks.hpp>
+#include <pushforward/bijectors/cauchy_cdf.hpp>
+#include <pushforward/bijectors/elu.hpp>
+#include <pushforward/bijectors/expm1.hpp>
+#include <pushforward/bijectors/gumbel_cdf.hpp>
+#include <pushforward/bijectors/kumaraswamy_transformer.hpp>
+#include <pushforward/bijectors/lambert_w_transformer.hpp>
+#include <pushforward/bijectors/leaky_relu.hpp>
+#include <pushforward/bijectors/leaky_tanh.hpp>
+#include <pushforward/bijectors/log_tanh.hpp>
+#include <pushforward/bijectors/normal_cdf.hpp>
+#include <pushforward/bijectors/power.hpp>
+#include <pushforward/bijectors/power_transform.hpp>
+#include <pushforward/bijectors/sinh.hpp>
+#include <pushforward/bijectors/sinh_arcsinh_transformer.hpp>
+#include <pushforward/bijectors/soft_clip.hpp>
+#include <pushforward/bijectors/two_sided_tail_transformer.hpp>
+#include <pushforward/bijectors/weibull_transformer.hpp>
+#include <pushforward/bijectors/yeo_johnson_transformer.hpp>
 #include <pushforward/bijectors/softsign.hpp>
 #include <pushforward/bijectors/standardize.hpp>
 #include <pushforward/bijectors/stick_breaking.hpp>
@@ -52,6 +72,7 @@
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
 #include <pushforward/distributions/multivariate_student_t.hpp>
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/product.hpp>
 #include <pushforward/distributions/quantized.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/distributions/student_t.hpp>
@@ -140,6 +161,12 @@ std::vector<Named<T>> all() {
                                                                              .gamma_initializer =
                                                                                  Initializer::constant(-2)}))));
   map("chain", Chain<T>(Affine<T>(dim), Exp<T>(dim)));
+  map("blocks", Blocks<T>(Exp<T>(1), LULinear<T>(2)));
+  map("blocks_simplex", Blocks<T>(SoftmaxCentered<T>(2), Shift<T>(1)));
+  add("product", Product<T>(Gamma<T>(1), StudentT<T>(2)));
+  add("product_context",
+      Product<T>(Normal<T>(1), TransformedDistribution<T>(Normal<T>(2), Elementwise<T>(AffineTransformer<T>(2), 2,
+                                                                                       Mlp<T>(context, 4, {.hidden = {5}})))));
   map("exp", Exp<T>(dim));
   map("identity", Identity<T>(dim));
   map("lu_linear", LULinear<T>(dim));
@@ -157,6 +184,34 @@ std::vector<Named<T>> all() {
   map("whiten", Whiten<T>((Eigen::Matrix3d() << 0.5, 0, 0, -0.8, 2, 0, 0.5, 1.5, 1.25).finished()));
   map("column_supports", ColumnSupports<T>({Interval{}, Interval{0.5, infinity}, Interval{-2, 3}}));
   map("softsign", Softsign<T>(dim));
+  map("cauchy_cdf", CauchyCDF<T>(dim));
+  map("elu", Elu<T>(dim));
+  map("expm1", Expm1<T>(dim));
+  map("gumbel_cdf", GumbelCDF<T>(dim));
+  map("leaky_relu", LeakyRelu<T>(dim, 0.3));
+  map("leaky_tanh", LeakyTanh<T>(dim, 1.2));
+  map("log_tanh", LogTanh<T>(dim, 0.8));
+  map("normal_cdf", NormalCDF<T>(dim));
+  map("sinh", Sinh<T>(dim));
+  map("soft_clip", SoftClip<T>(dim, {-1, 2, 0.3}));
+  on_gamma("power", Power<T>(dim, -0.5));
+  on_gamma("power_transform", Invert<T>(PowerTransform<T>(dim, 0.7)));
+  map("yeo_johnson", Elementwise<T>(YeoJohnsonTransformer<T>(), dim));
+  map("sinh_arcsinh", Elementwise<T>(SinhArcsinhTransformer<T>(), dim));
+  map("two_sided_tail", Elementwise<T>(TwoSidedTailTransformer<T>(), dim));
+  map("lambert_w", Elementwise<T>(LambertWTransformer<T>(), dim));
+  map("elementwise_line_maps",
+      Elementwise<T>(ComposedTransformer<T>({SinhTransformer<T>(), LeakyTanhTransformer<T>(), LogTanhTransformer<T>(),
+                                             LeakyReluTransformer<T>(0.3), Expm1Transformer<T>(),
+                                             InvertedTransformer<T>(EluTransformer<T>()), SoftClipTransformer<T>()}),
+                     dim));
+  map("elementwise_distribution_functions",
+      Elementwise<T>(ComposedTransformer<T>({NormalCDFTransformer<T>(), KumaraswamyTransformer<T>(),
+                                             BetaStretchTransformer<T>(), InvertedTransformer<T>(CauchyCDFTransformer<T>()),
+                                             GumbelCDFTransformer<T>(), InvertedTransformer<T>(WeibullTransformer<T>()),
+                                             PowerTransformer<T>(2),
+                                             InvertedTransformer<T>(PowerTransformTransformer<T>(0.6))}),
+                     dim));
   map("elementwise_given",
       Elementwise<T>(AffineTransformer<T>(2), dim, VectorView<const T>(std::vector<T>(6, T(0.4)))));
   map("coupling_interval",

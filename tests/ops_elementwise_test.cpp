@@ -68,6 +68,17 @@ std::vector<Unary> unary_operations() {
       {"sin", PUSHFORWARD_OP(sin(v)), [](double v) { return std::sin(v); }},
       {"cos", PUSHFORWARD_OP(cos(v)), [](double v) { return std::cos(v); }},
       {"atan", PUSHFORWARD_OP(atan(v)), [](double v) { return std::atan(v); }},
+      {"asinh", PUSHFORWARD_OP(asinh(v)), [](double v) { return std::asinh(v); }},
+      {"log_ndtr", PUSHFORWARD_OP(log_ndtr(v)), [](double v) { return std::log(0.5 * std::erfc(-v / std::sqrt(2.0))); }},
+      {"ndtri_exp", PUSHFORWARD_OP(ndtri_exp(-softplus(v))),
+       [](double v) { return std::sqrt(2.0) * boost::math::erf_inv(2 * std::exp(-softplus_value(v)) - 1); }},
+      {"lambert_w", PUSHFORWARD_OP(lambert_w(v)),
+       [](double v) {
+         double w = std::log1p(v);
+         for (int k = 0; k < 50; ++k) w -= (w - v * std::exp(-w)) / (1 + w);
+         return w;
+       },
+       true},
       {"clip, inside", PUSHFORWARD_OP(clip(v, T(-50), T(50))), [](double v) { return v; }},
       {"lgamma", PUSHFORWARD_OP(lgamma(v)), [](double v) { return std::lgamma(v); }, true},
       {"minus", PUSHFORWARD_OP(-v), [](double v) { return -v; }},

@@ -33,8 +33,12 @@ template <Scalar T> Var<T> abs(Var<T> x);        ///< derivative 0 at 0
 template <Scalar T> Var<T> sin(Var<T> x);
 template <Scalar T> Var<T> cos(Var<T> x);
 template <Scalar T> Var<T> atan(Var<T> x);
+template <Scalar T> Var<T> asinh(Var<T> x);      ///< keeps the digits of small x; also where x^2 overflows
 template <Scalar T> Var<T> lgamma(Var<T> x);     ///< log |Gamma(x)|; +inf at 0, -1, -2, ...
 template <Scalar T> Var<T> log1p_square(Var<T> x);  ///< log(1 + x^2), also where x^2 overflows
+template <Scalar T> Var<T> log_ndtr(Var<T> x);   ///< log Phi(x) of the normal distribution function, in both tails
+template <Scalar T> Var<T> ndtri_exp(Var<T> x);  ///< the inverse of log_ndtr: infinite at 0 and -inf, NaN above 0
+template <Scalar T> Var<T> lambert_w(Var<T> x);  ///< W(x) >= 0 with W exp(W) = x, for x >= 0; NaN below
 template <Scalar T> Var<T> operator-(Var<T> x);
 
 /// leaky_relu has slope 0.01, elu alpha 1, gelu is x Phi(x), silu x sigmoid(x); the derivative of relu at 0 is 0.

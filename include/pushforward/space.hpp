@@ -99,6 +99,10 @@ class Space {
 
   /// Side by side.
   friend Space operator*(const Space& a, const Space& b);
+  /// Columns [begin, begin + count) alone: all that is known of a part of a block that is not column by column are its
+  /// bounds.
+  /// @throws ShapeError  if there are no such columns.
+  Space slice(Index begin, Index count) const;
 
   const std::vector<Block>& blocks() const& { return blocks_; }
   /// A space that a call returned ends with its statement: give it a name.

@@ -16,6 +16,10 @@ enum class Operation : std::uint8_t {
   exp, log, log1p, expm1, erf, erfinv, sqrt, square, abs, sin, cos, atan,
   lgamma,                 ///< log |Gamma(x)|
   log1p_square,           ///< log(1 + x^2)
+  asinh,
+  log_ndtr,   ///< log of the normal distribution function
+  ndtri_exp,  ///< its inverse
+  lambert_w,  ///< W exp(W) = x, W >= 0
   activation,             ///< f(x) of `Activation` n[0]
   activation_derivative,  ///< f'(x) of `Activation` n[0]
   scale_shift,            ///< n[0] x + n[1]

@@ -71,6 +71,9 @@ class MatrixView {
   constexpr MatrixView middle_rows(Index begin, Index count) const {
     return {data_ + begin * row_stride_, count, cols_, row_stride_, col_stride_};
   }
+  constexpr MatrixView middle_cols(Index begin, Index count) const {
+    return {data_ + begin * col_stride_, rows_, count, row_stride_, col_stride_};
+  }
 
  private:
   T* data_ = nullptr;

@@ -4,14 +4,13 @@
 #include <pushforward/bijectors/affine_transformer.hpp>
 #include <pushforward/bijectors/ascending.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
+#include <pushforward/bijectors/blocks.hpp>
 #include <pushforward/bijectors/chain.hpp>
 #include <pushforward/bijectors/column_supports.hpp>
 #include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
-#include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/identity.hpp>
 #include <pushforward/bijectors/invert.hpp>
-#include <pushforward/bijectors/log.hpp>
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/permute.hpp>
@@ -20,11 +19,8 @@
 #include <pushforward/bijectors/shift.hpp>
 #include <pushforward/bijectors/sigmoid.hpp>
 #include <pushforward/bijectors/softmax_centered.hpp>
-#include <pushforward/bijectors/softplus.hpp>
-#include <pushforward/bijectors/softsign.hpp>
 #include <pushforward/bijectors/standardize.hpp>
 #include <pushforward/bijectors/stick_breaking.hpp>
-#include <pushforward/bijectors/tanh.hpp>
 #include <pushforward/bijectors/unit_vector.hpp>
 #include <pushforward/bijectors/whiten.hpp>
 
@@ -55,6 +51,13 @@ void of_columns(nb::module_& m, const char* name, const char* doc, const char* d
             construct(self, Dtype(dtype), [&]<pf::Scalar T>(std::type_identity<T>) { return C<T>(n); });
           },
           nb::arg(dim), nb::kw_only(), "dtype"_a = nb::none());
+}
+
+template <pf::Scalar T>
+std::vector<pf::Poly<pf::Bijector<T>>> values_of(const std::vector<const Bijector*>& parts) {
+  std::vector<pf::Poly<pf::Bijector<T>>> list;
+  for (const Bijector* b : parts) list.push_back(b->as<T>());
+  return list;
 }
 
 constexpr Named<pf::Statistics> statistics_choices[] = {{"running", pf::Statistics::running},
@@ -171,11 +174,6 @@ void bind_base(nb::module_& m) {
 
 void bind_constructors(nb::module_& m) {
   of_columns<pf::Identity>(m, "Identity", docs::Identity);
-  of_columns<pf::Exp>(m, "Exp", docs::Exp);
-  of_columns<pf::Log>(m, "Log", docs::Log);
-  of_columns<pf::Softplus>(m, "Softplus", docs::Softplus);
-  of_columns<pf::Softsign>(m, "Softsign", docs::Softsign);
-  of_columns<pf::Tanh>(m, "Tanh", docs::Tanh);
   of_columns<pf::Ascending>(m, "Ascending", docs::Ascending);
   of_columns<pf::StickBreaking>(m, "StickBreaking", docs::StickBreaking, "base_dim");
   of_columns<pf::SoftmaxCentered>(m, "SoftmaxCentered", docs::SoftmaxCentered, "base_dim");
@@ -384,9 +382,7 @@ void bind_constructors(nb::module_& m) {
             Dtype dtype;
             for (const Bijector* b : parts) dtype.agree(b->dtype(), "Chain", "a part");
             construct(self, dtype, [&]<pf::Scalar T>(std::type_identity<T>) {
-              std::vector<pf::Poly<pf::Bijector<T>>> list;
-              for (const Bijector* b : parts) list.push_back(b->as<T>());
-              return pf::Chain<T>(std::move(list));
+              return pf::Chain<T>(values_of<T>(parts));
             });
           },
           "parts"_a)
@@ -407,6 +403,16 @@ void bind_constructors(nb::module_& m) {
             });
           },
           nb::sig("def __getitem__(self, i: int) -> Bijector"), "A part.");
+  declare<pf::Blocks>(m, "Blocks", docs::Blocks)
+      .def(
+          "__init__",
+          [](Self<pf::Blocks<double>> self, const std::vector<const Bijector*>& parts) {
+            Dtype dtype;
+            for (const Bijector* b : parts) dtype.agree(b->dtype(), "Blocks", "a part");
+            construct(self, dtype,
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::Blocks<T>(values_of<T>(parts)); });
+          },
+          "parts"_a);
   declare<pf::Invert>(m, "Invert", docs::Invert)
       .def(
           "__init__",

@@ -10,6 +10,7 @@
 #include <pushforward/distributions/multivariate_normal_tril.hpp>
 #include <pushforward/distributions/multivariate_student_t.hpp>
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/product.hpp>
 #include <pushforward/distributions/quantized.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/distributions/student_t.hpp>
@@ -210,6 +211,16 @@ void bind_families(nb::module_& m) {
           "dim"_a = nb::none(), "categories"_a = nb::none(), nb::kw_only(), "logits"_a = nb::none(),
           "dtype"_a = nb::none());
 
+  declare<pf::Product>(m, "Product", docs::Product)
+      .def(
+          "__init__",
+          [](Of<pf::Product<double>, Distribution>* self, const std::vector<const Distribution*>& factors) {
+            Columns columns("Product", nb::none());
+            for (const Distribution* d : factors) columns.agree(d->dtype(), "a part");
+            construct(self, columns.dtype(),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::Product<T>(parts<T>(factors)); });
+          },
+          "parts"_a);
   declare<pf::Mixture>(m, "Mixture", docs::Mixture)
       .def(
           "__init__",

@@ -31,6 +31,7 @@ NB_MODULE(_core, m) {
   bind_distribution(m);
   bind_networks(m);
   bind_bijectors(m);
+  bind_scalar_maps(m);
   bind_families(m);
   bind_flows(m);
   bind_training(m);

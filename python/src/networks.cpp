@@ -1,16 +1,11 @@
 // Transformers, whose parameters a conditioner computes, and networks.
 #include <pushforward/bijectors/affine_transformer.hpp>
 #include <pushforward/bijectors/composed_transformer.hpp>
-#include <pushforward/bijectors/exp.hpp>
-#include <pushforward/bijectors/log.hpp>
 #include <pushforward/bijectors/linear_rational_transformer.hpp>
 #include <pushforward/bijectors/modulus_transformer.hpp>
 #include <pushforward/bijectors/numerical_inverse.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/scaled_affine_transformer.hpp>
-#include <pushforward/bijectors/softplus.hpp>
-#include <pushforward/bijectors/softsign.hpp>
-#include <pushforward/bijectors/tanh.hpp>
 #include <pushforward/nn/constant.hpp>
 #include <pushforward/nn/made.hpp>
 #include <pushforward/nn/mlp.hpp>
@@ -35,17 +30,7 @@ void base(nb::class_<Object>& c) {
   c.def("__repr__", [](const Object& b) { return b.visit([](const auto& o) { return tree_text(*o); }); });
 }
 
-/// A class whose constructor takes one number, with a default, or nothing.
-template <template <pf::Scalar> class C>
-void transformer(nb::module_& m, const char* name, const char* doc) {
-  declare<C, Transformer>(m, name, doc)
-      .def(
-          "__init__",
-          [](Of<C<double>, Transformer>* self, const DtypeLike& dtype) {
-            construct(self, Dtype(dtype), []<pf::Scalar T>(std::type_identity<T>) { return C<T>(); });
-          },
-          nb::kw_only(), "dtype"_a = nb::none());
-}
+/// A class whose constructor takes one number.
 template <template <pf::Scalar> class C>
 void bounded_transformer(nb::module_& m, const char* name, const char* doc, double bound) {
   declare<C, Transformer>(m, name, doc)
@@ -94,11 +79,6 @@ void bind_transformers(nb::module_& m) {
           },
           nb::kw_only(), "map"_a = "exp", "offset"_a = usual.offset, "floor"_a = usual.floor, "limit"_a = usual.limit,
           "low"_a = usual.low, "high"_a = usual.high, "dtype"_a = nb::none());
-  transformer<pf::ExpTransformer>(m, "ExpTransformer", docs::ExpTransformer);
-  transformer<pf::LogTransformer>(m, "LogTransformer", docs::LogTransformer);
-  transformer<pf::SoftplusTransformer>(m, "SoftplusTransformer", docs::SoftplusTransformer);
-  transformer<pf::SoftsignTransformer>(m, "SoftsignTransformer", docs::SoftsignTransformer);
-  transformer<pf::TanhTransformer>(m, "TanhTransformer", docs::TanhTransformer);
   declare<pf::RationalQuadraticTransformer, Transformer>(m, "RationalQuadraticTransformer",
                                                          docs::RationalQuadraticTransformer)
       .def(

@@ -122,6 +122,15 @@ def test_change_of_variables():
     np.testing.assert_allclose(log_prob, theirs.logpdf(drawn).sum(1), rtol=1e-10)
 
 
+def test_product():
+    product = pf.Product([pf.Gamma(concentration=[2.0], rate=[0.5]), pf.Normal(loc=[1.0, -1.0], scale=[2.0, 3.0])])
+    y = product.sample(50, seed=3)
+    want = st.gamma.logpdf(y[:, 0], 2, scale=2) + st.norm.logpdf(y[:, 1:], [1, -1], [2, 3]).sum(1)
+    np.testing.assert_allclose(product.log_prob(y), want, rtol=1e-12)
+    with pytest.raises(ValueError, match="at least one part"):
+        pf.Product([])
+
+
 MAPS = [
     (pf.Shift(shift=[1.0, -2.0]), lambda x: x + [1.0, -2.0]),
     (pf.Scale(scale=[2.0, -3.0]), lambda x: x * [2.0, -3.0]),
@@ -131,6 +140,20 @@ MAPS = [
     (pf.Sigmoid(2, low=-1, high=[1.0, 3.0]), lambda x: -1 + np.array([2.0, 4.0]) / (1 + np.exp(-x))),
     (pf.Tanh(2), np.tanh),
     (pf.Softsign(2), lambda x: x / (1 + abs(x))),
+    (pf.Sinh(2), np.sinh),
+    (pf.Expm1(2), np.expm1),
+    (pf.NormalCDF(2), st.norm.cdf),
+    (pf.GumbelCDF(2), st.gumbel_r.cdf),
+    (pf.CauchyCDF(2), st.cauchy.cdf),
+    (pf.LeakyTanh(2, bound=0.5), lambda x: np.where(abs(x) <= 0.5, np.tanh(x), np.sign(x) * (
+        np.tanh(0.5) + (abs(x) - 0.5) / np.cosh(0.5) ** 2))),
+    (pf.LeakyRelu(2, slope=0.3), lambda x: np.where(x > 0, x, 0.3 * x)),
+    (pf.SoftClip(2, low=-1, high=2, hinge=0.1), lambda x: 2 - 30 * 0.1 * np.logaddexp(0, 30 - np.logaddexp(0, 10 * (
+        x + 1))) / np.logaddexp(0, 30)),
+    (pf.Elementwise(pf.SinhArcsinhTransformer(), 2, raw=[0.2, 0.2, 0, 0]), lambda x: np.sinh(np.arcsinh(x) + 0.2)),
+    (pf.Chain([pf.Exp(2), pf.Power(2, power=-0.5)]), lambda x: np.exp(-0.5 * x)),
+    (pf.Chain([pf.NormalCDF(2), pf.Elementwise(pf.KumaraswamyTransformer(), 2)]), st.norm.cdf),
+    (pf.Blocks([pf.Exp(1), pf.Softsign(1)]), lambda x: np.stack([np.exp(x[:, 0]), x[:, 1] / (1 + abs(x[:, 1]))], 1)),
     (pf.Ascending(2), lambda x: np.stack([x[:, 0], x[:, 0] + np.exp(x[:, 1])], 1)),
     (pf.Permute([1, 0]), lambda x: x[:, ::-1]),
     (pf.Whiten(scale_tril=[[2.0, 0.0], [1.0, 0.5]]), lambda x: x @ np.array([[2.0, 0.0], [1.0, 0.5]]).T),

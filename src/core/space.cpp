@@ -311,6 +311,27 @@ Space operator*(const Space& a, const Space& b) {
   return product;
 }
 
+Space Space::slice(Index begin, Index count) const {
+  if (begin < 0 || count < 0 || begin + count > columns())
+    throw ShapeError(fmt::format("Space: there are no columns {} to {} among {}", begin, begin + count - 1, columns()));
+  Space part;
+  Index at = 0;
+  for (const Block& block : blocks_) {
+    const Index from = std::max(begin - at, Index{0}), to = std::min(begin + count - at, block.columns);
+    at += block.columns;
+    if (from >= to) continue;
+    Block piece = block;
+    if (to - from < block.columns) {
+      piece.columns = to - from;
+      piece.bounds.assign(block.bounds.begin() + from, block.bounds.begin() + to);
+      if (!block.grids.empty()) piece.grids.assign(block.grids.begin() + from, block.grids.begin() + to);
+      if (!is_product(block.kind)) piece = {Kind::unknown, piece.columns, piece.bounds};
+    }
+    part.append(piece);
+  }
+  return part;
+}
+
 Index Space::columns() const {
   Index sum = 0;
   for (const Block& b : blocks_) sum += b.columns;

@@ -544,6 +544,10 @@ class Body {
       case Operation::cos: return function(s, math("cos", s.outputs[0]));
       case Operation::atan: return function(s, math("atan", s.outputs[0]));
       case Operation::lgamma: return function(s, math("lgamma", s.outputs[0]));
+      case Operation::asinh: return function(s, math("asinh", s.outputs[0]));
+      case Operation::log_ndtr: return function(s, parts_.call("log_ndtr"));
+      case Operation::ndtri_exp: return function(s, parts_.call("ndtri_exp"));
+      case Operation::lambert_w: return function(s, parts_.call("lambert_w"));
       case Operation::log1p_square: return function(s, parts_.call("log1p_square"));
       case Operation::square:
         return assign(s.outputs[0], [&](const std::string& i) {

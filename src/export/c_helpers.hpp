@@ -197,6 +197,65 @@ static inline real @normal(double u) {
   return (real)@normal_point(u - 0.5, u < 0.5 ? u : 1.0 - u);
 }
 )"},
+    {"log_normal_cdf", true, R"(
+/* The logarithm of the normal distribution function; below -37 by its asymptotic series. */
+static inline double @log_normal_cdf(double x) {
+  const double r = 1.0 / (x * x);
+  if (x > 0.0) return log1p(-0.5 * erfc(x * 0.70710678118654752440));
+  if (x > -37.0) return log(0.5 * erfc(-x * 0.70710678118654752440));
+  return -0.5 * x * x - log(-x) - 0.91893853320467274178 +
+      log1p(r * (-1.0 + r * (3.0 + r * (-15.0 + r * (105.0 - 945.0 * r)))));
+}
+)"},
+    {"log_ndtr", true, R"(
+static inline real @log_ndtr(real x) {
+  return (real)@log_normal_cdf((double)x);
+}
+)"},
+    {"ndtri_exp", true, R"(
+static inline real @ndtri_exp(real v) {
+  const double l = (double)v;
+  double x, p, f;
+  int k;
+  if (l > 0.0) return (real)NAN;
+  if (l > -0.69314718055994530942) {
+    p = -expm1(l);
+    return p == 0.0 ? (real)INFINITY : (real)-@normal_point(p - 0.5, p);
+  }
+  if (l > -690.0) {
+    p = exp(l);
+    return (real)@normal_point(p - 0.5, p);
+  }
+  if (!(l >= -1.7976931348623157e308)) return (real)l;
+  x = -sqrt(-2.0 * l - 1.83787706640934548356 - log(-2.0 * l));
+  for (k = 0; k < 4; ++k) {
+    const double r = 1.0 / (x * x);
+    f = @log_normal_cdf(x);
+    x += (f - l) * (1.0 + r * (-1.0 + r * (3.0 + r * (-15.0 + r * (105.0 - 945.0 * r))))) / x;
+  }
+  return (real)x;
+}
+)"},
+    {"lambert_w", true, R"(
+/* w exp(w) = x, by Halley's steps. */
+static inline real @lambert_w(real v) {
+  const double x = (double)v;
+  double w = log1p(x), e, f, d;
+  int k;
+  if (!(x >= 0.0)) return (real)NAN;
+  if (x > 1.7976931348623157e308) return v;
+  w *= 1.0 - log1p(w) / (2.0 + w);
+  for (k = 0; k < 20; ++k) {
+    e = w > 1.0 ? x * exp(-w) : 0.0; /* w exp(w) - x over exp(w) or, below 1, itself */
+    f = w > 1.0 ? w - e : w * exp(w) - x;
+    d = w > 1.0 ? f / (w + 1.0 - 0.5 * (w + 2.0) * f / (w + 1.0))
+                : f / (exp(w) * (w + 1.0) - 0.5 * (w + 2.0) * f / (w + 1.0));
+    w -= d;
+    if (fabs(d) <= 1e-15 * w) break;
+  }
+  return (real)w;
+}
+)"},
     {"uniform", true, R"(
 static inline real @uniform(double u) {
   return (real)u;

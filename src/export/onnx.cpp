@@ -420,6 +420,10 @@ class Translation {
       case Operation::erf: return write(y, op("Erf", {x()}));
       case Operation::erfinv: missing(s, "erfinv");
       case Operation::lgamma: missing(s, "lgamma");
+      case Operation::log_ndtr:
+      case Operation::ndtri_exp: missing(s, "logarithms of the normal distribution function");
+      case Operation::lambert_w: missing(s, "Lambert's W");
+      case Operation::asinh: return write(y, op("Asinh", {x()}));
       case Operation::activation_derivative: missing(s, "derivatives of activations");
       case Operation::sqrt: return write(y, op("Sqrt", {x()}));
       case Operation::square: return write(y, mul(x(), x()));

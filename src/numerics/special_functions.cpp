@@ -9,6 +9,7 @@
 #include <boost/math/special_functions/digamma.hpp>
 #include <boost/math/special_functions/erf.hpp>
 #include <boost/math/special_functions/gamma.hpp>
+#include <boost/math/special_functions/lambert_w.hpp>
 #include <boost/math/special_functions/log1p.hpp>
 
 namespace pushforward::detail {
@@ -50,6 +51,45 @@ double log_beta(double a, double b) {
   return log_beta_rest(a, b) + std::min(a, b) * std::log(small) + std::max(a, b) * std::log1p(-small);
 }
 double erfc_inv(double x) { return boost::math::erfc_inv(x, Quiet()); }
+
+double lambert_w0(double x) {
+  return x <= std::numeric_limits<double>::max() ? boost::math::lambert_w0(x, Quiet()) : x;  // infinite, or NaN
+}
+
+namespace {
+
+// Phi(x) = phi(x) / |x| (1 + rest) for x < -37, where erfc runs out of numbers: the asymptotic series.
+constexpr double series_end = -37;
+double tail_rest(double x) {
+  const double r = 1 / (x * x);
+  return r * (-1 + r * (3 + r * (-15 + r * (105 - 945 * r))));
+}
+
+}  // namespace
+
+double log_normal_cdf(double x) {
+  if (x > 0) return std::log1p(-0.5 * std::erfc(x * sqrt_half));
+  if (x > series_end) return std::log(0.5 * std::erfc(-x * sqrt_half));
+  return -0.5 * x * x - std::log(-x) - 0.5 * log_2_pi + std::log1p(tail_rest(x));
+}
+
+double log_normal_cdf_slope(double x, double log_cdf) {
+  return x < series_end ? -x / (1 + tail_rest(x)) : std::exp(-0.5 * x * x - 0.5 * log_2_pi - log_cdf);
+}
+
+double normal_quantile_of_log(double log_p) {
+  constexpr double sqrt_2 = 1 / sqrt_half;
+  if (log_p > -log_2) return sqrt_2 * erfc_inv(-2 * std::expm1(log_p));
+  if (log_p > -690) return -sqrt_2 * erfc_inv(2 * std::exp(log_p));
+  if (!(log_p >= -std::numeric_limits<double>::max())) return log_p;  // -infinity, or NaN
+  // Newton's steps from the first terms of the series: the function is nearly a parabola there.
+  double x = -std::sqrt(-2 * log_p - log_2_pi - std::log(-2 * log_p));
+  for (int k = 0; k < 4; ++k) {
+    const double value = log_normal_cdf(x);
+    x -= (value - log_p) / log_normal_cdf_slope(x, value);
+  }
+  return x;
+}
 
 double log_gamma_ratio(double x, Index halves) {
   double sum = 0;

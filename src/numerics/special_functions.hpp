@@ -18,6 +18,16 @@ namespace pushforward::detail {
 [[gnu::const]] double log_beta(double a, double b);
 double erfc_inv(double x);
 
+/// W(x) with W exp(W) = x >= 0.
+double lambert_w0(double x);
+
+// ---- the normal distribution function Phi, by its logarithm
+double log_normal_cdf(double x);
+/// d log Phi(x) / dx = phi(x) / Phi(x), from log Phi(x).
+double log_normal_cdf_slope(double x, double log_cdf);
+/// x with log Phi(x) = log_p; NaN for log_p > 0.
+double normal_quantile_of_log(double log_p);
+
 /// log Gamma(x + halves / 2) - log Gamma(x) without the difference of two large numbers.
 double log_gamma_ratio(double x, Index halves);
 /// Its derivative in x.

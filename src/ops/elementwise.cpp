@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "src/core/number_text.hpp"
 #include "src/numerics/special_functions.hpp"
@@ -148,6 +149,45 @@ Var<T> log1p_square(Var<T> x) {
   };
   return pointwise(Operation::log1p_square, x, forward,
                    [](T x, T) { return std::abs(x) > limit ? T(2) / x : T(2) * x / (T(1) + x * x); });
+}
+
+template <Scalar T>
+Var<T> asinh(Var<T> x) {
+  // sign(x) log1p(|x| + x^2 / (1 + sqrt(1 + x^2))); beyond the limit 1 + x^2 rounds to x^2.
+  constexpr T limit = sizeof(T) == 4 ? T(1e9) : T(1e18);
+  const auto forward = [](const T* x, T* y, Index n) {
+    for (Index i = 0; i < n; ++i) {
+      const T size = std::abs(x[i]) < limit ? std::abs(x[i]) : limit;
+      y[i] = size + size * (size / (T(1) + std::sqrt(T(1) + size * size)));
+    }
+    kernel<T>().log1p(y, y, n);
+    for (Index i = 0; i < n; ++i) {
+      const T size = std::abs(x[i]);
+      y[i] = size <= limit ? std::copysign(y[i], x[i]) : std::copysign(std::log(size) + std::numbers::ln2_v<T>, x[i]);
+    }
+  };
+  const auto derivative = [](T x, T) { return std::abs(x) > limit ? T(1) / std::abs(x) : T(1) / std::sqrt(T(1) + x * x); };
+  return pointwise(Operation::asinh, x, forward, derivative);
+}
+
+template <Scalar T>
+Var<T> log_ndtr(Var<T> x) {
+  const auto forward = each<T>([](T v) { return T(log_normal_cdf(static_cast<double>(v))); });
+  return pointwise(Operation::log_ndtr, x, forward, [](T x, T y) {
+    return T(log_normal_cdf_slope(static_cast<double>(x), static_cast<double>(y)));
+  });
+}
+template <Scalar T>
+Var<T> ndtri_exp(Var<T> x) {
+  const auto forward = each<T>([](T v) { return T(normal_quantile_of_log(static_cast<double>(v))); });
+  return pointwise(Operation::ndtri_exp, x, forward, [](T x, T y) {
+    return T(1 / log_normal_cdf_slope(static_cast<double>(y), static_cast<double>(x)));
+  });
+}
+template <Scalar T>
+Var<T> lambert_w(Var<T> x) {
+  const auto forward = each<T>([](T v) { return T(lambert_w0(static_cast<double>(v))); });
+  return pointwise(Operation::lambert_w, x, forward, [](T, T y) { return std::exp(-y) / (T(1) + y); });
 }
 
 template <Scalar T>
@@ -399,6 +439,10 @@ Var<T> operator/(Var<T> a, Var<T> b) {
   template Var<T> sin(Var<T>);                    \
   template Var<T> cos(Var<T>);                    \
   template Var<T> atan(Var<T>);                   \
+  template Var<T> asinh(Var<T>);                  \
+  template Var<T> log_ndtr(Var<T>);               \
+  template Var<T> ndtri_exp(Var<T>);              \
+  template Var<T> lambert_w(Var<T>);              \
   template Var<T> lgamma(Var<T>);                 \
   template Var<T> log1p_square(Var<T>);           \
   template Var<T> clamp(Var<T>, T, T);            \
