@@ -98,6 +98,10 @@ std::vector<Entry<Bijector<T>>> bijectors() {
   Eigen::MatrixXd factor(3, 3);
   factor << 0.3, 0, 0, -0.8, 2, 0, 0.5, 1.5, 4;
   const std::vector<std::int64_t> mask{1, 0, 1}, middle{0, 1, 0}, last_only{0, 0, 1}, order{2, 0, 1};
+  const auto moved = [](auto map) {
+    testing::perturb<T>(map, 3, 0.8);
+    return map;
+  };
   const std::vector<T> wide_scale = numbers<T>({1.5, 2, 1.5, 0, 0.2, -0.2});
   return {
       {"ActNorm", ActNorm<T>(3), {"shift", "log_scale", "initialized"}},
@@ -282,12 +286,17 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"LeakyTanh, narrow", LeakyTanh<T>(3, 0.5), {}},
       {"LogTanh", LogTanh<T>(3), {}},
       {"NormalCDF", NormalCDF<T>(3), {}},
+      {"Planar", moved(Planar<T>(3, 5)), {"w", "u", "b"}},
+      {"Radial", moved(Radial<T>(3)), {"centre", "raw_alpha", "raw_beta"}},
+      {"Radial, one column", moved(Radial<T>(1)), {"centre", "raw_alpha", "raw_beta"}},
+      {"TriangularLinear", TriangularLinear<T>(3), {"lower", "raw_diagonal", "bias"}},
       {"Power", Power<T>(3, 0.6), {}},
       {"Power, the reciprocal", Power<T>(3, -1), {}},
       {"PowerTransform", PowerTransform<T>(3, 0.6), {}},
       {"Sinh", Sinh<T>(3), {}},
       {"SoftClip", SoftClip<T>(3), {}},
       {"SoftClip, sharper", SoftClip<T>(3, {-2, 5, 0.5}), {}},
+      {"Householder", Householder<T>(3, 3), {"vectors"}},
       {"Identity", Identity<T>(3), {}},
       {"Invert", Invert<T>(Affine<T>(shift, log_scale)), under("bijector.", affine)},
       {"Invert of Coupling", Invert<T>(Coupling<T>(mask, Mlp<T>(2, 2, mlp(1)))),

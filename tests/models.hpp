@@ -40,17 +40,21 @@
 #include <pushforward/bijectors/elu.hpp>
 #include <pushforward/bijectors/expm1.hpp>
 #include <pushforward/bijectors/gumbel_cdf.hpp>
+#include <pushforward/bijectors/householder.hpp>
 #include <pushforward/bijectors/kumaraswamy_transformer.hpp>
 #include <pushforward/bijectors/lambert_w_transformer.hpp>
 #include <pushforward/bijectors/leaky_relu.hpp>
 #include <pushforward/bijectors/leaky_tanh.hpp>
 #include <pushforward/bijectors/log_tanh.hpp>
 #include <pushforward/bijectors/normal_cdf.hpp>
+#include <pushforward/bijectors/planar.hpp>
 #include <pushforward/bijectors/power.hpp>
 #include <pushforward/bijectors/power_transform.hpp>
+#include <pushforward/bijectors/radial.hpp>
 #include <pushforward/bijectors/sinh.hpp>
 #include <pushforward/bijectors/sinh_arcsinh_transformer.hpp>
 #include <pushforward/bijectors/soft_clip.hpp>
+#include <pushforward/bijectors/triangular_linear.hpp>
 #include <pushforward/bijectors/two_sided_tail_transformer.hpp>
 #include <pushforward/bijectors/weibull_transformer.hpp>
 #include <pushforward/bijectors/yeo_johnson_transformer.hpp>
@@ -170,6 +174,11 @@ std::vector<Named<T>> all() {
   map("exp", Exp<T>(dim));
   map("identity", Identity<T>(dim));
   map("lu_linear", LULinear<T>(dim));
+  map("householder", Householder<T>(dim, 3));
+  map("planar", Planar<T>(dim, 4));
+  map("planar_inverted", Invert<T>(Planar<T>(dim, 4, 0)));
+  map("radial", Radial<T>(dim));
+  map("triangular_linear", TriangularLinear<T>(dim));
   map("invert_lu_linear", Invert<T>(LULinear<T>(dim)));
   map("permute", Permute<T>(std::vector<std::int64_t>{2, 0, 1}));
   map("scale", Scale<T>(Vector(low.cast<T>().array() * T(0.7) - T(0.5))));

@@ -9,11 +9,14 @@
 #include <pushforward/bijectors/column_supports.hpp>
 #include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
+#include <pushforward/bijectors/householder.hpp>
 #include <pushforward/bijectors/identity.hpp>
 #include <pushforward/bijectors/invert.hpp>
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/permute.hpp>
+#include <pushforward/bijectors/planar.hpp>
+#include <pushforward/bijectors/radial.hpp>
 #include <pushforward/bijectors/rational_quadratic_spline.hpp>
 #include <pushforward/bijectors/scale.hpp>
 #include <pushforward/bijectors/shift.hpp>
@@ -21,6 +24,7 @@
 #include <pushforward/bijectors/softmax_centered.hpp>
 #include <pushforward/bijectors/standardize.hpp>
 #include <pushforward/bijectors/stick_breaking.hpp>
+#include <pushforward/bijectors/triangular_linear.hpp>
 #include <pushforward/bijectors/unit_vector.hpp>
 #include <pushforward/bijectors/whiten.hpp>
 
@@ -189,6 +193,31 @@ void bind_constructors(nb::module_& m) {
           },
           "dim"_a, nb::kw_only(), "floor"_a = pf::LULinear<double>::diagonal_floor,
           "signs"_a = std::vector<std::int64_t>(), "dtype"_a = nb::none());
+  declare<pf::TriangularLinear>(m, "TriangularLinear", docs::TriangularLinear)
+      .def(
+          "__init__",
+          [](Self<pf::TriangularLinear<double>> self, pf::Index n, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::TriangularLinear<T>(n); });
+          },
+          "dim"_a, nb::kw_only(), "dtype"_a = nb::none());
+  declare<pf::Householder>(m, "Householder", docs::Householder)
+      .def(
+          "__init__",
+          [](Self<pf::Householder<double>> self, pf::Index n, pf::Index count, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::Householder<T>(n, count); });
+          },
+          "dim"_a, nb::kw_only(), "count"_a = 2, "dtype"_a = nb::none());
+  declare<pf::Planar>(m, "Planar", docs::Planar)
+      .def(
+          "__init__",
+          [](Self<pf::Planar<double>> self, pf::Index n, std::uint64_t seed, double floor, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::Planar<T>(n, seed, floor); });
+          },
+          "dim"_a, nb::kw_only(), "seed"_a = 0, "floor"_a = pf::Planar<double>::default_floor, "dtype"_a = nb::none());
+  of_columns<pf::Radial>(m, "Radial", docs::Radial);
   declare<pf::Shift>(m, "Shift", docs::Shift)
       .def(
           "__init__",

@@ -59,7 +59,7 @@ void transformer(nb::module_& m, const char* name, const char* doc, Constants...
           "__init__",
           [](Of<C<double>, Transformer>* self, Number<Constants>... constants, const DtypeLike& dtype) {
             construct(self, Dtype(dtype), [&]<pf::Scalar T>(std::type_identity<T>) {
-              if constexpr (sizeof...(Constants) == 0) return C<T>();
+              if constexpr (sizeof...(Constants) < 2) return C<T>(constants...);
               else return C<T>({constants...});
             });
           },

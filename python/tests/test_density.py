@@ -148,12 +148,16 @@ MAPS = [
     (pf.LeakyTanh(2, bound=0.5), lambda x: np.where(abs(x) <= 0.5, np.tanh(x), np.sign(x) * (
         np.tanh(0.5) + (abs(x) - 0.5) / np.cosh(0.5) ** 2))),
     (pf.LeakyRelu(2, slope=0.3), lambda x: np.where(x > 0, x, 0.3 * x)),
-    (pf.SoftClip(2, low=-1, high=2, hinge=0.1), lambda x: 2 - 30 * 0.1 * np.logaddexp(0, 30 - np.logaddexp(0, 10 * (
-        x + 1))) / np.logaddexp(0, 30)),
+    (pf.SoftClip(2, low=-1, high=2, hinge=1), lambda x: 2 - 3 * np.logaddexp(0, 3 - np.logaddexp(0, x + 1)) / (
+        np.logaddexp(0, 3))),
     (pf.Elementwise(pf.SinhArcsinhTransformer(), 2, raw=[0.2, 0.2, 0, 0]), lambda x: np.sinh(np.arcsinh(x) + 0.2)),
     (pf.Chain([pf.Exp(2), pf.Power(2, power=-0.5)]), lambda x: np.exp(-0.5 * x)),
     (pf.Chain([pf.NormalCDF(2), pf.Elementwise(pf.KumaraswamyTransformer(), 2)]), st.norm.cdf),
     (pf.Blocks([pf.Exp(1), pf.Softsign(1)]), lambda x: np.stack([np.exp(x[:, 0]), x[:, 1] / (1 + abs(x[:, 1]))], 1)),
+    (pf.Radial(2), lambda x: x),
+    (pf.TriangularLinear(2), lambda x: x),
+    (pf.Householder(2, count=1), lambda x: x * [-1, 1]),
+    (pf.Planar(2, seed=3), lambda x: x),
     (pf.Ascending(2), lambda x: np.stack([x[:, 0], x[:, 0] + np.exp(x[:, 1])], 1)),
     (pf.Permute([1, 0]), lambda x: x[:, ::-1]),
     (pf.Whiten(scale_tril=[[2.0, 0.0], [1.0, 0.5]]), lambda x: x @ np.array([[2.0, 0.0], [1.0, 0.5]]).T),

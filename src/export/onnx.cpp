@@ -424,7 +424,9 @@ class Translation {
       case Operation::ndtri_exp: missing(s, "logarithms of the normal distribution function");
       case Operation::lambert_w: missing(s, "Lambert's W");
       case Operation::asinh: return write(y, op("Asinh", {x()}));
-      case Operation::activation_derivative: missing(s, "derivatives of activations");
+      case Operation::activation_derivative:
+        if (static_cast<Activation>(s.numbers[0]) != Activation::relu) missing(s, "derivatives of activations");
+        return write(y, where(greater(x(), c(0)), c(1), c(0)));
       case Operation::sqrt: return write(y, op("Sqrt", {x()}));
       case Operation::square: return write(y, mul(x(), x()));
       case Operation::abs: return write(y, abs(x()));
