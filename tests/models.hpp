@@ -34,11 +34,13 @@
 #include <pushforward/bijectors/sigmoid.hpp>
 #include <pushforward/bijectors/softmax_centered.hpp>
 #include <pushforward/bijectors/softplus.hpp>
+#include <pushforward/bijectors/bernstein_transformer.hpp>
 #include <pushforward/bijectors/beta_stretch_transformer.hpp>
 #include <pushforward/bijectors/blocks.hpp>
 #include <pushforward/bijectors/cauchy_cdf.hpp>
 #include <pushforward/bijectors/elu.hpp>
 #include <pushforward/bijectors/expm1.hpp>
+#include <pushforward/bijectors/gaussianization_transformer.hpp>
 #include <pushforward/bijectors/gumbel_cdf.hpp>
 #include <pushforward/bijectors/householder.hpp>
 #include <pushforward/bijectors/kumaraswamy_transformer.hpp>
@@ -46,6 +48,7 @@
 #include <pushforward/bijectors/leaky_relu.hpp>
 #include <pushforward/bijectors/leaky_tanh.hpp>
 #include <pushforward/bijectors/log_tanh.hpp>
+#include <pushforward/bijectors/logistic_mixture_transformer.hpp>
 #include <pushforward/bijectors/normal_cdf.hpp>
 #include <pushforward/bijectors/planar.hpp>
 #include <pushforward/bijectors/power.hpp>
@@ -54,6 +57,7 @@
 #include <pushforward/bijectors/sinh.hpp>
 #include <pushforward/bijectors/sinh_arcsinh_transformer.hpp>
 #include <pushforward/bijectors/soft_clip.hpp>
+#include <pushforward/bijectors/sos_polynomial_transformer.hpp>
 #include <pushforward/bijectors/triangular_linear.hpp>
 #include <pushforward/bijectors/two_sided_tail_transformer.hpp>
 #include <pushforward/bijectors/weibull_transformer.hpp>
@@ -205,6 +209,10 @@ std::vector<Named<T>> all() {
   map("soft_clip", SoftClip<T>(dim, {-1, 2, 0.3}));
   on_gamma("power", Power<T>(dim, -0.5));
   on_gamma("power_transform", Invert<T>(PowerTransform<T>(dim, 0.7)));
+  map("logistic_mixture", Elementwise<T>(NumericalInverse<T>(LogisticMixtureTransformer<T>(4)), dim));
+  map("gaussianization", Elementwise<T>(NumericalInverse<T>(GaussianizationTransformer<T>(4)), dim));
+  map("bernstein", Elementwise<T>(NumericalInverse<T>(BernsteinTransformer<T>(5)), dim));
+  map("sos_polynomial", Elementwise<T>(NumericalInverse<T>(SosPolynomialTransformer<T>(3, 2, 6, 0.2)), dim));
   map("yeo_johnson", Elementwise<T>(YeoJohnsonTransformer<T>(), dim));
   map("sinh_arcsinh", Elementwise<T>(SinhArcsinhTransformer<T>(), dim));
   map("two_sided_tail", Elementwise<T>(TwoSidedTailTransformer<T>(), dim));

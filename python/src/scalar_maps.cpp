@@ -1,9 +1,11 @@
 // Scalar maps without learned parameters, as bijectors and as transformers, and those whose shape a conditioner computes.
+#include <pushforward/bijectors/bernstein_transformer.hpp>
 #include <pushforward/bijectors/beta_stretch_transformer.hpp>
 #include <pushforward/bijectors/cauchy_cdf.hpp>
 #include <pushforward/bijectors/elu.hpp>
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/expm1.hpp>
+#include <pushforward/bijectors/gaussianization_transformer.hpp>
 #include <pushforward/bijectors/gumbel_cdf.hpp>
 #include <pushforward/bijectors/kumaraswamy_transformer.hpp>
 #include <pushforward/bijectors/lambert_w_transformer.hpp>
@@ -11,6 +13,7 @@
 #include <pushforward/bijectors/leaky_tanh.hpp>
 #include <pushforward/bijectors/log.hpp>
 #include <pushforward/bijectors/log_tanh.hpp>
+#include <pushforward/bijectors/logistic_mixture_transformer.hpp>
 #include <pushforward/bijectors/normal_cdf.hpp>
 #include <pushforward/bijectors/power.hpp>
 #include <pushforward/bijectors/power_transform.hpp>
@@ -18,6 +21,7 @@
 #include <pushforward/bijectors/sinh_arcsinh_transformer.hpp>
 #include <pushforward/bijectors/soft_clip.hpp>
 #include <pushforward/bijectors/softplus.hpp>
+#include <pushforward/bijectors/sos_polynomial_transformer.hpp>
 #include <pushforward/bijectors/softsign.hpp>
 #include <pushforward/bijectors/tanh.hpp>
 #include <pushforward/bijectors/two_sided_tail_transformer.hpp>
@@ -66,6 +70,42 @@ void transformer(nb::module_& m, const char* name, const char* doc, Constants...
           nb::kw_only(), (nb::arg(usual.name) = usual.value)..., "dtype"_a = nb::none());
 }
 
+/// Mixtures of so many components.
+template <template <pf::Scalar> class C>
+void mixture_transformer(nb::module_& m, const char* name, const char* doc) {
+  declare<C, Transformer>(m, name, doc)
+      .def(
+          "__init__",
+          [](Of<C<double>, Transformer>* self, pf::Index components, double bound, double spread, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return C<T>(components, bound, spread); });
+          },
+          nb::kw_only(), "components"_a = 8, "bound"_a = C<double>::default_bound, "spread"_a = C<double>::default_spread,
+          "dtype"_a = nb::none());
+}
+
+void bind_polynomials(nb::module_& m) {
+  declare<pf::BernsteinTransformer, Transformer>(m, "BernsteinTransformer", docs::BernsteinTransformer)
+      .def(
+          "__init__",
+          [](Of<pf::BernsteinTransformer<double>, Transformer>* self, pf::Index degree, double bound,
+             const DtypeLike& dtype) {
+            construct(self, Dtype(dtype),
+                      [&]<pf::Scalar T>(std::type_identity<T>) { return pf::BernsteinTransformer<T>(degree, bound); });
+          },
+          nb::kw_only(), "degree"_a = 16, "bound"_a = 5.0, "dtype"_a = nb::none());
+  declare<pf::SosPolynomialTransformer, Transformer>(m, "SosPolynomialTransformer", docs::SosPolynomialTransformer)
+      .def(
+          "__init__",
+          [](Of<pf::SosPolynomialTransformer<double>, Transformer>* self, pf::Index degree, pf::Index polynomials,
+             double scale, double slope, const DtypeLike& dtype) {
+            construct(self, Dtype(dtype), [&]<pf::Scalar T>(std::type_identity<T>) {
+              return pf::SosPolynomialTransformer<T>(degree, polynomials, scale, slope);
+            });
+          },
+          nb::kw_only(), "degree"_a = 4, "polynomials"_a = 3, "scale"_a = 11.0, "slope"_a = 1e-3, "dtype"_a = nb::none());
+}
+
 }  // namespace
 
 #define PUSHFORWARD_BOTH(Name, ...)                                                       \
@@ -90,6 +130,9 @@ void bind_scalar_maps(nb::module_& m) {
   PUSHFORWARD_BOTH(Softplus);
   PUSHFORWARD_BOTH(Softsign);
   PUSHFORWARD_BOTH(Tanh);
+  mixture_transformer<pf::GaussianizationTransformer>(m, "GaussianizationTransformer", docs::GaussianizationTransformer);
+  mixture_transformer<pf::LogisticMixtureTransformer>(m, "LogisticMixtureTransformer", docs::LogisticMixtureTransformer);
+  bind_polynomials(m);
   const auto bound = [](double value) { return Usual{"bound", value}; };
   transformer<pf::BetaStretchTransformer>(m, "BetaStretchTransformer", docs::BetaStretchTransformer,
                                           bound(pf::BetaStretchTransformer<double>::default_bound));

@@ -131,6 +131,22 @@ def test_product():
         pf.Product([])
 
 
+@pytest.mark.parametrize("transformer", [
+    pf.LogisticMixtureTransformer(components=3), pf.GaussianizationTransformer(components=3),
+    pf.BernsteinTransformer(degree=5), pf.SosPolynomialTransformer(degree=2, polynomials=2)], ids=lambda t: t.name)
+def test_transformers_that_are_solved(transformer):
+    raw = rng.normal(size=transformer.multiplier * 2) * 0.3
+    bijector = pf.Elementwise(pf.NumericalInverse(transformer), 2, raw=raw)
+    y = rng.normal(size=(20, 2))
+    x, log_det = bijector.inverse(y)
+    back, other = bijector.forward(x)
+    np.testing.assert_allclose(back, y, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(other, -log_det, rtol=1e-9, atol=1e-9)
+    step = 1e-6
+    slope = (bijector.inverse(y + step)[0] - bijector.inverse(y - step)[0]) / (2 * step)
+    np.testing.assert_allclose(log_det, np.log(slope).sum(1), atol=1e-7)
+
+
 MAPS = [
     (pf.Shift(shift=[1.0, -2.0]), lambda x: x + [1.0, -2.0]),
     (pf.Scale(scale=[2.0, -3.0]), lambda x: x * [2.0, -3.0]),
