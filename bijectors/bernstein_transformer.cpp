@@ -36,7 +36,8 @@ auto BernsteinTransformer<T>::do_inverse(Pass<T>& pass, Var<T> y, Params params)
   }
   // C(n, i) u^i v^(n - i)
   const auto basis = [&](Index n, Index i) {
-    const T count = static_cast<T>(std::round(std::exp(std::lgamma(n + 1.0) - std::lgamma(i + 1.0) - std::lgamma(n - i + 1.0))));
+    const T count =
+        static_cast<T>(std::round(std::exp(std::lgamma(n + 1.0) - std::lgamma(i + 1.0) - std::lgamma(n - i + 1.0))));
     if (i == 0) return powers[order + 1 + n] * count;
     return i == n ? powers[i] * count : powers[i] * powers[order + 1 + n - i] * count;
   };

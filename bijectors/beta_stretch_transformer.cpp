@@ -19,7 +19,8 @@ MappedElements<T> stretched(Var<T> x, Var<T> log_a) {
 }  // namespace
 
 template <Scalar T>
-BetaStretchTransformer<T>::BetaStretchTransformer(double bound) : Transformer<T>("BetaStretchTransformer", 1), bound_(bound) {
+BetaStretchTransformer<T>::BetaStretchTransformer(double bound)
+    : Transformer<T>("BetaStretchTransformer", 1), bound_(bound) {
   do_restored();
 }
 

@@ -18,7 +18,9 @@ struct BoundedTanh {
   T slope;        ///< there
 
   explicit BoundedTanh(double c)
-      : bound(static_cast<T>(c)), edge(static_cast<T>(std::tanh(c))), slope(static_cast<T>(1 / std::pow(std::cosh(c), 2))) {}
+      : bound(static_cast<T>(c)),
+        edge(static_cast<T>(std::tanh(c))),
+        slope(static_cast<T>(1 / std::pow(std::cosh(c), 2))) {}
   /// @throws DomainError  beyond 8 the numbers next to tanh(bound) are too few, in float, to go back from.
   static void check(const char* where, double c) {
     if (!(c > 0 && c <= 8))

@@ -27,8 +27,8 @@ auto GaussianizationTransformer<T>::do_forward(Pass<T>&, Var<T>, Params) const -
   throw NotImplemented("GaussianizationTransformer::forward: has no closed form; put it into a NumericalInverse");
 }
 
-// With h = phi / Phi and the share s_k of component k in the tail that x lies in, the slope is sum_k s_k exp(a_k) h(t_k) / h(x):
-// squares of t_k and x, whose difference would have no digits far out, do not occur.
+// With h = phi / Phi and the share s_k of component k in the tail that x lies in, the slope is sum_k s_k exp(a_k)
+// h(t_k) / h(x): squares of t_k and x, whose difference would have no digits far out, do not occur.
 template <Scalar T>
 auto GaussianizationTransformer<T>::do_inverse(Pass<T>& pass, Var<T> y, Params params) const -> Elements {
   const auto count = static_cast<std::size_t>(components_);

@@ -9,7 +9,8 @@ namespace pushforward {
 using namespace detail;
 
 template <Scalar T>
-KumaraswamyTransformer<T>::KumaraswamyTransformer(double bound) : Transformer<T>("KumaraswamyTransformer", 2), bound_(bound) {
+KumaraswamyTransformer<T>::KumaraswamyTransformer(double bound)
+    : Transformer<T>("KumaraswamyTransformer", 2), bound_(bound) {
   do_restored();
 }
 

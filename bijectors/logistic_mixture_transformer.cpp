@@ -25,8 +25,8 @@ auto LogisticMixtureTransformer<T>::do_forward(Pass<T>&, Var<T>, Params) const -
   throw NotImplemented("LogisticMixtureTransformer::forward: has no closed form; put it into a NumericalInverse");
 }
 
-// The slope of logit F is F' / (F (1 - F)), by the shares of the components in the smaller of F and 1 - F: nothing that grows
-// with y is a difference.
+// The slope of logit F is F' / (F (1 - F)), by the shares of the components in the smaller of F and 1 - F: nothing that
+// grows with y is a difference.
 template <Scalar T>
 auto LogisticMixtureTransformer<T>::do_inverse(Pass<T>& pass, Var<T> y, Params params) const -> Elements {
   const auto count = static_cast<std::size_t>(components_);

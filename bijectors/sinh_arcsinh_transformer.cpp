@@ -24,7 +24,8 @@ struct Stretch {
 }  // namespace
 
 template <Scalar T>
-SinhArcsinhTransformer<T>::SinhArcsinhTransformer(double bound) : Transformer<T>("SinhArcsinhTransformer", 2), bound_(bound) {
+SinhArcsinhTransformer<T>::SinhArcsinhTransformer(double bound)
+    : Transformer<T>("SinhArcsinhTransformer", 2), bound_(bound) {
   do_restored();
 }
 

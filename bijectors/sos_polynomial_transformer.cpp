@@ -49,7 +49,8 @@ auto SosPolynomialTransformer<T>::do_inverse(Pass<T>& pass, Var<T> y, Params par
     integral = integral * u + c[j] / static_cast<T>(j + 1);
   }
   const T slope = static_cast<T>(slope_);
-  return {y * (integral + slope) + params[static_cast<std::size_t>(polynomials_ * (degree_ + 1))], log(density + slope)};
+  return {y * (integral + slope) + params[static_cast<std::size_t>(polynomials_ * (degree_ + 1))],
+          log(density + slope)};
 }
 
 template <Scalar T>
@@ -64,8 +65,8 @@ void SosPolynomialTransformer<T>::do_fields(Fields<T>& f) {
 template <Scalar T>
 void SosPolynomialTransformer<T>::do_restored() {
   if (degree_ < 1 || polynomials_ < 1)
-    throw ShapeError("SosPolynomialTransformer: degree and polynomials must be at least 1, got " + std::to_string(degree_) +
-                     " and " + std::to_string(polynomials_));
+    throw ShapeError("SosPolynomialTransformer: degree and polynomials must be at least 1, got " +
+                     std::to_string(degree_) + " and " + std::to_string(polynomials_));
   check_positive("SosPolynomialTransformer", "scale", scale_);
   check_positive("SosPolynomialTransformer", "slope", slope_);
   this->set_multiplier(polynomials_ * (degree_ + 1) + 1);

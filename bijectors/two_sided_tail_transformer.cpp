@@ -43,7 +43,8 @@ Var<T> erfc_inverse_of_log(Var<T> value) {
 }  // namespace
 
 template <Scalar T>
-TwoSidedTailTransformer<T>::TwoSidedTailTransformer(double bound) : Transformer<T>("TwoSidedTailTransformer", 2), bound_(bound) {
+TwoSidedTailTransformer<T>::TwoSidedTailTransformer(double bound)
+    : Transformer<T>("TwoSidedTailTransformer", 2), bound_(bound) {
   do_restored();
 }
 

@@ -8,7 +8,8 @@ namespace pushforward {
 using namespace detail;
 
 template <Scalar T>
-YeoJohnsonTransformer<T>::YeoJohnsonTransformer(double bound) : Transformer<T>("YeoJohnsonTransformer", 1), bound_(bound) {
+YeoJohnsonTransformer<T>::YeoJohnsonTransformer(double bound)
+    : Transformer<T>("YeoJohnsonTransformer", 1), bound_(bound) {
   do_restored();
 }
 

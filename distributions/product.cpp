@@ -137,8 +137,8 @@ Var<T> Product<T>::do_sample_given(Pass<T>& pass, Var<T> y, std::span<const std:
   auto* values = pass.tape().template scratch<Var<T>>(size());
   each([&](const Distribution<T>& part, std::size_t i, Index begin) {
     const Given given(columns, begin, part.dim());
-    values[i] = given.at.empty() ? part.sample(pass)
-                                 : part.sample_given(pass, gather_columns<T>(y, given.at), given.own);
+    values[i] =
+        given.at.empty() ? part.sample(pass) : part.sample_given(pass, gather_columns<T>(y, given.at), given.own);
   });
   return concatenate(std::span<const Var<T>>(values, parts_.size()));
 }
@@ -153,7 +153,8 @@ bool Product<T>::do_is_reparameterized() const {
 template <Scalar T>
 Estimate Product<T>::do_estimates() const {
   Estimate estimate = Estimate::exact;
-  for (const Poly<Distribution<T>>& part : parts_) estimate = common_estimate(this->name(), estimate, part->estimates());
+  for (const Poly<Distribution<T>>& part : parts_)
+    estimate = common_estimate(this->name(), estimate, part->estimates());
   return estimate;
 }
 
@@ -174,7 +175,8 @@ VectorView<double> segment(VectorView<double> v, Index begin, Index count) {
 
 template <Scalar T>
 void Product<T>::do_mean(VectorView<double> mean) const {
-  each([&](const Distribution<T>& part, std::size_t, Index begin) { part.mean_into(segment(mean, begin, part.dim())); });
+  each(
+      [&](const Distribution<T>& part, std::size_t, Index begin) { part.mean_into(segment(mean, begin, part.dim())); });
 }
 template <Scalar T>
 void Product<T>::do_variance(VectorView<double> variance) const {
@@ -184,7 +186,8 @@ void Product<T>::do_variance(VectorView<double> variance) const {
 }
 template <Scalar T>
 void Product<T>::do_mode(VectorView<double> mode) const {
-  each([&](const Distribution<T>& part, std::size_t, Index begin) { part.mode_into(segment(mode, begin, part.dim())); });
+  each(
+      [&](const Distribution<T>& part, std::size_t, Index begin) { part.mode_into(segment(mode, begin, part.dim())); });
 }
 
 template <Scalar T>

@@ -66,7 +66,8 @@ TEST_CASE("Blocks: each part has its own columns, in both directions", "[blocks]
 
   const Matrix<double> x = normal_rows(40, 5, 1);
   const MappedRows<double> y = blocks.forward(x), a = lu.forward(Matrix<double>(x.leftCols(2))),
-                           b = exp.forward(Matrix<double>(x.col(2))), c = simplex.forward(Matrix<double>(x.rightCols(2)));
+                           b = exp.forward(Matrix<double>(x.col(2))),
+                           c = simplex.forward(Matrix<double>(x.rightCols(2)));
   CHECK(y.value == beside(beside(a.value, b.value), c.value));
   CHECK((y.log_det - a.log_det - b.log_det - c.log_det).cwiseAbs().maxCoeff() < 1e-13);
   const MappedRows<double> back = blocks.inverse(y.value);
@@ -99,8 +100,9 @@ TEST_CASE("Blocks: spaces, orders and directions are those of the parts", "[bloc
     return Elementwise<double>(AffineTransformer<double>(), 1, Mlp<double>(context, 2, {.hidden = {3}}));
   };
   CHECK(Blocks(Exp<double>(1), conditional(2)).context_dim() == 2);
-  CHECK_THROWS_WITH(Blocks(conditional(2), conditional(3)),
-                    ContainsSubstring("Blocks: part 1 (Elementwise) takes 3 context columns but an earlier one takes 2"));
+  CHECK_THROWS_WITH(
+      Blocks(conditional(2), conditional(3)),
+      ContainsSubstring("Blocks: part 1 (Elementwise) takes 3 context columns but an earlier one takes 2"));
   CHECK_THROWS_WITH(triangular.part(2), ContainsSubstring("part"));
 }
 
@@ -124,7 +126,8 @@ TEST_CASE("Product: sums of the parts, moments in blocks", "[product]") {
   CHECK(product.support().to_text() == "real^2 x (0, inf)");
   Engine engine(5);
   const Matrix<double> y = product.sample(20000, engine);
-  const Eigen::VectorXd expected = normal.log_prob(Matrix<double>(y.leftCols(2))) + gamma.log_prob(Matrix<double>(y.col(2)));
+  const Eigen::VectorXd expected =
+      normal.log_prob(Matrix<double>(y.leftCols(2))) + gamma.log_prob(Matrix<double>(y.col(2)));
   CHECK((product.log_prob(y) - expected).cwiseAbs().maxCoeff() < 1e-12);
   CHECK(product.entropy() == Approx(normal.entropy() + gamma.entropy()).epsilon(1e-14));
   const Eigen::MatrixXd covariance = product.covariance();
@@ -137,7 +140,8 @@ TEST_CASE("Product: sums of the parts, moments in blocks", "[product]") {
   const Matrix<double> z = twice.sample(2000, engine);
   CHECK(std::abs((z.col(0).array() * z.col(1).array()).mean()) < 0.1);
   CHECK(kl_divergence<double>(product, Product(Normal<double>(2), Gamma<double>(1))) ==
-        Approx(kl_divergence<double>(normal, Normal<double>(2)) + kl_divergence<double>(gamma, Gamma<double>(1))).epsilon(1e-13));
+        Approx(kl_divergence<double>(normal, Normal<double>(2)) + kl_divergence<double>(gamma, Gamma<double>(1)))
+            .epsilon(1e-13));
   CHECK_FALSE(product.exact_kl_divergence(Normal<double>(3)));
   CHECK_FALSE(product.exact_kl_divergence(Product(Normal<double>(1), Normal<double>(1), Gamma<double>(1))));
   CHECK_THROWS_AS(product.cdf(y), NotImplemented);

@@ -7,20 +7,14 @@
 #include <pushforward/testing/gradient_check.hpp>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "tests/catalogue_maps.hpp"
 
 namespace catalogue {
 
 using namespace pushforward;
-
-using Paths = std::vector<std::string>;
-
-template <class Base>
-struct Entry {
-  std::string name;
-  Poly<Base> object;
-  Paths tensors;
-};
 
 /// prefix + a, prefix + b, ...
 inline Paths under(const std::string& prefix, const Paths& paths) {
@@ -84,11 +78,6 @@ inline MadeOptions everywhere_made(Index context) {
 }
 
 template <Scalar T>
-std::vector<T> numbers(std::initializer_list<double> values) {
-  return {values.begin(), values.end()};
-}
-
-template <Scalar T>
 std::vector<Entry<Bijector<T>>> bijectors() {
   const std::vector<T> shift = numbers<T>({0.3, -1.2, 2.0}), log_scale = numbers<T>({0.4, -0.7, 0.9});
   const std::vector<T> six(6, T(0.4));
@@ -102,8 +91,7 @@ std::vector<Entry<Bijector<T>>> bijectors() {
     testing::perturb<T>(map, 3, 0.8);
     return map;
   };
-  const std::vector<T> wide_scale = numbers<T>({1.5, 2, 1.5, 0, 0.2, -0.2});
-  return {
+  std::vector<Entry<Bijector<T>>> list{
       {"ActNorm", ActNorm<T>(3), {"shift", "log_scale", "initialized"}},
       {"Affine", Affine<T>(shift, log_scale), affine},
       {"Affine, tight bound", Affine<T>(shift, log_scale, 1.5), affine},
@@ -199,74 +187,13 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Elementwise, onto the positive numbers",
        Elementwise<T>(ComposedTransformer<T>({AffineTransformer<T>(1), SoftplusTransformer<T>()}), 3),
        {"raw"}},
-      {"Elementwise, modulus", Elementwise<T>(ModulusTransformer<T>(), 3), {"raw"}},
-      {"Elementwise, mixture of logistics",
-       Elementwise<T>(NumericalInverse<T>(LogisticMixtureTransformer<T>(3)), 2),
-       {"raw"}},
-      {"Elementwise, Gaussianization",
-       Elementwise<T>(NumericalInverse<T>(GaussianizationTransformer<T>(3)), 2),
-       {"raw"}},
-      {"Elementwise, Bernstein polynomials",
-       Elementwise<T>(NumericalInverse<T>(BernsteinTransformer<T>(4)), 2),
-       {"raw"}},
-      {"Elementwise, sums of squares",
-       Elementwise<T>(NumericalInverse<T>(SosPolynomialTransformer<T>(2, 2, 5, 0.1)), 2),
-       {"raw"}},
       {"Coupling, mixtures of logistics",
        Coupling<T>(last_only, Mlp<T>(1, 16, mlp()), NumericalInverse<T>(LogisticMixtureTransformer<T>(2))),
        {}},
-      {"Elementwise, Yeo-Johnson", Elementwise<T>(YeoJohnsonTransformer<T>(), 3), {"raw"}},
-      {"Elementwise, sinh-arcsinh", Elementwise<T>(SinhArcsinhTransformer<T>(), 3), {"raw"}},
-      {"Elementwise, two-sided tails", Elementwise<T>(TwoSidedTailTransformer<T>(), 3), {"raw"}},
-      {"Elementwise, Lambert's W", Elementwise<T>(LambertWTransformer<T>(), 3), {"raw"}},
-      {"Elementwise, Kumaraswamy", Elementwise<T>(KumaraswamyTransformer<T>(), 3), {"raw"}},
-      {"Elementwise, Weibull", Elementwise<T>(WeibullTransformer<T>(), 3, wide_scale), {"raw"}},
-      {"Elementwise, beta stretch", Elementwise<T>(BetaStretchTransformer<T>(), 3), {"raw"}},
-      {"Elementwise, maps of the line",
-       Elementwise<T>(ComposedTransformer<T>({AffineTransformer<T>(1), SinhTransformer<T>(), LeakyTanhTransformer<T>(),
-                                              LeakyReluTransformer<T>(0.3)}),
-                      2),
-       {"raw"}},
-      {"Elementwise, log-tanh", Elementwise<T>(LogTanhTransformer<T>(), 2), {}},
-      {"Elementwise, Phi", Elementwise<T>(NormalCDFTransformer<T>(), 2), {}},
-      {"Elementwise, from Gumbel's distribution function",
-       Elementwise<T>(InvertedTransformer<T>(GumbelCDFTransformer<T>()), 2),
-       {}},
-      {"Elementwise, from Cauchy's distribution function",
-       Elementwise<T>(InvertedTransformer<T>(CauchyCDFTransformer<T>()), 2),
-       {}},
-      {"Elementwise, maps of half lines",
-       Elementwise<T>(ComposedTransformer<T>({EluTransformer<T>(), InvertedTransformer<T>(Expm1Transformer<T>())}), 2),
-       {}},
-      {"Elementwise, powers",
-       Elementwise<T>(ComposedTransformer<T>(
-                          {PowerTransformer<T>(0.5), InvertedTransformer<T>(PowerTransformTransformer<T>(2))}),
-                      2),
-       {}},
-      {"Elementwise, soft clip", Elementwise<T>(SoftClipTransformer<T>({-1, 4, 0.5}), 2), {}},
-      {"Elementwise, scaled, exp", Elementwise<T>(ScaledAffineTransformer<T>({.low = -5, .high = 3}), 3, given), {"raw"}},
-      {"Elementwise, scaled, softplus",
-       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::softplus, .offset = 0.54, .floor = 1e-3}), 3, given),
-       {"raw"}},
-      {"Elementwise, scaled, sigmoid",
-       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::sigmoid, .offset = 2, .floor = 1e-3}), 3, given),
-       {"raw"}},
-      {"Elementwise, scaled, sigmoid without a floor",
-       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::sigmoid, .offset = 1}), 3, given),
-       {"raw"}},
-      {"Elementwise, scaled, tanh",
-       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::tanh, .limit = 2}), 3, given),
-       {"raw"}},
-      {"Elementwise, scaled, atan",
-       Elementwise<T>(ScaledAffineTransformer<T>({.map = ScaleMap::atan, .limit = 2}), 3, given),
-       {"raw"}},
       {"Coupling, scaled, soft clip on the side of the data",
        Coupling<T>(last_only, Mlp<T>(1, 4, mlp()),
                    InvertedTransformer<T>(ScaledAffineTransformer<T>({.map = ScaleMap::soft_clip, .limit = 6.9}))),
        {}},
-      {"Elementwise, linear-rational splines",
-       Elementwise<T>(LinearRationalTransformer<T>({.bins = 4, .low = -2, .high = 4}), 2),
-       {"raw"}},
       {"Coupling, linear-rational splines",
        Coupling<T>(last_only, Mlp<T>(1, 22, mlp()), LinearRationalTransformer<T>({.bins = 3, .end_slope = 0.9})),
        {}},
@@ -279,7 +206,6 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Elementwise, by the bounded context, no bound of the scales",
        Elementwise<T>(AffineTransformer<T>(std::numeric_limits<double>::infinity(), 0.7), 2, Mlp<T>(3, 4, mlp()), 1.5),
        under("net.", layers({"layer0", "layer1", "layer2"}))},
-      {"Elementwise, without parameters", Elementwise<T>(InvertedTransformer<T>(SoftplusTransformer<T>()), 2), {}},
       {"Elementwise, from an interval, solved",
        Elementwise<T>(
            NumericalInverse<T>(
@@ -291,26 +217,10 @@ std::vector<Entry<Bijector<T>>> bijectors() {
        Elementwise<T>(
            ComposedTransformer<T>({LogTransformer<T>(), AffineTransformer<T>(1), ExpTransformer<T>()}), 2),
        {"raw"}},
-      {"CauchyCDF", CauchyCDF<T>(3), {}},
-      {"Elu", Elu<T>(3), {}},
-      {"Exp", Exp<T>(3), {}},
-      {"Expm1", Expm1<T>(3), {}},
-      {"GumbelCDF", GumbelCDF<T>(3), {}},
-      {"LeakyRelu", LeakyRelu<T>(3, 0.2), {}},
-      {"LeakyTanh", LeakyTanh<T>(3), {}},
-      {"LeakyTanh, narrow", LeakyTanh<T>(3, 0.5), {}},
-      {"LogTanh", LogTanh<T>(3), {}},
-      {"NormalCDF", NormalCDF<T>(3), {}},
       {"Planar", moved(Planar<T>(3, 5)), {"w", "u", "b"}},
       {"Radial", moved(Radial<T>(3)), {"centre", "raw_alpha", "raw_beta"}},
       {"Radial, one column", moved(Radial<T>(1)), {"centre", "raw_alpha", "raw_beta"}},
       {"TriangularLinear", TriangularLinear<T>(3), {"lower", "raw_diagonal", "bias"}},
-      {"Power", Power<T>(3, 0.6), {}},
-      {"Power, the reciprocal", Power<T>(3, -1), {}},
-      {"PowerTransform", PowerTransform<T>(3, 0.6), {}},
-      {"Sinh", Sinh<T>(3), {}},
-      {"SoftClip", SoftClip<T>(3), {}},
-      {"SoftClip, sharper", SoftClip<T>(3, {-2, 5, 0.5}), {}},
       {"Householder", Householder<T>(3, 3), {"vectors"}},
       {"Identity", Identity<T>(3), {}},
       {"Invert", Invert<T>(Affine<T>(shift, log_scale)), under("bijector.", affine)},
@@ -319,7 +229,6 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Invert of Exp", Invert<T>(Exp<T>(2)), {}},
       {"Invert of Ascending", Invert<T>(Ascending<T>(3)), {}},
       {"Invert of UnitVector", Invert<T>(UnitVector<T>(2)), {}},
-      {"Log", Log<T>(3), {}},
       {"LULinear", LULinear<T>(3), lu},
       {"LULinear, signs", LULinear<T>(3, 0.1, {1, -1, -1}), lu},
       {"MaskedAutoregressive", MaskedAutoregressive<T>(Made<T>(3, 2, made(false))),
@@ -396,14 +305,13 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Shift", Shift<T>(shift), {"shift"}},
       {"Sigmoid", Sigmoid<T>(low, high), {}},
       {"SoftmaxCentered", SoftmaxCentered<T>(3), {}},
-      {"Softplus", Softplus<T>(3), {}},
-      {"Softsign", Softsign<T>(3), {}},
       {"Standardize", Standardize<T>(loc, width), {"shift", "scale"}},
       {"StickBreaking", StickBreaking<T>(3), {}},
-      {"Tanh", Tanh<T>(3), {}},
       {"UnitVector", UnitVector<T>(3), {}},
       {"Whiten", Whiten<T>(factor), {"lower", "diagonal"}},
   };
+  for (Entry<Bijector<T>>& e : scalar_maps<T>()) list.push_back(std::move(e));
+  return list;
 }
 
 template <Scalar T>

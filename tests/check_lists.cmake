@@ -5,6 +5,8 @@
 set(missing "")
 file(READ "${ROOT}/classes.txt" classes)
 file(READ "${ROOT}/tests/catalogue.hpp" catalogue)
+file(READ "${ROOT}/tests/catalogue_maps.hpp" maps)
+string(APPEND catalogue "${maps}")
 
 # Every class that can be made, a final one or one by an alias, stands in the list; others are bases of these.
 foreach(kind bijectors distributions nn)
@@ -80,7 +82,7 @@ foreach(file ${files})
     set(missing "${missing}\n  tests/CMakeLists.txt: pushforward_test(${name})")
   endif()
 endforeach()
-file(GLOB_RECURSE scripts RELATIVE "${ROOT}/tests" "${ROOT}/tests/*.py")
+file(GLOB_RECURSE scripts RELATIVE "${ROOT}/tests" "${ROOT}/tests/*.py" "${ROOT}/tests/*.hpp")
 foreach(file ${files} ${scripts})
   file(READ "${ROOT}/tests/${file}" text)
   string(REGEX MATCHALL "\n" lines "${text}")

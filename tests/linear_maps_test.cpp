@@ -1,5 +1,5 @@
-// Triangular maps, reflections, planar and radial maps: other libraries' numbers (tests/oracles/linear_map_oracles.py), round
-// trips far out and next to where a map is flat, refusals; products of shared matrices.
+// Triangular maps, reflections, planar and radial maps: other libraries' numbers (tests/oracles/linear_map_oracles.py),
+// round trips far out and next to where a map is flat, refusals; products of shared matrices.
 
 #include <Eigen/LU>
 #include <cmath>
@@ -51,7 +51,8 @@ Poly<Bijector<double>> made_from(const oracle::Json& c) {
     Radial<double> map(dim);
     oracle::set(map, "centre", oracle::vector(p["centre"]));
     oracle::set(map, "raw_beta", oracle::vector(p["raw_beta"]));
-    oracle::set(map, "raw_alpha", oracle::vector(p["alpha"]).unaryExpr([](double a) { return std::log(std::expm1(a)); }));
+    oracle::set(map, "raw_alpha",
+                oracle::vector(p["alpha"]).unaryExpr([](double a) { return std::log(std::expm1(a)); }));
     return map;
   }
   const Eigen::MatrixXd vectors = oracle::matrix(p["vectors"]);
@@ -148,11 +149,13 @@ TEST_CASE("A triangular map is L x + b, and keeps prefixes", "[linear]") {
   for (Index i = 0; i < 20; ++i) {
     const Eigen::Vector2d z(y(i, 0) - 1, y(i, 1) + 2);
     CHECK(prefix[i] == Approx(-0.5 * z.dot(covariance.inverse() * z) - 0.5 * std::log(covariance.determinant()) -
-                              std::log(2 * 3.14159265358979)).epsilon(1e-12));
+                              std::log(2 * 3.14159265358979))
+                           .epsilon(1e-12));
   }
   Matrix<double> bad = l;
   bad(1, 1) = -0.5;
-  CHECK_THROWS_WITH(TriangularLinear<double>(bias, bad), ContainsSubstring("a diagonal entry must be finite and above 0.001, got -0.5 in row 1"));
+  CHECK_THROWS_WITH(TriangularLinear<double>(bias, bad),
+                    ContainsSubstring("a diagonal entry must be finite and above 0.001, got -0.5 in row 1"));
   CHECK_THROWS_AS(TriangularLinear<double>(bias, Matrix<double>(Matrix<double>::Identity(2, 2))), ShapeError);
   CHECK_THROWS_WITH(Planar<double>(2, 0, 1.0), ContainsSubstring("floor must lie in [0, 1), got 1"));
 }
@@ -178,9 +181,12 @@ TEST_CASE("Products and transposes of shared matrices, and their gradients", "[o
       [&](Pass<double>& pass, Var<double> v) {
         const Var<double> product = detail::matmul(pass.parameter(a), pass.parameter(b));  // (3, 2)
         return random_projection(pass, linear(v, product, Var<double>()), 1) +
-               random_projection(pass, linear(v, detail::transpose(detail::matmul(detail::transpose(pass.parameter(b)),
-                                                                                  detail::transpose(pass.parameter(a)))),
-                                              Var<double>()), 2);
+               random_projection(pass,
+                                 linear(v,
+                                        detail::transpose(detail::matmul(detail::transpose(pass.parameter(b)),
+                                                                         detail::transpose(pass.parameter(a)))),
+                                        Var<double>()),
+                                 2);
       },
       x, {{"a", &a}, {"b", &b}});
   const Matrix<double> y = values<double>(x, [&](auto& tape, Var<double> v) {

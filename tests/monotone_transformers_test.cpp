@@ -1,5 +1,5 @@
-// Transformers whose way from the data to the base is closed, against other libraries (tests/oracles/monotone_transformer_oracles
-// .py), their other way, tails, starts and refusals.
+// Transformers whose way from the data to the base is closed, against other libraries
+// (tests/oracles/monotone_transformer_oracles .py), their other way, tails, starts and refusals.
 
 #include <cmath>
 #include <limits>
@@ -39,13 +39,16 @@ Elementwise<double> made_from(const oracle::Json& c) {
   if (name == "bernstein") {
     map = BernsteinTransformer<double>(k["degree"], k["bound"].get<double>());
   } else if (name == "sos_polynomial") {
-    map = SosPolynomialTransformer<double>(k["degree"], k["polynomials"], k["scale"].get<double>(), k["slope"].get<double>());
+    map = SosPolynomialTransformer<double>(k["degree"], k["polynomials"], k["scale"].get<double>(),
+                                           k["slope"].get<double>());
   } else {
     const std::size_t count = k["components"];
     const bool logistic = name == "logistic_mixture";
     for (std::size_t i = logistic ? 2 * count : count; i < raw.size() - logistic; ++i) raw[i] = raw_of(raw[i], 20);
-    if (logistic) map = LogisticMixtureTransformer<double>(static_cast<Index>(count), 20, 0);
-    else map = GaussianizationTransformer<double>(static_cast<Index>(count), 20, 0);
+    if (logistic)
+      map = LogisticMixtureTransformer<double>(static_cast<Index>(count), 20, 0);
+    else
+      map = GaussianizationTransformer<double>(static_cast<Index>(count), 20, 0);
   }
   return {NumericalInverse<double>(map), 1, VectorView<const double>(raw)};
 }
@@ -75,9 +78,11 @@ TEST_CASE("Closed in one direction: zuko's and PyTorch's numbers, and the way ba
     const double tolerance = c["class"] == "gaussianization" ? 3e-5 : 1e-11;
     for (Index i = 0; i < y.rows(); ++i) {
       INFO(y(i, 0));
-      CHECK(x.value(i, 0) == Approx(oracle::number(c["x"][static_cast<std::size_t>(i)])).epsilon(tolerance).margin(tolerance));
-      CHECK(x.log_det[i] ==
-            Approx(oracle::number(c["log_derivative"][static_cast<std::size_t>(i)])).epsilon(tolerance).margin(tolerance));
+      CHECK(x.value(i, 0) ==
+            Approx(oracle::number(c["x"][static_cast<std::size_t>(i)])).epsilon(tolerance).margin(tolerance));
+      CHECK(x.log_det[i] == Approx(oracle::number(c["log_derivative"][static_cast<std::size_t>(i)]))
+                                .epsilon(tolerance)
+                                .margin(tolerance));
       CHECK(back.value(i, 0) == Approx(y(i, 0)).epsilon(1e-10).margin(1e-10));
       CHECK(back.log_det[i] == Approx(-x.log_det[i]).epsilon(1e-9).margin(1e-9));
     }
@@ -96,12 +101,15 @@ TEST_CASE("They come back far out, for random parameters, in double and float", 
         INFO(transformer->name() << ' ' << transformer->multiplier() << " size " << size << " seed " << seed);
         const Matrix<double> x = size * column({-1, -0.6, -0.1, 0, 0.2, 0.7, 1});
         const MappedRows<double> y = map.forward(x), back = map.inverse(y.value);
-        worst = std::max(worst, ((back.value - x).array().abs() / (size * y.log_det.array().abs().exp().min(1e6).max(1))).maxCoeff());
+        worst = std::max(
+            worst,
+            ((back.value - x).array().abs() / (size * y.log_det.array().abs().exp().min(1e6).max(1))).maxCoeff());
         worst = std::max(worst, (y.log_det + back.log_det).cwiseAbs().maxCoeff() * 1e-2);
         const Matrix<float> narrow = x.cast<float>();
         const MappedRows<float> z = single->forward(narrow), again = single->inverse(z.value);
         worst_float = std::max<double>(worst_float, ((again.value - narrow).cast<double>().array().abs() /
-                                                     (size * z.log_det.array().abs().exp().min(1e6).max(1))).maxCoeff());
+                                                     (size * z.log_det.array().abs().exp().min(1e6).max(1)))
+                                                        .maxCoeff());
         worst_float = std::max(worst_float, (z.log_det + again.log_det).cwiseAbs().maxCoeff() * 1e-2);
       }
     }
@@ -136,7 +144,8 @@ TEST_CASE("An autoregressive flow with them samples what it scores", "[transform
   for (const Poly<Transformer<double>>& transformer : all()) {
     INFO(transformer->name() << ' ' << transformer->multiplier());
     TransformedDistribution<double> flow(
-        Normal<double>(3), MaskedAutoregressive<double>(3, transformer, MadeOptions{.hidden = 8, .final_scale = 1, .seed = 2}));
+        Normal<double>(3),
+        MaskedAutoregressive<double>(3, transformer, MadeOptions{.hidden = 8, .final_scale = 1, .seed = 2}));
     Engine engine(5);
     const SamplesAndLogProb<double> drawn = flow.sample_and_log_prob(300, engine);
     const Eigen::VectorXd scored = flow.log_prob(drawn.samples);

@@ -1,4 +1,5 @@
-// Scalar maps against numbers from their definitions: tests/oracles/scalar_map_oracles.py; what their constants may be; edges.
+// Scalar maps against numbers from their definitions: tests/oracles/scalar_map_oracles.py; what their constants may be;
+// edges.
 
 #include <cmath>
 #include <limits>
@@ -55,9 +56,12 @@ Poly<Bijector<double>> made_from(const oracle::Json& c) {
   if (name == "Power") return Power<T>(1, constant("power"));
   if (name == "PowerTransform") return PowerTransform<T>(1, constant("power"));
   const std::map<std::string, Poly<Transformer<T>>> transformers{
-      {"YeoJohnsonTransformer", YeoJohnsonTransformer<T>()},     {"SinhArcsinhTransformer", SinhArcsinhTransformer<T>()},
-      {"TwoSidedTailTransformer", TwoSidedTailTransformer<T>()}, {"LambertWTransformer", LambertWTransformer<T>()},
-      {"KumaraswamyTransformer", KumaraswamyTransformer<T>()},   {"BetaStretchTransformer", BetaStretchTransformer<T>()},
+      {"YeoJohnsonTransformer", YeoJohnsonTransformer<T>()},
+      {"SinhArcsinhTransformer", SinhArcsinhTransformer<T>()},
+      {"TwoSidedTailTransformer", TwoSidedTailTransformer<T>()},
+      {"LambertWTransformer", LambertWTransformer<T>()},
+      {"KumaraswamyTransformer", KumaraswamyTransformer<T>()},
+      {"BetaStretchTransformer", BetaStretchTransformer<T>()},
       {"WeibullTransformer", WeibullTransformer<T>()}};
   const std::vector<double> raw = c["raw"];
   return Elementwise<T>(transformers.at(name), 1, VectorView<const T>(raw));
@@ -105,8 +109,8 @@ TEST_CASE("Scalar maps agree with their definitions at 60 digits, in both direct
 TEST_CASE("Scalar maps stay inside their intervals at the largest numbers", "[scalar]") {
   for (const double x : {-1e300, -1e4, -40.0, 40.0, 1e4, 1e300}) {
     INFO(x);
-    for (const Poly<Bijector<double>>& map : std::vector<Poly<Bijector<double>>>{NormalCDF<double>(1), GumbelCDF<double>(1),
-                                                                                CauchyCDF<double>(1), SoftClip<double>(1)}) {
+    for (const Poly<Bijector<double>>& map : std::vector<Poly<Bijector<double>>>{
+             NormalCDF<double>(1), GumbelCDF<double>(1), CauchyCDF<double>(1), SoftClip<double>(1)}) {
       const double y = value_at(*map, x);
       CHECK((y > 0 && y < 1));
     }
@@ -124,15 +128,18 @@ TEST_CASE("Scalar maps stay inside their intervals at the largest numbers", "[sc
 
 TEST_CASE("Constants of scalar maps: refusals, files, directions", "[scalar]") {
   CHECK_THROWS_WITH(LeakyRelu<double>(1, -1.0), ContainsSubstring("slope must be positive and finite, got -1"));
-  CHECK_THROWS_WITH(LeakyTanh<double>(1, 9.0), ContainsSubstring("LeakyTanh: bound must lie above 0 and be at most 8, got 9"));
+  CHECK_THROWS_WITH(LeakyTanh<double>(1, 9.0),
+                    ContainsSubstring("LeakyTanh: bound must lie above 0 and be at most 8, got 9"));
   CHECK_THROWS_AS(LogTanh<double>(1, 0.0), DomainError);
   CHECK_THROWS_WITH(SoftClip<double>(1, {1, 1, 1}), ContainsSubstring("low < high"));
   CHECK_THROWS_WITH(SoftClip<double>(1, {0, 1, 0}), ContainsSubstring("hinge"));
   CHECK_THROWS_AS(SoftClip<double>(1, {0, infinity, 1}), DomainError);
   CHECK_THROWS_WITH(Power<double>(1, 0.0), ContainsSubstring("power must be finite and not 0"));
   CHECK_THROWS_WITH(PowerTransform<double>(1, -1.0), ContainsSubstring("positive"));
-  CHECK_THROWS_WITH(PowerTransformer<double>(-2.0), ContainsSubstring("PowerTransformer: the maps of a transformer increase"));
-  CHECK_THROWS_WITH(YeoJohnsonTransformer<double>(0.0), ContainsSubstring("bound must lie above 0 and be at most 20, got 0"));
+  CHECK_THROWS_WITH(PowerTransformer<double>(-2.0),
+                    ContainsSubstring("PowerTransformer: the maps of a transformer increase"));
+  CHECK_THROWS_WITH(YeoJohnsonTransformer<double>(0.0),
+                    ContainsSubstring("bound must lie above 0 and be at most 20, got 0"));
   CHECK_THROWS_AS(KumaraswamyTransformer<double>(infinity), DomainError);
   CHECK(Power<double>(2, -1).is_increasing() == std::vector<bool>{false, false});
   CHECK(Power<double>(2, 3).is_increasing() == std::vector<bool>{true, true});

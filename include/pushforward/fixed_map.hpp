@@ -9,11 +9,11 @@
 
 namespace pushforward {
 
-/// A scalar map without learned parameters as a bijector, the same for each of `dim` columns. What the map is stands once,
-/// in `Map<T>`, for this and for FixedTransformer: its names in code and in files, the intervals that it goes from and to,
-/// and both directions for values that lie in them; see ExpMap. A map with constants is made from them, names them in
-/// `fields`, and makes what follows from them in `restored`, for which the constants are all that is known; see
-/// LeakyTanhMap. One that may decrease has a member `increasing`.
+/// A scalar map without learned parameters as a bijector, the same for each of `dim` columns. What the map is stands
+/// once, in `Map<T>`, for this and for FixedTransformer: its names in code and in files, the intervals that it goes
+/// from and to, and both directions for values that lie in them; see ExpMap. A map with constants is made from them,
+/// names them in `fields`, and makes what follows from them in `restored`, for which the constants are all that is
+/// known; see LeakyTanhMap. One that may decrease has a member `increasing`.
 template <template <Scalar> class Map, Scalar T>
 class FixedBijector final : public ElementwiseBijector<T> {
  public:

@@ -1,4 +1,5 @@
-// Scalar maps without learned parameters, as bijectors and as transformers, and those whose shape a conditioner computes.
+// Scalar maps without learned parameters, as bijectors and as transformers, and those whose shape a conditioner
+// computes.
 #include <pushforward/bijectors/bernstein_transformer.hpp>
 #include <pushforward/bijectors/beta_stretch_transformer.hpp>
 #include <pushforward/bijectors/cauchy_cdf.hpp>
@@ -50,8 +51,10 @@ void bijector(nb::module_& m, const char* name, const char* doc, Constants... us
           "__init__",
           [](Of<C<double>, Bijector>* self, pf::Index n, Number<Constants>... constants, const DtypeLike& dtype) {
             construct(self, Dtype(dtype), [&]<pf::Scalar T>(std::type_identity<T>) {
-              if constexpr (sizeof...(Constants) == 0) return C<T>(n);
-              else return C<T>(n, {constants...});
+              if constexpr (sizeof...(Constants) == 0)
+                return C<T>(n);
+              else
+                return C<T>(n, {constants...});
             });
           },
           nb::arg("dim"), nb::kw_only(), (nb::arg(usual.name) = usual.value)..., "dtype"_a = nb::none());
@@ -63,8 +66,10 @@ void transformer(nb::module_& m, const char* name, const char* doc, Constants...
           "__init__",
           [](Of<C<double>, Transformer>* self, Number<Constants>... constants, const DtypeLike& dtype) {
             construct(self, Dtype(dtype), [&]<pf::Scalar T>(std::type_identity<T>) {
-              if constexpr (sizeof...(Constants) < 2) return C<T>(constants...);
-              else return C<T>({constants...});
+              if constexpr (sizeof...(Constants) < 2)
+                return C<T>(constants...);
+              else
+                return C<T>({constants...});
             });
           },
           nb::kw_only(), (nb::arg(usual.name) = usual.value)..., "dtype"_a = nb::none());
@@ -76,12 +81,13 @@ void mixture_transformer(nb::module_& m, const char* name, const char* doc) {
   declare<C, Transformer>(m, name, doc)
       .def(
           "__init__",
-          [](Of<C<double>, Transformer>* self, pf::Index components, double bound, double spread, const DtypeLike& dtype) {
+          [](Of<C<double>, Transformer>* self, pf::Index components, double bound, double spread,
+             const DtypeLike& dtype) {
             construct(self, Dtype(dtype),
                       [&]<pf::Scalar T>(std::type_identity<T>) { return C<T>(components, bound, spread); });
           },
-          nb::kw_only(), "components"_a = 8, "bound"_a = C<double>::default_bound, "spread"_a = C<double>::default_spread,
-          "dtype"_a = nb::none());
+          nb::kw_only(), "components"_a = 8, "bound"_a = C<double>::default_bound,
+          "spread"_a = C<double>::default_spread, "dtype"_a = nb::none());
 }
 
 void bind_polynomials(nb::module_& m) {
@@ -103,13 +109,14 @@ void bind_polynomials(nb::module_& m) {
               return pf::SosPolynomialTransformer<T>(degree, polynomials, scale, slope);
             });
           },
-          nb::kw_only(), "degree"_a = 4, "polynomials"_a = 3, "scale"_a = 11.0, "slope"_a = 1e-3, "dtype"_a = nb::none());
+          nb::kw_only(), "degree"_a = 4, "polynomials"_a = 3, "scale"_a = 11.0, "slope"_a = 1e-3,
+          "dtype"_a = nb::none());
 }
 
 }  // namespace
 
-#define PUSHFORWARD_BOTH(Name, ...)                                                       \
-  bijector<pf::Name>(m, #Name, docs::Name __VA_OPT__(, ) __VA_ARGS__);                    \
+#define PUSHFORWARD_BOTH(Name, ...)                                    \
+  bijector<pf::Name>(m, #Name, docs::Name __VA_OPT__(, ) __VA_ARGS__); \
   transformer<pf::Name##Transformer>(m, #Name "Transformer", docs::Name##Transformer __VA_OPT__(, ) __VA_ARGS__)
 
 void bind_scalar_maps(nb::module_& m) {
@@ -130,8 +137,10 @@ void bind_scalar_maps(nb::module_& m) {
   PUSHFORWARD_BOTH(Softplus);
   PUSHFORWARD_BOTH(Softsign);
   PUSHFORWARD_BOTH(Tanh);
-  mixture_transformer<pf::GaussianizationTransformer>(m, "GaussianizationTransformer", docs::GaussianizationTransformer);
-  mixture_transformer<pf::LogisticMixtureTransformer>(m, "LogisticMixtureTransformer", docs::LogisticMixtureTransformer);
+  mixture_transformer<pf::GaussianizationTransformer>(m, "GaussianizationTransformer",
+                                                      docs::GaussianizationTransformer);
+  mixture_transformer<pf::LogisticMixtureTransformer>(m, "LogisticMixtureTransformer",
+                                                      docs::LogisticMixtureTransformer);
   bind_polynomials(m);
   const auto bound = [](double value) { return Usual{"bound", value}; };
   transformer<pf::BetaStretchTransformer>(m, "BetaStretchTransformer", docs::BetaStretchTransformer,

@@ -28,8 +28,9 @@ Index common_context_dim(const char* name, const char* part, const std::vector<P
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const Index own = parts[i]->context_dim();
     if (own != 0 && context != 0 && own != context)
-      throw ShapeError(std::string(name) + ": " + part + " " + std::to_string(i) + " (" + parts[i]->name() + ") takes " +
-                       std::to_string(own) + " context columns but an earlier one takes " + std::to_string(context));
+      throw ShapeError(std::string(name) + ": " + part + " " + std::to_string(i) + " (" + parts[i]->name() +
+                       ") takes " + std::to_string(own) + " context columns but an earlier one takes " +
+                       std::to_string(context));
     context = std::max(context, own);
   }
   return context;

@@ -166,7 +166,9 @@ Var<T> asinh(Var<T> x) {
       y[i] = size <= limit ? std::copysign(y[i], x[i]) : std::copysign(std::log(size) + std::numbers::ln2_v<T>, x[i]);
     }
   };
-  const auto derivative = [](T x, T) { return std::abs(x) > limit ? T(1) / std::abs(x) : T(1) / std::sqrt(T(1) + x * x); };
+  const auto derivative = [](T x, T) {
+    return std::abs(x) > limit ? T(1) / std::abs(x) : T(1) / std::sqrt(T(1) + x * x);
+  };
   return pointwise(Operation::asinh, x, forward, derivative);
 }
 

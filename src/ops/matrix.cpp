@@ -14,7 +14,8 @@ Index rows_of(const char* call, Var<T> a) {
 
 /// c(i, j) += sum_k a(i, k) b(k, j), with the entry (i, k) of a at a[i * ai + k * ak].
 template <Scalar T>
-void accumulate_product(Index n, Index inner, Index m, const T* a, Index ai, Index ak, const T* b, Index bk, Index bj, T* c) {
+void accumulate_product(Index n, Index inner, Index m, const T* a, Index ai, Index ak, const T* b, Index bk, Index bj,
+                        T* c) {
   for (Index i = 0; i < n; ++i)
     for (Index j = 0; j < m; ++j) {
       double sum = 0;
@@ -36,7 +37,8 @@ Var<T> zeros(Tape<T>& tape, Index rows, Index cols, bool wanted) {
 template <Scalar T>
 Var<T> matmul(Var<T> a, Var<T> b) {
   const Index n = rows_of("matmul", a), inner = rows_of("matmul", b), m = b.cols();
-  if (a.cols() != inner) throw ShapeError("matmul: " + std::to_string(a.cols()) + " columns meet " + std::to_string(inner) + " rows");
+  if (a.cols() != inner)
+    throw ShapeError("matmul: " + std::to_string(a.cols()) + " columns meet " + std::to_string(inner) + " rows");
   const Var<T> y = zeros(a.tape(), n, m, a.wants_gradient() || b.wants_gradient());
   accumulate_product(n, inner, m, a.node()->value, inner, 1, b.node()->value, m, 1, y.node()->value);
   record(y, [a, b, y, n, inner, m] {

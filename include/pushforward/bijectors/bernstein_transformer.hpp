@@ -9,14 +9,14 @@ namespace pushforward {
 
 /// An increasing polynomial in Bernstein's form: with u = (y + bound) / (2 bound) in [0, 1] and M = degree + 2,
 ///   x = sum_i theta_i C(M, i) u^i (1 - u)^(M - i),
-/// theta_0 = raw_0 - log(2) (degree + 1) / 2, then steps d_1, d_1, d_2, ..., d_degree, d_degree, d_i = softplus(raw_i), of which
-/// the first and the last stand twice: the second derivative vanishes at the ends, where straight lines go on.
+/// theta_0 = raw_0 - log(2) (degree + 1) / 2, then steps d_1, d_1, d_2, ..., d_degree, d_degree, d_i = softplus(raw_i),
+/// of which the first and the last stand twice: the second derivative vanishes at the ends, where straight lines go on.
 ///
 /// The way from y to x is closed; the other one is NumericalInverse's.
 /// log derivative of it: log of M / (2 bound) sum_i (theta_(i+1) - theta_i) C(M - 1, i) u^i (1 - u)^(M - 1 - i).
 ///
-/// Parameters: raw_0 ... raw_degree, `degree` + 1. All 0 is a straight line of slope log(2) M / (2 bound), that through 0 but
-/// for log(2) / 2.
+/// Parameters: raw_0 ... raw_degree, `degree` + 1. All 0 is a straight line of slope log(2) M / (2 bound), that through
+/// 0 but for log(2) / 2.
 ///
 /// @par Numerics  sums of positive terms: nothing cancels in the derivative.
 /// @throws ShapeError   unless 2 <= degree <= 256.

@@ -6,8 +6,8 @@
 
 namespace pushforward {
 
-/// y = x^a / [x^a + (1 - x)^a] = sigmoid(a logit x), of (0, 1) onto itself; parameter: raw, a = exp(bound tanh(raw / bound)); 0
-/// is the identity.
+/// y = x^a / [x^a + (1 - x)^a] = sigmoid(a logit x), of (0, 1) onto itself; parameter: raw, a = exp(bound tanh(raw /
+/// bound)); 0 is the identity.
 /// log derivative: log a + log[y (1 - y)] - log[x (1 - x)].
 ///
 /// @par Numerics  by logarithms; values stop at the numbers of T next to 0 and 1.

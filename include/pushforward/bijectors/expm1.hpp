@@ -10,7 +10,8 @@ namespace pushforward {
 ///
 /// @par Shapes      x, y: (N, dim).
 /// @par Parameters  none.
-/// @par Numerics    `forward` stops at the number of T next to -1, and overflows to infinity above x = 709.78 (float: 88.72).
+/// @par Numerics    `forward` stops at the number of T next to -1, and overflows to infinity above x = 709.78 (float:
+///                  88.72).
 /// @par Errors      In `inverse`, y <= -1 lies outside the codomain.
 /// @par Cost        O(N dim), one expm1 or log1p for each value.
 /// @source TFP's `Expm1`; its `Log1p` is the inverse.

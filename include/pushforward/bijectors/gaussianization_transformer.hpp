@@ -7,26 +7,29 @@
 
 namespace pushforward {
 
-/// x = Phi^-1(mean over k of Phi(t_k)), t_k = exp(a_k) y + b_k: takes a mixture of normal distributions to a normal one.
+/// x = Phi^-1(mean over k of Phi(t_k)), t_k = exp(a_k) y + b_k: takes a mixture of normal distributions to a normal
+/// one.
 ///
 /// The way from y to x is closed; the other one is NumericalInverse's.
 /// log derivative of it: log mean_k exp(a_k - t_k^2 / 2) + x^2 / 2.
 ///
-/// Parameters, 2 components: b_k, then a raw log scale for each component. a_k = bound tanh(raw / bound); to b_k comes the
-/// normal quantile at (k + 1/2) / components times `spread`, and to a_k what makes all 0 near the identity with no two
-/// components equal. With spread 0 they are as zuko has them.
+/// Parameters, 2 components: b_k, then a raw log scale for each component. a_k = bound tanh(raw / bound); to b_k comes
+/// the normal quantile at (k + 1/2) / components times `spread`, and to a_k what makes all 0 near the identity with no
+/// two components equal. With spread 0 they are as zuko has them.
 ///
-/// @par Numerics  by logarithms of Phi of both signs, of which the smaller one is inverted: far out x has all digits too.
+/// @par Numerics  by logarithms of Phi of both signs, of which the smaller one is inverted: far out x has all digits
+///                  too.
 /// @par Cost      two log Phi, in double, for each component.
 /// @throws ShapeError   if there is no component.
 /// @throws DomainError  unless 0 < bound <= 20 and spread >= 0 is finite.
-/// @source Meng et al. 2020, eq. 7, with equal weights; zuko's `GaussianizationTransform(shift, scale)`, which moves F away
-///         from 0 and 1 by a millionth.
+/// @source Meng et al. 2020, eq. 7, with equal weights; zuko's `GaussianizationTransform(shift, scale)`, which moves F
+///         away from 0 and 1 by a millionth.
 template <Scalar T>
 class GaussianizationTransformer final : public Transformer<T> {
  public:
   static constexpr double default_bound = 5, default_spread = 0.5;
-  explicit GaussianizationTransformer(Index components = 8, double bound = default_bound, double spread = default_spread);
+  explicit GaussianizationTransformer(Index components = 8, double bound = default_bound,
+                                      double spread = default_spread);
 
  private:
   using Elements = typename Transformer<T>::Elements;

@@ -10,14 +10,14 @@ namespace pushforward {
 /// log_det = 0
 ///
 /// @par Shapes      x, y: (N, dim).
-/// @par Parameters  vectors (count, dim), unconstrained; initially unit vectors in equal pairs, which undo each other: the
-///                  identity for an even count; an odd one ends with a single one. `dim` reflections reach every orthogonal
-///                  matrix. No weight decay: the length of a vector means nothing.
+/// @par Parameters  vectors (count, dim), unconstrained; initially unit vectors in equal pairs, which undo each other:
+///                  the identity for an even count; an odd one ends with a single one. `dim` reflections reach every
+///                  orthogonal matrix. No weight decay: the length of a vector means nothing.
 /// @par Numerics    Orthogonal to rounding for any vectors; one of length 0 does nothing.
 /// @par Cost        O(N count dim) in both directions.
 /// @throws ShapeError  if dim or count < 1.
-/// @source Tomczak and Welling 2016, eq. 6; nflows' `HouseholderSequence`, pyro's `Householder`. QR and SVD of the peers are
-///         Chain(TriangularLinear, Householder) and Chain(Householder, Affine, Householder).
+/// @source Tomczak and Welling 2016, eq. 6; nflows' `HouseholderSequence`, pyro's `Householder`. QR and SVD of the
+///         peers are Chain(TriangularLinear, Householder) and Chain(Householder, Affine, Householder).
 template <Scalar T>
 class Householder final : public Bijector<T> {
  public:

@@ -6,8 +6,8 @@
 
 namespace pushforward {
 
-/// y = 1 - (1 - x^a)^b, the Kumaraswamy distribution function, of (0, 1) onto itself; parameters: raw values of a and b,
-/// each exp(bound tanh(raw / bound)); all 0 is the identity.
+/// y = 1 - (1 - x^a)^b, the Kumaraswamy distribution function, of (0, 1) onto itself; parameters: raw values of a and
+/// b, each exp(bound tanh(raw / bound)); all 0 is the identity.
 /// log derivative: log(a b) + (a - 1) log x + (b - 1) log(1 - x^a).
 ///
 /// @par Numerics  by logarithms; values stop at the numbers of T next to 0 and 1.

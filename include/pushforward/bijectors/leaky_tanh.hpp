@@ -4,8 +4,8 @@
 
 namespace pushforward {
 
-/// y = tanh(x) for |x| <= bound, beyond it the straight line of the slope there, of the real line onto itself: tanh that can
-/// be undone for every y.
+/// y = tanh(x) for |x| <= bound, beyond it the straight line of the slope there, of the real line onto itself: tanh
+/// that can be undone for every y.
 ///
 /// log_det = -2 sum_d log cosh(min(|x_d|, bound))
 ///

@@ -10,9 +10,9 @@ namespace pushforward {
 ///
 /// @par Shapes      x, y: (N, dim).
 /// @par Parameters  none.
-/// @par Numerics    `forward` is exp(log Phi(x)), with all digits in the left tail down to the smallest numbers of T, and
-///                  stops at the numbers of T next to 0 and 1; on the right a y near 1 has as many digits as 1 - y has
-///                  in T. `inverse` solves log Phi(x) = log y.
+/// @par Numerics    `forward` is exp(log Phi(x)), with all digits in the left tail down to the smallest numbers of T,
+///                  and stops at the numbers of T next to 0 and 1; on the right a y near 1 has as many digits as 1 - y
+///                  has in T. `inverse` solves log Phi(x) = log y.
 /// @par Errors      In `inverse`, y <= 0 and y >= 1 lie outside the codomain.
 /// @par Cost        O(N dim), an erfc or its inverse, in double, for each value.
 /// @source TFP's and distrax' `NormalCDF`.

@@ -11,8 +11,8 @@ namespace pushforward {
 ///
 /// @par Shapes      x, y: (N, dim).
 /// @par Parameters  none; `power` is a constant, finite and not 0; positive in a transformer, whose maps increase.
-/// @par Numerics    exp(power log x): the relative error is some |power log x| roundings. Results stop at the smallest and
-///                  the largest numbers of T.
+/// @par Numerics    exp(power log x): the relative error is some |power log x| roundings. Results stop at the smallest
+///                  and the largest numbers of T.
 /// @par Errors      Values that are not positive lie outside.
 /// @par Cost        O(N dim), an exp and a log for each value.
 /// @throws DomainError  if power is 0 or not finite.

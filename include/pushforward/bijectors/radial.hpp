@@ -4,16 +4,16 @@
 
 namespace pushforward {
 
-/// y = x + h (x - centre), h = beta / (alpha + r), r = |x - centre|: space pulled towards a centre, or pushed away from it.
-/// alpha = softplus(raw_alpha), beta = softplus(raw_beta) - alpha.
+/// y = x + h (x - centre), h = beta / (alpha + r), r = |x - centre|: space pulled towards a centre, or pushed away from
+/// it. alpha = softplus(raw_alpha), beta = softplus(raw_beta) - alpha.
 ///
 /// log_det = (dim - 1) log(1 + h) + log(1 + alpha beta / (alpha + r)^2)
 ///
 /// @par Shapes      x, y: (N, dim).
-/// @par Parameters  centre (dim), initially 0; raw_alpha and raw_beta (1), initially such that alpha = 1 and beta = 0: the
-///                  identity. No weight decay.
-/// @par Numerics    `inverse` in closed form, without cancellation: r is the root of r^2 + (alpha + beta - R) r - alpha R = 0,
-///                  R = |y - centre|.
+/// @par Parameters  centre (dim), initially 0; raw_alpha and raw_beta (1), initially such that alpha = 1 and beta = 0:
+///                  the identity. No weight decay.
+/// @par Numerics    `inverse` in closed form, without cancellation: r is the root of r^2 + (alpha + beta - R) r - alpha
+///                  R = 0, R = |y - centre|.
 /// @par Cost        O(N dim) in both directions.
 /// @throws ShapeError   if dim < 1.
 /// @source Rezende and Mohamed 2015, eq. 13, 14 and A.2; normflows' and pyro's `Radial`.

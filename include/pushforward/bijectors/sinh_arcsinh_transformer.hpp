@@ -6,8 +6,8 @@
 
 namespace pushforward {
 
-/// y = k sinh(t [arsinh(x) + s]), k = 2 / sinh(t arsinh 2), of the real line onto itself; parameters: the skewness s and
-/// raw, t = exp(bound tanh(raw / bound)) the weight of the tails (above 1 heavier). All 0 is the identity.
+/// y = k sinh(t [arsinh(x) + s]), k = 2 / sinh(t arsinh 2), of the real line onto itself; parameters: the skewness s
+/// and raw, t = exp(bound tanh(raw / bound)) the weight of the tails (above 1 heavier). All 0 is the identity.
 /// log derivative: log(k t) + log cosh(t [arsinh(x) + s]) - log(1 + x^2) / 2.
 ///
 /// @par Numerics  both directions in closed form and without cancellation; the outer sinh overflows to infinity.

@@ -10,7 +10,8 @@ namespace pushforward {
 /// log_det = sum_d [log sigmoid((x_d - low) / hinge) + log sigmoid((W - s(x_d - low)) / hinge) + log(W / s(W))]
 ///
 /// @par Shapes      x, y: (N, dim).
-/// @par Parameters  none; `low` (0), `high` (1), finite, and `hinge` (1), the width of the corners, positive, are constants.
+/// @par Parameters  none; `low` (0), `high` (1), finite, and `hinge` (1), the width of the corners, positive, are
+///                  constants.
 /// @par Numerics    `forward` stops at the numbers of T next to the ends. The log_det is exact where y has stopped.
 ///                  y - low and high - y keep their digits.
 /// @par Errors      In `inverse`, y <= low and y >= high lie outside the codomain.

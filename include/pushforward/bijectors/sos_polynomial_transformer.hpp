@@ -12,11 +12,11 @@ namespace pushforward {
 ///
 /// The way from y to x is closed; the other one is NumericalInverse's. log derivative of it: log g(y).
 ///
-/// Parameters, polynomials (degree + 1) + 1: the coefficients a_pi, those of one polynomial after the other, then the shift. All 0
-/// is x = (1 + slope) y.
+/// Parameters, polynomials (degree + 1) + 1: the coefficients a_pi, those of one polynomial after the other, then the
+/// shift. All 0 is x = (1 + slope) y.
 ///
-/// @par Numerics  the integral in closed form, by Horner's rule. Beyond `scale` its terms grow as powers of t / scale: keep the
-///                columns inside.
+/// @par Numerics  the integral in closed form, by Horner's rule. Beyond `scale` its terms grow as powers of t / scale:
+///                keep the columns inside.
 /// @throws ShapeError   if degree or polynomials < 1.
 /// @throws DomainError  unless scale and slope are positive and finite.
 /// @source Jaini et al. 2019, eq. 6 and 7; zuko's `SOSPolynomialTransform(a, slope, bound)`, whose bound is the scale,

@@ -4,15 +4,15 @@
 
 namespace pushforward {
 
-/// y = L x + bias for each row x as a column vector, L lower triangular with the positive diagonal d = softplus(raw_diagonal)
-/// + floor. Column k depends on the columns up to k alone, so prefixes keep their densities.
+/// y = L x + bias for each row x as a column vector, L lower triangular with the positive diagonal d =
+/// softplus(raw_diagonal) + floor. Column k depends on the columns up to k alone, so prefixes keep their densities.
 ///
 /// log_det = sum_d log d_d
 ///
 /// @par Shapes      x, y: (N, dim).
-/// @par Parameters  lower (dim, dim), of which only the part strictly below the diagonal is read, initially 0; raw_diagonal
-///                  (dim), unconstrained, initially such that d = 1; bias (dim), initially 0: the identity. Weight decay on
-///                  lower alone.
+/// @par Parameters  lower (dim, dim), of which only the part strictly below the diagonal is read, initially 0;
+///                  raw_diagonal (dim), unconstrained, initially such that d = 1; bias (dim), initially 0: the
+///                  identity. Weight decay on lower alone.
 /// @par Numerics    Exact log_det; `inverse` is a triangular solve. The condition of L itself is not bounded.
 /// @par Cost        O(N dim^2) in both directions.
 /// @throws ShapeError   if dim < 1, or scale_tril is not (dim, dim) for the dim values of bias.

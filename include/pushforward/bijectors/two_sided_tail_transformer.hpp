@@ -9,8 +9,8 @@ namespace pushforward {
 /// Gives a normal base tails that fall as powers, on each side with a learned index of its own: for x >= 0
 ///   y = [erfc(x / sqrt 2)^(-l) - 1] / l,
 /// and the same with signs turned for x < 0. Parameters: a raw value for the right and for the left, l = exp(bound
-/// tanh(raw / bound) - 2): 0 gives l = 0.14. Far out P(Y > y) falls as y^(-1 / l). Put it last, at the side of the data.
-/// log derivative: -(l + 1) log erfc(|x| / sqrt 2) - x^2 / 2 + log(2 / pi) / 2.
+/// tanh(raw / bound) - 2): 0 gives l = 0.14. Far out P(Y > y) falls as y^(-1 / l). Put it last, at the side of the
+/// data. log derivative: -(l + 1) log erfc(|x| / sqrt 2) - x^2 / 2 + log(2 / pi) / 2.
 ///
 /// @par Numerics  by logarithms of erfc, with all digits near 0 and as far out as x^2 is finite; the slope at 0 is
 ///                sqrt(2 / pi) for every l. `forward` stops at the largest numbers of T.

@@ -6,8 +6,8 @@
 
 namespace pushforward {
 
-/// y = 1 - exp(-(x / l)^k), the Weibull distribution function, from the positive numbers to (0, 1); parameters: log l, and
-/// raw, k = exp(bound tanh(raw / bound)).
+/// y = 1 - exp(-(x / l)^k), the Weibull distribution function, from the positive numbers to (0, 1); parameters: log l,
+/// and raw, k = exp(bound tanh(raw / bound)).
 /// log derivative: log(k / x) + t - exp(t), t = k log(x / l).
 ///
 /// @par Numerics  all through log x; values stop at the numbers of T next to the ends.

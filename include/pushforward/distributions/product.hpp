@@ -13,9 +13,9 @@ namespace pushforward {
 ///
 /// @par Shapes      y: (N, sum of the parts' dim). A context goes to the parts that take one.
 /// @par Parameters  those of the parts, under "0.", "1.", ...
-/// @par Numerics    Moments and entropy are exact where the parts have them: the covariance is that of blocks. cdf and its
-///                  relatives are those of columns, where every part has them. The KL divergence to a Product of parts of the
-///                  same sizes is the sum of theirs. Prefixes follow on each other part after part.
+/// @par Numerics    Moments and entropy are exact where the parts have them: the covariance is that of blocks. cdf and
+///                  its relatives are those of columns, where every part has them. The KL divergence to a Product of
+///                  parts of the same sizes is the sum of theirs. Prefixes follow on each other part after part.
 /// @par Start       Each part's own.
 /// @par Cost        The sum of the parts' costs.
 /// @throws ShapeError  if there is no part, or two take different numbers of context columns.
