@@ -4,9 +4,12 @@
 
 set(missing "")
 file(READ "${ROOT}/classes.txt" classes)
-file(READ "${ROOT}/tests/catalogue.hpp" catalogue)
-file(READ "${ROOT}/tests/catalogue_maps.hpp" maps)
-string(APPEND catalogue "${maps}")
+set(catalogue "")
+file(GLOB parts "${ROOT}/tests/catalogue*.hpp")
+foreach(part ${parts})
+  file(READ ${part} text)
+  string(APPEND catalogue "${text}")
+endforeach()
 
 # Every class that can be made, a final one or one by an alias, stands in the list; others are bases of these.
 foreach(kind bijectors distributions nn)

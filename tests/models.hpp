@@ -40,6 +40,9 @@
 #include <pushforward/bijectors/cauchy_cdf.hpp>
 #include <pushforward/bijectors/elu.hpp>
 #include <pushforward/bijectors/expm1.hpp>
+#include <pushforward/bijectors/cholesky_outer_product.hpp>
+#include <pushforward/bijectors/correlation_cholesky.hpp>
+#include <pushforward/bijectors/fill_scale_tril.hpp>
 #include <pushforward/bijectors/gaussianization_transformer.hpp>
 #include <pushforward/bijectors/gumbel_cdf.hpp>
 #include <pushforward/bijectors/householder.hpp>
@@ -178,6 +181,9 @@ std::vector<Named<T>> all() {
   map("exp", Exp<T>(dim));
   map("identity", Identity<T>(dim));
   map("lu_linear", LULinear<T>(dim));
+  map("fill_scale_tril", FillScaleTriL<T>(2));
+  map("positive_definite", Chain<T>(FillScaleTriL<T>(2), CholeskyOuterProduct<T>(2)));
+  map("correlation_cholesky", CorrelationCholesky<T>(3));
   map("householder", Householder<T>(dim, 3));
   map("planar", Planar<T>(dim, 4));
   map("planar_inverted", Invert<T>(Planar<T>(dim, 4, 0)));
@@ -222,11 +228,17 @@ std::vector<Named<T>> all() {
                                              LeakyReluTransformer<T>(0.3), Expm1Transformer<T>(),
                                              InvertedTransformer<T>(EluTransformer<T>()), SoftClipTransformer<T>()}),
                      dim));
-  map("elementwise_distribution_functions",
+  map("elementwise_unit",
       Elementwise<T>(ComposedTransformer<T>({NormalCDFTransformer<T>(), KumaraswamyTransformer<T>(),
-                                             BetaStretchTransformer<T>(), InvertedTransformer<T>(CauchyCDFTransformer<T>()),
-                                             GumbelCDFTransformer<T>(), InvertedTransformer<T>(WeibullTransformer<T>()),
-                                             PowerTransformer<T>(2),
+                                             BetaStretchTransformer<T>(), InvertedTransformer<T>(GumbelCDFTransformer<T>())}),
+                     dim));
+  map("elementwise_cauchy",
+      Elementwise<T>(
+          ComposedTransformer<T>({CauchyCDFTransformer<T>(), InvertedTransformer<T>(NormalCDFTransformer<T>())}), dim));
+  map("elementwise_positive",
+      Elementwise<T>(ComposedTransformer<T>({ExpTransformer<T>(), PowerTransformer<T>(0.5), WeibullTransformer<T>()}), dim));
+  map("elementwise_powers",
+      Elementwise<T>(ComposedTransformer<T>({SoftplusTransformer<T>(), PowerTransformer<T>(2),
                                              InvertedTransformer<T>(PowerTransformTransformer<T>(0.6))}),
                      dim));
   map("elementwise_given",

@@ -10,7 +10,7 @@ quick="--model maf --layers 1 --hidden 8 --epochs 2"
 # ---- a handful of rows judges nothing
 head -23 data.csv >few.csv
 run 0 fit few.csv --out few.st $quick
-says err.txt "warning: only 2 rows to validate: nothing tells how good the model is on others; --model auto"
+says err.txt "warning: only 2 rows to validate: nothing tells how good the model is on others; --folds judges by all of them"
 holds '! grep -q "^  gain" out.txt'
 head -4 data.csv >three.csv
 run 0 fit three.csv --out three.st $quick

@@ -249,7 +249,7 @@ refuses 2 "--dequantize" fit counts.csv --out counts.st --dequantize --no-dequan
 run 0 fit counts.csv --out counts.st --budget 300 --ensemble 2
 run 0 info counts.st
 says out.txt "mixture"
-refuses 2 "--ensemble: is of --model auto" fit data.csv --out m.st --model maf --ensemble 2
+refuses 2 "--ensemble: has no effect with --model gaussian" fit data.csv --out m.st --model gaussian --ensemble 2
 refuses 2 "--layers: is of one model, and --model auto tries several" fit data.csv --out m.st --model auto --layers 3
 refuses 2 "--budget: expected a number of steps, or a time like 90s, 10m or 1h, got '3x'" \
   fit data.csv --out m.st --model auto --budget 3x

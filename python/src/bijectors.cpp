@@ -6,9 +6,12 @@
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/blocks.hpp>
 #include <pushforward/bijectors/chain.hpp>
+#include <pushforward/bijectors/cholesky_outer_product.hpp>
 #include <pushforward/bijectors/column_supports.hpp>
+#include <pushforward/bijectors/correlation_cholesky.hpp>
 #include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
+#include <pushforward/bijectors/fill_scale_tril.hpp>
 #include <pushforward/bijectors/householder.hpp>
 #include <pushforward/bijectors/identity.hpp>
 #include <pushforward/bijectors/invert.hpp>
@@ -182,6 +185,9 @@ void bind_constructors(nb::module_& m) {
   of_columns<pf::StickBreaking>(m, "StickBreaking", docs::StickBreaking, "base_dim");
   of_columns<pf::SoftmaxCentered>(m, "SoftmaxCentered", docs::SoftmaxCentered, "base_dim");
   of_columns<pf::UnitVector>(m, "UnitVector", docs::UnitVector, "base_dim");
+  of_columns<pf::FillScaleTriL>(m, "FillScaleTriL", docs::FillScaleTriL, "n");
+  of_columns<pf::CholeskyOuterProduct>(m, "CholeskyOuterProduct", docs::CholeskyOuterProduct, "n");
+  of_columns<pf::CorrelationCholesky>(m, "CorrelationCholesky", docs::CorrelationCholesky, "n");
 
   declare<pf::LULinear>(m, "LULinear", docs::LULinear)
       .def(

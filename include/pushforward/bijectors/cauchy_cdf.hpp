@@ -14,7 +14,7 @@ namespace pushforward {
 ///                  cotangent of the nearer end's distance.
 /// @par Errors      In `inverse`, y <= 0 and y >= 1 lie outside the codomain.
 /// @par Cost        O(N dim), an atan, or two sin and two cos, and a log1p for each value.
-/// @source distrax and bijx; TFP's `Tan` is its inverse but for the scale.
+/// @source nflows' `CauchyCDF`.
 template <Scalar T>
 struct CauchyCDFMap {
   static constexpr const char *name = "CauchyCDF", *type = "cauchy_cdf";

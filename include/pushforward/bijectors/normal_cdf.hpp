@@ -15,7 +15,7 @@ namespace pushforward {
 ///                  has in T. `inverse` solves log Phi(x) = log y.
 /// @par Errors      In `inverse`, y <= 0 and y >= 1 lie outside the codomain.
 /// @par Cost        O(N dim), an erfc or its inverse, in double, for each value.
-/// @source TFP's and distrax' `NormalCDF`.
+/// @source TFP's `NormalCDF`.
 template <Scalar T>
 struct NormalCDFMap {
   static constexpr const char *name = "NormalCDF", *type = "normal_cdf";
