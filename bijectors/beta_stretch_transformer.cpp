@@ -1,7 +1,6 @@
 #include <pushforward/bijectors/beta_stretch_transformer.hpp>
 
 #include "bijectors/clamp.hpp"
-#include "bijectors/shape_bound.hpp"
 
 namespace pushforward {
 
@@ -19,33 +18,16 @@ MappedElements<T> stretched(Var<T> x, Var<T> log_a) {
 }  // namespace
 
 template <Scalar T>
-BetaStretchTransformer<T>::BetaStretchTransformer(double bound)
-    : Transformer<T>("BetaStretchTransformer", 1), bound_(bound) {
-  do_restored();
+MappedElements<T> BetaStretchMap<T>::forward(Var<T> x, std::span<const Var<T>> params, double bound) {
+  return stretched(x, soft_bound(params[0], bound));
 }
 
 template <Scalar T>
-auto BetaStretchTransformer<T>::do_forward(Pass<T>& pass, Var<T> x, Params params) const -> Elements {
-  return stretched(pass.restrict_to(x, this->domain()), soft_bound(params[0], bound_));
+MappedElements<T> BetaStretchMap<T>::inverse(Var<T> y, std::span<const Var<T>> params, double bound) {
+  return stretched(y, -soft_bound(params[0], bound));
 }
 
-template <Scalar T>
-auto BetaStretchTransformer<T>::do_inverse(Pass<T>& pass, Var<T> y, Params params) const -> Elements {
-  return stretched(pass.restrict_to(y, this->domain()), -soft_bound(params[0], bound_));
-}
-
-template <Scalar T>
-void BetaStretchTransformer<T>::do_fields(Fields<T>& f) {
-  f.type("beta_stretch_transformer");
-  f.constant("bound", bound_);
-}
-
-template <Scalar T>
-void BetaStretchTransformer<T>::do_restored() {
-  check_shape_bound("BetaStretchTransformer", bound_);
-}
-
-template class BetaStretchTransformer<float>;
-template class BetaStretchTransformer<double>;
+template struct BetaStretchMap<float>;
+template struct BetaStretchMap<double>;
 
 }  // namespace pushforward

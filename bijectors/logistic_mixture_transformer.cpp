@@ -5,7 +5,8 @@
 
 #include "bijectors/hyperbolic.hpp"
 #include "bijectors/log_sum_exp.hpp"
-#include "bijectors/shape_bound.hpp"
+#include "src/core/checks.hpp"
+#include "src/core/number_text.hpp"
 
 namespace pushforward {
 

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "bijectors/hyperbolic.hpp"
-#include "bijectors/shape_bound.hpp"
 
 namespace pushforward {
 
@@ -24,37 +23,20 @@ struct Stretch {
 }  // namespace
 
 template <Scalar T>
-SinhArcsinhTransformer<T>::SinhArcsinhTransformer(double bound)
-    : Transformer<T>("SinhArcsinhTransformer", 2), bound_(bound) {
-  do_restored();
-}
-
-template <Scalar T>
-auto SinhArcsinhTransformer<T>::do_forward(Pass<T>&, Var<T> x, Params params) const -> Elements {
-  const Stretch<T> stretch(params[1], bound_);
+MappedElements<T> SinhArcsinhMap<T>::forward(Var<T> x, std::span<const Var<T>> params, double bound) {
+  const Stretch<T> stretch(params[1], bound);
   const Var<T> v = stretch.t * (asinh(x) + params[0]);
   return {exp(stretch.log_k) * detail::sinh(v), stretch.log_k + stretch.log_t + log_cosh(v) - T(0.5) * log1p_square(x)};
 }
 
 template <Scalar T>
-auto SinhArcsinhTransformer<T>::do_inverse(Pass<T>&, Var<T> y, Params params) const -> Elements {
-  const Stretch<T> stretch(params[1], bound_);
+MappedElements<T> SinhArcsinhMap<T>::inverse(Var<T> y, std::span<const Var<T>> params, double bound) {
+  const Stretch<T> stretch(params[1], bound);
   const Var<T> w = y * exp(-stretch.log_k), u = asinh(w) / stretch.t - params[0];
   return {detail::sinh(u), log_cosh(u) - T(0.5) * log1p_square(w) - stretch.log_k - stretch.log_t};
 }
 
-template <Scalar T>
-void SinhArcsinhTransformer<T>::do_fields(Fields<T>& f) {
-  f.type("sinh_arcsinh_transformer");
-  f.constant("bound", bound_);
-}
-
-template <Scalar T>
-void SinhArcsinhTransformer<T>::do_restored() {
-  check_shape_bound("SinhArcsinhTransformer", bound_);
-}
-
-template class SinhArcsinhTransformer<float>;
-template class SinhArcsinhTransformer<double>;
+template struct SinhArcsinhMap<float>;
+template struct SinhArcsinhMap<double>;
 
 }  // namespace pushforward

@@ -5,7 +5,6 @@
 
 #include "bijectors/clamp.hpp"
 #include "bijectors/hyperbolic.hpp"
-#include "bijectors/shape_bound.hpp"
 
 namespace pushforward {
 
@@ -43,39 +42,22 @@ Var<T> erfc_inverse_of_log(Var<T> value) {
 }  // namespace
 
 template <Scalar T>
-TwoSidedTailTransformer<T>::TwoSidedTailTransformer(double bound)
-    : Transformer<T>("TwoSidedTailTransformer", 2), bound_(bound) {
-  do_restored();
-}
-
-template <Scalar T>
-auto TwoSidedTailTransformer<T>::do_forward(Pass<T>&, Var<T> x, Params params) const -> Elements {
+MappedElements<T> TwoSidedTailMap<T>::forward(Var<T> x, std::span<const Var<T>> params, double bound) {
   const Var<T> right = log_erfc(relu(x)), left = log_erfc(relu(-x));
-  const Var<T> l = index(params[0], bound_), m = index(params[1], bound_);
+  const Var<T> l = index(params[0], bound), m = index(params[1], bound);
   return {clamp_finite(expm1(-l * right) / l - expm1(-m * left) / m),
           half_log_two_over_pi<T> - (T(0.5) * square(x) + (l + T(1)) * right + (m + T(1)) * left)};
 }
 
 template <Scalar T>
-auto TwoSidedTailTransformer<T>::do_inverse(Pass<T>&, Var<T> y, Params params) const -> Elements {
-  const Var<T> l = index(params[0], bound_), m = index(params[1], bound_);
+MappedElements<T> TwoSidedTailMap<T>::inverse(Var<T> y, std::span<const Var<T>> params, double bound) {
+  const Var<T> l = index(params[0], bound), m = index(params[1], bound);
   const Var<T> right = -log1p(l * relu(y)) / l, left = -log1p(m * relu(-y)) / m;
   const Var<T> x = erfc_inverse_of_log(right) - erfc_inverse_of_log(left);
   return {x, T(0.5) * square(x) + (l + T(1)) * right + (m + T(1)) * left - half_log_two_over_pi<T>};
 }
 
-template <Scalar T>
-void TwoSidedTailTransformer<T>::do_fields(Fields<T>& f) {
-  f.type("two_sided_tail_transformer");
-  f.constant("bound", bound_);
-}
-
-template <Scalar T>
-void TwoSidedTailTransformer<T>::do_restored() {
-  check_shape_bound("TwoSidedTailTransformer", bound_);
-}
-
-template class TwoSidedTailTransformer<float>;
-template class TwoSidedTailTransformer<double>;
+template struct TwoSidedTailMap<float>;
+template struct TwoSidedTailMap<double>;
 
 }  // namespace pushforward

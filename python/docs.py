@@ -12,7 +12,7 @@ import sys
 
 DECLARED = re.compile(
     r"^(?:class|struct)\s+(?:\[\[\w+\]\]\s+)?(\w+)(?:\s+final)?\s*(?::[^:]|\{)"  # a definition
-    r"|^using\s+(\w+)\s*=\s*Fixed"  # Exp, ExpTransformer
+    r"|^using\s+(\w+)\s*=\s*(?:Fixed|Shaped)"  # Exp, ExpTransformer
     r"|^[\w:<>,\s&*\[\]]*?\b(\w+)\((?!\))"  # a function with arguments
 )
 
@@ -53,7 +53,7 @@ def main(include, out):
         for name, doc in blocks(text):
             docs.setdefault(name, python(doc))
         # A map without parameters is documented once, for the bijector and the transformer.
-        for alias, target in re.findall(r"using (\w+) = Fixed\w+<(\w+), T>", text):
+        for alias, target in re.findall(r"using (\w+) = (?:Fixed|Shaped)\w+<(\w+), T>", text):
             if target in docs:
                 docs.setdefault(alias, docs[target])
     body = "\n".join(f'inline constexpr char {name}[] = R"doc({doc})doc";' for name, doc in sorted(docs.items()))

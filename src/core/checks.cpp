@@ -21,6 +21,11 @@ void check_positive(const char* where, const char* what, double value) {
     throw DomainError(fmt::format("{}: {} must be positive and finite, got {:g}", where, what, unsigned_nan(value)));
 }
 
+void check_shape_bound(const std::string& where, double bound) {
+  if (!(bound > 0 && bound <= 20))
+    throw DomainError(fmt::format("{}: bound must lie above 0 and be at most 20, got {:g}", where, unsigned_nan(bound)));
+}
+
 void check_bound(const char* where, const char* what, double value) {
   if (!(value > 0))
     throw DomainError(fmt::format("{}: {} must be positive, got {:g}; infinity is no bound", where, what,

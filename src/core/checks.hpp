@@ -13,6 +13,9 @@ std::size_t checked_position(const std::string& where, const char* what, std::in
 
 void check_positive(const char* where, const char* what, double value);
 
+/// Of the logarithm of a shape: beyond 20 the tails of a map are of no use in double.
+void check_shape_bound(const std::string& where, double bound);
+
 /// Infinity stands for no bound.
 void check_bound(const char* where, const char* what, double value);
 

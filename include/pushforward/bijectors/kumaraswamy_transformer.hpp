@@ -1,8 +1,6 @@
 #pragma once
 
-#include <limits>
-
-#include <pushforward/transformer.hpp>
+#include <pushforward/shaped_transformer.hpp>
 
 namespace pushforward {
 
@@ -11,28 +9,20 @@ namespace pushforward {
 /// log derivative: log(a b) + (a - 1) log x + (b - 1) log(1 - x^a).
 ///
 /// @par Numerics  by logarithms; values stop at the numbers of T next to 0 and 1.
-/// @throws DomainError  unless 0 < bound <= 20.
 /// @source Kumaraswamy 1980; TFP's `KumaraswamyCDF(concentration1 = a, concentration0 = b)`.
 template <Scalar T>
-class KumaraswamyTransformer final : public Transformer<T> {
- public:
-  static constexpr double default_bound = 5;
-  explicit KumaraswamyTransformer(double bound = default_bound);
-
- private:
-  using Elements = typename Transformer<T>::Elements;
-  using Params = std::span<const Var<T>>;
-  Elements do_forward(Pass<T>& pass, Var<T> x, Params params) const override;
-  Elements do_inverse(Pass<T>& pass, Var<T> y, Params params) const override;
-  Interval do_domain() const override { return unit_interval; }
-  double do_log_scale_bound() const override { return std::numeric_limits<double>::infinity(); }
-  void do_fields(Fields<T>& f) override;
-  void do_restored() override;
-
-  double bound_;
+struct KumaraswamyMap {
+  static constexpr const char *name = "KumaraswamyTransformer", *type = "kumaraswamy_transformer";
+  static constexpr Index parameters = 2;
+  static constexpr double usual_bound = 5;
+  static constexpr Interval domain = unit_interval, codomain = unit_interval;
+  static MappedElements<T> forward(Var<T> x, std::span<const Var<T>> params, double bound);
+  static MappedElements<T> inverse(Var<T> y, std::span<const Var<T>> params, double bound);
 };
+template <Scalar T>
+using KumaraswamyTransformer = ShapedTransformer<KumaraswamyMap, T>;
 
-extern template class KumaraswamyTransformer<float>;
-extern template class KumaraswamyTransformer<double>;
+extern template struct KumaraswamyMap<float>;
+extern template struct KumaraswamyMap<double>;
 
 }  // namespace pushforward

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <limits>
-
-#include <pushforward/transformer.hpp>
+#include <pushforward/shaped_transformer.hpp>
 
 namespace pushforward {
 
@@ -14,20 +12,17 @@ namespace pushforward {
 ///                overflows to infinity beyond d x^2 = 1400 (float: 170).
 /// @source Goerg 2015, eq. 5 and 9; TFP's `LambertWTail(tailweight)`.
 template <Scalar T>
-class LambertWTransformer final : public Transformer<T> {
- public:
-  LambertWTransformer() : Transformer<T>("LambertWTransformer", 1) {}
-
- private:
-  using Elements = typename Transformer<T>::Elements;
-  using Params = std::span<const Var<T>>;
-  Elements do_forward(Pass<T>& pass, Var<T> x, Params params) const override;
-  Elements do_inverse(Pass<T>& pass, Var<T> y, Params params) const override;
-  double do_log_scale_bound() const override { return std::numeric_limits<double>::infinity(); }
-  void do_fields(Fields<T>& f) override { f.type("lambert_w_transformer"); }
+struct LambertWMap {
+  static constexpr const char *name = "LambertWTransformer", *type = "lambert_w_transformer";
+  static constexpr Index parameters = 1;
+  static constexpr Interval domain = real_line, codomain = real_line;
+  static MappedElements<T> forward(Var<T> x, std::span<const Var<T>> params);
+  static MappedElements<T> inverse(Var<T> y, std::span<const Var<T>> params);
 };
+template <Scalar T>
+using LambertWTransformer = ShapedTransformer<LambertWMap, T>;
 
-extern template class LambertWTransformer<float>;
-extern template class LambertWTransformer<double>;
+extern template struct LambertWMap<float>;
+extern template struct LambertWMap<double>;
 
 }  // namespace pushforward

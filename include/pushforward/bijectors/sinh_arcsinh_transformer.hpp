@@ -1,8 +1,6 @@
 #pragma once
 
-#include <limits>
-
-#include <pushforward/transformer.hpp>
+#include <pushforward/shaped_transformer.hpp>
 
 namespace pushforward {
 
@@ -11,27 +9,20 @@ namespace pushforward {
 /// log derivative: log(k t) + log cosh(t [arsinh(x) + s]) - log(1 + x^2) / 2.
 ///
 /// @par Numerics  both directions in closed form and without cancellation; the outer sinh overflows to infinity.
-/// @throws DomainError  unless 0 < bound <= 20.
 /// @source Jones and Pewsey 2009, eq. 1; TFP's `SinhArcsinh(skewness, tailweight)`, whose factor k is taken.
 template <Scalar T>
-class SinhArcsinhTransformer final : public Transformer<T> {
- public:
-  static constexpr double default_bound = 2;
-  explicit SinhArcsinhTransformer(double bound = default_bound);
-
- private:
-  using Elements = typename Transformer<T>::Elements;
-  using Params = std::span<const Var<T>>;
-  Elements do_forward(Pass<T>& pass, Var<T> x, Params params) const override;
-  Elements do_inverse(Pass<T>& pass, Var<T> y, Params params) const override;
-  double do_log_scale_bound() const override { return std::numeric_limits<double>::infinity(); }
-  void do_fields(Fields<T>& f) override;
-  void do_restored() override;
-
-  double bound_;
+struct SinhArcsinhMap {
+  static constexpr const char *name = "SinhArcsinhTransformer", *type = "sinh_arcsinh_transformer";
+  static constexpr Index parameters = 2;
+  static constexpr double usual_bound = 2;
+  static constexpr Interval domain = real_line, codomain = real_line;
+  static MappedElements<T> forward(Var<T> x, std::span<const Var<T>> params, double bound);
+  static MappedElements<T> inverse(Var<T> y, std::span<const Var<T>> params, double bound);
 };
+template <Scalar T>
+using SinhArcsinhTransformer = ShapedTransformer<SinhArcsinhMap, T>;
 
-extern template class SinhArcsinhTransformer<float>;
-extern template class SinhArcsinhTransformer<double>;
+extern template struct SinhArcsinhMap<float>;
+extern template struct SinhArcsinhMap<double>;
 
 }  // namespace pushforward

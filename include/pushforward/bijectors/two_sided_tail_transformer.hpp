@@ -1,8 +1,6 @@
 #pragma once
 
-#include <limits>
-
-#include <pushforward/transformer.hpp>
+#include <pushforward/shaped_transformer.hpp>
 
 namespace pushforward {
 
@@ -14,27 +12,20 @@ namespace pushforward {
 ///
 /// @par Numerics  by logarithms of erfc, with all digits near 0 and as far out as x^2 is finite; the slope at 0 is
 ///                sqrt(2 / pi) for every l. `forward` stops at the largest numbers of T.
-/// @throws DomainError  unless 0 < bound <= 20.
 /// @source Hickling and Prangle 2024 (tail transform flows), eq. 5, with their scale and shift 1 and 0.
 template <Scalar T>
-class TwoSidedTailTransformer final : public Transformer<T> {
- public:
-  static constexpr double default_bound = 3;
-  explicit TwoSidedTailTransformer(double bound = default_bound);
-
- private:
-  using Elements = typename Transformer<T>::Elements;
-  using Params = std::span<const Var<T>>;
-  Elements do_forward(Pass<T>& pass, Var<T> x, Params params) const override;
-  Elements do_inverse(Pass<T>& pass, Var<T> y, Params params) const override;
-  double do_log_scale_bound() const override { return std::numeric_limits<double>::infinity(); }
-  void do_fields(Fields<T>& f) override;
-  void do_restored() override;
-
-  double bound_;
+struct TwoSidedTailMap {
+  static constexpr const char *name = "TwoSidedTailTransformer", *type = "two_sided_tail_transformer";
+  static constexpr Index parameters = 2;
+  static constexpr double usual_bound = 3;
+  static constexpr Interval domain = real_line, codomain = real_line;
+  static MappedElements<T> forward(Var<T> x, std::span<const Var<T>> params, double bound);
+  static MappedElements<T> inverse(Var<T> y, std::span<const Var<T>> params, double bound);
 };
+template <Scalar T>
+using TwoSidedTailTransformer = ShapedTransformer<TwoSidedTailMap, T>;
 
-extern template class TwoSidedTailTransformer<float>;
-extern template class TwoSidedTailTransformer<double>;
+extern template struct TwoSidedTailMap<float>;
+extern template struct TwoSidedTailMap<double>;
 
 }  // namespace pushforward

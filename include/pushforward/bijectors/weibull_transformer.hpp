@@ -1,8 +1,6 @@
 #pragma once
 
-#include <limits>
-
-#include <pushforward/transformer.hpp>
+#include <pushforward/shaped_transformer.hpp>
 
 namespace pushforward {
 
@@ -11,29 +9,20 @@ namespace pushforward {
 /// log derivative: log(k / x) + t - exp(t), t = k log(x / l).
 ///
 /// @par Numerics  all through log x; values stop at the numbers of T next to the ends.
-/// @throws DomainError  unless 0 < bound <= 20.
 /// @source TFP's `WeibullCDF(scale = l, concentration = k)`.
 template <Scalar T>
-class WeibullTransformer final : public Transformer<T> {
- public:
-  static constexpr double default_bound = 5;
-  explicit WeibullTransformer(double bound = default_bound);
-
- private:
-  using Elements = typename Transformer<T>::Elements;
-  using Params = std::span<const Var<T>>;
-  Elements do_forward(Pass<T>& pass, Var<T> x, Params params) const override;
-  Elements do_inverse(Pass<T>& pass, Var<T> y, Params params) const override;
-  Interval do_domain() const override { return positive; }
-  Interval do_codomain() const override { return unit_interval; }
-  double do_log_scale_bound() const override { return std::numeric_limits<double>::infinity(); }
-  void do_fields(Fields<T>& f) override;
-  void do_restored() override;
-
-  double bound_;
+struct WeibullMap {
+  static constexpr const char *name = "WeibullTransformer", *type = "weibull_transformer";
+  static constexpr Index parameters = 2;
+  static constexpr double usual_bound = 5;
+  static constexpr Interval domain = positive, codomain = unit_interval;
+  static MappedElements<T> forward(Var<T> x, std::span<const Var<T>> params, double bound);
+  static MappedElements<T> inverse(Var<T> y, std::span<const Var<T>> params, double bound);
 };
+template <Scalar T>
+using WeibullTransformer = ShapedTransformer<WeibullMap, T>;
 
-extern template class WeibullTransformer<float>;
-extern template class WeibullTransformer<double>;
+extern template struct WeibullMap<float>;
+extern template struct WeibullMap<double>;
 
 }  // namespace pushforward

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <limits>
-
-#include <pushforward/transformer.hpp>
+#include <pushforward/shaped_transformer.hpp>
 
 namespace pushforward {
 
@@ -14,27 +12,20 @@ namespace pushforward {
 ///
 /// @par Numerics  both directions in closed form, by log1p and expm1; l and 2 - l each from its own sigmoid. The
 ///                density is continuous, its gradient in y has a kink at 0.
-/// @throws DomainError  unless 0 < bound <= 20.
 /// @source Yeo and Johnson 2000, eq. 2.1; SciPy's `yeojohnson(y, lmbda)` is the inverse.
 template <Scalar T>
-class YeoJohnsonTransformer final : public Transformer<T> {
- public:
-  static constexpr double default_bound = 5;
-  explicit YeoJohnsonTransformer(double bound = default_bound);
-
- private:
-  using Elements = typename Transformer<T>::Elements;
-  using Params = std::span<const Var<T>>;
-  Elements do_forward(Pass<T>& pass, Var<T> x, Params params) const override;
-  Elements do_inverse(Pass<T>& pass, Var<T> y, Params params) const override;
-  double do_log_scale_bound() const override { return std::numeric_limits<double>::infinity(); }
-  void do_fields(Fields<T>& f) override;
-  void do_restored() override;
-
-  double bound_;
+struct YeoJohnsonMap {
+  static constexpr const char *name = "YeoJohnsonTransformer", *type = "yeo_johnson_transformer";
+  static constexpr Index parameters = 1;
+  static constexpr double usual_bound = 5;
+  static constexpr Interval domain = real_line, codomain = real_line;
+  static MappedElements<T> forward(Var<T> x, std::span<const Var<T>> params, double bound);
+  static MappedElements<T> inverse(Var<T> y, std::span<const Var<T>> params, double bound);
 };
+template <Scalar T>
+using YeoJohnsonTransformer = ShapedTransformer<YeoJohnsonMap, T>;
 
-extern template class YeoJohnsonTransformer<float>;
-extern template class YeoJohnsonTransformer<double>;
+extern template struct YeoJohnsonMap<float>;
+extern template struct YeoJohnsonMap<double>;
 
 }  // namespace pushforward
