@@ -10,6 +10,7 @@
 #include <pushforward/export/onnx.hpp>
 #include <pushforward/ops.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/catch.hpp"
@@ -101,6 +102,45 @@ TEST_CASE("operations on rows are steps, those on constants alone are none", "[t
   CHECK(total.inputs[0].root_cols == 3);
   CHECK(total.outputs[0].kind == Operand::Kind::column);
   CHECK(total.outputs[0].values == t.tape.value(sum));
+}
+
+TEST_CASE("each function of an element, or of a row's number, is noted by its own name", "[trace]") {
+  using F = Var<double> (*)(Var<double>);
+  const std::pair<Operation, F> functions[] = {{Operation::exp, exp},
+                                               {Operation::log, log},
+                                               {Operation::log1p, log1p},
+                                               {Operation::expm1, expm1},
+                                               {Operation::erf, erf},
+                                               {Operation::erfinv, erfinv},
+                                               {Operation::sqrt, sqrt},
+                                               {Operation::square, square},
+                                               {Operation::abs, abs},
+                                               {Operation::sin, sin},
+                                               {Operation::cos, cos},
+                                               {Operation::atan, atan},
+                                               {Operation::asinh, asinh},
+                                               {Operation::lgamma, lgamma},
+                                               {Operation::log1p_square, log1p_square},
+                                               {Operation::log_ndtr, log_ndtr},
+                                               {Operation::ndtri_exp, ndtri_exp},
+                                               {Operation::lambert_w, lambert_w}};
+  for (const auto& [operation, function] : functions) {
+    INFO(static_cast<int>(operation));
+    Taped t;
+    (void)function(t.x);
+    t.tape.set_trace(nullptr);
+    REQUIRE(t.listener.steps.size() == 1);
+    CHECK(t.listener.steps[0].operation == operation);
+    CHECK(t.listener.exposures == 0);
+  }
+  Taped t;
+  const Column<double> column = row_sum(t.x);
+  (void)exp(column);
+  (void)log1p(column);
+  t.tape.set_trace(nullptr);
+  REQUIRE(t.listener.steps.size() == 3);
+  CHECK(t.listener.steps[1].operation == Operation::exp);
+  CHECK(t.listener.steps[2].operation == Operation::log1p);
 }
 
 TEST_CASE("whoever takes the address of rows is heard of", "[trace]") {
