@@ -127,3 +127,25 @@ TEST_CASE("how values repeat", "[grids]") {
   CHECK(r.commonest == 4);
   CHECK(r.commonest_share == 0.3);
 }
+
+TEST_CASE("repeated_values counts each column by itself", "[grids]") {
+  Matrix<double> y(200, 2);
+  for (Index i = 0; i < 200; ++i) y.row(i) << 0.001 * static_cast<double>(i * i), static_cast<double>(i % 4);
+  const std::vector<RepeatedValues> found = repeated_values<double>(y);
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].share == 0);
+  CHECK(found[0].smallest_step == Approx(0.001).epsilon(1e-12));
+  CHECK(found[1].share == 0.98);
+  CHECK(found[1].commonest_share == 0.25);
+  CHECK(found[1].smallest_step == 1);
+}
+
+TEST_CASE("A grid explains repeated values by neighbours, and is taken without where it is asked for", "[grids]") {
+  Matrix<double> y(400, 1);
+  const double far[] = {0, 17, 51, 102, 170, 221, 238, 306, 340, 408, 459, 510.5};
+  for (Index i = 0; i < 400; ++i) y(i, 0) = far[i % 12];
+  CHECK(find_grids<double>(y).empty());
+  const std::vector<GridColumn> asked = find_grids<double>(y, {0});
+  REQUIRE(asked.size() == 1);
+  CHECK(asked[0].grid.step == Approx(0.5));
+}
