@@ -366,10 +366,8 @@ def spread(mutants, seed):
 
 def tests_of(path):
     path = path.removeprefix("include/pushforward/")
-    for prefix, tests in TESTS.items():
-        if path.startswith(prefix):
-            return list(dict.fromkeys(tests))
-    return TESTS["src/"]
+    longest = max((prefix for prefix in TESTS if path.startswith(prefix)), key=len, default="src/")
+    return list(dict.fromkeys(TESTS[longest]))
 
 
 def main():
