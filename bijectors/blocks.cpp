@@ -145,24 +145,12 @@ double Blocks<T>::do_log_scale_bound() const {
 
 template <Scalar T>
 Estimate Blocks<T>::do_estimates() const {
-  Estimate estimate = Estimate::exact;
-  for (const Poly<Bijector<T>>& part : parts_) estimate = common_estimate(this->name(), estimate, part->estimates());
-  return estimate;
+  return estimate_of_parts(this->name(), parts_);
 }
 
 template <Scalar T>
 std::vector<std::int64_t> Blocks<T>::do_triangular_order() const {
-  std::vector<std::int64_t> order;
-  bool any = false;
-  Index begin = 0;
-  for (const Poly<Bijector<T>>& part : parts_) {
-    const std::vector<std::int64_t> own = part->triangular_order();
-    any = any || !own.empty();
-    for (Index c = 0; c < part->dim(); ++c)
-      order.push_back(begin + (own.empty() ? c : own[static_cast<std::size_t>(c)]));
-    begin += part->dim();
-  }
-  return any ? order : std::vector<std::int64_t>();
+  return order_of_parts(parts_);
 }
 
 template class Blocks<float>;

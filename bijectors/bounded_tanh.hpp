@@ -4,6 +4,7 @@
 #include <numbers>
 #include <string>
 
+#include <pushforward/bijectors/tanh.hpp>
 #include <pushforward/error.hpp>
 
 #include "bijectors/hyperbolic.hpp"
@@ -30,11 +31,6 @@ struct BoundedTanh {
   Var<T> inside(Var<T> x) const { return clip(x, -bound, bound); }
   static Var<T> log_slope(Var<T> inside) { return T(-2) * log_cosh(inside); }
   Var<T> image_inside(Var<T> y) const { return clip(y, -edge, edge); }
-  /// artanh and log artanh' of a y between the edges.
-  static MappedElements<T> inverse(Var<T> y) {
-    const Var<T> up = log1p(y), down = log1p(-y);
-    return {T(0.5) * (up - down), -(up + down)};
-  }
 };
 
 }  // namespace pushforward::detail

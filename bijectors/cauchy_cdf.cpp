@@ -5,6 +5,7 @@
 
 #include "bijectors/clamp.hpp"
 #include "bijectors/hyperbolic.hpp"
+#include "src/numerics/constants.hpp"
 
 namespace pushforward {
 
@@ -14,8 +15,7 @@ namespace {
 
 template <Scalar T>
 Var<T> minus_log_density(Var<T> x) {
-  constexpr T log_pi = T(1.1447298858494001741);
-  return log1p_square(x) + log_pi;
+  return log1p_square(x) + static_cast<T>(log_pi);
 }
 
 }  // namespace
@@ -33,11 +33,10 @@ MappedElements<T> CauchyCDFMap<T>::forward(Var<T> x) {
 
 template <Scalar T>
 MappedElements<T> CauchyCDFMap<T>::inverse(Var<T> y) {
-  constexpr T pi = std::numbers::pi_v<T>;
   // A tangent in the middle half, and beyond it the cotangent of the distance from the nearer end.
   const Var<T> middle = y - T(0.5), right = is_positive(middle), far = is_positive(abs(middle) - T(0.25));
-  const Var<T> near_angle = pi * clip(middle, T(-0.25), T(0.25));
-  const Var<T> tail = clip(y + right * (T(1) - T(2) * y), T(0), T(0.25)), far_angle = pi * tail;
+  const Var<T> near_angle = std::numbers::pi_v<T> * clip(middle, T(-0.25), T(0.25));
+  const Var<T> tail = clip(y + right * (T(1) - T(2) * y), T(0), T(0.25)), far_angle = std::numbers::pi_v<T> * tail;
   const Var<T> far_x = clamp_finite((T(2) * right - T(1)) * (cos(far_angle) / sin(far_angle)));
   const Var<T> x = far * far_x + (T(1) - far) * (sin(near_angle) / cos(near_angle));
   return {x, minus_log_density(x)};

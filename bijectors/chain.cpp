@@ -175,9 +175,7 @@ double Chain<T>::do_log_scale_bound() const {
 
 template <Scalar T>
 Estimate Chain<T>::do_estimates() const {
-  Estimate estimate = Estimate::exact;
-  for (const Poly<Bijector<T>>& part : parts_) estimate = common_estimate(this->name(), estimate, part->estimates());
-  return estimate;
+  return estimate_of_parts(this->name(), parts_);
 }
 
 template <Scalar T>

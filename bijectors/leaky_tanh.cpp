@@ -22,7 +22,7 @@ template <Scalar T>
 MappedElements<T> LeakyTanhMap<T>::inverse(Var<T> y) const {
   const BoundedTanh<T> tanh_(bound_);
   const Var<T> inside = tanh_.image_inside(y);
-  const MappedElements<T> back = tanh_.inverse(inside);
+  const MappedElements<T> back = TanhMap<T>::inverse(inside);
   return {back.value + (y - inside) / tanh_.slope, back.log_derivative};
 }
 

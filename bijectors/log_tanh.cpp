@@ -25,7 +25,7 @@ template <Scalar T>
 MappedElements<T> LogTanhMap<T>::inverse(Var<T> y) const {
   const BoundedTanh<T> tanh_(bound_);
   const Var<T> inside = tanh_.image_inside(y);
-  const MappedElements<T> back = tanh_.inverse(inside);
+  const MappedElements<T> back = TanhMap<T>::inverse(inside);
   const Var<T> stretch = abs(y - inside) / (tanh_.bound * tanh_.slope);
   return {back.value + tanh_.bound * (sign(y) * expm1(stretch)), back.log_derivative + stretch};
 }

@@ -7,6 +7,7 @@
 #include "bijectors/log_sum_exp.hpp"
 #include "src/core/checks.hpp"
 #include "src/core/number_text.hpp"
+#include "src/numerics/constants.hpp"
 
 namespace pushforward {
 
@@ -79,7 +80,7 @@ void LogisticMixtureTransformer<T>::do_restored() {
     variance += m * m / static_cast<double>(components_);
   }
   // Together as wide as one of scale 1, whose variance is pi^2 / 3.
-  log_scale_ = static_cast<T>(0.5 * std::log(1 - variance * 3 / (3.14159265358979323846 * 3.14159265358979323846)));
+  log_scale_ = static_cast<T>(0.5 * std::log(1 - variance * 3 / (pi * pi)));
 }
 
 template class LogisticMixtureTransformer<float>;

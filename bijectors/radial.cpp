@@ -2,9 +2,9 @@
 
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "bijectors/hyperbolic.hpp"
+#include "bijectors/surface.hpp"
 
 namespace pushforward {
 
@@ -24,11 +24,6 @@ Var<T> Radial<T>::distance(Var<T> d) const {
 }
 
 template <Scalar T>
-Var<T> Radial<T>::in_columns(Var<T> v) const {
-  return gather_columns<T>(v, std::vector<std::int64_t>(static_cast<std::size_t>(this->dim()), 0));
-}
-
-template <Scalar T>
 Column<T> Radial<T>::log_det(Var<T> alpha, Var<T> beta, Var<T> r) const {
   const Var<T> reach = r + alpha, h = beta / reach;
   return static_cast<double>(this->dim() - 1) * row_sum(log1p(h)) + row_sum(log1p(h * (alpha / reach)));
@@ -38,7 +33,7 @@ template <Scalar T>
 Mapped<T> Radial<T>::do_forward(Pass<T>& pass, Var<T> x) const {
   const Var<T> alpha = softplus(pass.parameter(raw_alpha_)), beta = softplus(pass.parameter(raw_beta_)) - alpha;
   const Var<T> d = x - pass.parameter(centre_), r = distance(d);
-  return {x + in_columns(beta / (r + alpha)) * d, log_det(alpha, beta, r)};
+  return {x + repeated(beta / (r + alpha), this->dim()) * d, log_det(alpha, beta, r)};
 }
 
 template <Scalar T>
@@ -49,7 +44,7 @@ Mapped<T> Radial<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
   const Var<T> q = far - sum, product = far * alpha;
   const Var<T> larger = T(0.5) * (abs(q) + sqrt(square(q) + T(4) * product)), right = is_positive(q);
   const Var<T> r = right * larger + (T(1) - right) * (product / larger);
-  return {in_columns((r + alpha) / (r + sum)) * d + centre, -log_det(alpha, sum - alpha, r)};
+  return {repeated((r + alpha) / (r + sum), this->dim()) * d + centre, -log_det(alpha, sum - alpha, r)};
 }
 
 template <Scalar T>

@@ -94,15 +94,7 @@ bool Product<T>::do_propose_start(Pass<T>& pass, Var<T> y, const double* weights
 
 template <Scalar T>
 std::vector<std::int64_t> Product<T>::do_triangular_order() const {
-  std::vector<std::int64_t> order;
-  bool any = false;
-  each([&](const Distribution<T>& part, std::size_t, Index begin) {
-    const std::vector<std::int64_t> own = part.triangular_order();
-    any = any || !own.empty();
-    for (Index c = 0; c < part.dim(); ++c)
-      order.push_back(begin + (own.empty() ? c : own[static_cast<std::size_t>(c)]));
-  });
-  return any ? order : std::vector<std::int64_t>();
+  return order_of_parts(parts_);
 }
 
 namespace {
@@ -152,10 +144,7 @@ bool Product<T>::do_is_reparameterized() const {
 
 template <Scalar T>
 Estimate Product<T>::do_estimates() const {
-  Estimate estimate = Estimate::exact;
-  for (const Poly<Distribution<T>>& part : parts_)
-    estimate = common_estimate(this->name(), estimate, part->estimates());
-  return estimate;
+  return estimate_of_parts(this->name(), parts_);
 }
 
 template <Scalar T>

@@ -31,8 +31,6 @@ class Radial final : public Bijector<T> {
   void do_fields(Fields<T>& f) override;
   /// |d|, (N, 1).
   Var<T> distance(Var<T> d) const;
-  /// (N, 1) as often as there are columns.
-  Var<T> in_columns(Var<T> v) const;
   Column<T> log_det(Var<T> alpha, Var<T> beta, Var<T> r) const;
 
   Tensor<T> centre_;
