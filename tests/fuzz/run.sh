@@ -34,7 +34,7 @@ for target in $targets; do
   libraries=-lz
   if [ "$target" = model ]; then
     # What a model file reaches.
-    sources=$(find src nn bijectors distributions flows -name '*.cpp' ! -path 'src/t[er]*ing/*' ! -name csv.cpp \
+    sources=$(find src nn bijectors distributions flows -name '*.cpp' ! -path 'src/t[er]*ing/*' ! -path 'src/export/*' ! -name csv.cpp \
       ! -name 'np*.cpp' ! -name table.cpp | sort)
     libraries="-lhwy -lpthread -lz"
   fi
