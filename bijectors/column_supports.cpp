@@ -7,6 +7,7 @@
 #include <pushforward/bijectors/softplus.hpp>
 
 #include "src/core/number_text.hpp"
+#include "src/core/rounded.hpp"
 #include "src/ops/common.hpp"
 #include "src/ops/intervals.hpp"
 
@@ -34,8 +35,8 @@ ColumnSupports<T>::ColumnSupports(std::vector<Interval> supports)
     if (!(s.low < s.high) || s.low == infinity || s.high == -infinity)
       throw DomainError("ColumnSupports: expected low < high, got " + detail::number_text(s.low) + " and " +
                         detail::number_text(s.high) + " in column " + std::to_string(c));
-    if (std::isfinite(s.low)) s.low = static_cast<double>(static_cast<T>(s.low));
-    if (std::isfinite(s.high)) s.high = static_cast<double>(static_cast<T>(s.high));
+    if (std::isfinite(s.low)) s.low = detail::rounded<T>(s.low);
+    if (std::isfinite(s.high)) s.high = detail::rounded<T>(s.high);
     if (ranges_.empty() || ranges_.back().kind != kind(s)) ranges_.push_back({kind(s), c, 0, {}, {}, {}, {}, {}});
     Range& range = ranges_.back();
     ++range.count;

@@ -5,6 +5,7 @@
 
 #include "bijectors/clamp.hpp"
 #include "src/core/number_text.hpp"
+#include "src/core/rounded.hpp"
 
 namespace pushforward {
 
@@ -39,7 +40,7 @@ template <Scalar T>
 void PowerTransformMap<T>::restored() {
   if (!(power_ > 0) || !std::isfinite(power_))
     throw DomainError("PowerTransform: power must be positive and finite, got " + number_text(power_));
-  domain = {static_cast<double>(static_cast<T>(-1 / power_)), std::numeric_limits<double>::infinity()};
+  domain = {detail::rounded<T>(-1 / power_), std::numeric_limits<double>::infinity()};
 }
 
 template struct PowerTransformMap<float>;

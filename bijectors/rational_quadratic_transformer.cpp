@@ -6,6 +6,7 @@
 #include <string>
 
 #include "src/core/number_text.hpp"
+#include "src/core/rounded.hpp"
 #include "src/ops/spline.hpp"
 
 namespace pushforward {
@@ -155,7 +156,7 @@ Interval RationalQuadraticTransformer<T>::do_domain() const {
     case SplineTails::circular:  // both ends belong to it
       return {static_cast<double>(std::nextafter(low, -infinity)), static_cast<double>(std::nextafter(high, infinity))};
     default:
-      return {static_cast<double>(low), static_cast<double>(high)};
+      return {rounded<T>(options_.low), rounded<T>(options_.high)};
   }
 }
 
