@@ -17,11 +17,10 @@ namespace pushforward {
 /// @par Parameters  w (dim), initially normal numbers of the seed with variance 1 / dim; u (dim), initially such that
 ///                  u' = 0: the identity; b (1), initially 0. No weight decay. `floor` (0.001), in [0, 1), is a
 ///                  constant.
-/// @par Numerics    In `inverse` z = w . x + b is the root of z + a tanh(z) = w . y + b, which increases: 72 halvings
-///                  in double and 40 in float that nothing can lead astray, and an exact step (NumericalInverse), with
-///                  the gradients of the implicit function. Where a is next to -1 the map is nearly flat at z = 0, and
+/// @par Numerics    In `inverse` z = w . x + b is the root of z + a tanh(z) = w . y + b, which increases, by a search that
+///                  nothing can lead astray (NumericalInverse), with the gradients of the implicit function. Where a is next to -1 the map is nearly flat at z = 0, and
 ///                  the round trip loses what the slope says.
-/// @par Cost        O(N dim); `inverse` some 72 tanh for each row, whatever dim is.
+/// @par Cost        O(N dim); `inverse` some 10 tanh for each row, whatever dim is.
 /// @throws DomainError  if floor does not lie in [0, 1).
 /// @source Rezende and Mohamed 2015, eq. 10 to 12 and appendix A.1, there without the floor; normflows, pyro.
 template <Scalar T>
