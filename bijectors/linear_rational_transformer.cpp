@@ -52,8 +52,7 @@ auto LinearRationalTransformer<T>::apply(bool root, Var<T> x, std::span<const Va
                                   .min_derivative = o.min_derivative,
                                   .min_lambda = o.min_lambda,
                                   .end_slope = o.end_slope};
-  const auto [value, log_derivative] = apply_linear_rational(shape, root, x, params);
-  return {value, log_derivative};
+  return apply_linear_rational(shape, root, x, params);
 }
 
 template <Scalar T>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "bijectors/inverse_softplus.hpp"
 #include "src/core/number_text.hpp"
 
 namespace pushforward {
@@ -17,7 +18,7 @@ LULinear<T>::LULinear(Index dim, double floor, std::vector<std::int64_t> signs)
       upper_({dim, dim}),
       bias_({dim}) {
   do_restored();
-  raw_diagonal_ = Tensor<T>({dim}, static_cast<T>(std::log(std::expm1(1 - floor))));  // where softplus gives the rest
+  raw_diagonal_ = Tensor<T>({dim}, static_cast<T>(detail::inverse_softplus(1 - floor)));  // where softplus gives the rest
 }
 
 template <Scalar T>

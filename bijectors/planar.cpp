@@ -3,42 +3,16 @@
 #include <cmath>
 #include <limits>
 
-#include <pushforward/bijectors/numerical_inverse.hpp>
 #include <pushforward/random.hpp>
 
+#include "bijectors/inverse_softplus.hpp"
+#include "bijectors/tanh_step.hpp"
 #include "src/core/number_text.hpp"
 #include "src/ops/matrix.hpp"
 
 namespace pushforward {
 
 using namespace detail;
-
-namespace {
-
-/// z + a tanh(z), one parameter, a > -1.
-template <Scalar T>
-class TanhStep final : public Transformer<T> {
- public:
-  TanhStep() : Transformer<T>("TanhStep", 1) {}
-
- private:
-  using Elements = typename Transformer<T>::Elements;
-  Elements do_forward(Pass<T>&, Var<T> z, std::span<const Var<T>> params) const override {
-    return {z + params[0] * tanh(z), log1p(params[0] * activation_derivative(Activation::tanh, z))};
-  }
-  Elements do_inverse(Pass<T>&, Var<T>, std::span<const Var<T>>) const override {
-    throw NotImplemented("TanhStep::inverse: has no closed form");
-  }
-  double do_log_scale_bound() const override { return std::numeric_limits<double>::infinity(); }
-  void do_fields(Fields<T>& f) override { f.type("tanh_step"); }
-};
-
-template <Scalar T>
-Poly<Transformer<T>> solved_step() {
-  return NumericalInverse<T>(TanhStep<T>(), Solved::inverse);
-}
-
-}  // namespace
 
 /// w as the weight of a map to one number, u' as that of one from it, and a.
 template <Scalar T>
@@ -54,11 +28,11 @@ struct Planar<T>::Ridge {
 };
 
 template <Scalar T>
-Planar<T>::Planar(Blank) : Bijector<T>("Planar"), along_(solved_step<T>()) {}
+Planar<T>::Planar(Blank) : Bijector<T>("Planar"), along_(solved_tanh_step<T>()) {}
 
 template <Scalar T>
 Planar<T>::Planar(Index dim, std::uint64_t seed, double floor)
-    : Bijector<T>("Planar", dim), floor_(floor), w_({dim}), u_({dim}), b_({1}), along_(solved_step<T>()) {
+    : Bijector<T>("Planar", dim), floor_(floor), w_({dim}), u_({dim}), b_({1}), along_(solved_tanh_step<T>()) {
   do_restored();
   Engine engine(seed);
   engine.next_call().normal(0, 1, dim, w_.data(), 1);
@@ -68,7 +42,7 @@ Planar<T>::Planar(Index dim, std::uint64_t seed, double floor)
     square_norm += static_cast<double>(w_[i]) * static_cast<double>(w_[i]);
   }
   // softplus(w . u) = 1 - floor
-  const double product = std::log(std::expm1(1 - floor));
+  const double product = inverse_softplus(1 - floor);
   for (Index i = 0; i < dim; ++i) u_[i] = static_cast<T>(product / square_norm * static_cast<double>(w_[i]));
 }
 

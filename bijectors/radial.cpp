@@ -1,9 +1,9 @@
 #include <pushforward/bijectors/radial.hpp>
 
-#include <cmath>
 #include <limits>
 
 #include "bijectors/hyperbolic.hpp"
+#include "bijectors/inverse_softplus.hpp"
 #include "bijectors/surface.hpp"
 
 namespace pushforward {
@@ -14,8 +14,8 @@ template <Scalar T>
 Radial<T>::Radial(Index dim)
     : Bijector<T>("Radial", dim),
       centre_({dim}),
-      raw_alpha_({1}, static_cast<T>(std::log(std::expm1(1.0)))),
-      raw_beta_({1}, static_cast<T>(std::log(std::expm1(1.0)))) {}
+      raw_alpha_({1}, static_cast<T>(inverse_softplus(1))),
+      raw_beta_({1}, static_cast<T>(inverse_softplus(1))) {}
 
 template <Scalar T>
 Var<T> Radial<T>::distance(Var<T> d) const {

@@ -1,31 +1,10 @@
 #include <pushforward/bijectors/softmax_centered.hpp>
 
-#include <algorithm>
-
-#include "bijectors/clamp.hpp"
-#include "bijectors/surface.hpp"
+#include "bijectors/softmax.hpp"
 
 namespace pushforward {
 
 using namespace detail;
-
-namespace {
-
-/// The largest value of each row, as a constant.
-template <Scalar T>
-Var<T> largest(Var<T> x) {
-  Tape<T>& tape = x.tape();
-  const Var<T> top = filled(tape, 1, T(0));
-  T* t = tape.value(top, 0);
-  std::copy_n(tape.value(x, 0), tape.padded_rows(), t);
-  for (Index c = 1; c < x.cols(); ++c) {
-    const T* v = tape.value(x, c);
-    for (Index i = 0; i < tape.padded_rows(); ++i) t[i] = std::max(t[i], v[i]);
-  }
-  return top;
-}
-
-}  // namespace
 
 template <Scalar T>
 SoftmaxCentered<T>::SoftmaxCentered(Index base_dim)
@@ -33,12 +12,7 @@ SoftmaxCentered<T>::SoftmaxCentered(Index base_dim)
 
 template <Scalar T>
 Mapped<T> SoftmaxCentered<T>::do_forward(Pass<T>& pass, Var<T> x) const {
-  const Var<T> logits = concatenate<T>({x, filled(pass.tape(), 1, T(0))});
-  // Neither values nor gradients depend on what is taken out.
-  const Var<T> below = logits - repeated(largest(logits), this->dim());
-  const Column<T> log_sum = log1p(scale_shift(row_sum(exp(below)), 1.0, -1.0));
-  const Var<T> y = exp(below - repeated(to_matrix(log_sum), this->dim()));
-  return {clamp_positive(y), row_sum(below) - log_sum * static_cast<double>(this->dim())};
+  return softmax_with_log_sum(concatenate<T>({x, filled(pass.tape(), 1, T(0))}));
 }
 
 template <Scalar T>

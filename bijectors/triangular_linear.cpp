@@ -4,22 +4,16 @@
 #include <numeric>
 #include <string>
 
+#include "bijectors/inverse_softplus.hpp"
 #include "src/core/number_text.hpp"
 
 namespace pushforward {
-
-namespace {
-
-/// softplus(raw) = size
-double raw_of(double size) { return size > 30 ? size : std::log(std::expm1(size)); }
-
-}  // namespace
 
 template <Scalar T>
 TriangularLinear<T>::TriangularLinear(Index dim)
     : Bijector<T>("TriangularLinear", dim),
       lower_({dim, dim}),
-      raw_diagonal_({dim}, static_cast<T>(raw_of(1 - diagonal_floor))),
+      raw_diagonal_({dim}, static_cast<T>(detail::inverse_softplus(1 - diagonal_floor))),
       bias_({dim}) {}
 
 template <Scalar T>
@@ -43,7 +37,7 @@ TriangularLinear<T>::TriangularLinear(VectorView<const T> bias, MatrixView<const
     }
     const double d = static_cast<double>(scale_tril(i, i));
     if (!(d > diagonal_floor) || !std::isfinite(d)) refuse("a diagonal entry", d);
-    raw_diagonal_[i] = static_cast<T>(raw_of(d - diagonal_floor));
+    raw_diagonal_[i] = static_cast<T>(detail::inverse_softplus(d - diagonal_floor));
   }
 }
 

@@ -5,23 +5,37 @@
 #include <optional>
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
+#include <pushforward/bijectors/bernstein_transformer.hpp>
+#include <pushforward/bijectors/block_autoregressive.hpp>
 #include <pushforward/bijectors/chain.hpp>
+#include <pushforward/bijectors/circular_shift.hpp>
 #include <pushforward/bijectors/composed_transformer.hpp>
 #include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
+#include <pushforward/bijectors/gaussianization_transformer.hpp>
 #include <pushforward/bijectors/invert.hpp>
 #include <pushforward/bijectors/lu_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/modulus_transformer.hpp>
+#include <pushforward/bijectors/monotone_network_transformer.hpp>
+#include <pushforward/bijectors/numerical_inverse.hpp>
 #include <pushforward/bijectors/permute.hpp>
+#include <pushforward/bijectors/rotation.hpp>
+#include <pushforward/bijectors/sos_polynomial_transformer.hpp>
+#include <pushforward/bijectors/umnn_transformer.hpp>
+#include <pushforward/bijectors/identity_tails_transformer.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/distributions/logistic.hpp>
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/distributions/student_t.hpp>
+#include <pushforward/distributions/uniform.hpp>
 #include <pushforward/nn/constant.hpp>
 #include <pushforward/nn/mlp.hpp>
+#include <pushforward/nn/periodic_features.hpp>
 #include <pushforward/nn/residual_network.hpp>
 #include <string>
+
+#include "src/core/rounded.hpp"
 
 namespace pushforward {
 
@@ -34,24 +48,33 @@ const FlowPreset presets[] = {
     // 64 are what the scores on magic and htru2 were made with (benchmarks/SCORES.md). With tails from 2 on, single
     // rows of power_26days score 80 nats below a Gaussian; closer ones cost no mean more than 0.1 nats.
     {"maf", 5, 64, 1, false, Activation::relu, Mixing::reverse, Base::normal,
-     5, 1.5, false, &maf<float>, &maf<double>},
+     5, 1.5, false, true, &maf<float>, &maf<double>},
     // As maf, which it is turned round.
     {"iaf", 5, 64, 1, false, Activation::relu, Mixing::reverse, Base::normal,
-     5, 1.5, false, &iaf<float>, &iaf<double>},
+     5, 1.5, false, true, &iaf<float>, &iaf<double>},
     // A coupling changes half of the columns, so twice the layers of maf, and alternating masks need no mixing. Tanh
     // networks are smooth, which heavy tails ask for. Twice the layers throw a row twice as often: closer tails.
     {"real_nvp", 10, 64, 1, false, Activation::tanh, Mixing::none, Base::normal,
-     5, 1, false, &real_nvp<float>, &real_nvp<double>},
+     5, 1, false, true, &real_nvp<float>, &real_nvp<double>},
     // The paper's 4 couplings of 5 hidden layers. Shifts are all that its layers have, so they grow steep: closer bounds,
     // and one on the shifts themselves, keep them in reach of the data (benchmarks/SCORES.md says what others gave).
     {"nice", 4, 64, 4, false, Activation::relu, Mixing::none, Base::logistic,
-     3, 0.5, false, &nice<float>, &nice<double>},
+     3, 0.5, false, true, &nice<float>, &nice<double>},
     // Residual networks and LU linear maps as in the paper and its code. Its 10 layers of 256 units (2.7 million
     // parameters) are for sets of 10^6 rows; 5 of 64 are what the scores were made with.
     {"nsf", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, Base::normal,
-     5, 3, true, &nsf<float>, &nsf<double>},
+     5, 3, true, false, &nsf<float>, &nsf<double>},
     {"nsf_ar", 5, 64, 2, true, Activation::relu, Mixing::lu_linear, Base::normal,
-     5, 3, true, &nsf_ar<float>, &nsf_ar<double>},
+     5, 3, true, false, &nsf_ar<float>, &nsf_ar<double>},
+    // zuko's 3 layers, two hidden layers of 64 units and reversed order; tanh networks and tails as in the flows above.
+    {"sospf", 3, 64, 1, false, Activation::tanh, Mixing::reverse, Base::normal,
+     5, 1.5, false, false, &sospf<float>, &sospf<double>},
+    {"bpf", 3, 64, 1, false, Activation::tanh, Mixing::reverse, Base::normal,
+     5, 1.5, false, false, &bpf<float>, &bpf<double>},
+    {"naf", 3, 64, 1, false, Activation::tanh, Mixing::reverse, Base::normal,
+     5, 1.5, false, false, &naf<float>, &naf<double>},
+    {"unaf", 3, 64, 1, false, Activation::tanh, Mixing::reverse, Base::normal,
+     5, 1.5, false, false, &unaf<float>, &unaf<double>},
 };
 
 }  // namespace
@@ -286,13 +309,143 @@ TransformedDistribution<T> nsf_ar(Index dim, FlowOptions options) {
       true);
 }
 
+namespace {
+
+/// Of a closed map towards the base: an affine map on the side of the data, then the shape inside [-5, 5].
+template <Scalar T>
+Poly<Transformer<T>> shaped(Poly<Transformer<T>> shape, double scale_bound, double tail) {
+  constexpr double inside = 5;
+  return ComposedTransformer<T>(
+      {IdentityTailsTransformer<T>(std::move(shape), inside), AffineTransformer<T>(scale_bound, tail)});
+}
+
+template <Scalar T>
+TransformedDistribution<T> shaped_maf(const char* name, Index dim, FlowOptions options,
+                                      const std::function<Poly<Transformer<T>>(std::uint64_t seed)>& shape) {
+  options = flow_preset(name).complete(options);
+  return assemble<T>(name, dim, options, [&](Index i) {
+    return autoregressive<T>(dim, shaped<T>(shape(part_seed(options, i)), options.scale_bound, *options.tail), options,
+                             i);
+  });
+}
+
+}  // namespace
+
+template <Scalar T>
+TransformedDistribution<T> sospf(Index dim, FlowOptions options) {
+  return shaped_maf<T>("sospf", dim, options, [](std::uint64_t) -> Poly<Transformer<T>> {
+    return NumericalInverse<T>(SosPolynomialTransformer<T>());
+  });
+}
+
+template <Scalar T>
+TransformedDistribution<T> bpf(Index dim, FlowOptions options) {
+  return shaped_maf<T>("bpf", dim, options, [](std::uint64_t) -> Poly<Transformer<T>> {
+    return NumericalInverse<T>(BernsteinTransformer<T>());
+  });
+}
+
+template <Scalar T>
+TransformedDistribution<T> naf(Index dim, FlowOptions options) {
+  return shaped_maf<T>("naf", dim, options, [](std::uint64_t seed) -> Poly<Transformer<T>> {
+    return NumericalInverse<T>(MonotoneNetworkTransformer<T>({.seed = seed}));
+  });
+}
+
+template <Scalar T>
+TransformedDistribution<T> unaf(Index dim, FlowOptions options) {
+  return shaped_maf<T>("unaf", dim, options, [](std::uint64_t seed) -> Poly<Transformer<T>> {
+    // Evaluated at three places and 17 knots each.
+    return UmnnTransformer<T>({.hidden = {16, 16}, .bins = 16, .seed = seed});
+  });
+}
+
+template <Scalar T>
+TransformedDistribution<T> gf(Index dim, GaussianizationFlowOptions options) {
+  const FlowOptions own{.layers = options.layers, .mixing = Mixing::none, .base = options.base, .seed = options.seed};
+  return assemble<T>("gf", dim, own, [&](Index i) -> Poly<Bijector<T>> {
+    Poly<Transformer<T>> map = shaped<T>(NumericalInverse<T>(GaussianizationTransformer<T>(options.components)),
+                                         options.scale_bound, options.tail);
+    const std::uint64_t seed = part_seed(own, i);
+    std::vector<Poly<Bijector<T>>> both;  // base side first
+    if (options.context_dim > 0)
+      both.push_back(Elementwise<T>(map, dim,
+                                    Mlp<T>(options.context_dim, map->multiplier() * dim,
+                                           {.hidden = {options.hidden, options.hidden},
+                                            .activation = Activation::tanh,
+                                            .seed = seed}),
+                                    options.input_bound));
+    else
+      both.push_back(Elementwise<T>(map, dim));
+    both.push_back(Rotation<T>(dim, seed));
+    return Chain<T>(std::move(both));
+  });
+}
+
+template <Scalar T>
+TransformedDistribution<T> bnaf(Index dim, BlockFlowOptions options) {
+  const FlowOptions own{
+      .layers = options.layers, .mixing = Mixing::reverse, .base = options.base, .seed = options.seed};
+  return assemble<T>("bnaf", dim, own, [&](Index i) {
+    return BlockAutoregressive<T>(dim, {.layers = options.hidden_layers,
+                                        .block = options.block,
+                                        .input_bound = options.input_bound,
+                                        .context_dim = options.context_dim,
+                                        .seed = part_seed(own, i)});
+  });
+}
+
+template <Scalar T>
+TransformedDistribution<T> ncsf(Index dim, CircularFlowOptions options) {
+  if (dim < 1 || options.layers < 1)
+    throw ShapeError("ncsf: expected at least one column and one layer, got " + std::to_string(dim) + " and " +
+                     std::to_string(options.layers));
+  // As T has them, so that casts of the parts mean the same circle.
+  options.low = detail::rounded<T>(options.low);
+  options.high = detail::rounded<T>(options.high);
+  const RationalQuadraticTransformer<T> spline({.bins = options.bins,
+                                                .low = options.low,
+                                                .high = options.high,
+                                                .tails = SplineTails::circular,
+                                                .parameters = SplineParameters::zuko});
+  std::vector<Poly<Bijector<T>>> parts;  // base side first
+  for (Index i = 0; i < options.layers; ++i) {
+    const MlpOptions net{.hidden = {options.hidden, options.hidden},
+                         .activation = options.activation,
+                         .context_dim = dim > 1 ? options.context_dim : 0,
+                         .seed = part_seed({.seed = options.seed}, i)};
+    if (dim == 1 && options.context_dim > 0) {
+      parts.push_back(Elementwise<T>(spline, 1, Mlp<T>(options.context_dim, spline.multiplier(), net)));
+    } else if (dim == 1) {
+      parts.push_back(Elementwise<T>(spline, 1));
+    } else {
+      std::vector<std::int64_t> mask = Coupling<T>::alternating_mask(dim, i % 2 == 1);
+      const Index unchanged = std::count_if(mask.begin(), mask.end(), [](std::int64_t m) { return m != 0; });
+      Mlp<T> inner(2 * unchanged, spline.multiplier() * (dim - unchanged), net);
+      parts.push_back(
+          Coupling<T>(std::move(mask), PeriodicFeatures<T>(std::move(inner), options.low, options.high), spline));
+    }
+    parts.push_back(CircularShift<T>(dim, options.low, options.high));
+  }
+  const std::vector<T> low(static_cast<std::size_t>(dim), static_cast<T>(options.low));
+  const std::vector<T> high(low.size(), static_cast<T>(options.high));
+  return TransformedDistribution<T>(Uniform<T>(low, high), Chain<T>(std::move(parts)));
+}
+
 #define PUSHFORWARD_INSTANTIATE(T)                                  \
   template TransformedDistribution<T> maf(Index, FlowOptions);      \
   template TransformedDistribution<T> iaf(Index, FlowOptions);      \
   template TransformedDistribution<T> real_nvp(Index, FlowOptions); \
   template TransformedDistribution<T> nice(Index, FlowOptions);     \
   template TransformedDistribution<T> nsf(Index, FlowOptions);      \
-  template TransformedDistribution<T> nsf_ar(Index, FlowOptions);
+  template TransformedDistribution<T> nsf_ar(Index, FlowOptions);   \
+  template TransformedDistribution<T> sospf(Index, FlowOptions);    \
+  template TransformedDistribution<T> bpf(Index, FlowOptions);      \
+  template TransformedDistribution<T> naf(Index, FlowOptions);      \
+  template TransformedDistribution<T> unaf(Index, FlowOptions);     \
+  template TransformedDistribution<T> gf(Index, GaussianizationFlowOptions); \
+  template TransformedDistribution<T> bnaf(Index, BlockFlowOptions); \
+  template TransformedDistribution<T> ncsf(Index, CircularFlowOptions);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)
 #undef PUSHFORWARD_INSTANTIATE

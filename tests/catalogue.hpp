@@ -22,10 +22,6 @@ inline Paths under(const std::string& prefix, const Paths& paths) {
   for (const std::string& p : paths) result.push_back(prefix + p);
   return result;
 }
-inline Paths operator+(Paths a, const Paths& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 /// weight and bias of each layer.
 inline Paths layers(const Paths& names) {
   Paths result;
@@ -34,6 +30,7 @@ inline Paths layers(const Paths& names) {
 }
 
 inline const Paths affine{"shift", "log_scale"};
+inline const Paths block_layer{"diagonal", "lower", "bias"};
 inline const Paths lu{"lower", "upper", "raw_diagonal", "bias"};
 
 // Smooth activations, as differences at a kink say nothing; no shrunk last layer, as zero weights hide errors.
@@ -107,6 +104,12 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"BatchNormalization, no beta",
        BatchNormalization<T>(3, {.epsilon = 0.1, .center = false}),
        {"log_gamma", "moving_mean", "moving_variance"}},
+      {"BlockAutoregressive",
+       BlockAutoregressive<T>(3, {.layers = 2, .block = 3, .input_bound = 2, .final_scale = 1, .seed = 4}),
+       under("layer0.", block_layer) + under("layer1.", block_layer) + under("layer2.", block_layer) + Paths{"gate"}},
+      {"BlockAutoregressive, by the network alone, context",
+       BlockAutoregressive<T>(2, {.layers = 1, .block = 4, .slope = 0.1, .line = false, .context_dim = 2, .seed = 6}),
+       under("layer0.", block_layer) + under("layer1.", block_layer) + layers({"context"})},
       {"Blocks", Blocks<T>(Affine<T>(shift, log_scale), Exp<T>(1), LULinear<T>(3)),
        under("0.", affine) + under("2.", lu)},
       {"Blocks of elementwise maps", Blocks<T>(Scale<T>(scale), Softplus<T>(1), Identity<T>(2)), {"0.log_scale"}},
@@ -128,6 +131,8 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Chain from a simplex to a sphere",
        Chain<T>(Invert<T>(StickBreaking<T>(2)), LULinear<T>(2), UnitVector<T>(2)),
        under("1.", lu)},
+      {"CircularShift", CircularShift<T>(VectorView<const T>(shift)), {"shift"}},
+      {"CircularShift, another period", CircularShift<T>(2, 1, 3), {"shift"}},
       {"ColumnSupports",
        ColumnSupports<T>({real_line,
                           positive,
@@ -195,6 +200,10 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Coupling, mixtures of logistics",
        Coupling<T>(last_only, Mlp<T>(1, 16, mlp()), NumericalInverse<T>(LogisticMixtureTransformer<T>(2))),
        {}},
+      {"Coupling of angles",
+       Coupling<T>({1, 0}, PeriodicFeatures<T>(Mlp<T>(2, 15, mlp()), -1, 2),
+                   RationalQuadraticTransformer<T>({.bins = 5, .low = -1, .high = 2, .tails = SplineTails::circular})),
+       under("net.net.", layers({"layer0", "layer1", "layer2"}))},
       {"Coupling, scaled, soft clip on the side of the data",
        Coupling<T>(last_only, Mlp<T>(1, 4, mlp()),
                    InvertedTransformer<T>(ScaledAffineTransformer<T>({.map = ScaleMap::soft_clip, .limit = 6.9}))),
@@ -222,6 +231,14 @@ std::vector<Entry<Bijector<T>>> bijectors() {
        Elementwise<T>(
            ComposedTransformer<T>({LogTransformer<T>(), AffineTransformer<T>(1), ExpTransformer<T>()}), 2),
        {"raw"}},
+      {"DiscreteTransform", DiscreteTransform<T>(5), {}},
+      {"DiscreteTransform, Fourier's basis", DiscreteTransform<T>(4, DiscreteBasis::fourier), {}},
+      {"DiscreteTransform, Haar's basis", DiscreteTransform<T>(4, DiscreteBasis::haar), {}},
+      {"IsometricLogRatio", IsometricLogRatio<T>(3), {}},
+      {"LowRankLinear", moved(LowRankLinear<T>(3, 2, 4)), {"raw_diagonal", "u", "v", "bias"}},
+      {"MatrixExponential", moved(MatrixExponential<T>(3)), {"a"}},
+      {"Rotation", moved(Rotation<T>(3)), {"a"}},
+      {"Sylvester", moved(Sylvester<T>(3, 2, 6)), {"vectors", "r", "s", "raw_p", "raw_s", "b"}},
       {"Planar", moved(Planar<T>(3, 5)), {"w", "u", "b"}},
       {"Radial", moved(Radial<T>(3)), {"centre", "raw_alpha", "raw_beta"}},
       {"Radial, one column", moved(Radial<T>(1)), {"centre", "raw_alpha", "raw_beta"}},
@@ -344,6 +361,10 @@ std::vector<Entry<Distribution<T>>> distributions() {
       {"Categorical, one column", Categorical<T>(1, 5), {"logits"}},
       {"Cauchy", Cauchy<T>(loc, scale), normal},
       {"Cauchy, one column", Cauchy<T>(one, wide), normal},
+      {"EmbeddedContext",
+       EmbeddedContext<T>(flow(Normal<T>(3), Coupling<T>({1, 0, 1}, Mlp<T>(2, 2, mlp(2)))), Mlp<T>(4, 2, mlp())),
+       under("inner.base.", normal) + under("inner.bijector.net.", layers({"layer0", "layer1", "layer2"})) +
+           under("net.", layers({"layer0", "layer1", "layer2"}))},
       {"Gamma", Gamma<T>(a, b), {"log_concentration", "log_rate"}},
       {"Gamma, one column", Gamma<T>(wide, one), {}},
       {"Laplace", Laplace<T>(loc, scale), normal},

@@ -25,6 +25,19 @@ std::vector<T> numbers(std::initializer_list<double> v) {
   return {v.begin(), v.end()};
 }
 
+inline Paths operator+(Paths a, const Paths& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+/// Of an ElementNetwork with that many hidden layers.
+inline Paths element_network(const std::string& prefix, int hidden) {
+  Paths paths{prefix + "argument", prefix + "signals", prefix + "bias"};
+  for (int i = 1; i <= hidden; ++i)
+    paths = paths + Paths{prefix + "layer" + std::to_string(i) + ".weight",
+                          prefix + "layer" + std::to_string(i) + ".bias"};
+  return paths;
+}
+
 template <Scalar T>
 std::vector<Entry<Bijector<T>>> scalar_maps() {
   const std::vector<T> six(6, T(0.4)), wide_scale = numbers<T>({1.5, 2, 1.5, 0, 0.2, -0.2});
@@ -43,6 +56,34 @@ std::vector<Entry<Bijector<T>>> scalar_maps() {
       {"Elementwise, sums of squares",
        Elementwise<T>(NumericalInverse<T>(SosPolynomialTransformer<T>(2, 2, 5, 0.1)), 2),
        {"raw"}},
+      {"Elementwise, parabolas",
+       Elementwise<T>(PolynomialSplineTransformer<T>({.bins = 4, .low = -2, .high = 3}), 2),
+       {"raw"}},
+      {"Elementwise, parabolas of an interval",
+       Elementwise<T>(
+           PolynomialSplineTransformer<T>({.bins = 3, .low = -1, .high = 2, .tails = SplineTails::bounded}), 2),
+       {"raw"}},
+      {"Elementwise, lines of an interval",
+       Elementwise<T>(
+           PolynomialSplineTransformer<T>(
+               {.degree = 1, .bins = 5, .low = 0, .high = 1, .tails = SplineTails::bounded}),
+           2),
+       {"raw"}},
+      {"Elementwise, Moebius maps",
+       Elementwise<T>(NumericalInverse<T>(MoebiusTransformer<T>(3, -1, 2)), 2),
+       {"raw"}},
+      {"Elementwise, projections of the circle", Elementwise<T>(NonCompactProjectionTransformer<T>(), 2), {"raw"}},
+      {"Elementwise, integrals of networks",
+       Elementwise<T>(UmnnTransformer<T>({.signals = 2, .hidden = {5, 4}, .bins = 6, .bound = 2, .final_scale = 1}), 2),
+       element_network("transformer.", 2) + Paths{"raw"}},
+      {"Elementwise, mixtures of logistics with lines beyond",
+       Elementwise<T>(IdentityTailsTransformer<T>(NumericalInverse<T>(LogisticMixtureTransformer<T>(2)), 1.5), 2),
+       {"raw"}},
+      {"Elementwise, monotone networks",
+       Elementwise<T>(NumericalInverse<T>(MonotoneNetworkTransformer<T>(
+                          {.signals = 2, .hidden = {5, 4}, .final_scale = 1, .seed = 8})),
+                      2),
+       element_network("transformer.transformer.", 2) + Paths{"raw"}},
       {"Elementwise, Yeo-Johnson", Elementwise<T>(YeoJohnsonTransformer<T>(), 3), {"raw"}},
       {"Elementwise, sinh-arcsinh", Elementwise<T>(SinhArcsinhTransformer<T>(), 3), {"raw"}},
       {"Elementwise, two-sided tails", Elementwise<T>(TwoSidedTailTransformer<T>(), 3), {"raw"}},

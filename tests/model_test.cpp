@@ -38,7 +38,9 @@ Poly<Distribution<T>> shaken(const Poly<Bijector<T>>& bijector) {
   const Space domain = bijector->domain();
   const Normal<T> normal(bijector->base_dim());
   if (domain == normal.support()) return on(normal, bijector);
-  if (domain.is_box()) return on(TransformedDistribution<T>(normal, ColumnSupports<T>(domain.bounds())), bijector);
+  const auto is_circle = [](const Space::Block& b) { return b.kind == Space::Kind::circle; };
+  if (domain.is_box() || std::all_of(domain.blocks().begin(), domain.blocks().end(), is_circle))
+    return on(TransformedDistribution<T>(normal, ColumnSupports<T>(domain.bounds())), bijector);
   if (bijector->codomain() == Space::real(bijector->dim())) return on(Normal<T>(bijector->dim()), Invert<T>(bijector));
   for (const auto& entry : catalogue::distributions<T>())
     if (entry.object->support() == domain) return on(entry.object, bijector);

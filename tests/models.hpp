@@ -6,91 +6,8 @@
 
 #include <cmath>
 #include <limits>
-#include <pushforward/bijectors/act_norm.hpp>
-#include <pushforward/bijectors/affine.hpp>
-#include <pushforward/bijectors/affine_transformer.hpp>
-#include <pushforward/bijectors/ascending.hpp>
-#include <pushforward/bijectors/batch_normalization.hpp>
-#include <pushforward/bijectors/chain.hpp>
-#include <pushforward/bijectors/column_supports.hpp>
-#include <pushforward/bijectors/composed_transformer.hpp>
-#include <pushforward/bijectors/coupling.hpp>
-#include <pushforward/bijectors/elementwise.hpp>
-#include <pushforward/bijectors/exp.hpp>
-#include <pushforward/bijectors/identity.hpp>
-#include <pushforward/bijectors/invert.hpp>
-#include <pushforward/bijectors/linear_rational_transformer.hpp>
-#include <pushforward/bijectors/log.hpp>
-#include <pushforward/bijectors/lu_linear.hpp>
-#include <pushforward/bijectors/masked_autoregressive.hpp>
-#include <pushforward/bijectors/modulus_transformer.hpp>
-#include <pushforward/bijectors/numerical_inverse.hpp>
-#include <pushforward/bijectors/permute.hpp>
-#include <pushforward/bijectors/rational_quadratic_spline.hpp>
-#include <pushforward/bijectors/rational_quadratic_transformer.hpp>
-#include <pushforward/bijectors/scale.hpp>
-#include <pushforward/bijectors/scaled_affine_transformer.hpp>
-#include <pushforward/bijectors/shift.hpp>
-#include <pushforward/bijectors/sigmoid.hpp>
-#include <pushforward/bijectors/softmax_centered.hpp>
-#include <pushforward/bijectors/softplus.hpp>
-#include <pushforward/bijectors/bernstein_transformer.hpp>
-#include <pushforward/bijectors/beta_stretch_transformer.hpp>
-#include <pushforward/bijectors/blocks.hpp>
-#include <pushforward/bijectors/cauchy_cdf.hpp>
-#include <pushforward/bijectors/elu.hpp>
-#include <pushforward/bijectors/expm1.hpp>
-#include <pushforward/bijectors/cholesky_outer_product.hpp>
-#include <pushforward/bijectors/correlation_cholesky.hpp>
-#include <pushforward/bijectors/fill_scale_tril.hpp>
-#include <pushforward/bijectors/gaussianization_transformer.hpp>
-#include <pushforward/bijectors/gumbel_cdf.hpp>
-#include <pushforward/bijectors/householder.hpp>
-#include <pushforward/bijectors/kumaraswamy_transformer.hpp>
-#include <pushforward/bijectors/lambert_w_transformer.hpp>
-#include <pushforward/bijectors/leaky_relu.hpp>
-#include <pushforward/bijectors/leaky_tanh.hpp>
-#include <pushforward/bijectors/log_tanh.hpp>
-#include <pushforward/bijectors/logistic_mixture_transformer.hpp>
-#include <pushforward/bijectors/normal_cdf.hpp>
-#include <pushforward/bijectors/planar.hpp>
-#include <pushforward/bijectors/power.hpp>
-#include <pushforward/bijectors/power_transform.hpp>
-#include <pushforward/bijectors/radial.hpp>
-#include <pushforward/bijectors/sinh.hpp>
-#include <pushforward/bijectors/sinh_arcsinh_transformer.hpp>
-#include <pushforward/bijectors/soft_clip.hpp>
-#include <pushforward/bijectors/sos_polynomial_transformer.hpp>
-#include <pushforward/bijectors/triangular_linear.hpp>
-#include <pushforward/bijectors/two_sided_tail_transformer.hpp>
-#include <pushforward/bijectors/weibull_transformer.hpp>
-#include <pushforward/bijectors/yeo_johnson_transformer.hpp>
-#include <pushforward/bijectors/softsign.hpp>
-#include <pushforward/bijectors/standardize.hpp>
-#include <pushforward/bijectors/stick_breaking.hpp>
-#include <pushforward/bijectors/tanh.hpp>
-#include <pushforward/bijectors/unit_vector.hpp>
-#include <pushforward/bijectors/whiten.hpp>
+#include <pushforward/classes.hpp>
 #include <pushforward/flows/builders.hpp>
-#include <pushforward/distributions/beta.hpp>
-#include <pushforward/distributions/categorical.hpp>
-#include <pushforward/distributions/cauchy.hpp>
-#include <pushforward/distributions/gamma.hpp>
-#include <pushforward/distributions/laplace.hpp>
-#include <pushforward/distributions/logistic.hpp>
-#include <pushforward/distributions/mixture.hpp>
-#include <pushforward/distributions/multivariate_normal_diag.hpp>
-#include <pushforward/distributions/multivariate_normal_tril.hpp>
-#include <pushforward/distributions/multivariate_student_t.hpp>
-#include <pushforward/distributions/normal.hpp>
-#include <pushforward/distributions/product.hpp>
-#include <pushforward/distributions/quantized.hpp>
-#include <pushforward/distributions/standardized_context.hpp>
-#include <pushforward/distributions/student_t.hpp>
-#include <pushforward/distributions/uniform.hpp>
-#include <pushforward/nn/made.hpp>
-#include <pushforward/nn/mlp.hpp>
-#include <pushforward/nn/residual_network.hpp>
 #include <pushforward/random.hpp>
 #include <pushforward/registry.hpp>
 #include <string>
@@ -219,6 +136,26 @@ std::vector<Named<T>> all() {
   map("gaussianization", Elementwise<T>(NumericalInverse<T>(GaussianizationTransformer<T>(4)), dim));
   map("bernstein", Elementwise<T>(NumericalInverse<T>(BernsteinTransformer<T>(5)), dim));
   map("sos_polynomial", Elementwise<T>(NumericalInverse<T>(SosPolynomialTransformer<T>(3, 2, 6, 0.2)), dim));
+  map("umnn", Elementwise<T>(
+                  UmnnTransformer<T>({.signals = 2, .hidden = {5, 4}, .bins = 6, .bound = 2, .final_scale = 1}), dim));
+  map("identity_tails",
+      Elementwise<T>(IdentityTailsTransformer<T>(NumericalInverse<T>(SosPolynomialTransformer<T>(2, 2, 6, 0.2)), 0.8), dim));
+  map("monotone_network",
+      MaskedAutoregressive<T>(dim, NumericalInverse<T>(MonotoneNetworkTransformer<T>({.signals = 2, .hidden = {6, 5}})),
+                              MadeOptions{.hidden = 6}));
+  map("block_autoregressive",
+      BlockAutoregressive<T>(dim, {.block = 4, .input_bound = 1.5, .context_dim = context}));
+  map("block_autoregressive_alone", BlockAutoregressive<T>(dim, {.layers = 1, .block = 3, .line = false}));
+  map("lines", Elementwise<T>(PolynomialSplineTransformer<T>({.degree = 1, .bins = 4}), dim));
+  map("parabolas", Elementwise<T>(PolynomialSplineTransformer<T>({.bins = 4}), dim));
+  map("low_rank_linear", LowRankLinear<T>(dim, 2, 3));
+  map("matrix_exponential", MatrixExponential<T>(dim));
+  map("rotation", Rotation<T>(dim));
+  map("sylvester", Sylvester<T>(dim, 2, 5));
+  map("isometric_log_ratio", IsometricLogRatio<T>(dim));
+  map("discrete_cosine", DiscreteTransform<T>(dim));
+  map("discrete_fourier", DiscreteTransform<T>(dim, DiscreteBasis::fourier));
+  add("discrete_haar", TransformedDistribution<T>(Normal<T>(4), DiscreteTransform<T>(4, DiscreteBasis::haar)));
   map("yeo_johnson", Elementwise<T>(YeoJohnsonTransformer<T>(), dim));
   map("sinh_arcsinh", Elementwise<T>(SinhArcsinhTransformer<T>(), dim));
   map("two_sided_tail", Elementwise<T>(TwoSidedTailTransformer<T>(), dim));
@@ -319,6 +256,22 @@ std::vector<Named<T>> all() {
       TransformedDistribution<T>(
           Uniform<T>(Vector(Vector::Constant(dim, T(-4))), Vector(Vector::Constant(dim, T(4)))),
           Coupling<T>({1, 0, 1}, Mlp<T>(2, 15, {.hidden = {6}}), RationalQuadraticTransformer<T>(circle))));
+  const Uniform<T> angles(Vector(Vector::Constant(dim, T(-4))), Vector(Vector::Constant(dim, T(4))));
+  const auto on_circle = [&](const std::string& name, Poly<Bijector<T>> bijector) {
+    add(name, TransformedDistribution<T>(angles, std::move(bijector)));
+  };
+  on_circle("coupling_of_angles",
+            Coupling<T>({1, 0, 1}, PeriodicFeatures<T>(Mlp<T>(4, 15, {.hidden = {6}, .context_dim = context}), -4, 4),
+                        RationalQuadraticTransformer<T>(circle)));
+  // Of a density that is not everywhere the same.
+  on_circle("circular_shift", Chain<T>(Elementwise<T>(NonCompactProjectionTransformer<T>(-4, 4), dim),
+                                       CircularShift<T>(dim, -4, 4)));
+  on_circle("moebius", Elementwise<T>(NumericalInverse<T>(MoebiusTransformer<T>(3, -4, 4)), dim));
+  on_circle("projection", Elementwise<T>(NonCompactProjectionTransformer<T>(-4, 4), dim));
+  on_circle("parabolas_bounded",
+            Elementwise<T>(PolynomialSplineTransformer<T>(
+                               {.bins = 4, .low = -4, .high = 4, .tails = SplineTails::bounded}),
+                           dim));
   map("made_zuko", MaskedAutoregressive<T>(Made<T>(dim, 17, {.hidden = 7}), RationalQuadraticTransformer<T>(zuko)));
 
   map("coupling_mlp", Coupling<T>({1, 0, 1}, Mlp<T>(2, 2, {.hidden = {5, 4}}), AffineTransformer<T>()));
@@ -410,6 +363,8 @@ std::vector<Named<T>> all() {
                        Chain<T>(LULinear<T>(dim),
                                 ColumnSupports<T>({Interval{-0.5, infinity}, Interval{}, Interval{-1, 3}}))),
                    {{0, {0.25, 1}}, {2, {-0.75, 0.5}}}, 4));
+  add("embedded_context", EmbeddedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = 3; })),
+                                             Mlp<T>(context, 3, {.hidden = {5}})));
   add("prepared", TransformedDistribution<T>(
                       StandardizedContext<T>(maf<T>(dim, with([](FlowOptions& o) { o.context_dim = context; })),
                                              Eigen::Vector2d(1, -1), Eigen::Vector2d(2, 3)),

@@ -65,5 +65,9 @@ TEST_CASE("a preset is the builder of its name") {
   CHECK(flow_preset("nice").build<float>(3).describe() == nice<float>(3).describe());
   CHECK(flow_preset("nsf").build<double>(3).describe() == nsf<double>(3).describe());
   CHECK(flow_preset("nsf_ar").build<float>(3).describe() == nsf_ar<float>(3).describe());
+  CHECK(flow_preset("sospf").build<double>(3).describe() == sospf<double>(3).describe());
+  CHECK(flow_preset("bpf").build<double>(3).describe() == bpf<double>(3).describe());
+  CHECK(flow_preset("naf").build<float>(3).describe() == naf<float>(3).describe());
+  CHECK(flow_preset("unaf").build<double>(3).describe() == unaf<double>(3).describe());
   CHECK_THROWS_WITH(flow_preset("nfs"), ContainsSubstring("'nfs'") && ContainsSubstring("real_nvp"));
 }

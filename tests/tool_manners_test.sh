@@ -135,7 +135,7 @@ done <commands.txt
 complete() {
   bash -c '. ./completion.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _pushforward; echo "${COMPREPLY[@]}"' - "$@"
 }
-holds '[ "$(complete pushforward fit data.csv --model n)" = "nice nsf nsf_ar" ]'
+holds '[ "$(complete pushforward fit data.csv --model n)" = "nice nsf nsf_ar naf" ]'
 holds '[ "$(complete pushforward sam)" = sample ]'
 holds '[ "$(complete pushforward fit dat)" = data.csv ]'
 

@@ -53,7 +53,7 @@ for option in "--layers 7" "--hidden 8" --residual "--blocks 2" "--bins 8" "--bo
 done
 refuses 2 "--bins: maf has no splines" fit data.csv --out m.st --model maf --bins 8
 refuses 2 "--bound: real_nvp has no splines" fit data.csv --out m.st --model real_nvp --bound 2
-refuses 2 "--scale-bound: goes with maf" fit data.csv --out m.st --model nsf_ar --scale-bound 2
+refuses 2 "--scale-bound: goes with flows of affine maps; nsf_ar is made of splines" fit data.csv --out m.st --model nsf_ar --scale-bound 2
 refuses 2 "--batch-norm: is for what stands between layers" fit data.csv --out m.st --model maf --layers 1 --batch-norm
 refuses 2 "--mixing: is for what stands between layers" fit data.csv --out m.st --model maf --layers 1 --mixing lu
 refuses 2 "--patience: counts epochs without" fit data.csv --out m.st --model maf --validation 0 --patience 3

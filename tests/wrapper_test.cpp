@@ -2,6 +2,7 @@
 
 #include <pushforward/bijectors/invert.hpp>
 #include <pushforward/distributions/normal.hpp>
+#include <pushforward/distributions/embedded_context.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/training/prepare.hpp>
@@ -344,6 +345,16 @@ void check_same(const Results& got, const Results& expected) {
   }
 }
 
+/// The identity, as an embedding.
+class Itself final : public Network<double> {
+ public:
+  Itself() : Network<double>("Itself", 1, 1, 0) {}
+
+ private:
+  Var<double> do_evaluate(Pass<double>&, Var<double> x) const override { return x; }
+  void do_fields(Fields<double>& f) override { f.type("itself"); }
+};
+
 }  // namespace
 
 TEST_CASE("distributions around another one forward every hook", "[wrapper]") {
@@ -355,7 +366,8 @@ TEST_CASE("distributions around another one forward every hook", "[wrapper]") {
   CHECK(calls == hooks);
   const std::vector<double> shift{0}, scale{1};
   const std::vector<Poly<Distribution<double>>> wrappers{Around(inner),
-                                                         StandardizedContext<double>(inner, shift, scale)};
+                                                         StandardizedContext<double>(inner, shift, scale),
+                                                         EmbeddedContext<double>(inner, Itself())};
   for (const Poly<Distribution<double>>& wrapper : wrappers) {
     INFO(wrapper->name());
     calls.clear();
@@ -387,7 +399,7 @@ TEST_CASE("no wrapper of the library is left out", "[wrapper]") {
         file.path().stem() != "wrapper")
       found.insert(file.path().stem());
   // What Quantized takes from its inner object is in quantized_test.
-  CHECK(found == std::set<std::string>{"invert", "quantized", "standardized_context"});
+  CHECK(found == std::set<std::string>{"embedded_context", "invert", "quantized", "standardized_context"});
 }
 
 TEST_CASE("prefixes of a prepared conditional flow", "[wrapper][prefix]") {

@@ -9,6 +9,7 @@
 #include <pushforward/batch_norm/core.hpp>
 #include <pushforward/batch_norm/layer.hpp>
 #include <pushforward/bijector.hpp>
+#include <pushforward/bijectors/bijector_to.hpp>
 #include <pushforward/classes.hpp>
 #include <pushforward/component.hpp>
 #include <pushforward/description.hpp>

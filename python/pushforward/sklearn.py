@@ -15,6 +15,8 @@ except ImportError as error:
 from . import _core
 from ._reports import FitWarning
 
+MODELS = "maf iaf real_nvp nice nsf nsf_ar sospf bpf naf unaf".split()
+
 
 class NormalizingFlow(DensityMixin, BaseEstimator):
     """A normalizing flow as a scikit-learn density estimator.
@@ -22,8 +24,8 @@ class NormalizingFlow(DensityMixin, BaseEstimator):
     The flow sees standardised columns (`prepare_and_fit`); scores are those of the data as it is. For cross-validation,
     searches and pipelines: `score` is the total log-likelihood, as that of KernelDensity.
 
-    model: "maf", "iaf", "real_nvp", "nice", "nsf" or "nsf_ar"; layers, hidden, mixing, base, dropout, batch_norm:
-    options of that builder, None: its own. standardize: "mean_std", "median_iqr" or "none"; whiten: starts from the
+    model: "maf", "iaf", "real_nvp", "nice", "nsf", "nsf_ar", "sospf", "bpf", "naf" or "unaf"; layers, hidden, mixing,
+    base, dropout, batch_norm: options of that builder, None: its own. standardize: "mean_std", "median_iqr" or "none"; whiten: starts from the
     fitted Gaussian; supports: where the columns live. epochs, batch_size, learning_rate, schedule, weight_decay,
     validation_fraction, patience: as `Distribution.fit`. dtype: "float64" or "float32". threads: the same bits for any
     number. random_state: of weights, the split, and the draws of `sample`.
@@ -83,7 +85,7 @@ class NormalizingFlow(DensityMixin, BaseEstimator):
 
     def fit(self, X, y=None, sample_weight=None):
         """Fits to the rows of X, (N, D), of which row i counts sample_weight[i] times. y is not looked at."""
-        builders = {f.__name__: f for f in (_core.maf, _core.iaf, _core.real_nvp, _core.nice, _core.nsf, _core.nsf_ar)}
+        builders = {name: getattr(_core, name) for name in MODELS}
         if self.model not in builders:
             raise ValueError(f"model must be one of {', '.join(builders)}, got {self.model!r}")
         X = validate_data(self, X, dtype=self.dtype, ensure_min_samples=2)

@@ -2,6 +2,7 @@
 #include <pushforward/distributions/beta.hpp>
 #include <pushforward/distributions/categorical.hpp>
 #include <pushforward/distributions/cauchy.hpp>
+#include <pushforward/distributions/embedded_context.hpp>
 #include <pushforward/distributions/gamma.hpp>
 #include <pushforward/distributions/laplace.hpp>
 #include <pushforward/distributions/logistic.hpp>
@@ -291,6 +292,18 @@ void bind_families(nb::module_& m) {
             });
           },
           "inner"_a, nb::kw_only(), "shift"_a, "scale"_a);
+
+  declare<pf::EmbeddedContext>(m, "EmbeddedContext", docs::EmbeddedContext)
+      .def(
+          "__init__",
+          [](Of<pf::EmbeddedContext<double>, Distribution>* self, const Distribution& inner, const Network& net) {
+            Dtype dtype = inner.dtype();
+            dtype.agree(net.dtype(), "EmbeddedContext", "net");
+            construct(self, dtype, [&]<pf::Scalar T>(std::type_identity<T>) {
+              return pf::EmbeddedContext<T>(inner.as<T>(), net.as<T>());
+            });
+          },
+          "inner"_a, "net"_a);
 
   declare<pf::TransformedDistribution>(m, "TransformedDistribution", docs::TransformedDistribution)
       .def(

@@ -1,6 +1,8 @@
 // The builders of flows.
 #include <nanobind/stl/variant.h>
 
+#include <numbers>
+
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/nn/dense.hpp>
 
@@ -17,9 +19,51 @@ constexpr Named<pf::Mixing> mixings[] = {{"none", pf::Mixing::none},
 
 using Count = std::optional<pf::Index>;
 
+/// Builders with options of their own.
+void bind_others(nb::module_& m) {
+  const auto of = [](const DtypeLike& dtype, auto single, auto twice) {
+    return Dtype(dtype).is_single() ? wrap(Distribution::of<float>(single())) : wrap(Distribution::of<double>(twice()));
+  };
+  m.def(
+      "gf",
+      [of](pf::Index dim, pf::Index layers, pf::Index components, pf::Index context_dim, pf::Index hidden,
+           double scale_bound, double tail, double input_bound, const std::string& base, std::uint64_t seed,
+           const DtypeLike& dtype) {
+        const pf::GaussianizationFlowOptions o{layers, components,  context_dim, hidden, scale_bound, tail,
+                                               input_bound, choose("base", base, bases), seed};
+        return of(dtype, [&] { return pf::gf<float>(dim, o); }, [&] { return pf::gf<double>(dim, o); });
+      },
+      "dim"_a, nb::kw_only(), "layers"_a = 6, "components"_a = 8, "context_dim"_a = 0, "hidden"_a = 64,
+      "scale_bound"_a = 5.0, "tail"_a = 1.5, "input_bound"_a = 5.0, "base"_a = "normal", "seed"_a = 0,
+      "dtype"_a = nb::none(), nb::rv_policy::move, docs::gf);
+  m.def(
+      "bnaf",
+      [of](pf::Index dim, pf::Index layers, pf::Index hidden_layers, pf::Index block, pf::Index context_dim,
+           double input_bound, const std::string& base, std::uint64_t seed, const DtypeLike& dtype) {
+        const pf::BlockFlowOptions o{layers,      hidden_layers, block, context_dim,
+                                     input_bound, choose("base", base, bases), seed};
+        return of(dtype, [&] { return pf::bnaf<float>(dim, o); }, [&] { return pf::bnaf<double>(dim, o); });
+      },
+      "dim"_a, nb::kw_only(), "layers"_a = 1, "hidden_layers"_a = 2, "block"_a = 8, "context_dim"_a = 0,
+      "input_bound"_a = 5.0, "base"_a = "normal", "seed"_a = 0, "dtype"_a = nb::none(), nb::rv_policy::move,
+      docs::bnaf);
+  m.def(
+      "ncsf",
+      [of](pf::Index dim, pf::Index layers, pf::Index hidden, pf::Index bins, double low, double high,
+           pf::Index context_dim, const std::string& activation, std::uint64_t seed, const DtypeLike& dtype) {
+        const pf::CircularFlowOptions o{layers, hidden,      bins, low, high, context_dim,
+                                        pf::activation_from(activation), seed};
+        return of(dtype, [&] { return pf::ncsf<float>(dim, o); }, [&] { return pf::ncsf<double>(dim, o); });
+      },
+      "dim"_a, nb::kw_only(), "layers"_a = 6, "hidden"_a = 64, "bins"_a = 8, "low"_a = -std::numbers::pi,
+      "high"_a = std::numbers::pi, "context_dim"_a = 0, "activation"_a = "silu", "seed"_a = 0,
+      "dtype"_a = nb::none(), nb::rv_policy::move, docs::ncsf);
+}
+
 }  // namespace
 
 void bind_flows(nb::module_& m) {
+  bind_others(m);
   for (const pf::FlowPreset& preset : pf::flow_presets()) {
     const char* doc = "";
     for (const auto& [name, text] : {std::pair{"maf", docs::maf},
@@ -27,7 +71,11 @@ void bind_flows(nb::module_& m) {
                                      {"real_nvp", docs::real_nvp},
                                      {"nice", docs::nice},
                                      {"nsf", docs::nsf},
-                                     {"nsf_ar", docs::nsf_ar}})
+                                     {"nsf_ar", docs::nsf_ar},
+                                     {"sospf", docs::sospf},
+                                     {"bpf", docs::bpf},
+                                     {"naf", docs::naf},
+                                     {"unaf", docs::unaf}})
       if (preset.name == name) doc = text;
     const std::string text = std::string(doc) + "\n\n" + docs::FlowOptions;
     m.def(

@@ -32,6 +32,7 @@ NB_MODULE(_core, m) {
   bind_networks(m);
   bind_bijectors(m);
   bind_scalar_maps(m);
+  bind_layers(m);
   bind_families(m);
   bind_flows(m);
   bind_training(m);

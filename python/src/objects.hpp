@@ -249,6 +249,7 @@ void bind_options(nb::module_& m);
 void bind_distribution(nb::module_& m);
 void bind_families(nb::module_& m);
 void bind_bijectors(nb::module_& m);
+void bind_layers(nb::module_& m);
 void bind_scalar_maps(nb::module_& m);
 void bind_networks(nb::module_& m);
 void bind_flows(nb::module_& m);

@@ -133,10 +133,14 @@ def test_product():
 
 @pytest.mark.parametrize("transformer", [
     pf.LogisticMixtureTransformer(components=3), pf.GaussianizationTransformer(components=3),
-    pf.BernsteinTransformer(degree=5), pf.SosPolynomialTransformer(degree=2, polynomials=2)], ids=lambda t: t.name)
+    pf.BernsteinTransformer(degree=5), pf.SosPolynomialTransformer(degree=2, polynomials=2),
+    pf.MonotoneNetworkTransformer(signals=2, hidden=[6, 5]),
+    pf.IdentityTailsTransformer(pf.NumericalInverse(pf.LogisticMixtureTransformer(components=3)), bound=9)],
+    ids=lambda t: t.name)
 def test_transformers_that_are_solved(transformer):
     raw = rng.normal(size=transformer.multiplier * 2) * 0.3
-    bijector = pf.Elementwise(pf.NumericalInverse(transformer), 2, raw=raw)
+    solved = transformer if "IdentityTails" in transformer.name else pf.NumericalInverse(transformer)
+    bijector = pf.Elementwise(solved, 2, raw=raw)
     y = rng.normal(size=(20, 2))
     x, log_det = bijector.inverse(y)
     back, other = bijector.forward(x)
@@ -171,6 +175,16 @@ MAPS = [
     (pf.Chain([pf.NormalCDF(2), pf.Elementwise(pf.KumaraswamyTransformer(), 2)]), st.norm.cdf),
     (pf.Blocks([pf.Exp(1), pf.Softsign(1)]), lambda x: np.stack([np.exp(x[:, 0]), x[:, 1] / (1 + abs(x[:, 1]))], 1)),
     (pf.Radial(2), lambda x: x),
+    (pf.Sylvester(2, 1), lambda x: x),
+    (pf.LowRankLinear(2, 1, seed=3), lambda x: x),
+    (pf.MatrixExponential(2), lambda x: x),
+    (pf.Rotation(2), lambda x: x),
+    (pf.DiscreteTransform(2, "haar"), lambda x: np.stack([x[:, 0] + x[:, 1], x[:, 0] - x[:, 1]], 1) / np.sqrt(2)),
+    (pf.DiscreteTransform(2), lambda x: np.stack([x[:, 0] + x[:, 1], x[:, 0] - x[:, 1]], 1) / np.sqrt(2)),
+    (pf.Elementwise(pf.PolynomialSplineTransformer(degree=1, bins=4), 2), lambda x: x),
+    (pf.Elementwise(pf.UmnnTransformer(signals=2, final_scale=0.0), 2), lambda x: x),
+    (pf.CircularShift(2, shift=[0.5, -0.5], low=-50, high=50), lambda x: (x + [0.5, -0.5] + 50) % 100 - 50),
+    (pf.Chain([pf.BlockAutoregressive(2, block=4), pf.Invert(pf.BlockAutoregressive(2, block=4))]), lambda x: x),
     (pf.TriangularLinear(2), lambda x: x),
     (pf.Householder(2, count=1), lambda x: x * [-1, 1]),
     (pf.Planar(2, seed=3), lambda x: x),
@@ -286,3 +300,43 @@ def test_some_columns():
         model.sample_given({3: 1.0}, 5)
     with pytest.raises(ValueError, match="has no column 'x'; it has no names: give numbers"):
         model.sample_given({"x": 1.0}, 5)
+
+
+def test_layers_of_circles_and_simplices():
+    low, high = -np.pi, np.pi
+    torus = pf.Chain([
+        pf.Elementwise(pf.NumericalInverse(pf.MoebiusTransformer(components=3)), 2, raw=rng.normal(size=18) * 0.3),
+        pf.CircularShift(2),
+        pf.Elementwise(pf.NonCompactProjectionTransformer(), 2, raw=[0.3, -0.2, 0.5, 0.1]),
+        pf.Coupling([1, 0], pf.PeriodicFeatures(pf.Mlp(2, 12, hidden=[5])), pf.RationalQuadraticTransformer(
+            pf.RationalQuadraticOptions(bins=4, low=low, high=high, tails="circular"))),
+    ])
+    flow = pf.TransformedDistribution(pf.Uniform(low=[low] * 2, high=[high] * 2), torus)
+    draws = flow.sample(5000, seed=1)
+    assert abs(draws).max() <= np.pi and np.isfinite(flow.log_prob(draws)).all()
+    np.testing.assert_allclose(flow.log_prob([[low, 1.0]]), flow.log_prob([[high, 1.0]]), atol=1e-12)
+    simplex = pf.IsometricLogRatio(3)
+    x = rng.normal(size=(9, 3))
+    y, _ = simplex.forward(x)
+    np.testing.assert_allclose(y.sum(1), 1, rtol=1e-14)
+    np.testing.assert_allclose(simplex.inverse(y)[0], x, atol=1e-12)
+
+
+def test_embedded_context():
+    inner = pf.maf(2, layers=1, hidden=4, context_dim=3)
+    net = pf.Mlp(7, 3, hidden=[5], final_scale=1.0)
+    model = pf.EmbeddedContext(inner, net)
+    assert model.context_dim == 7
+    with pytest.raises(ValueError, match="takes a context of 3 columns, but the network gives 2"):
+        pf.EmbeddedContext(inner, pf.Mlp(7, 2))
+
+
+def test_audit():
+    flow = pf.bnaf(2, block=4, seed=2)
+    found = pf.audit(flow.bijector, REAL)
+    assert found.passed and all(e.made for e in found.entries), str(found)
+    assert found.entries[0].check == "round trip, from the data" and "worst" in str(found)
+    single = pf.audit(flow.bijector.astype("float32"), REAL.astype("float32"))
+    assert single.passed and "differences in float say nothing" in str(single)
+    with pytest.raises(ValueError, match="no rows"):
+        pf.audit(flow.bijector, np.zeros((0, 2)))

@@ -15,7 +15,7 @@ import pytest
 import pushforward as pf
 
 rng = np.random.default_rng(2)
-BUILDERS = [pf.maf, pf.iaf, pf.real_nvp, pf.nice, pf.nsf, pf.nsf_ar]
+BUILDERS = [pf.maf, pf.iaf, pf.real_nvp, pf.nice, pf.nsf, pf.nsf_ar, pf.sospf, pf.bpf, pf.naf, pf.unaf]
 
 
 @pytest.mark.parametrize("builder", BUILDERS, ids=lambda b: b.__name__)
@@ -96,6 +96,19 @@ def test_forms_of_other_libraries():
         pf.ScaledAffineTransformer(map="square")
     with pytest.raises(ValueError, match="a context in every layer has no residual form"):
         pf.Made(3, 2, context_dim=2, context_form="every_layer")
+
+
+@pytest.mark.parametrize("make", [
+    lambda **o: pf.gf(3, layers=2, components=3, **o), lambda **o: pf.bnaf(3, block=3, **o),
+    lambda **o: pf.ncsf(3, layers=2, hidden=6, low=-9, high=9, **o)])
+def test_builders_with_options_of_their_own(make, tmp_path):
+    y, c = rng.normal(size=(9, 3)), rng.normal(size=(9, 2))
+    flow = make(context_dim=2, seed=4)
+    flow.save(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(pf.load(tmp_path / "m.safetensors").log_prob(y, c), flow.log_prob(y, c))
+    assert make(dtype="float32").dtype == np.float32
+    with pytest.raises(TypeError):
+        make(bins=-1, blocks=2)
 
 
 def test_repr_is_the_tree():

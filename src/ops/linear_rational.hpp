@@ -18,15 +18,10 @@ struct LinearRationalShape {
   double end_slope;
 };
 
-template <Scalar T>
-struct LinearRationalResult {
-  Var<T> value;
-  Var<T> log_derivative;
-};
 /// The spline of each element of x, or its inverse where `root` says so: element (i, c) by the raw numbers
 /// params[k](i, c). Computed in double for both scalars.
 template <Scalar T>
-LinearRationalResult<T> apply_linear_rational(const LinearRationalShape& shape, bool root, Var<T> x,
-                                              std::span<const Var<T>> params);
+MappedElements<T> apply_linear_rational(const LinearRationalShape& shape, bool root, Var<T> x,
+                                        std::span<const Var<T>> params);
 
 }  // namespace pushforward::detail

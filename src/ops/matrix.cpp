@@ -1,5 +1,8 @@
 #include "src/ops/matrix.hpp"
 
+#include <Eigen/LU>
+#include <unsupported/Eigen/MatrixFunctions>
+
 #include "src/ops/common.hpp"
 
 namespace pushforward::detail {
@@ -23,6 +26,27 @@ void accumulate_product(Index n, Index inner, Index m, const T* a, Index ai, Ind
         sum += static_cast<double>(a[i * ai + k * ak]) * static_cast<double>(b[k * bk + j * bj]);
       c[i * m + j] += static_cast<T>(sum);
     }
+}
+
+using Square = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <Scalar T>
+using SharedMap = Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
+
+template <Scalar T>
+Index size_of_square(const char* call, Var<T> a) {
+  const Index n = rows_of(call, a);
+  if (a.cols() != n)
+    throw ShapeError(std::string(call) + ": expected a square matrix, got " + std::to_string(n) + " rows of " +
+                     std::to_string(a.cols()) + " columns");
+  return n;
+}
+template <Scalar T>
+Square square_of(Var<T> a, const T* values) {
+  return SharedMap<T>(const_cast<T*>(values), a.node()->rows, a.cols()).template cast<double>();
+}
+template <Scalar T>
+void add_gradient(Var<T> a, const Square& g) {
+  SharedMap<T>(a.node()->gradient, a.node()->rows, a.cols()) += g.cast<T>();
 }
 
 template <Scalar T>
@@ -64,9 +88,57 @@ Var<T> transpose(Var<T> a) {
   return y;
 }
 
+template <Scalar T>
+Var<T> inverse(Var<T> a) {
+  const Index n = size_of_square("inverse", a);
+  const Var<T> y = zeros(a.tape(), n, n, a.wants_gradient());
+  SharedMap<T>(y.node()->value, n, n) = Square(square_of(a, a.node()->value).partialPivLu().inverse()).cast<T>();
+  record(y, [a, y] {
+    const Square inverse = square_of(y, y.node()->value);
+    add_gradient(a, Square(-inverse.transpose() * square_of(y, y.node()->gradient) * inverse.transpose()));
+  });
+  return y;
+}
+
+template <Scalar T>
+Var<T> log_abs_det(Var<T> a) {
+  size_of_square("log_abs_det", a);
+  const Var<T> y = zeros(a.tape(), 1, 1, a.wants_gradient());
+  const Eigen::PartialPivLU<Square> lu(square_of(a, a.node()->value));
+  y.node()->value[0] = static_cast<T>(lu.matrixLU().diagonal().array().abs().log().sum());
+  record(y, [a, y] {
+    const double g = static_cast<double>(y.node()->gradient[0]);
+    add_gradient(a, Square(g * square_of(a, a.node()->value).partialPivLu().inverse().transpose()));
+  });
+  return y;
+}
+
+template <Scalar T>
+Var<T> matrix_exponential(Var<T> a) {
+  const Index n = size_of_square("matrix_exponential", a);
+  const Var<T> y = zeros(a.tape(), n, n, a.wants_gradient());
+  SharedMap<T>(y.node()->value, n, n) = Square(square_of(a, a.node()->value).exp()).cast<T>();
+  record(y, [a, y, n] {
+    // exp of [a' g; 0 a'] has in its corner the adjoint derivative at a, applied to g.
+    Square block = Square::Zero(2 * n, 2 * n);
+    block.topLeftCorner(n, n) = square_of(a, a.node()->value).transpose();
+    block.bottomRightCorner(n, n) = block.topLeftCorner(n, n);
+    block.topRightCorner(n, n) = square_of(y, y.node()->gradient);
+    const Square whole = block.exp();
+    add_gradient(a, Square(whole.topRightCorner(n, n)));
+  });
+  return y;
+}
+
 template Var<float> matmul(Var<float>, Var<float>);
 template Var<double> matmul(Var<double>, Var<double>);
 template Var<float> transpose(Var<float>);
 template Var<double> transpose(Var<double>);
+template Var<float> inverse(Var<float>);
+template Var<double> inverse(Var<double>);
+template Var<float> log_abs_det(Var<float>);
+template Var<double> log_abs_det(Var<double>);
+template Var<float> matrix_exponential(Var<float>);
+template Var<double> matrix_exponential(Var<double>);
 
 }  // namespace pushforward::detail

@@ -295,7 +295,7 @@ void run_as(const Settings& s, Input in) {
         fmt::format("{} to validate: nothing tells how good the model is on others{}",
                     in.validation.size() == 0 ? "no row is left" : "only " + counted(in.validation.size(), "row"),
                     in.train.size() + in.validation.size() < 4 ? "" : "; --folds judges by all of them"));
-  if (is_flow(s) && in.dim() == 1 && !pf::flow_preset(s.model).splines)
+  if (is_flow(s) && in.dim() == 1 && pf::flow_preset(s.model).affine)
     warnings.push_back(fmt::format("{} is affine, and of one column no more than a Gaussian{}; nsf_ar bends it, and --model "
                                    "auto chooses",
                                    s.model, in.context_dim() > 0 ? " of each context" : ""));

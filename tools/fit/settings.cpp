@@ -166,7 +166,7 @@ void refuse_without_effect(const Settings& s) {
   const pf::FlowPreset& preset = pf::flow_preset(s.model);
   const std::string no_splines = fmt::format("{} has no splines; goes with --model nsf and nsf_ar", s.model);
   const std::string has_splines =
-      fmt::format("goes with maf, iaf, real_nvp and nice; {} is made of splines, and splines have --bound", s.model);
+      fmt::format("goes with flows of affine maps; {} is made of splines, and splines have --bound", s.model);
   const std::string between = "is for what stands between layers, and --layers is 1";
   const bool single = s.layers > 0 ? s.layers == 1 : preset.layers == 1;
   refuse("--bins", !preset.splines, no_splines);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numbers>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -73,6 +74,7 @@ struct FlowPreset {
   double input_bound;
   double tail;
   bool splines;  ///< `FlowOptions::spline` matters
+  bool affine;   ///< layers are affine maps of each column alone, so of one column no more than its base
   TransformedDistribution<float> (*build_float)(Index dim, FlowOptions options);
   TransformedDistribution<double> (*build_double)(Index dim, FlowOptions options);
 
@@ -125,5 +127,78 @@ TransformedDistribution<T> nsf(Index dim, FlowOptions options = {});
 /// @source Durkan et al. 2019, RQ-NSF (AR), and the authors' code.
 template <Scalar T>
 TransformedDistribution<T> nsf_ar(Index dim, FlowOptions options = {});
+
+// Autoregressive flows like `maf`, whose layers reshape each column besides: what the affine map gives goes through one of
+// these on [-5, 5], which it maps onto itself (IdentityTailsTransformer).
+
+/// Sums of squares of polynomials.
+/// @source Jaini et al. 2019; zuko's `SOSPF`: degree 4, 3 polynomials.
+template <Scalar T>
+TransformedDistribution<T> sospf(Index dim, FlowOptions options = {});
+
+/// Bernstein polynomials.
+/// @source Sick et al. 2021; zuko's `BPF`: degree 16.
+template <Scalar T>
+TransformedDistribution<T> bpf(Index dim, FlowOptions options = {});
+
+/// Neural autoregressive flow: a network that increases.
+/// @source Huang et al. 2018; zuko's `NAF`: 16 signals.
+template <Scalar T>
+TransformedDistribution<T> naf(Index dim, FlowOptions options = {});
+
+/// Unconstrained neural autoregressive flow: the integral of a positive network.
+/// @source Wehenkel and Louppe 2019; zuko's `UNAF`: 16 signals.
+template <Scalar T>
+TransformedDistribution<T> unaf(Index dim, FlowOptions options = {});
+
+struct GaussianizationFlowOptions {
+  Index layers = 6;
+  Index components = 8;    ///< normal distributions of a column in a layer
+  Index context_dim = 0;   ///< columns of context, from which a network computes a layer's shapes
+  Index hidden = 64;       ///< units of its two hidden layers
+  double scale_bound = 5;  ///< |log scale| of the affine map of each column stays below it
+  double tail = 1.5;       ///< as FlowOptions::tail
+  double input_bound = 5;  ///< as FlowOptions::input_bound, of the context
+  Base base = Base::normal;
+  std::uint64_t seed = 0;
+};
+
+/// Gaussianization flow: rotations, and between them a map of each column by itself, mixtures of normal distributions
+/// taken to one inside [-5, 5]. No network without a context; both directions fast.
+/// @source Meng et al. 2020; zuko's `GF`.
+template <Scalar T>
+TransformedDistribution<T> gf(Index dim, GaussianizationFlowOptions options = {});
+
+struct BlockFlowOptions {
+  Index layers = 1;         ///< maps, with reversed order of the columns between
+  Index hidden_layers = 2;  ///< of each
+  Index block = 8;          ///< hidden units of each column in a layer
+  Index context_dim = 0;
+  double input_bound = 5;   ///< as FlowOptions::input_bound
+  Base base = Base::normal;
+  std::uint64_t seed = 0;
+};
+
+/// Block neural autoregressive flow. Fast density; sampling solves for one column after the other.
+/// @source De Cao et al. 2019; flowjax' `block_neural_autoregressive_flow`.
+template <Scalar T>
+TransformedDistribution<T> bnaf(Index dim, BlockFlowOptions options = {});
+
+struct CircularFlowOptions {
+  Index layers = 6;
+  Index hidden = 64;      ///< units of the two hidden layers of a coupling's network
+  Index bins = 8;         ///< of the splines
+  double low = -std::numbers::pi, high = std::numbers::pi;  ///< the period of every column
+  Index context_dim = 0;  ///< which the networks see as it is: standardise it
+  Activation activation = Activation::silu;
+  std::uint64_t seed = 0;
+};
+
+/// Neural circular spline flow, of angles: couplings whose circular splines depend on sines and cosines of the other
+/// columns, with a learned shift before each, from a uniform distribution on the torus. The density has no seam.
+/// @source Rezende et al. 2020, section 2.1.2 and 2.1.4; zuko's `NCSF` has autoregressive layers that see the angles
+///   themselves.
+template <Scalar T>
+TransformedDistribution<T> ncsf(Index dim, CircularFlowOptions options = {});
 
 }  // namespace pushforward

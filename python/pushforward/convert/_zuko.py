@@ -150,8 +150,6 @@ def exp_affine(source, bound=math.inf):
 
 # ---------------------------------------------------------------------------------------------------------------- rules
 
-INTEGRAL = "a map that is an integral or solved numerically has no counterpart here"
-POLYNOMIAL = "polynomials have no counterpart here"
 DISTRIBUTIONS = {
     "Flow": flow,
     "UnconditionalDistribution": unconditional,
@@ -174,11 +172,13 @@ UNIVARIATE = {
     "inverted": inverted,
     "exp_affine": exp_affine,
     "CircularRQSTransform": "its circular shift has no counterpart here",
-    "GaussianizationTransform": INTEGRAL,
-    "UnconstrainedMonotonicTransform": INTEGRAL,
-    "MNN": INTEGRAL,
-    "UMNN": INTEGRAL,
-    "SOSPolynomialTransform": POLYNOMIAL,
-    "BernsteinTransform": POLYNOMIAL,
-    "BoundedBernsteinTransform": POLYNOMIAL,
+    # Near to maps that are here, but not the same functions.
+    "GaussianizationTransform": "its F is scaled by 1 - 1e-6, and GaussianizationTransformer's is not; fit gf instead",
+    "UnconstrainedMonotonicTransform": "UmnnTransformer's integrand is straight between knots; fit unaf instead",
+    "MNN": "MonotoneNetworkTransformer has other weights of its signals; fit naf instead",
+    "UMNN": "UmnnTransformer's integrand is straight between knots; fit unaf instead",
+    "SOSPolynomialTransform": "the soft clips between its layers leave out part of the base; fit sospf instead",
+    "ShiftedSOSPTransform": "the soft clips between its layers leave out part of the base; fit sospf instead",
+    "BernsteinTransform": "BernsteinTransformer is evaluated up to its ends, this one to a millionth; fit bpf instead",
+    "BoundedBernsteinTransform": "its coefficients are bounded otherwise than BernsteinTransformer's; fit bpf instead",
 }

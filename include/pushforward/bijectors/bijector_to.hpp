@@ -1,0 +1,25 @@
+#pragma once
+
+#include <pushforward/bijector.hpp>
+#include <pushforward/poly.hpp>
+
+namespace pushforward {
+
+/// The usual map from the real line in as many numbers as a point of the space takes onto the space, block by block:
+///
+///     box                ColumnSupports            sphere             UnitVector
+///     circle             ColumnSupports            lower_triangular   FillScaleTriL
+///     simplex            IsometricLogRatio         positive_definite  FillScaleTriL, CholeskyOuterProduct
+///     ordered            Ascending                 correlation        CorrelationCholesky
+///
+/// So `TransformedDistribution(flow, bijector_to<double>(space))` is a flow on it, if that of the flow has
+/// `space.dimensions()` columns. The one of a circle leaves out the point where its ends meet; flows of angles alone,
+/// without that seam, are `ncsf`.
+///
+/// @throws NotImplemented  for grids, which no differentiable map reaches, and for parts of spaces that are not known.
+/// @throws ShapeError      for a space without columns.
+/// @source torch's and numpyro's `biject_to`.
+template <Scalar T>
+Poly<Bijector<T>> bijector_to(const Space& space);
+
+}  // namespace pushforward
