@@ -3,12 +3,16 @@
 
 #include <cmath>
 #include <numbers>
+#include <pushforward/bijectors/bernstein_transformer.hpp>
 #include <pushforward/bijectors/block_autoregressive.hpp>
 #include <pushforward/bijectors/chain.hpp>
 #include <pushforward/bijectors/circular_shift.hpp>
 #include <pushforward/bijectors/discrete_transform.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
+#include <pushforward/bijectors/gaussianization_transformer.hpp>
+#include <pushforward/bijectors/identity_tails_transformer.hpp>
 #include <pushforward/bijectors/isometric_log_ratio.hpp>
+#include <pushforward/bijectors/logistic_mixture_transformer.hpp>
 #include <pushforward/bijectors/low_rank_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 #include <pushforward/bijectors/matrix_exponential.hpp>
@@ -16,9 +20,11 @@
 #include <pushforward/bijectors/monotone_network_transformer.hpp>
 #include <pushforward/bijectors/non_compact_projection_transformer.hpp>
 #include <pushforward/bijectors/numerical_inverse.hpp>
+#include <pushforward/bijectors/planar.hpp>
 #include <pushforward/bijectors/polynomial_spline_transformer.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/rotation.hpp>
+#include <pushforward/bijectors/sos_polynomial_transformer.hpp>
 #include <pushforward/bijectors/sylvester.hpp>
 #include <pushforward/bijectors/umnn_transformer.hpp>
 #include <pushforward/distributions/embedded_context.hpp>
@@ -270,4 +276,46 @@ TEST_CASE("Layers: refusals name what was wrong", "[layers]") {
   CHECK_THROWS_WITH(EmbeddedContext<double>(flow, Mlp<double>(5, 3)),
                     ContainsSubstring("takes a context of 2 columns, but the network gives 3"));
   CHECK_THROWS_WITH(EmbeddedContext<double>(Normal<double>(1), Mlp<double>(5, 3)), ContainsSubstring("takes no context"));
+}
+
+// A million points and parameters for each: an hour under sanitizers.
+TEMPLATE_TEST_CASE("A million points of maps that are solved for come back", "[.slow]", double, float) {
+  using T = TestType;
+  const auto one = [](Poly<Transformer<T>> t) -> Poly<Bijector<T>> { return Elementwise<T>(std::move(t), 1); };
+  const auto solved = [&](Poly<Transformer<T>> t) { return one(NumericalInverse<T>(std::move(t))); };
+  const std::vector<Poly<Bijector<T>>> maps{
+      Planar<T>(1, 3), Sylvester<T>(1, 1, 3), BlockAutoregressive<T>(1, {.block = 5}),
+      solved(MonotoneNetworkTransformer<T>({.signals = 3, .hidden = {8, 8}})),
+      one(UmnnTransformer<T>({.signals = 3, .hidden = {8, 8}, .bins = 12})),
+      solved(LogisticMixtureTransformer<T>(4)), solved(GaussianizationTransformer<T>(4)),
+      solved(BernsteinTransformer<T>(8)), solved(SosPolynomialTransformer<T>(3, 2, 11, 1e-3)),
+      one(IdentityTailsTransformer<T>(NumericalInverse<T>(BernsteinTransformer<T>(8)))),
+      one(PolynomialSplineTransformer<T>())};
+  const double epsilon = static_cast<double>(std::numeric_limits<T>::epsilon());
+  const double wanted = sizeof(T) == 8 ? 1e-10 : 1e-5;
+  for (const Poly<Bijector<T>>& start : maps) {
+    double worst = 0;
+    for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+      Poly<Bijector<T>> map = start;
+      testing::perturb<T>(*map, seed, seed % 3 == 0 ? 0.1 : seed % 3 == 1 ? 0.5 : 1.5);
+      Engine engine(seed);
+      Matrix<T> y = Normal<T>(1).sample(1000, engine);
+      // Times powers of ten up to 10^6; polynomials have their digits inside of their scale alone.
+      const bool polynomial = &start == &maps[8];
+      for (Index i = 0; i < y.rows(); ++i) y(i, 0) *= static_cast<T>(polynomial ? 2 : std::pow(10.0, i % 7));
+      y(0, 0) = T(0);
+      y(1, 0) = T(5);
+      y(2, 0) = T(-5);
+      const MappedRows<T> x = map->inverse(y), back = map->forward(x.value);
+      for (Index i = 0; i < y.rows(); ++i) {
+        const double v = static_cast<double>(y(i, 0)), u = static_cast<double>(x.value(i, 0));
+        // What a rounding of x is in y, which no inverse can undo.
+        const double rounding = 8 * epsilon * (1 + std::abs(u)) * std::exp(-x.log_det[i]);
+        const double miss = std::abs(static_cast<double>(back.value(i, 0)) - v);
+        worst = std::max(worst, (miss - rounding) / (1 + std::abs(v)));
+      }
+    }
+    INFO(start->name() << ' ' << (&start - maps.data()));
+    CHECK(worst < wanted);
+  }
 }
