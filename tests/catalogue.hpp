@@ -231,6 +231,7 @@ std::vector<Entry<Bijector<T>>> bijectors() {
        Elementwise<T>(
            ComposedTransformer<T>({LogTransformer<T>(), AffineTransformer<T>(1), ExpTransformer<T>()}), 2),
        {"raw"}},
+      {"Cumsum", Cumsum<T>(4), {}},
       {"DiscreteTransform", DiscreteTransform<T>(5), {}},
       {"DiscreteTransform, Fourier's basis", DiscreteTransform<T>(4, DiscreteBasis::fourier), {}},
       {"DiscreteTransform, Haar's basis", DiscreteTransform<T>(4, DiscreteBasis::haar), {}},

@@ -40,7 +40,8 @@ inline Paths element_network(const std::string& prefix, int hidden) {
 
 template <Scalar T>
 std::vector<Entry<Bijector<T>>> scalar_maps() {
-  const std::vector<T> six(6, T(0.4)), wide_scale = numbers<T>({1.5, 2, 1.5, 0, 0.2, -0.2});
+  const std::vector<T> six(6, T(0.4)), wide_scale = numbers<T>({1.5, 2, 1.5, 0, 0.2, -0.2}),
+                       slow_rate = numbers<T>({-3, -3.5, -3, -1.5, -1.8, -1.5});
   const VectorView<const T> given(six);
   return {
       {"Elementwise, modulus", Elementwise<T>(ModulusTransformer<T>(), 3), {"raw"}},
@@ -90,6 +91,13 @@ std::vector<Entry<Bijector<T>>> scalar_maps() {
       {"Elementwise, Lambert's W", Elementwise<T>(LambertWTransformer<T>(), 3), {"raw"}},
       {"Elementwise, Kumaraswamy", Elementwise<T>(KumaraswamyTransformer<T>(), 3), {"raw"}},
       {"Elementwise, Weibull", Elementwise<T>(WeibullTransformer<T>(), 3, wide_scale), {"raw"}},
+      {"Elementwise, Frechet", Elementwise<T>(FrechetTransformer<T>(), 3, wide_scale), {"raw"}},
+      {"Elementwise, generalized Pareto", Elementwise<T>(GeneralizedParetoTransformer<T>(), 3, wide_scale), {"raw"}},
+      {"Elementwise, Gompertz", Elementwise<T>(GompertzTransformer<T>(), 3, slow_rate), {"raw"}},
+      {"Elementwise, from Moyal's distribution function",
+       Elementwise<T>(InvertedTransformer<T>(MoyalCDFTransformer<T>()), 2),
+       {}},
+      {"MoyalCDF", MoyalCDF<T>(3), {}},
       {"Elementwise, beta stretch", Elementwise<T>(BetaStretchTransformer<T>(), 3), {"raw"}},
       {"Elementwise, maps of the line",
        Elementwise<T>(ComposedTransformer<T>({AffineTransformer<T>(1), SinhTransformer<T>(), LeakyTanhTransformer<T>(),

@@ -150,6 +150,14 @@ std::vector<Named<T>> all() {
   map("parabolas", Elementwise<T>(PolynomialSplineTransformer<T>({.bins = 4}), dim));
   map("low_rank_linear", LowRankLinear<T>(dim, 2, 3));
   map("matrix_exponential", MatrixExponential<T>(dim));
+  map("cumsum", Cumsum<T>(dim));
+  map("moyal_cdf", MoyalCDF<T>(dim));
+  map("elementwise_half_lines",
+      Elementwise<T>(ComposedTransformer<T>({ExpTransformer<T>(), FrechetTransformer<T>(),
+                                             InvertedTransformer<T>(GompertzTransformer<T>()),
+                                             GeneralizedParetoTransformer<T>(),
+                                             InvertedTransformer<T>(MoyalCDFTransformer<T>())}),
+                     dim));
   map("rotation", Rotation<T>(dim));
   map("sylvester", Sylvester<T>(dim, 2, 5));
   map("isometric_log_ratio", IsometricLogRatio<T>(dim));

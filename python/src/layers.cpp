@@ -2,6 +2,7 @@
 // circles, linear maps by other means.
 #include <pushforward/bijectors/block_autoregressive.hpp>
 #include <pushforward/bijectors/circular_shift.hpp>
+#include <pushforward/bijectors/cumsum.hpp>
 #include <pushforward/bijectors/discrete_transform.hpp>
 #include <pushforward/bijectors/isometric_log_ratio.hpp>
 #include <pushforward/bijectors/low_rank_linear.hpp>
@@ -46,6 +47,7 @@ void of_columns(nb::module_& m, const char* name, const char* doc, const char* d
 
 void bind_bijectors_of_layers(nb::module_& m) {
   of_columns<pf::IsometricLogRatio>(m, "IsometricLogRatio", docs::IsometricLogRatio, "base_dim");
+  of_columns<pf::Cumsum>(m, "Cumsum", docs::Cumsum);
   of_columns<pf::MatrixExponential>(m, "MatrixExponential", docs::MatrixExponential);
   declare<pf::Rotation, Bijector>(m, "Rotation", docs::Rotation)
       .def(

@@ -6,7 +6,10 @@
 #include <pushforward/bijectors/elu.hpp>
 #include <pushforward/bijectors/exp.hpp>
 #include <pushforward/bijectors/expm1.hpp>
+#include <pushforward/bijectors/frechet_transformer.hpp>
 #include <pushforward/bijectors/gaussianization_transformer.hpp>
+#include <pushforward/bijectors/generalized_pareto_transformer.hpp>
+#include <pushforward/bijectors/gompertz_transformer.hpp>
 #include <pushforward/bijectors/gumbel_cdf.hpp>
 #include <pushforward/bijectors/kumaraswamy_transformer.hpp>
 #include <pushforward/bijectors/lambert_w_transformer.hpp>
@@ -15,6 +18,7 @@
 #include <pushforward/bijectors/log.hpp>
 #include <pushforward/bijectors/log_tanh.hpp>
 #include <pushforward/bijectors/logistic_mixture_transformer.hpp>
+#include <pushforward/bijectors/moyal_cdf.hpp>
 #include <pushforward/bijectors/normal_cdf.hpp>
 #include <pushforward/bijectors/power.hpp>
 #include <pushforward/bijectors/power_transform.hpp>
@@ -129,6 +133,7 @@ void bind_scalar_maps(nb::module_& m) {
   PUSHFORWARD_BOTH(LeakyTanh, Usual{"bound", 3});
   PUSHFORWARD_BOTH(Log);
   PUSHFORWARD_BOTH(LogTanh, Usual{"bound", 1});
+  PUSHFORWARD_BOTH(MoyalCDF);
   PUSHFORWARD_BOTH(NormalCDF);
   PUSHFORWARD_BOTH(Power, Usual{"power", 1});
   PUSHFORWARD_BOTH(PowerTransform, Usual{"power", 1});
@@ -145,6 +150,12 @@ void bind_scalar_maps(nb::module_& m) {
   const auto bound = [](double value) { return Usual{"bound", value}; };
   transformer<pf::BetaStretchTransformer>(m, "BetaStretchTransformer", docs::BetaStretchTransformer,
                                           bound(pf::BetaStretchTransformer<double>::default_bound));
+  transformer<pf::FrechetTransformer>(m, "FrechetTransformer", docs::FrechetTransformer,
+                                      bound(pf::FrechetTransformer<double>::default_bound));
+  transformer<pf::GeneralizedParetoTransformer>(m, "GeneralizedParetoTransformer", docs::GeneralizedParetoTransformer,
+                                                bound(pf::GeneralizedParetoTransformer<double>::default_bound));
+  transformer<pf::GompertzTransformer>(m, "GompertzTransformer", docs::GompertzTransformer,
+                                       bound(pf::GompertzTransformer<double>::default_bound));
   transformer<pf::KumaraswamyTransformer>(m, "KumaraswamyTransformer", docs::KumaraswamyTransformer,
                                           bound(pf::KumaraswamyTransformer<double>::default_bound));
   transformer<pf::LambertWTransformer>(m, "LambertWTransformer", docs::LambertWTransformer);

@@ -165,6 +165,13 @@ MAPS = [
     (pf.NormalCDF(2), st.norm.cdf),
     (pf.GumbelCDF(2), st.gumbel_r.cdf),
     (pf.CauchyCDF(2), st.cauchy.cdf),
+    (pf.MoyalCDF(2), st.moyal.cdf),
+    (pf.Cumsum(2), lambda x: np.cumsum(x, axis=1)),
+    (pf.Chain([pf.Exp(2), pf.Elementwise(pf.FrechetTransformer(), 2, raw=[0.3, 0.3, 0, 0])]),
+     lambda x: st.invweibull.cdf(np.exp(x), 1, scale=np.exp(0.3))),
+    (pf.Chain([pf.Exp(2), pf.Elementwise(pf.GeneralizedParetoTransformer(), 2, raw=[0.3, 0.3, 0, 0])]),
+     lambda x: st.genpareto.cdf(np.exp(x), 1, scale=np.exp(0.3))),
+    (pf.Chain([pf.Exp(2), pf.Elementwise(pf.GompertzTransformer(), 2)]), lambda x: st.gompertz.cdf(np.exp(x), 1)),
     (pf.LeakyTanh(2, bound=0.5), lambda x: np.where(abs(x) <= 0.5, np.tanh(x), np.sign(x) * (
         np.tanh(0.5) + (abs(x) - 0.5) / np.cosh(0.5) ** 2))),
     (pf.LeakyRelu(2, slope=0.3), lambda x: np.where(x > 0, x, 0.3 * x)),
