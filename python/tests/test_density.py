@@ -171,7 +171,9 @@ MAPS = [
      lambda x: st.invweibull.cdf(np.exp(x), 1, scale=np.exp(0.3))),
     (pf.Chain([pf.Exp(2), pf.Elementwise(pf.GeneralizedParetoTransformer(), 2, raw=[0.3, 0.3, 0, 0])]),
      lambda x: st.genpareto.cdf(np.exp(x), 1, scale=np.exp(0.3))),
-    (pf.Chain([pf.Exp(2), pf.Elementwise(pf.GompertzTransformer(), 2)]), lambda x: st.gompertz.cdf(np.exp(x), 1)),
+    # Slow enough for numbers below 1.
+    (pf.Chain([pf.Exp(2), pf.Elementwise(pf.GompertzTransformer(), 2, raw=[-3, -3, -2, -2])]),
+     lambda x: st.gompertz.cdf(np.exp(x + 5 * np.tanh(-0.4)), np.exp(5 * np.tanh(-0.6)))),
     (pf.LeakyTanh(2, bound=0.5), lambda x: np.where(abs(x) <= 0.5, np.tanh(x), np.sign(x) * (
         np.tanh(0.5) + (abs(x) - 0.5) / np.cosh(0.5) ** 2))),
     (pf.LeakyRelu(2, slope=0.3), lambda x: np.where(x > 0, x, 0.3 * x)),
