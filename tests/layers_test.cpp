@@ -11,6 +11,7 @@
 #include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/gaussianization_transformer.hpp>
 #include <pushforward/bijectors/identity_tails_transformer.hpp>
+#include <pushforward/bijectors/invert.hpp>
 #include <pushforward/bijectors/isometric_log_ratio.hpp>
 #include <pushforward/bijectors/logistic_mixture_transformer.hpp>
 #include <pushforward/bijectors/low_rank_linear.hpp>
@@ -230,6 +231,28 @@ TEST_CASE("Low rank: invertible whatever its matrices are", "[layers]") {
     CAPTURE(size);
     REQUIRE(y.log_det.allFinite());
     CHECK(largest(map.inverse(y.value).value - x) < 1e-7);
+  }
+}
+
+TEST_CASE("Weights of groups of columns learn the same bits for any number of threads", "[layers]") {
+  const Matrix<double> y = normal_rows(1500, 3, 6);
+  const auto fitted = [&](Poly<Bijector<double>> map, int threads) {
+    Execution execution({.threads = threads, .all_always = true});
+    TransformedDistribution<double> flow(Normal<double>(3), std::move(map));
+    fit(flow, y, {.epochs = 1, .batch_size = 500, .seed = 3, .execution = execution});
+    std::vector<double> values;
+    for (const Slot<double>& slot : list_state<double>(flow))
+      values.insert(values.end(), slot.tensor->values().begin(), slot.tensor->values().end());
+    return values;
+  };
+  for (const Poly<Bijector<double>>& map :
+       {Poly<Bijector<double>>(BlockAutoregressive<double>(3, {.block = 5})),
+        Poly<Bijector<double>>(Invert<double>(BlockAutoregressive<double>(3, {.block = 5}))),
+        Poly<Bijector<double>>(Elementwise<double>(UmnnTransformer<double>({.signals = 2, .hidden = {6}}), 3))}) {
+    CAPTURE(map->name());
+    const std::vector<double> one = fitted(map, 1);
+    CHECK(fitted(map, 2) == one);
+    CHECK(fitted(map, 3) == one);
   }
 }
 
