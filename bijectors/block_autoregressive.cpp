@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <string>
 
@@ -11,6 +10,7 @@
 #include "bijectors/conditioner.hpp"
 #include "nn/initialise.hpp"
 #include "src/core/checks.hpp"
+#include "src/core/column_order.hpp"
 #include "src/core/number_text.hpp"
 #include "src/ops/common.hpp"
 #include "src/ops/linear_groups.hpp"
@@ -206,9 +206,7 @@ auto BlockAutoregressive<T>::forward_elements(Pass<T>& pass, Var<T> x) const -> 
 
 template <Scalar T>
 std::vector<std::int64_t> BlockAutoregressive<T>::do_triangular_order() const {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(this->dim()));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  return order;
+  return standing_order(this->dim());
 }
 
 template <Scalar T>

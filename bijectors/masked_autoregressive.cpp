@@ -1,8 +1,8 @@
-#include <numeric>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
 
 #include "bijectors/conditioner.hpp"
 #include "src/core/checks.hpp"
+#include "src/core/column_order.hpp"
 
 namespace pushforward {
 
@@ -98,10 +98,7 @@ Mapped<T> MaskedAutoregressive<T>::mapped(const Elements& elements) const {
 
 template <Scalar T>
 std::vector<std::int64_t> MaskedAutoregressive<T>::do_triangular_order() const {
-  if (!order_.empty()) return order_;
-  std::vector<std::int64_t> order(static_cast<std::size_t>(this->dim()));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  return order;
+  return order_.empty() ? detail::standing_order(this->dim()) : order_;
 }
 
 template <Scalar T>

@@ -1,10 +1,10 @@
 #include <pushforward/bijectors/triangular_linear.hpp>
 
 #include <cmath>
-#include <numeric>
 #include <string>
 
 #include "bijectors/inverse_softplus.hpp"
+#include "src/core/column_order.hpp"
 #include "src/core/number_text.hpp"
 
 namespace pushforward {
@@ -60,9 +60,7 @@ Mapped<T> TriangularLinear<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
 
 template <Scalar T>
 std::vector<std::int64_t> TriangularLinear<T>::do_triangular_order() const {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(this->dim()));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  return order;
+  return detail::standing_order(this->dim());
 }
 
 template <Scalar T>

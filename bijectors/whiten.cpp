@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <string>
 
+#include "src/core/column_order.hpp"
 #include "src/core/number_text.hpp"
 
 namespace pushforward {
@@ -129,9 +129,7 @@ Var<T> Whiten<T>::do_log_derivative(bool forward, Pass<T>& pass, Var<T>) const {
 
 template <Scalar T>
 std::vector<std::int64_t> Whiten<T>::do_triangular_order() const {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(this->dim()));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  return order;
+  return detail::standing_order(this->dim());
 }
 
 template <Scalar T>

@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <numeric>
 #include <pushforward/distribution.hpp>
 #include <span>
 #include <tuple>
 #include <utility>
 
+#include "src/core/column_order.hpp"
 #include "src/core/evaluate.hpp"
 #include "src/core/number_text.hpp"
 
@@ -283,10 +283,7 @@ std::vector<std::int64_t> Distribution<T>::prefix_columns(const char* call, Inde
     throw ShapeError(this->name() + "::" + call + ": expected (N, k) with k from 1 to " + std::to_string(dim_) +
                      ", got k = " + std::to_string(count));
   std::vector<std::int64_t> order = triangular_order();
-  if (order.empty()) {
-    order.resize(static_cast<std::size_t>(dim_));
-    std::iota(order.begin(), order.end(), std::int64_t{0});
-  }
+  if (order.empty()) order = detail::standing_order(dim_);
   order.resize(static_cast<std::size_t>(count));
   return order;
 }
