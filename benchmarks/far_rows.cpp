@@ -1,6 +1,7 @@
 // What flows say of rows far from everything that they were fitted to, beside the full-covariance Gaussian of the same
-// training rows: every builder with its own defaults, and the command line tool's default (maf in double), on every
-// table, ten folds as in `rnade`. Two questions:
+// training rows: every builder with its own defaults, and `fit_best`, the default of the command line tool, on every
+// table, ten folds as in `rnade`. Columns on grids, which `fit_best` models as masses, count by mass over size of the cell.
+// Two questions:
 //   - the test rows: by how much does the worst of them fall below the Gaussian? (bound: 50 nats)
 //   - the mean moved by 10, 100 and 1e6 standard deviations in random directions: how far is the flow's log density
 //     above 16 times the Gaussian's, less 200 nats, as if the row were four times as far away? (bound: 0)
@@ -8,9 +9,12 @@
 //   far_rows <folder of data sets> [threads] [part of a table's name] [builder] [folds]
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "benchmarks/held_out.hpp"
@@ -38,19 +42,69 @@ struct Table {
   double grid;     // > 0: whole numbers 0..grid-1, of which (x + U[0, 1)) / grid is modelled
 };
 
-template <pf::Scalar T>
-void run(const pf::FlowPreset& preset, const Split& split, const pf::GaussianBaseline& gaussian,
-         const Eigen::MatrixXd& directions, pf::Execution& execution, Outcome& outcome) {
-  const pf::Matrix<T> train = split.train.cast<T>(), validation = split.validation.cast<T>();
-  pf::TransformedDistribution<T> flow = preset.build<T>(train.cols(), {.seed = 1});
-  pf::FitOptions<T> options{.seed = 1, .execution = execution};
-  options.validation = validation;
-  outcome.seconds += pf::fit(flow, train, options).seconds;
+/// Log densities of rows by a model that was fitted to a part of the table.
+using Density = std::function<Eigen::VectorXd(const Eigen::MatrixXd&)>;
 
-  const auto scores = [&](const Eigen::MatrixXd& rows) {
-    return Eigen::VectorXd(flow.log_prob(pf::Matrix<T>(rows.cast<T>()), execution));
+struct Fitted {
+  Density density;
+  double seconds = 0;
+};
+
+/// What is fitted to each split of each table.
+struct Contender {
+  std::string name;
+  std::function<Fitted(const Split&, pf::Execution&)> fit;
+};
+
+template <pf::Scalar T>
+Density density_of(pf::Poly<pf::Distribution<T>> model, double log_cells, pf::Execution& execution) {
+  return [model = std::move(model), log_cells, &execution](const Eigen::MatrixXd& rows) {
+    return Eigen::VectorXd(model->log_prob(pf::Matrix<T>(rows.cast<T>()), execution).array() - log_cells);
   };
-  const Eigen::VectorXd test = scores(split.test), baseline = gaussian.log_prob(split.test);
+}
+
+/// `build` with a seed and the defaults of `fit`.
+template <pf::Scalar T, class Build>
+Contender flow(std::string name, const Build& build) {
+  return {std::move(name), [build](const Split& split, pf::Execution& execution) {
+            const pf::Matrix<T> train = split.train.cast<T>(), validation = split.validation.cast<T>();
+            pf::TransformedDistribution<T> model = build(train.cols());
+            pf::FitOptions<T> options{.seed = 1, .execution = execution};
+            options.validation = validation;
+            const double seconds = pf::fit(model, train, options).seconds;
+            return Fitted{density_of<T>(std::move(model), 0, execution), seconds};
+          }};
+}
+
+Fitted fit_default(const Split& split, pf::Execution& execution) {
+  const pf::Matrix<float> train = split.train.cast<float>(), validation = split.validation.cast<float>();
+  pf::FitBestOptions<float> options;
+  options.rounded = pf::find_grids<double>(split.train);
+  options.fit.seed = 1;
+  options.fit.execution = execution;
+  options.fit.validation = validation;
+  pf::Best<float> best = pf::fit_best<float>(train, options);
+  double log_cells = 0, seconds = 0;
+  for (const pf::GridColumn& column : best.rounded) log_cells += std::log(column.grid.step);
+  for (const pf::CandidateReport& candidate : best.candidates) seconds += candidate.seconds;
+  return {density_of<float>(std::move(best.model), log_cells, execution), seconds};
+}
+
+std::vector<Contender> contenders() {
+  std::vector<Contender> all{{"auto", fit_default}};
+  for (const pf::FlowPreset& preset : pf::flow_presets())
+    all.push_back(flow<float>(std::string(preset.name),
+                              [&preset](Index dim) { return preset.build<float>(dim, {.seed = 1}); }));
+  all.push_back(flow<double>("maf, double", [](Index dim) { return pf::maf<double>(dim, {.seed = 1}); }));
+  all.push_back(flow<float>("gf", [](Index dim) { return pf::gf<float>(dim, {.seed = 1}); }));
+  all.push_back(flow<float>("bnaf", [](Index dim) { return pf::bnaf<float>(dim, {.seed = 1}); }));
+  return all;
+}
+
+void score(const Fitted& fitted, const Split& split, const pf::GaussianBaseline& gaussian,
+           const Eigen::MatrixXd& directions, Outcome& outcome) {
+  outcome.seconds += fitted.seconds;
+  const Eigen::VectorXd test = fitted.density(split.test), baseline = gaussian.log_prob(split.test);
   outcome.rows += test.size();
   outcome.sum += test.sum();
   outcome.gaussian_sum += baseline.sum();
@@ -61,7 +115,7 @@ void run(const pf::FlowPreset& preset, const Split& split, const pf::GaussianBas
   }
   for (std::size_t k = 0; k < distances.size(); ++k) {
     const Eigen::MatrixXd far = distances[k] * directions;
-    const Eigen::VectorXd density = scores(far), bound = 16 * gaussian.log_prob(far).array() - 200;
+    const Eigen::VectorXd density = fitted.density(far), bound = 16 * gaussian.log_prob(far).array() - 200;
     for (Index i = 0; i < far.rows(); ++i) {
       outcome.margin[k] = std::min(outcome.margin[k], density[i] - bound[i]);
       outcome.outside += !(density[i] >= bound[i]);
@@ -95,8 +149,8 @@ int main(int argc, char** argv) {
     pf::Engine engine(2);
     const Eigen::MatrixXd directions =
         pf::MultivariateNormalDiag<double>::standard(t.columns).sample(256, engine).rowwise().normalized();
-    const auto every_fold = [&](const pf::FlowPreset& preset, const std::string& name, auto scalar) {
-      if (!builder.empty() && name != builder) return;
+    for (const Contender& each : contenders()) {
+      if (!builder.empty() && each.name != builder) continue;
       Outcome outcome;
       for (int test = 0; test < folds; ++test) {
         std::vector<Index> rows[3];
@@ -108,18 +162,14 @@ int main(int argc, char** argv) {
         Split split{values(rows[0], columns), values(rows[1], columns), values(rows[2], columns)};
         standardize(split);
         const auto gaussian = pf::GaussianBaseline::fit(split.train);
-        run<decltype(scalar)>(preset, split, gaussian, directions, execution, outcome);
+        score(each.fit(split, execution), split, gaussian, directions, outcome);
       }
       const auto n = static_cast<double>(outcome.rows);
-      std::printf("%-14s %-12s %9.3f %9.3f %10.1f %5td   %10.3g %10.3g %10.3g %17td %8.0f\n", t.file, name.c_str(),
+      std::printf("%-14s %-12s %9.3f %9.3f %10.1f %5td   %10.3g %10.3g %10.3g %17td %8.0f\n", t.file, each.name.c_str(),
                   outcome.sum / n, outcome.gaussian_sum / n, outcome.worst, outcome.low, outcome.margin[0],
                   outcome.margin[1], outcome.margin[2], outcome.outside, outcome.seconds);
       std::fflush(stdout);
       failures += outcome.low + outcome.outside;
-    };
-    for (const pf::FlowPreset& preset : pf::flow_presets()) {
-      every_fold(preset, std::string(preset.name), float());
-      if (preset.name == "maf") every_fold(preset, "maf, double", double());
     }
   }
   std::printf("%td rows below their bounds\n", failures);

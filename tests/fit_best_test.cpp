@@ -370,6 +370,17 @@ TEST_CASE("fit_gaussian_mixture: one component in closed form, three found, and 
   CHECK(fit_gaussian_mixture<double>(equal, 2).log_prob(pairs).sum() < 0);
   const Matrix<float> single = y.cast<float>(), few = single.topRows(5);
   CHECK(fit_gaussian_mixture<float>(few, 5).log_prob(single).allFinite());
+  // The background is the Gaussian of all rows, with its share.
+  const Mixture<double> backed = fit_gaussian_mixture<double>(rows, 3, {.background = 0.25}, weights);
+  REQUIRE(backed.components() == 4);
+  CHECK(backed.weights()[3] == Approx(0.25));
+  CHECK(backed.weights().head(3).isApprox(0.75 * three.weights(), 1e-12));
+  const Matrix<double> places = rows.topRows(20) * 40;
+  CHECK(backed.component(3).log_prob(places).isApprox(
+      fit_gaussian_mixture<double>(rows, 1, {}, weights).log_prob(places), 1e-12));
+  for (const double share : {-0.1, 1.0, std::numeric_limits<double>::quiet_NaN()})
+    CHECK_THROWS_WITH(fit_gaussian_mixture<double>(rows, 3, {.background = share}, weights),
+                      ContainsSubstring("background must be a share from 0 to below 1"));
   CHECK_THROWS_WITH(fit_gaussian_mixture<double>(y, 51), ContainsSubstring("each of the 50 rows, got 51"));
   CHECK_THROWS_AS(fit_gaussian_mixture<double>(y, 0), DomainError);
 }

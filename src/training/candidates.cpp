@@ -25,6 +25,7 @@ Poly<Distribution<T>> with_tails(TransformedDistribution<T> flow, const Candidat
 }
 
 constexpr Index mixture_rows = 5'000;
+constexpr double mixture_background = 1e-3;  // so that no row scores more than 6.9 nats below the Gaussian
 
 template <Scalar T>
 Poly<Distribution<T>> best_mixture(const CandidateTask<T>& task) {
@@ -40,13 +41,16 @@ Poly<Distribution<T>> best_mixture(const CandidateTask<T>& task) {
     if (!task.weights.empty()) weights.push_back(task.weights[i * step]);
   }
   if (task.chosen) {
-    const Index count = dynamic_cast<const Mixture<T>&>(*task.chosen).components();
-    return fit_gaussian_mixture<T>(data, std::min(count, rows), {.seed = task.seed, .cancel = task.cancel}, weights);
+    const Index count = dynamic_cast<const Mixture<T>&>(*task.chosen).components() - 1;  // besides the background
+    return fit_gaussian_mixture<T>(
+        data, std::min(count, rows),
+        {.seed = task.seed, .cancel = task.cancel, .background = mixture_background}, weights);
   }
   for (const Index count : {2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30}) {
     if (count > rows || (best && task.cancel.stop_requested())) break;
     Mixture<T> mixture = fit_gaussian_mixture<T>(
-        data, count, {.tolerance = 1e-3, .seed = task.seed, .cancel = task.cancel}, weights);
+        data, count,
+        {.tolerance = 1e-3, .seed = task.seed, .cancel = task.cancel, .background = mixture_background}, weights);
     const Eigen::VectorXd scores = mixture.log_prob(task.validation);
     // More of them have to be better by more than the error.
     const MeanLogLikelihood gain = detail::weighted_mean(

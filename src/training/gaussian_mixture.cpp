@@ -108,6 +108,9 @@ Mixture<T> fit_gaussian_mixture(std::type_identity_t<MatrixView<const T>> data, 
   if (options.iterations < 0 || !(options.tolerance >= 0))
     throw DomainError(fmt::format("fit_gaussian_mixture: iterations and tolerance must be at least 0, got {} and {:g}",
                                   options.iterations, options.tolerance));
+  if (!(options.background >= 0 && options.background < 1))
+    throw DomainError(fmt::format("fit_gaussian_mixture: background must be a share from 0 to below 1, got {:g}",
+                                  options.background));
   Matrix<double> rows(n, dim);
   for (Index c = 0; c < dim; ++c)
     for (Index i = 0; i < n; ++i) rows(i, c) = static_cast<double>(data(i, c));
@@ -136,9 +139,18 @@ Mixture<T> fit_gaussian_mixture(std::type_identity_t<MatrixView<const T>> data, 
     before = now;
   }
 
+  std::vector<Part> found = em.components();
+  if (options.background > 0) {
+    Em all(rows.transpose(), row_weights, {{0, Eigen::VectorXd::Zero(dim), Eigen::MatrixXd::Identity(dim, dim)}});
+    all.maximisation();
+    for (Part& c : found) c.log_weight += std::log1p(-options.background);
+    found.push_back(all.components().front());
+    found.back().log_weight = std::log(options.background);
+  }
+
   std::vector<Poly<Distribution<T>>> parts;
   std::vector<T> logits;
-  for (const Part& c : em.components()) {
+  for (const Part& c : found) {
     const Eigen::Matrix<T, Eigen::Dynamic, 1> mean = c.mean.template cast<T>();
     const Matrix<T> factor = c.factor.template cast<T>();
     parts.push_back(MultivariateNormalTriL<T>(mean, factor));
