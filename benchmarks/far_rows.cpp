@@ -76,22 +76,31 @@ Contender flow(std::string name, const Build& build) {
           }};
 }
 
-Fitted fit_default(const Split& split, pf::Execution& execution) {
-  const pf::Matrix<float> train = split.train.cast<float>(), validation = split.validation.cast<float>();
-  pf::FitBestOptions<float> options;
-  options.rounded = pf::find_grids<double>(split.train);
+template <pf::Scalar T>
+Fitted fit_default(const Split& split, const std::vector<pf::GridColumn>& grids, pf::Execution& execution) {
+  const pf::Matrix<T> train = split.train.cast<T>(), validation = split.validation.cast<T>();
+  pf::FitBestOptions<T> options;
+  options.rounded = grids;
   options.fit.seed = 1;
   options.fit.execution = execution;
   options.fit.validation = validation;
-  pf::Best<float> best = pf::fit_best<float>(train, options);
+  pf::Best<T> best = pf::fit_best<T>(train, options);
   double log_cells = 0, seconds = 0;
   for (const pf::GridColumn& column : best.rounded) log_cells += std::log(column.grid.step);
   for (const pf::CandidateReport& candidate : best.candidates) seconds += candidate.seconds;
-  return {density_of<float>(std::move(best.model), log_cells, execution), seconds};
+  return {density_of<T>(std::move(best.model), log_cells, execution), seconds};
+}
+
+/// In float, unless it cannot tell the numbers of a grid apart.
+Fitted fit_default(const Split& split, pf::Execution& execution) {
+  const std::vector<pf::GridColumn> grids = pf::find_grids<double>(split.train);
+  const bool fine = std::ranges::any_of(grids, [](const pf::GridColumn& column) { return column.grid.step < 1e-3; });
+  return fine ? fit_default<double>(split, grids, execution) : fit_default<float>(split, grids, execution);
 }
 
 std::vector<Contender> contenders() {
-  std::vector<Contender> all{{"auto", fit_default}};
+  std::vector<Contender> all{
+      {"auto", [](const Split& split, pf::Execution& execution) { return fit_default(split, execution); }}};
   for (const pf::FlowPreset& preset : pf::flow_presets())
     all.push_back(flow<float>(std::string(preset.name),
                               [&preset](Index dim) { return preset.build<float>(dim, {.seed = 1}); }));

@@ -34,8 +34,8 @@ for target in $targets; do
   libraries=-lz
   if [ "$target" = model ]; then
     # What a model file reaches.
-    sources=$(find src nn bijectors distributions flows -name '*.cpp' ! -path 'src/t[er]*ing/*' ! -path 'src/export/*' ! -name csv.cpp \
-      ! -name 'np*.cpp' ! -name table.cpp | sort)
+    sources=$(find src nn bijectors distributions flows -name '*.cpp' ! -path 'src/t[er]*ing/*' ! -path 'src/export/*' \
+      ! -path 'src/diagnostics/*' ! -path 'src/inference/*' ! -name csv.cpp ! -name '*np[yz]*.cpp' ! -name table.cpp | sort)
     libraries="-lhwy -lpthread -lz"
   fi
   objects_folder=$build/objects/$target
