@@ -29,6 +29,7 @@ __all__ = ["CannotConvert", "convert", "to_nflows", "to_normflows", "to_zuko"]
 # The library that a class comes from, and the module here that knows it.
 LIBRARIES = {
     "FrEIA": "_freia",
+    "distrax": "_distrax",
     "flowjax": "_flowjax",
     "glasflow": "_nflows",
     "nflows": "_nflows",

@@ -98,11 +98,11 @@ def _coupling(group, layers, dim, count, tau, activation):
     if first.mask.any():
         net = pf.mlp([first, *pruned], activation, context_dim)
     else:
-        net = pf.constant_net(int(keep.sum()), _constant([first, *pruned], activation))
+        net = pf.constant_net(int(keep.sum()), constant([first, *pruned], activation))
     return pf.coupling(keep, net, tau)
 
 
-def _constant(layers, activation):
+def constant(layers, activation):
     """The outputs of layers that depend on no input."""
     h = layers[0].bias
     for layer in layers[1:]:

@@ -331,6 +331,23 @@ def spline(bins, low, high, parameters, tails="identity", width=1e-3, height=1e-
     return Part("rational_quadratic_transformer", constants)
 
 
+def spline_by_values(widths, heights, slopes, low, tails="identity"):
+    """y = splines of x, one for each row of widths of the bins in x, heights in y and slopes between them (those of the
+    ends too where tails is linear), from low on."""
+    raw, smallest = [], []
+    for sizes in (widths, heights):
+        share = sizes / sizes.sum(-1, keepdims=True)
+        smallest.append(min(1e-3, share.min() / 2))
+        raw.append(np.log(share - smallest[-1]))
+    floor = min(1e-3, slopes.min() / 2)
+    raw.append(inverse_softplus(slopes - floor))
+    ends = np.unique(np.round([widths.sum(-1), heights.sum(-1)], 12))
+    if len(ends) != 1:
+        raise ValueError("splines that end at different places have no counterpart here")
+    tau = spline(widths.shape[-1], low, low + ends[0], "nflows", tails, *smallest, floor)
+    return elementwise(np.concatenate(raw, axis=1), inverted(tau))
+
+
 def linear_spline(bins, low, high, end=1.0):
     """A linear-rational one, with pyro's smallest sizes."""
     numbers = {"low": low, "high": high, "min_bin_width": 1e-3, "min_bin_height": 1e-3, "min_derivative": 1e-3}

@@ -11,7 +11,8 @@ from . import _masked
 from . import _parts as pf
 from ._flow import Flow
 from ._source import CannotConvert, Source, blamed
-from ._tensorflow import Graph, Reader, network
+from ._graph import Reader, log_scale, network, positive
+from ._tensorflow import Graph
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 AXES = "events with axes have no counterpart here"
@@ -411,18 +412,8 @@ def spline(source, dim):
         np.asarray(getattr(source.it, name)) for name in ("bin_widths", "bin_heights", "knot_slopes")
     )
     bins = max(widths.shape[-1], heights.shape[-1])
-    floor = min(1e-3, slopes.min() / 2)
-    slopes = np.broadcast_to(pf.inverse_softplus(slopes - floor), (dim, bins - 1))
-    shares, smallest = [], []
-    for sizes in (widths, heights):
-        share = np.broadcast_to(sizes / sizes.sum(-1, keepdims=True), (dim, bins))
-        smallest.append(min(1e-3, share.min() / 2))
-        shares.append(np.log(share - smallest[-1]))
-    low, total = float(source.it.range_min), np.unique(np.round(widths.sum(-1), 12))
-    source.require(len(total) == 1, "splines that end at different places have no counterpart here")
-    raw = np.concatenate([*shares, slopes], axis=1)
-    tau = pf.spline(bins, low, low + total[0], "nflows", "identity", *smallest, floor)
-    return pf.elementwise(raw, pf.inverted(tau))
+    each = [np.broadcast_to(sizes, (dim, bins)) for sizes in (widths, heights)]
+    return pf.spline_by_values(*each, np.broadcast_to(slopes, (dim, bins - 1)), float(source.it.range_min))
 
 
 def conditioner(source):
@@ -507,44 +498,11 @@ def parameter(own, it, dim):
 def scale_map(own, arguments, dim):
     """The options of the transformer, and the raw parameter."""
     if arguments.get("log_scale") is not None:
-        options, raw = log_scale(own, own.it.tensor(arguments["log_scale"]))
+        options, raw = log_scale(own, own.it.reader, own.it.tensor(arguments["log_scale"]))
     else:
         own.require(arguments.get("scale") is not None, "a scale that is not there")
-        options, raw = positive(own, own.it.tensor(arguments["scale"]))
+        options, raw = positive(own, own.it.reader, own.it.tensor(arguments["scale"]))
     return options, raw.each(lambda a: np.broadcast_to(a, (dim, a.shape[-1])))
-
-
-def log_scale(own, tensor):
-    reader = own.it.reader
-    found = reader.map_of(tensor)
-    if found is not None:
-        units, factor, offset = found
-        factor, plain = factor.flat[0], not offset.any() and np.ptp(factor) == 0
-        if plain and units.name in ("tanh", "softsign", "atan"):
-            limit = abs(factor) * (np.pi / 2 if units.name == "atan" else 1)
-            map = "soft_clip" if units.name == "softsign" else units.name
-            return {"map": map, "limit": limit}, reader.affine(units.of).times(factor)
-        if plain and abs(factor - 1) < 1e-12 and units.name in ("minimum", "maximum"):
-            options, raw = log_scale(own, units.of)
-            end = "high" if units.name == "minimum" else "low"
-            own.require(end not in options, "a scale that is cut off twice")
-            return {**options, end: units.number}, raw
-        if plain and factor == 1 and units.name == "log":
-            return positive(own, units.of)
-    return {}, reader.affine(tensor)
-
-
-def positive(own, tensor):
-    found = own.it.reader.map_of(tensor)
-    if found is not None:
-        units, factor, offset = found
-        if (factor == 1).all() and np.ptp(offset) == 0:
-            floor = float(offset.flat[0])
-            if units.name == "exp" and floor == 0:
-                return log_scale(own, units.of)
-            if units.name in ("softplus", "sigmoid") and floor >= 0:
-                return {"map": units.name, "floor": floor}, own.it.reader.affine(units.of)
-    raise own.cannot("a scale that is neither exp, softplus nor sigmoid of a network's output has no counterpart here")
 
 
 def conditional_spline(own, arguments, dim):

@@ -389,7 +389,7 @@ def test_refused():
     refused(network(lambda x: after(tf.nn.relu6(halves(x)))), "bijector.bijector_fn", "operation Relu6")
     refused(network(lambda x: after(tf.nn.selu(halves(x)))), "bijector.bijector_fn", "operation Selu")
     refused(network(lambda x: halves(x) ** 2), "bijector.bijector_fn", "operation Square|operation Pow")
-    refused(network(lambda x: halves(x) * net(x)[:, :4]), "bijector.bijector_fn", "a product of what depends")
+    refused(network(lambda x: halves(x) * net(x)[:, :4]), "bijector.bijector_fn", "operation Mul")
     refused(network(lambda x: halves(x) + after(tf.tanh(halves(x)))), "bijector.bijector_fn", "past layers")
     refused(network(lambda x: halves(x) - tf.reduce_mean(halves(x), 0)), "bijector.bijector_fn", "mixes rows")
     mixed = tfb.Chain([tfb.Permute([1, 0, 2, 3]), tfb.MaskedAutoregressiveFlow(lambda y: tf.split(whole(y), 2, -1))])
