@@ -11,7 +11,10 @@
 #include <pushforward/bijectors/correlation_cholesky.hpp>
 #include <pushforward/bijectors/fill_scale_tril.hpp>
 #include <pushforward/bijectors/isometric_log_ratio.hpp>
+#include <pushforward/bijectors/l1_ball.hpp>
+#include <pushforward/bijectors/unit_ball.hpp>
 #include <pushforward/bijectors/unit_vector.hpp>
+#include <pushforward/bijectors/zero_sum.hpp>
 #include <pushforward/error.hpp>
 
 namespace pushforward {
@@ -31,6 +34,12 @@ Poly<Bijector<T>> onto(const Space::Block& block, const Space& whole) {
       return ColumnSupports<T>(block.bounds);
     case Kind::simplex:
       return IsometricLogRatio<T>(block.columns - 1);
+    case Kind::ball:
+      return UnitBall<T>(block.columns);
+    case Kind::l1_ball:
+      return L1Ball<T>(block.columns);
+    case Kind::zero_sum:
+      return ZeroSum<T>(block.columns - 1);
     case Kind::ordered:
       return Ascending<T>(block.columns);
     case Kind::sphere:

@@ -3,7 +3,9 @@
 #include <new>
 #include <span>
 
-#include <pushforward/ops.hpp>
+#include <pushforward/pass.hpp>
+
+#include "src/ops/common.hpp"
 
 namespace pushforward::detail {
 
@@ -18,6 +20,13 @@ Var<T> running_sum(Var<T> x, bool from_the_end = false) {
     new (sums + c) Var<T>(k == 0 ? own : sums[from_the_end ? c + 1 : c - 1] + own);
   }
   return concatenate<T>(std::span<const Var<T>>(sums, static_cast<std::size_t>(n)));
+}
+
+/// Column c is the sum of the columns before c, 0 for the first one.
+template <Scalar T>
+Var<T> sums_before(Pass<T>& pass, Var<T> x) {
+  const Var<T> nothing = filled(pass.tape(), 1, T(0));
+  return x.cols() == 1 ? nothing : concatenate<T>({nothing, running_sum(columns(x, 0, x.cols() - 1))});
 }
 
 }  // namespace pushforward::detail

@@ -3,16 +3,19 @@
 
 #include <cmath>
 #include <numbers>
+#include <pushforward/bijectors/affine_transformer.hpp>
 #include <pushforward/bijectors/bernstein_transformer.hpp>
 #include <pushforward/bijectors/block_autoregressive.hpp>
 #include <pushforward/bijectors/chain.hpp>
 #include <pushforward/bijectors/circular_shift.hpp>
+#include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/discrete_transform.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/gaussianization_transformer.hpp>
 #include <pushforward/bijectors/identity_tails_transformer.hpp>
 #include <pushforward/bijectors/invert.hpp>
 #include <pushforward/bijectors/isometric_log_ratio.hpp>
+#include <pushforward/bijectors/l1_ball.hpp>
 #include <pushforward/bijectors/logistic_mixture_transformer.hpp>
 #include <pushforward/bijectors/low_rank_linear.hpp>
 #include <pushforward/bijectors/masked_autoregressive.hpp>
@@ -21,6 +24,7 @@
 #include <pushforward/bijectors/monotone_network_transformer.hpp>
 #include <pushforward/bijectors/non_compact_projection_transformer.hpp>
 #include <pushforward/bijectors/numerical_inverse.hpp>
+#include <pushforward/bijectors/partial_correlations.hpp>
 #include <pushforward/bijectors/planar.hpp>
 #include <pushforward/bijectors/polynomial_spline_transformer.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
@@ -28,10 +32,13 @@
 #include <pushforward/bijectors/sos_polynomial_transformer.hpp>
 #include <pushforward/bijectors/sylvester.hpp>
 #include <pushforward/bijectors/umnn_transformer.hpp>
+#include <pushforward/bijectors/unit_ball.hpp>
+#include <pushforward/bijectors/zero_sum.hpp>
 #include <pushforward/distributions/embedded_context.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/transformed_distribution.hpp>
 #include <pushforward/distributions/uniform.hpp>
+#include <pushforward/nn/balanced_scales.hpp>
 #include <pushforward/nn/mlp.hpp>
 #include <pushforward/testing/gradient_check.hpp>
 #include <pushforward/training/fit.hpp>
@@ -70,6 +77,10 @@ Poly<Bijector<double>> made_from(const std::string& name, const oracle::Json& k)
     return DiscreteTransform<double>(number("dim"),
                                      k["basis"] == "cosine" ? DiscreteBasis::cosine : DiscreteBasis::fourier);
   if (name == "IsometricLogRatio") return IsometricLogRatio<double>(number("n"));
+  if (name == "ZeroSum") return ZeroSum<double>(number("n"));
+  if (name == "UnitBall") return UnitBall<double>(number("dim"));
+  if (name == "L1Ball") return L1Ball<double>(number("dim"));
+  if (name == "PartialCorrelations") return PartialCorrelations<double>(number("n"));
   if (name == "CircularShift") return CircularShift<double>(1, k["low"].get<double>(), k["high"].get<double>());
   if (name == "Moebius")
     return on_line(NumericalInverse<double>(
@@ -114,7 +125,7 @@ std::vector<Poly<Bijector<double>>> solved(double size) {
 
 TEST_CASE("Layers: definitions and other libraries' numbers, and the way back", "[layers]") {
   const oracle::Json file = oracle::read("layers");
-  REQUIRE(file["cases"].size() == 22);
+  REQUIRE(file["cases"].size() == 26);
   for (std::size_t i = 0; i < file["cases"].size(); ++i) {
     const oracle::Json& c = file["cases"][i];
     const std::string name = c["class"];
@@ -219,6 +230,38 @@ TEST_CASE("The ends of an interval are numbers of the scalar", "[layers]") {
         Interval{-rounded, rounded});
   CHECK(CircularShift<float>(2).domain()[0] == Interval{-rounded, rounded});
   CHECK(CircularShift<double>(2).domain()[0] == Interval{-pi, pi});
+}
+
+TEST_CASE("Couplings with balanced scales keep volumes", "[layers]") {
+  constexpr double none = std::numeric_limits<double>::infinity();
+  Coupling<double> map({1, 0, 0, 0, 1}, BalancedScales<double>(Mlp<double>(2, 6, {.hidden = {8}})),
+                       AffineTransformer<double>(none));
+  testing::perturb<double>(map, 3, 2);
+  const Matrix<double> x = normal_rows(50, 5, 4, 3);
+  const MappedRows<double> y = map.forward(x);
+  CHECK(largest(y.value - x) > 1);
+  CHECK(largest(y.log_det) < 1e-14);
+  CHECK(largest(map.inverse(y.value).value - x) < 1e-12);
+  CHECK_THROWS_WITH(BalancedScales<double>(Mlp<double>(2, 5)), ContainsSubstring("two outputs for each column, got 5"));
+  CHECK_THROWS_WITH(BalancedScales<double>(Mlp<double>(2, 4), 0), ContainsSubstring("limit must be positive"));
+}
+
+TEST_CASE("Balls are not left, however far the rows are", "[layers]") {
+  const auto check = [](const auto& map, auto scalar) {
+    using T = decltype(scalar);
+    CAPTURE(map.name(), sizeof(T));
+    for (const double size : {1e-3, 1.0, 30.0, 1e4, 1e8}) {
+      const Matrix<T> x = normal_rows(2000, map.dim(), 6, size).template cast<T>();
+      const MappedRows<T> y = map.forward(x);
+      CHECK(y.value.allFinite());
+      CHECK_NOTHROW(map.inverse(y.value));
+      CHECK(std::isfinite(map.inverse(y.value).log_det.sum()));
+    }
+  };
+  check(UnitBall<double>(7), double());
+  check(UnitBall<float>(7), float());
+  check(L1Ball<double>(7), double());
+  check(L1Ball<float>(7), float());
 }
 
 TEST_CASE("Low rank: invertible whatever its matrices are", "[layers]") {

@@ -161,6 +161,13 @@ std::vector<Named<T>> all() {
   map("rotation", Rotation<T>(dim));
   map("sylvester", Sylvester<T>(dim, 2, 5));
   map("isometric_log_ratio", IsometricLogRatio<T>(dim));
+  map("zero_sum", ZeroSum<T>(dim));
+  map("unit_ball", UnitBall<T>(dim));
+  map("l1_ball", L1Ball<T>(dim));
+  map("partial_correlations", PartialCorrelations<T>(3));
+  map("coupling_of_balanced_scales",
+      Coupling<T>({1, 0, 0}, BalancedScales<T>(Mlp<T>(1, 4, {.hidden = {6}, .context_dim = context})),
+                  AffineTransformer<T>(std::numeric_limits<double>::infinity())));
   map("discrete_cosine", DiscreteTransform<T>(dim));
   map("discrete_fourier", DiscreteTransform<T>(dim, DiscreteBasis::fourier));
   add("discrete_haar", TransformedDistribution<T>(Normal<T>(4), DiscreteTransform<T>(4, DiscreteBasis::haar)));

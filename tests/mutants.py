@@ -138,7 +138,6 @@ TESTS = {
     "src/ops": OPS + ["fused_ops_test", "trace_test", "contract_test"] + BIJECTORS + ["tangent_test"],
     "src/numerics": ["special_functions_test"] + DISTRIBUTIONS,
     "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_frictions_test"] + PORTS + BIJECTORS[::-1] + TRAINING,
-    "nn/element_network": ["layers_test", "contract_test"],
     "nn/periodic_features": ["shaped_flows_test", "contract_test"],
     "nn/": ["nn_test", "tangent_test", "contract_test", "model_golden_test"] + FLOWS,
     "ports": ["batch_norm_layer_test", "batch_norm_frictions_test"] + PORTS,
@@ -152,24 +151,9 @@ TESTS = {
     "bijectors/planar": ["linear_maps_test", "contract_test"],
     "bijectors/radial": ["linear_maps_test", "contract_test"],
     "bijectors/triangular_linear": ["linear_maps_test", "contract_test"],
-    "bijectors/block_autoregressive": ["layers_test", "contract_test"],
-    "bijectors/circular_shift": ["layers_test", "contract_test"],
-    "bijectors/discrete": ["layers_test", "contract_test"],
-    "bijectors/isometric": ["layers_test", "contract_test"],
-    "bijectors/low_rank": ["layers_test", "contract_test"],
-    "bijectors/matrix_exp": ["layers_test", "contract_test"],
-    "bijectors/moebius": ["layers_test", "contract_test"],
-    "bijectors/monotone": ["layers_test", "contract_test"],
-    "bijectors/non_compact": ["layers_test", "contract_test"],
-    "bijectors/polynomial_spline": ["layers_test", "contract_test"],
-    "bijectors/rotation": ["layers_test", "contract_test"],
-    "bijectors/sylvester": ["layers_test", "contract_test"],
-    "bijectors/tanh_step": ["layers_test", "contract_test"],
-    "bijectors/umnn": ["layers_test", "contract_test"],
     "bijectors/bijector_to": ["audit_test"],
     "bijectors/softmax": ["surfaces_test", "layers_test", "contract_test"],
     "bijectors/identity_tails": ["shaped_flows_test", "contract_test"],
-    "distributions/embedded": ["layers_test", "contract_test"],
     "bijectors/blocks": ["blocks_test", "contract_test"],
     "distributions/product": ["blocks_test", "contract_test"],
     "bijectors/running_sum": ["surfaces_test", "contract_test"],
@@ -187,32 +171,11 @@ TESTS = {
     "bijectors/logistic_mixture": ["monotone_transformers_test", "contract_test"],
     "bijectors/log_sum_exp": ["monotone_transformers_test", "contract_test"],
     "bijectors/sos_polynomial": ["monotone_transformers_test", "contract_test"],
-    "bijectors/beta_stretch": ["scalar_maps_test", "contract_test"],
-    "bijectors/bounded_tanh": ["scalar_maps_test", "contract_test"],
-    "bijectors/cauchy_cdf": ["scalar_maps_test", "contract_test"],
-    "bijectors/elu": ["scalar_maps_test", "contract_test"],
-    "bijectors/expm1": ["scalar_maps_test", "contract_test"],
     "bijectors/frechet": ["contract_test"],
     "bijectors/generalized_pareto": ["contract_test"],
     "bijectors/gompertz": ["contract_test"],
     "bijectors/moyal": ["contract_test"],
     "bijectors/cumsum": ["contract_test"],
-    "bijectors/gumbel_cdf": ["scalar_maps_test", "contract_test"],
-    "bijectors/hyperbolic": ["scalar_maps_test", "contract_test"],
-    "bijectors/kumaraswamy": ["scalar_maps_test", "contract_test"],
-    "bijectors/lambert_w": ["scalar_maps_test", "contract_test"],
-    "bijectors/leaky": ["scalar_maps_test", "contract_test"],
-    "bijectors/log_tanh": ["scalar_maps_test", "contract_test"],
-    "bijectors/normal_cdf": ["scalar_maps_test", "contract_test"],
-    "bijectors/power": ["scalar_maps_test", "contract_test"],
-    "bijectors/sinh": ["scalar_maps_test", "contract_test"],
-    "bijectors/soft_clip": ["scalar_maps_test", "contract_test"],
-    "bijectors/two_sided": ["scalar_maps_test", "contract_test"],
-    "bijectors/weibull": ["scalar_maps_test", "contract_test"],
-    "bijectors/yeo_johnson": ["scalar_maps_test", "contract_test"],
-    "bijectors/modulus": ["scalar_maps_test", "contract_test"],
-    "bijectors/linear_rational": ["scalar_maps_test", "contract_test"],
-    "bijectors/scaled_affine_transformer": ["scalar_maps_test", "contract_test"],
     "bijectors/whiten": ["bijectors_linear_test", "contract_test", "prepare_test"],
     "bijectors/conditioner": ["affine_tail_test", "contract_test"] + FLOWS,
     "bijectors/elementwise": ["contract_test", "scalar_maps_test"],
@@ -227,6 +190,22 @@ TESTS = {
     "distributions/mixture": ["distributions_test", "mixture_start_test", "tails_test", "contract_test"] + DISTRIBUTIONS,
     "distributions": ["contract_test"] + DISTRIBUTIONS,
 }
+IN_LAYERS = (
+    "bijectors/block_autoregressive bijectors/circular_shift bijectors/discrete bijectors/isometric bijectors/l1_ball "
+    "bijectors/low_rank bijectors/matrix_exp bijectors/moebius bijectors/monotone bijectors/non_compact "
+    "bijectors/partial_corr bijectors/polynomial_spline bijectors/rotation bijectors/sylvester bijectors/tanh_step "
+    "bijectors/umnn bijectors/unit_ball bijectors/zero_sum distributions/embedded nn/balanced_scales "
+    "nn/element_network"
+).split()
+IN_SCALAR_MAPS = (
+    "bijectors/beta_stretch bijectors/bounded_tanh bijectors/cauchy_cdf bijectors/elu bijectors/expm1 "
+    "bijectors/gumbel_cdf bijectors/hyperbolic bijectors/kumaraswamy bijectors/lambert_w bijectors/leaky "
+    "bijectors/linear_rational bijectors/log_tanh bijectors/modulus bijectors/normal_cdf bijectors/power "
+    "bijectors/scaled_affine_transformer bijectors/sinh bijectors/soft_clip bijectors/two_sided bijectors/weibull "
+    "bijectors/yeo_johnson"
+).split()
+TESTS |= {name: ["layers_test", "contract_test"] for name in IN_LAYERS}
+TESTS |= {name: ["scalar_maps_test", "contract_test"] for name in IN_SCALAR_MAPS}
 
 
 class Mutant:

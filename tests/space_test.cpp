@@ -67,7 +67,8 @@ TEST_CASE("Each kind of space has its dimensions and its text", "[space]") {
   for (const Case& c : {Case{Space::box(2, {-1, 3}), 2, 2, "(-1, 3)^2"}, {Space::circle(1, {0, 6.25}), 1, 1, "circle[0, 6.25)"},
                         {Space::categories(1, 5), 1, 1, "integers{0, 4}"}, {Space::integers({{0, inf}}), 1, 1, "integers{0, inf}"},
                         {Space::simplex(4), 4, 3, "simplex(4)"}, {Space::ordered(3), 3, 3, "ordered(3)"},
-                        {Space::sphere(3), 3, 2, "sphere(3)"}, {Space::lower_triangular(3), 9, 6, "lower_triangular(3 x 3)"},
+                        {Space::sphere(3), 3, 2, "sphere(3)"}, {Space::zero_sum(3), 3, 2, "zero_sum(3)"},
+                        {Space::ball(3), 3, 3, "ball(3)"}, {Space::l1_ball(2), 2, 2, "l1_ball(2)"}, {Space::lower_triangular(3), 9, 6, "lower_triangular(3 x 3)"},
                         {Space::positive_definite(2), 4, 3, "positive_definite(2 x 2)"},
                         {Space::correlation(3), 9, 3, "correlation(3 x 3)"},
                         {Space::unknown({{0, 1}}), 1, 1, "not known, within (0, 1)"}}) {
@@ -116,6 +117,16 @@ TEST_CASE("A space says which rows lie in it", "[space]") {
   CHECK(in(Space::simplex(3), {0.2, 0.3, 0.5}));
   CHECK_FALSE(in(Space::simplex(3), {0.2, 0.3, 0.6}));
   CHECK_FALSE(in(Space::simplex(3), {-0.2, 0.7, 0.5}));
+  CHECK(in(Space::ball(3), {0.5, -0.5, 0.5}));
+  CHECK_FALSE(in(Space::l1_ball(3), {0.5, -0.5, 0.5}));
+  CHECK(Space::l1_ball(2).misfit(Eigen::RowVectorXd(Eigen::RowVector2d(0.5, -0.75)), "the codomain") ==
+        "columns 0 to 1, whose sizes add up to 1.25, lie outside the codomain l1_ball(2)");
+  CHECK((Space::real(3).holds(Space::ball(3)) && Space::box(2, {-1, 1}).holds(Space::l1_ball(2))));
+  CHECK_FALSE((Space::ball(2).holds(Space::box(2, {-0.1, 0.1})) || Space::ball(2).holds(Space::l1_ball(2))));
+  CHECK(in(Space::zero_sum(3), {2e9, -3e9, 1e9}));
+  CHECK_FALSE(in(Space::zero_sum(3), {0.2, -0.3, 0.2}));
+  CHECK(Space::zero_sum(3).misfit(Eigen::RowVectorXd(Eigen::RowVector3d(1, 2, -2.5))) ==
+        "columns 0 to 2, whose sum is 0.5, lie outside zero_sum(3)");
   CHECK(in(Space::sphere(2), {0.6, -0.8}));
   CHECK_FALSE(in(Space::sphere(2), {0.6, 0.7}));
   CHECK(in(Space::ordered(3), {-1, 0, 7}));
@@ -165,6 +176,7 @@ TEST_CASE("Spaces that cannot be are refused", "[space]") {
   CHECK_THROWS_AS(Space::integers({{0.5, 2}}), DomainError);
   CHECK_THROWS_AS(Space::categories(1, 0), DomainError);
   CHECK_THROWS_AS(Space::simplex(1), ShapeError);
+  CHECK_THROWS_AS(Space::zero_sum(1), ShapeError);
   CHECK_THROWS_AS(Space::sphere(1), ShapeError);
   CHECK_THROWS_AS(Space::real(-1), ShapeError);
 }

@@ -6,6 +6,7 @@
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/affine.hpp>
 #include <pushforward/component.hpp>
+#include <pushforward/distributions/multivariate_normal_tril.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/transformed_distribution.hpp>
 #include <pushforward/flows/builders.hpp>
@@ -58,6 +59,14 @@ std::vector<T> values(const Component<T>& tree) {
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+/// Three columns of different sizes.
+inline Matrix<double> correlated_normal(Index rows, std::uint64_t seed) {
+  Matrix<double> factor = Matrix<double>::Zero(3, 3);
+  factor << 2, 0, 0, 1, 0.1, 0, -3, 2, 5;
+  Engine engine(seed);
+  return MultivariateNormalTriL<double>(std::vector<double>{5, -1, 100}, factor).sample(rows, engine);
 }
 
 }  // namespace training_tests

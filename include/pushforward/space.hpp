@@ -48,7 +48,9 @@ inline constexpr double surface_tolerance = sizeof(T) == 8 ? 1e-6 : 1e-4;
 ///     circle              angles, [low, high) with the ends glued together               Lebesgue
 ///     grid                numbers at even distances from low to high: integers, ...      counting
 ///     simplex             n positive numbers of sum 1                                    Lebesgue in the first n - 1
+///     zero_sum            n numbers of sum 0                                             Lebesgue in the first n - 1
 ///     ordered             n increasing numbers                                           Lebesgue
+///     ball, l1_ball       n numbers with sum of squares, or of sizes, below 1            Lebesgue
 ///     sphere              n numbers with sum of squares 1                                surface area
 ///     lower_triangular    n x n, row-major, positive diagonal, zeros above it            Lebesgue in the lower entries
 ///     positive_definite   n x n, row-major, symmetric                                    Lebesgue in the lower entries
@@ -61,7 +63,8 @@ inline constexpr double surface_tolerance = sizeof(T) == 8 ? 1e-6 : 1e-4;
 class Space {
  public:
   enum class Kind {
-    box, circle, grid, simplex, ordered, sphere, lower_triangular, positive_definite, correlation, unknown
+    box, circle, grid, simplex, zero_sum, ordered, ball, l1_ball, sphere, lower_triangular, positive_definite, correlation,
+    unknown
   };
   struct Block {
     Kind kind;
@@ -87,7 +90,10 @@ class Space {
   static Space integers(std::vector<Interval> bounds);
   static Space categories(Index columns, Index count);
   static Space simplex(Index columns);
+  static Space zero_sum(Index columns);
   static Space ordered(Index columns);
+  static Space ball(Index columns);
+  static Space l1_ball(Index columns);
   static Space sphere(Index columns);
   static Space lower_triangular(Index n);
   static Space positive_definite(Index n);

@@ -5,17 +5,22 @@
 #include <pushforward/bijectors/cumsum.hpp>
 #include <pushforward/bijectors/discrete_transform.hpp>
 #include <pushforward/bijectors/isometric_log_ratio.hpp>
+#include <pushforward/bijectors/l1_ball.hpp>
 #include <pushforward/bijectors/low_rank_linear.hpp>
 #include <pushforward/bijectors/matrix_exponential.hpp>
 #include <pushforward/bijectors/moebius_transformer.hpp>
 #include <pushforward/bijectors/monotone_network_transformer.hpp>
 #include <pushforward/bijectors/non_compact_projection_transformer.hpp>
+#include <pushforward/bijectors/partial_correlations.hpp>
 #include <pushforward/bijectors/polynomial_spline_transformer.hpp>
 #include <pushforward/bijectors/rotation.hpp>
 #include <pushforward/bijectors/sylvester.hpp>
 #include <pushforward/bijectors/umnn_transformer.hpp>
+#include <pushforward/bijectors/unit_ball.hpp>
+#include <pushforward/bijectors/zero_sum.hpp>
 #include <pushforward/bijectors/identity_tails_transformer.hpp>
 #include <pushforward/testing/audit.hpp>
+#include <pushforward/nn/balanced_scales.hpp>
 #include <pushforward/nn/dense.hpp>
 #include <pushforward/nn/periodic_features.hpp>
 
@@ -47,6 +52,10 @@ void of_columns(nb::module_& m, const char* name, const char* doc, const char* d
 
 void bind_bijectors_of_layers(nb::module_& m) {
   of_columns<pf::IsometricLogRatio>(m, "IsometricLogRatio", docs::IsometricLogRatio, "base_dim");
+  of_columns<pf::ZeroSum>(m, "ZeroSum", docs::ZeroSum, "base_dim");
+  of_columns<pf::UnitBall>(m, "UnitBall", docs::UnitBall);
+  of_columns<pf::L1Ball>(m, "L1Ball", docs::L1Ball);
+  of_columns<pf::PartialCorrelations>(m, "PartialCorrelations", docs::PartialCorrelations, "n");
   of_columns<pf::Cumsum>(m, "Cumsum", docs::Cumsum);
   of_columns<pf::MatrixExponential>(m, "MatrixExponential", docs::MatrixExponential);
   declare<pf::Rotation, Bijector>(m, "Rotation", docs::Rotation)
@@ -237,7 +246,16 @@ void bind_audit(nb::module_& m) {
       docs::audit);
 }
 
-void bind_periodic_features(nb::module_& m) {
+void bind_networks_of_layers(nb::module_& m) {
+  declare<pf::BalancedScales, Network>(m, "BalancedScales", docs::BalancedScales)
+      .def(
+          "__init__",
+          [](Of<pf::BalancedScales<double>, Network>* self, const Network& net, double limit) {
+            construct(self, net.dtype(), [&]<pf::Scalar T>(std::type_identity<T>) {
+              return pf::BalancedScales<T>(net.as<T>(), limit);
+            });
+          },
+          "net"_a, nb::kw_only(), "limit"_a = 2.0);
   declare<pf::PeriodicFeatures, Network>(m, "PeriodicFeatures", docs::PeriodicFeatures)
       .def(
           "__init__",
@@ -254,7 +272,7 @@ void bind_periodic_features(nb::module_& m) {
 void bind_layers(nb::module_& m) {
   bind_bijectors_of_layers(m);
   bind_transformers_of_layers(m);
-  bind_periodic_features(m);
+  bind_networks_of_layers(m);
   bind_audit(m);
 }
 

@@ -329,6 +329,14 @@ def test_layers_of_circles_and_simplices():
     y, _ = simplex.forward(x)
     np.testing.assert_allclose(y.sum(1), 1, rtol=1e-14)
     np.testing.assert_allclose(simplex.inverse(y)[0], x, atol=1e-12)
+    for made in (pf.ZeroSum(3), pf.UnitBall(3), pf.L1Ball(3), pf.PartialCorrelations(3)):
+        y, log_det = made.forward(x)
+        back, minus = made.inverse(y)
+        np.testing.assert_allclose(back, x, atol=1e-11)
+        np.testing.assert_allclose(minus, -log_det, atol=1e-11)
+    still = pf.Coupling([1, 0, 0], pf.BalancedScales(pf.Mlp(1, 4, hidden=[5], final_scale=1.0)),
+                        pf.AffineTransformer(bound=np.inf))
+    np.testing.assert_allclose(still.forward(x)[1], 0, atol=1e-14)
 
 
 def test_embedded_context():

@@ -30,7 +30,10 @@ const char* kind_name(Kind kind) {
     case Kind::circle: return "circle";
     case Kind::grid: return "grid";
     case Kind::simplex: return "simplex";
+    case Kind::zero_sum: return "zero_sum";
     case Kind::ordered: return "ordered";
+    case Kind::ball: return "ball";
+    case Kind::l1_ball: return "l1_ball";
     case Kind::sphere: return "sphere";
     case Kind::lower_triangular: return "lower_triangular";
     case Kind::positive_definite: return "positive_definite";
@@ -56,7 +59,8 @@ std::vector<Interval> square(Index n, Interval diagonal, Interval below, Interva
 
 /// Densities on it are with respect to Lebesgue's measure of its columns.
 bool is_solid(Kind kind) {
-  return kind == Kind::box || kind == Kind::circle || kind == Kind::ordered || kind == Kind::unknown;
+  return kind == Kind::box || kind == Kind::circle || kind == Kind::ordered || kind == Kind::ball ||
+         kind == Kind::l1_ball || kind == Kind::unknown;
 }
 
 /// Each column by itself.
@@ -112,8 +116,8 @@ std::string block_misfit(const Space::Block& b, VectorView<const double> row, In
                          double tolerance) {
   const auto at = [&](Index i) { return row[first + i]; };
   const std::string of = set.empty() ? "" : std::string(set) + " ";
-  const double slack = is_product(b.kind) || b.kind == Kind::ordered ? 0.0 : tolerance;
-  double sum = 0;
+  const double slack = is_product(b.kind) || is_solid(b.kind) ? 0.0 : tolerance;
+  double sum = 0, sizes = 0;
   for (Index i = 0; i < b.columns; ++i) {
     const Interval& range = b.bounds[static_cast<std::size_t>(i)];
     const bool endless = std::isinf(at(i));
@@ -129,7 +133,8 @@ std::string block_misfit(const Space::Block& b, VectorView<const double> row, In
     if (!(at(i) >= range.low - reach && at(i) <= range.high + reach) || !why.empty())
       return fmt::format("column {}: {}{} lies outside {}[{}, {}]", first + i, detail::unsigned_nan(at(i)), why, of,
                          range.low, range.high);
-    sum += b.kind == Kind::sphere ? at(i) * at(i) : at(i);
+    sum += b.kind == Kind::sphere || b.kind == Kind::ball ? at(i) * at(i) : at(i);
+    sizes += std::abs(at(i));
   }
   const auto together = [&](const std::string& reason) {
     return fmt::format("columns {} to {}, {}, lie outside {}{}", first, first + b.columns - 1, reason, of, text_of(b));
@@ -140,6 +145,10 @@ std::string block_misfit(const Space::Block& b, VectorView<const double> row, In
       return std::abs(sum - 1) <= tolerance ? "" : together(fmt::format("whose sum is {}", sum));
     case Kind::sphere:
       return std::abs(sum - 1) <= tolerance ? "" : together(fmt::format("whose squares add up to {}", sum));
+    case Kind::ball: return sum <= 1 ? "" : together(fmt::format("whose squares add up to {}", sum));
+    case Kind::l1_ball: return sizes <= 1 ? "" : together(fmt::format("whose sizes add up to {}", sizes));
+    case Kind::zero_sum:
+      return std::abs(sum) <= tolerance * (1 + sizes) ? "" : together(fmt::format("whose sum is {}", sum));
     case Kind::ordered:
       for (Index i = 1; i < b.columns; ++i)
         if (at(i) < at(i - 1)) return together(fmt::format("which fall at column {}", first + i));
@@ -250,6 +259,21 @@ Space Space::simplex(Index columns) {
   return Space({Kind::simplex, columns, filled(columns, {0, 1})});
 }
 
+Space Space::zero_sum(Index columns) {
+  check_columns("zero_sum", columns, 2);
+  return Space({Kind::zero_sum, columns, filled(columns, {})});
+}
+
+Space Space::ball(Index columns) {
+  check_columns("ball", columns, 1);
+  return Space({Kind::ball, columns, filled(columns, {-1, 1})});
+}
+
+Space Space::l1_ball(Index columns) {
+  check_columns("l1_ball", columns, 1);
+  return Space({Kind::l1_ball, columns, filled(columns, {-1, 1})});
+}
+
 Space Space::ordered(Index columns) {
   check_columns("ordered", columns, 1);
   return columns == 1 ? real(1) : Space({Kind::ordered, columns, filled(columns, {})});
@@ -344,6 +368,7 @@ Index Space::dimensions() const {
     const Index n = side(b.columns);
     switch (b.kind) {
       case Kind::simplex:
+      case Kind::zero_sum:
       case Kind::sphere: sum += b.columns - 1; break;
       case Kind::lower_triangular:
       case Kind::positive_definite: sum += n * (n + 1) / 2; break;
@@ -406,8 +431,9 @@ bool Space::compare(const Space& other, Compare compare) const {
 bool Space::holds(const Space& inner) const {
   return compare(inner, [](const Block& outer, std::size_t c, const Block& block, std::size_t k) {
     const Interval &o = outer.bounds[c], &i = block.bounds[k];
-    // Of increasing numbers, only increasing numbers; of a part that is not known, no more than a part.
-    return (outer.kind != Kind::ordered || block.kind == Kind::ordered) && (!outer.partial || block.partial) &&
+    // Of increasing numbers and balls, only the same; of a part that is not known, no more than a part.
+    const bool shaped = is_solid(outer.kind) && !is_product(outer.kind);
+    return (!shaped || block.kind == outer.kind) && (!outer.partial || block.partial) &&
            (outer.kind != Kind::grid || outer.grids[c].contains(block.grids[k])) && i.low >= o.low && i.high <= o.high;
   });
 }

@@ -249,7 +249,8 @@ class Conditioning {
     Index first = 0;
     for (const Space::Block& block : support.blocks()) {
       const bool separate = block.kind == Kind::box || block.kind == Kind::circle || block.kind == Kind::grid ||
-                            block.kind == Kind::ordered || block.kind == Kind::unknown;
+                            block.kind == Kind::ordered || block.kind == Kind::ball ||
+                            block.kind == Kind::l1_ball || block.kind == Kind::unknown;
       if (!separate)
         throw NotImplemented(fmt::format("{}: columns {} to {} of the model lie together in one surface, {}: there is "
                                          "no density of some of them",

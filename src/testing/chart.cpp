@@ -23,6 +23,7 @@ Index dimensions_of(const Block& b) {
   const Index n = side(b);
   switch (b.kind) {
     case Kind::simplex:
+    case Kind::zero_sum:
     case Kind::sphere: return b.columns - 1;
     case Kind::lower_triangular:
     case Kind::positive_definite: return n * (n + 1) / 2;
@@ -67,6 +68,11 @@ void sphere_coordinates(const double* row, double* u, Index columns) {
   *u = std::atan2(row[0], -row[1]);
 }
 
+// A ball: each column takes a share, in (-1, 1), of what those before leave it.
+double left_in_ball(const Block& b, double left, double column) {
+  return b.kind == Kind::l1_ball ? left - std::abs(column) : std::sqrt((left - column) * (left + column));
+}
+
 double block_row(const Block& b, const double* u, double* row) {
   const Index n = side(b);
   double element = 1, left = 1;
@@ -78,6 +84,18 @@ double block_row(const Block& b, const double* u, double* row) {
         left *= 1 - u[c];
       }
       row[b.columns - 1] = left;
+      return element;
+    case Kind::zero_sum:
+      row[b.columns - 1] = 0;
+      for (Index c = 0; c + 1 < b.columns; ++c) row[b.columns - 1] -= row[c] = u[c];
+      return 1;
+    case Kind::ball:
+    case Kind::l1_ball:
+      for (Index c = 0; c < b.columns; ++c) {
+        element *= left;
+        row[c] = left * u[c];
+        left = left_in_ball(b, left, row[c]);
+      }
       return element;
     case Kind::ordered:
       row[0] = u[0];
@@ -127,6 +145,16 @@ void block_coordinates(const Block& b, const double* row, double* u) {
       }
       return;
     }
+    case Kind::zero_sum: std::copy_n(row, b.columns - 1, u); return;
+    case Kind::ball:
+    case Kind::l1_ball: {
+      double left = 1;
+      for (Index c = 0; c < b.columns; ++c) {
+        u[c] = row[c] / left;
+        left = left_in_ball(b, left, row[c]);
+      }
+      return;
+    }
     case Kind::ordered:
       u[0] = row[0];
       for (Index c = 1; c < b.columns; ++c) u[c] = row[c] - row[c - 1];
@@ -170,7 +198,7 @@ Chart::Chart(Space space) : space_(std::move(space)) {
       if (b.kind == Kind::simplex) interval = {0, 1};
       if (b.kind == Kind::ordered && k > 0) interval = {0, inf};
       if (b.kind == Kind::sphere) interval = k + 1 < dimensions ? Interval{-1, 1} : Interval{-pi, pi};
-      if (b.kind == Kind::correlation) interval = {-1, 1};
+      if (b.kind == Kind::correlation || b.kind == Kind::ball || b.kind == Kind::l1_ball) interval = {-1, 1};
       if (b.kind == Kind::grid) {
         const Grid& grid = b.grids[static_cast<std::size_t>(k)];
         interval = {std::isinf(interval.low) ? -inf : grid.nearest(interval.low),
@@ -245,6 +273,20 @@ std::vector<Chart::Direction> Chart::directions(const Eigen::VectorXd& row) cons
       case Kind::simplex:
         for (Index c = 0; c + 1 < b.columns; ++c) {
           Eigen::VectorXd& along = add(std::min(row[first + c], row[last]));
+          along[first + c] = 1;
+          along[last] = -1;
+        }
+        return;
+      case Kind::ball:
+      case Kind::l1_ball: {
+        const Eigen::VectorXd v = row.segment(first, b.columns);
+        const double free = 1 - (b.kind == Kind::ball ? v.norm() : v.cwiseAbs().sum());
+        for (Index c = 0; c < b.columns; ++c) add(free)[first + c] = 1;
+        return;
+      }
+      case Kind::zero_sum:
+        for (Index c = 0; c + 1 < b.columns; ++c) {
+          Eigen::VectorXd& along = add(at(c));
           along[first + c] = 1;
           along[last] = -1;
         }
@@ -338,6 +380,17 @@ std::vector<Eigen::VectorXd> Chart::outside(const Eigen::VectorXd& row) const {
           v[0] += 2 * v[1];
           v[1] = -v[1];
         });
+        return;
+      case Kind::ball:
+        changed([](Part v) { v /= v.norm() / 1.01; });
+        changed([](Part v) { v[0] = 1; });
+        return;
+      case Kind::l1_ball:
+        changed([](Part v) { v /= v.cwiseAbs().sum() / 1.01; });
+        changed([](Part v) { v[0] = -1; });
+        return;
+      case Kind::zero_sum:
+        changed([](Part v) { v[0] += 0.01 * (1 + v.cwiseAbs().sum()); });
         return;
       case Kind::ordered:
         for (Index c = 1; c < b.columns; ++c) {

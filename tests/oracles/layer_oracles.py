@@ -85,6 +85,34 @@ def isometric(n):
     return case("IsometricLogRatio", {"n": n}, {}, lambda x: torch.softmax(v @ x, 0), numbers(5, n, scale=2), True, n)
 
 
+def zero_sum(n):
+    r = np.sqrt(n + 1)
+    f = lambda x: torch.cat([x - x.sum() / (r + n + 1), -x.sum()[None] / r])
+    return case("ZeroSum", {"n": n}, {}, f, numbers(5, n, scale=3), True, n)
+
+
+def unit_ball(dim):
+    return case("UnitBall", {"dim": dim}, {}, lambda x: x / torch.sqrt(1 + x @ x), numbers(5, dim, scale=2), True)
+
+
+def l1_ball(dim):
+    def f(x):
+        t = torch.tanh(x)
+        return t * torch.cat([torch.ones(1), torch.cumprod(1 - t[:-1].abs(), 0)])
+
+    return case("L1Ball", {"dim": dim}, {}, f, numbers(5, dim), True)
+
+
+def partial_correlations(n):
+    """torch's own map. Below the diagonal, row by row."""
+    below = [i * n + j for i in range(n) for j in range(i)]
+    f = lambda x: torch.distributions.transforms.CorrCholeskyTransform()(x).flatten()
+    rows = numbers(5, n * (n - 1) // 2)
+    jacobian = torch.stack([torch.autograd.functional.jacobian(f, r)[below] for r in rows])
+    return {"class": "PartialCorrelations", "constants": {"n": n}, "tensors": {}, "forward": True, "in": rows.numpy(),
+            "out": torch.stack([f(r) for r in rows]).numpy(), "log_det": torch.linalg.slogdet(jacobian)[1].numpy()}
+
+
 def circular(shift):
     # zuko's has the period 2 bound around 0 and moves by the bound.
     zuko = CircularShiftTransform(bound=2.0)
@@ -229,6 +257,10 @@ def cases():
     yield blocks(2, 1, 4, False, 2)
     yield lines(5)
     yield parabolas(6)
+    yield zero_sum(3)
+    yield unit_ball(3)
+    yield l1_ball(4)
+    yield partial_correlations(4)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ namespace pushforward {
 ///     circle             ColumnSupports            lower_triangular   FillScaleTriL
 ///     simplex            IsometricLogRatio         positive_definite  FillScaleTriL, CholeskyOuterProduct
 ///     ordered            Ascending                 correlation        CorrelationCholesky
+///     zero_sum           ZeroSum                   ball, l1_ball      UnitBall, L1Ball
 ///
 /// So `TransformedDistribution(flow, bijector_to<double>(space))` is a flow on it, if that of the flow has
 /// `space.dimensions()` columns. The one of a circle leaves out the point where its ends meet; flows of angles alone,
