@@ -156,8 +156,8 @@ void bind_base(nb::module_& m) {
       "triangular_order", [](const auto& o) { return o.triangular_order(); },
       "The columns in an order in which each is computed from those up to it alone; []: in any order.\n\n"
       "Raises NotImplementedError naming the part that mixes columns otherwise.");
-  property("domain", [](const auto& o) { return o.domain().to_text(); }, "Where x lives.");
-  property("codomain", [](const auto& o) { return o.codomain().to_text(); }, "Where y may lie.");
+  property("domain", [](const auto& o) { return o.domain(); }, "Where x lives.");
+  property("codomain", [](const auto& o) { return o.codomain(); }, "Where y may lie.");
   property(
       "log_scale_bound", [](const auto& o) { return o.log_scale_bound(); },
       "Largest possible |log_det| that bounded scales allow per row, or infinity.");

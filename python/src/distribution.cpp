@@ -441,7 +441,7 @@ Exact where a closed form is known for the pair, else the mean of log p - log q 
       "dtype", [](const Distribution& d) { return nb::module_::import_("numpy").attr("dtype")(d.dtype().name()); },
       "float32 or float64: of data, draws and parameters.");
   c.def_prop_ro(
-      "support", [](const Distribution& d) { return d.visit([](const auto& o) { return o.support().to_text(); }); },
+      "support", [](const Distribution& d) { return d.visit([](const auto& o) { return o.support(); }); },
       "The set where the density is positive: \"real^3 x (0, inf)\".");
   c.def_prop_ro(
       "counted_columns",

@@ -28,6 +28,7 @@ NB_MODULE(_core, m) {
   m.attr("__version__") = PUSHFORWARD_VERSION;
   bind_places(m);
   bind_options(m);
+  bind_spaces(m);
   bind_distribution(m);
   bind_networks(m);
   bind_bijectors(m);

@@ -246,6 +246,7 @@ E choose(std::string_view what, std::string_view name, const Named<E> (&choices)
 }
 
 void bind_options(nb::module_& m);
+void bind_spaces(nb::module_& m);
 void bind_distribution(nb::module_& m);
 void bind_families(nb::module_& m);
 void bind_bijectors(nb::module_& m);

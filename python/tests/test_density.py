@@ -108,7 +108,7 @@ def test_change_of_variables():
     lognormal = pf.TransformedDistribution(pf.Normal(loc=LOC, scale=SCALE), pf.Exp(2))
     theirs = st.lognorm(SCALE, scale=np.exp(LOC))
     np.testing.assert_allclose(lognormal.log_prob(POSITIVE), theirs.logpdf(POSITIVE).sum(1), rtol=1e-12)
-    assert lognormal.support == "(0, inf)^2"
+    assert lognormal.support == pf.Space.box(["positive"] * 2)
     assert lognormal.log_prob([[-1.0, 1.0]]) == -np.inf
     assert np.isnan(lognormal.log_prob([[np.nan, 1.0], [1.0, 1.0]])).tolist() == [True, False]
     value, log_det = lognormal.forward(REAL)
@@ -337,6 +337,41 @@ def test_layers_of_circles_and_simplices():
     still = pf.Coupling([1, 0, 0], pf.BalancedScales(pf.Mlp(1, 4, hidden=[5], final_scale=1.0)),
                         pf.AffineTransformer(bound=np.inf))
     np.testing.assert_allclose(still.forward(x)[1], 0, atol=1e-14)
+
+
+def test_spaces_and_the_maps_onto_them():
+    spaces = [
+        pf.Space.box([None, "positive", (2, 3), (None, 1)]),
+        pf.Space.simplex(4),
+        pf.Space.zero_sum(3),
+        pf.Space.ordered(3),
+        pf.Space.ball(2),
+        pf.Space.l1_ball(3),
+        pf.Space.sphere(3),
+        pf.Space.lower_triangular(2),
+        pf.Space.positive_definite(2),
+        pf.Space.correlation(3),
+        pf.Space.real(1) * pf.Space.simplex(3) * pf.Space.ordered(2),
+    ]
+    for space in spaces:
+        onto = pf.bijector_to(space)
+        assert (onto.base_dim, onto.dim, onto.codomain) == (space.dimensions, space.columns, space)
+        model = pf.TransformedDistribution(pf.maf(space.dimensions, layers=1, hidden=4), onto)
+        assert model.support == space
+        draws = model.sample(500, seed=1)
+        assert np.isfinite(model.log_prob(draws)).all()
+        assert all(space.misfit(row, tolerance=1e-6) == "" for row in draws)
+    # The seam of a circle is left out.
+    assert pf.bijector_to(pf.Space.circle(2, -3, 3)).codomain == pf.Space.box([(-3, 3)] * 2)
+    assert pf.bijector_to(pf.Space.sphere(3), dtype="float32").dtype == np.float32
+    assert repr(spaces[-1]) == "real x simplex(3) x ordered(2)"
+    assert pf.Space.simplex(2).misfit([0.5, 0.75]) == "columns 0 to 1, whose sum is 1.25, lie outside simplex(2)"
+    with pytest.raises(ValueError, match="expected a row of 2 columns, got 3"):
+        pf.Space.simplex(2).misfit([0.5, 0.25, 0.25])
+    with pytest.raises(ValueError, match="expected at least 2 columns, got 1"):
+        pf.Space.simplex(1)
+    with pytest.raises(NotImplementedError, match="what columns may be is not known"):
+        pf.bijector_to(pf.Chain([pf.Exp(2), pf.LULinear(2)]).codomain)
 
 
 def test_embedded_context():

@@ -64,7 +64,7 @@ def test_a_flow_learns_the_banana():
 def test_supports():
     y = rng.gamma(2.0, size=(2000, 1))
     model, _ = pf.prepare_and_fit(pf.maf(1, layers=1, hidden=8), y, supports=["positive"], epochs=5)
-    assert model.support == "(0, inf)"
+    assert str(model.support) == "(0, inf)"
     grid = np.linspace(1e-6, 30, 20001)[:, None]
     assert abs(model.prob(grid).sum() * (grid[1, 0] - grid[0, 0]) - 1) < 1e-3
     with pytest.raises(ValueError, match="column 0"):
