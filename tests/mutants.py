@@ -104,7 +104,7 @@ TESTS = {
     "src/training/gaussian_mixture": ["fit_best_test"],
     "src/training/fit": ["fit_test", "objective_test", "coupling_test"] + TRAINING,
     "src/training/loop": ["fit_options_test", "fit_test", "fit_non_finite_test"] + TRAINING + COUPLED,
-    "src/training/rows": ["fit_test", "fit_options_test", "misfit_test"] + TRAINING,
+    "src/training/rows": ["fit_test", "fit_options_test", "misfit_test", "quantized_test"] + TRAINING,
     "src/training/prepare": ["prepare_test"] + TRAINING,
     "src/training/split": ["split_test"] + TRAINING,
     "src/training/reverse_kl": ["fit_options_test"] + TRAINING,

@@ -12,6 +12,7 @@
 #include <pushforward/distributions/uniform.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/io/model.hpp>
+#include <pushforward/training/baseline.hpp>
 #include <pushforward/training/fit.hpp>
 
 #include "tests/catch.hpp"
@@ -308,4 +309,14 @@ TEST_CASE("what Quantized refuses", "[quantized]") {
   CHECK_THROWS_AS(d.entropy(), NotImplemented);
   CHECK_THROWS_AS(d.cdf(Matrix<double>(Matrix<double>::Zero(1, 2))), NotImplemented);
   CHECK_THROWS_AS(d.triangular_order(), NotImplemented);
+}
+
+TEST_CASE("The Gaussian beside a fit of masses has the mass of a cell, not a density", "[quantized]") {
+  Engine engine(8);
+  Matrix<double> y = Normal<double>({1.0, -2.0}, {1.5, 0.5}).sample(400, engine);
+  y.col(0) = ((y.col(0).array() / 0.25).round() * 0.25).matrix().eval();
+  Quantized<double> model(Normal<double>(2), {{0, {0, 0.25}}});
+  const FitReport report = fit(model, y, {.epochs = 1, .validation_fraction = 0});
+  const auto normal = GaussianBaseline::fit(y);
+  CHECK(report.gaussian_baseline == Approx(normal.log_prob(y).mean() + std::log(0.25)).epsilon(1e-12));
 }
