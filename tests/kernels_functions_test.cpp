@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numbers>
 #include <random>
 #include <string>
 #include <type_traits>
@@ -58,6 +59,26 @@ R exact_erfinv(R x) {
   return boost::math::erf_inv(x, policy<promote_double<false>>());
 }
 
+/// log(exp(t^2) erfc(t)) for t above 6, by the continued fraction.
+template <class R>
+R log_normal_tail(R t) {
+  R fraction = 0;
+  for (int k = 60; k > 0; --k) fraction = (R(k) / 2) / (t + fraction);
+  return -std::log((t + fraction) * std::sqrt(std::numbers::pi_v<R>));
+}
+template <class R>
+R exact_log_ndtr(R x) {
+  const R t = x / std::sqrt(R(2));
+  if (x > 0) return std::log1p(-std::erfc(t) / 2);
+  return t > -20 ? std::log(std::erfc(-t) / 2) : -x * x / 2 + log_normal_tail(-t) - std::numbers::ln2_v<R>;
+}
+template <class R>
+R exact_log_normal_hazard(R x) {
+  const R t = x / std::sqrt(R(2)), half_log = std::log(2 * std::numbers::pi_v<R>) / 2;
+  return t > -1 ? -x * x / 2 - half_log - exact_log_ndtr(x)
+                : std::numbers::ln2_v<R> - half_log - (t < -6 ? log_normal_tail(-t) : std::log(std::erfc(-t)) + t * t);
+}
+
 template <class T>
 struct Function {
   const char* name;
@@ -80,6 +101,7 @@ std::vector<Function<T>> functions() {
           {"softplus", &K::softplus, exact_softplus<L>, 2},
           {"erf", &K::erf, [](L x) { return std::erf(x); }, 1.75},
           {"erfinv", &K::erfinv, exact_erfinv<L>, 3},
+          {"log_ndtr", &K::log_ndtr, exact_log_ndtr<L>, 8},  // 1 - erf, next to its end
           {"sqrt", &K::sqrt, [](L x) { return std::sqrt(x); }, 0.5}};
 }
 
@@ -137,6 +159,28 @@ TEMPLATE_TEST_CASE("kernels: accuracy of the functions", "[kernels]", float, dou
   const Buffer<T> x = sweep<T>(1000003);
   Buffer<T> y(x.size());
   for (const Function<T>& f : functions<T>()) check_accuracy(f, x, y);
+}
+
+// Where it is 0 its error is one of its terms, which are of the order of 1.
+TEMPLATE_TEST_CASE("kernels: log(phi / Phi)", "[kernels]", float, double) {
+  using T = TestType;
+  using L = Wide<T>;
+  const Buffer<T> x = sweep<T>(100'000);
+  Buffer<T> y(x.size());
+  for (const Table<T>* t : available_tables<T>()) {
+    t->log_normal_hazard(x.get(), y.get(), x.size());
+    double worst = 0;
+    for (Index i = 0; i < x.size(); ++i) {
+      const L exact = exact_log_normal_hazard(L(x[i]));
+      if (!(std::abs(exact) < L(std::numeric_limits<T>::max()))) {
+        worst = std::max(worst, L(y[i]) == exact || std::isnan(exact) == std::isnan(y[i]) ? 0.0 : 1e9);
+        continue;
+      }
+      worst = std::max(worst, static_cast<double>(std::abs(L(y[i]) - exact) / (1 + std::abs(exact))));
+    }
+    INFO(t->instruction_set);
+    CHECK(worst < 5 * static_cast<double>(std::numeric_limits<T>::epsilon()));
+  }
 }
 
 /// Every `stride`-th of all floats: denormals, infinities and NaN among them.

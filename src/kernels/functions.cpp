@@ -33,6 +33,8 @@ PUSHFORWARD_FUNCTION(sigmoid)
 PUSHFORWARD_FUNCTION(softplus)
 PUSHFORWARD_FUNCTION(erf)
 PUSHFORWARD_FUNCTION(erfinv)
+PUSHFORWARD_FUNCTION(log_ndtr)
+PUSHFORWARD_FUNCTION(log_normal_hazard)
 #undef PUSHFORWARD_FUNCTION
 
 template <class T>
@@ -47,6 +49,8 @@ void fill(Table<T>& table) {
   table.softplus = &map_softplus<T>;
   table.erf = &map_erf<T>;
   table.erfinv = &map_erfinv<T>;
+  table.log_ndtr = &map_log_ndtr<T>;
+  table.log_normal_hazard = &map_log_normal_hazard<T>;
 }
 
 }  // namespace

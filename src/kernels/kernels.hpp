@@ -97,6 +97,8 @@ struct Table {
   void (*softplus)(const T* x, T* y, Index n);  ///< max(x, 0) + log1p(exp(-|x|))
   void (*erf)(const T* x, T* y, Index n);
   void (*erfinv)(const T* x, T* y, Index n);  ///< infinite at -1 and 1, NaN beyond
+  void (*log_ndtr)(const T* x, T* y, Index n);           ///< log of the normal distribution function
+  void (*log_normal_hazard)(const T* x, T* y, Index n);  ///< log of the normal density over its distribution function
   void (*sqrt)(const T* x, T* y, Index n);
 
   // y = a(x); gx += gy * a'(x), where the derivative may use x, y or both.

@@ -453,6 +453,72 @@ HWY_INLINE Vec<T> normal_cdf(Vec<T> x, Vec<T>& gauss) {
   return hn::IfThenElse(hn::Lt(t, one), center, outside);
 }
 
+/// a b - product, which is a b rounded: what rounding has taken, with fma or without.
+template <class T>
+HWY_INLINE Vec<T> lost_in_product(Vec<T> a, Vec<T> b, Vec<T> product) {
+  const hn::ScalableTag<T> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  // Half of the bits, so that products of halves are exact.
+  constexpr auto upper = static_cast<typename Real<T>::Unsigned>(~typename Real<T>::Unsigned{0}
+                                                                 << (Real<T>::mantissa_bits + 2) / 2);
+  const Vec<T> mask = hn::BitCast(d, hn::Set(du, upper)), a1 = hn::And(a, mask), b1 = hn::And(b, mask);
+  const Vec<T> a0 = hn::Sub(a, a1), b0 = hn::Sub(b, b1);
+  const Vec<T> first = hn::Sub(hn::Mul(a1, b1), product), middle = hn::Add(hn::Mul(a1, b0), hn::Mul(a0, b1));
+  return hn::Add(hn::Add(first, middle), hn::Mul(a0, b0));
+}
+
+/// What log Phi(x) is made of: t = |x| / sqrt(2), and t^2 in two parts, of which the second is what the first lost in
+/// rounding.
+template <class T>
+struct NormalTail {
+  Vec<T> t2, rest;
+  Vec<T> erfc;    // where `near`: t < 1
+  Vec<T> scaled;  // exp(t^2) erfc(t), beyond
+  hn::Mask<hn::ScalableTag<T>> near, far;  // far: beyond what is left of the gauss
+};
+template <class T>
+HWY_INLINE NormalTail<T> normal_tail(Vec<T> x) {
+  const hn::ScalableTag<T> d;
+  const Vec<T> one = hn::Set(d, T(1)), half = hn::Set(d, T(0.5));
+  const Vec<T> half_x = hn::Mul(half, x), t2 = hn::Mul(half_x, x);
+  const Vec<T> t = hn::Mul(hn::Abs(x), hn::Set(d, T(0.70710678118654752440)));
+  // Beyond the polynomial: 1 / (t sqrt(pi)) (1 - r (1 - 3 r (1 - 5 r (1 - 7 r (1 - 9 r))))), r = 1 / (2 t^2).
+  const Vec<T> r = hn::Div(half, t2);
+  Vec<T> series = one;
+  for (const T k : {T(9), T(7), T(5), T(3), T(1)})
+    series = hn::NegMulAdd(hn::Mul(hn::Set(d, k), r), series, one);
+  series = hn::Div(hn::Mul(series, hn::Set(d, T(0.56418958354775628695))), t);
+  const Vec<T> end = hn::Set(d, Real<T>::erfc_underflow);
+  return {t2, lost_in_product<T>(half_x, x, t2), hn::Sub(one, erf_small<T>(t, t2)),
+          hn::IfThenElse(hn::Gt(t, end), series, scaled_erfc<T>(hn::Min(t, end))), hn::Lt(t, one), hn::Gt(t, end)};
+}
+
+/// log Phi(x), accurate in relative terms in both tails.
+template <class T>
+HWY_INLINE Vec<T> log_ndtr(Vec<T> x) {
+  const hn::ScalableTag<T> d;
+  const Vec<T> half = hn::Set(d, T(0.5));
+  const NormalTail<T> tail = normal_tail<T>(x);
+  const Vec<T> left = hn::Sub(log<T>(hn::Mul(half, hn::IfThenElse(tail.near, tail.erfc, tail.scaled))),
+                              hn::IfThenZeroElse(tail.near, tail.t2));
+  const Vec<T> gauss = exp<T>(hn::Neg(tail.t2));
+  const Vec<T> erfc = hn::IfThenZeroElse(tail.far, hn::Mul(tail.scaled, hn::NegMulAdd(gauss, tail.rest, gauss)));
+  const Vec<T> right = log1p<T>(hn::Neg(hn::Mul(half, hn::IfThenElse(tail.near, tail.erfc, erfc))));
+  return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), right, left);
+}
+
+/// log(phi(x) / Phi(x)), the normal density over the distribution function.
+template <class T>
+HWY_INLINE Vec<T> log_normal_hazard(Vec<T> x) {
+  const hn::ScalableTag<T> d;
+  const Vec<T> half_log_two_pi = hn::Set(d, T(0.91893853320467274178));
+  const NormalTail<T> tail = normal_tail<T>(x);
+  // Left of -sqrt(2) the squares cancel.
+  const Vec<T> left = hn::Neg(hn::Add(half_log_two_pi, log<T>(hn::Mul(hn::Set(d, T(0.5)), tail.scaled))));
+  const Vec<T> other = hn::Sub(hn::Neg(tail.t2), hn::Add(half_log_two_pi, log_ndtr<T>(x)));
+  return hn::IfThenElse(hn::AndNot(tail.near, hn::Lt(x, hn::Zero(d))), left, other);
+}
+
 /// y[i] = f(inputs[i]...) for i in [0, n), any n: the tail passes through the same vector code.
 template <class T, class F, class... Inputs>
 HWY_INLINE void map(F f, T* y, Index n, const Inputs*... inputs) {

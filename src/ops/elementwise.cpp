@@ -174,7 +174,7 @@ Var<T> asinh(Var<T> x) {
 
 template <Scalar T>
 Var<T> log_ndtr(Var<T> x) {
-  const auto forward = each<T>([](T v) { return T(log_normal_cdf(static_cast<double>(v))); });
+  const auto forward = [](const T* x, T* y, Index n) { kernel<T>().log_ndtr(x, y, n); };
   return pointwise(Operation::log_ndtr, x, forward, [](T x, T y) {
     return T(log_normal_cdf_slope(static_cast<double>(x), static_cast<double>(y)));
   });

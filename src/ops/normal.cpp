@@ -10,12 +10,7 @@ Var<T> log_normal_hazard(Var<T> x) {
   if (Trace* trace = x.tape().trace()) [[unlikely]]
     trace->exposed();
   const Var<T> y = like(x, x.wants_gradient());
-  for (Index i = 0; i < pieces(x); ++i) {
-    const T* in = piece(x, i);
-    T* out = piece(y, i);
-    for (Index j = 0, n = exact_piece_size(x); j < n; ++j)
-      out[j] = static_cast<T>(log_normal_hazard(static_cast<double>(in[j])));
-  }
+  for (Index i = 0; i < pieces(x); ++i) kernel<T>().log_normal_hazard(piece(x, i), piece(y, i), exact_piece_size(x));
   record(y, [x, y] {
     for (Index i = 0; i < pieces(x); ++i) {
       const T *in = piece(x, i), *out = piece(y, i), *gy = gradient_piece(y, i);
