@@ -77,10 +77,6 @@ double log_normal_cdf_slope(double x, double log_cdf) {
   return x < series_end ? -x / (1 + tail_rest(x)) : std::exp(-0.5 * x * x - 0.5 * log_2_pi - log_cdf);
 }
 
-double log_normal_hazard(double x) {
-  return x < series_end ? std::log(-x) - std::log1p(tail_rest(x)) : -0.5 * x * x - 0.5 * log_2_pi - log_normal_cdf(x);
-}
-
 double log_normal_hazard_slope(double x, double log_hazard) {
   const double rest = tail_rest(x);
   return x < series_end ? -x * rest / (1 + rest) : -x - std::exp(log_hazard);

@@ -25,8 +25,7 @@ double lambert_w0(double x);
 double log_normal_cdf(double x);
 /// d log Phi(x) / dx = phi(x) / Phi(x), from log Phi(x).
 double log_normal_cdf_slope(double x, double log_cdf);
-/// log of phi(x) / Phi(x), and its derivative in x: in the left tail nearly log(-x), as no difference of squares.
-double log_normal_hazard(double x);
+/// Derivative of log(phi(x) / Phi(x)) in x, from that: in the left tail nearly 1 / x, as no difference of squares.
 double log_normal_hazard_slope(double x, double log_hazard);
 /// x with log Phi(x) = log_p; NaN for log_p > 0.
 double normal_quantile_of_log(double log_p);

@@ -174,10 +174,17 @@ Var<T> asinh(Var<T> x) {
 
 template <Scalar T>
 Var<T> log_ndtr(Var<T> x) {
-  const auto forward = [](const T* x, T* y, Index n) { kernel<T>().log_ndtr(x, y, n); };
-  return pointwise(Operation::log_ndtr, x, forward, [](T x, T y) {
-    return T(log_normal_cdf_slope(static_cast<double>(x), static_cast<double>(y)));
-  });
+  const auto backward = [](const T* x, const T*, const T* gy, T* gx, Index n) {
+    constexpr Index block = 64;
+    T hazard[block];
+    for (Index i = 0; i < n; i += block) {
+      const Index count = std::min(block, n - i);
+      kernel<T>().log_normal_hazard(x + i, hazard, count);
+      kernel<T>().exp(hazard, hazard, count);
+      kernel<T>().multiply_accumulate(gy + i, hazard, gx + i, count);
+    }
+  };
+  return noted(Operation::log_ndtr, x, unary(x, kernel<T>().log_ndtr, backward, false));
 }
 template <Scalar T>
 Var<T> ndtri_exp(Var<T> x) {
