@@ -21,9 +21,12 @@ Mapped<T> L1Ball<T>::do_forward(Pass<T>& pass, Var<T> x) const {
 
 template <Scalar T>
 Mapped<T> L1Ball<T>::do_inverse(Pass<T>& pass, Var<T> y) const {
+  const Index n = this->dim();
   const Var<T> inside = pass.restrict_to(y, -1, 1, T(0)), size = abs(inside);
-  const Var<T> log_after = log(pass.restrict_to(T(1) - running_sum(size), positive));
-  const Var<T> left = T(1) - sums_before(pass, size), log_sum = log(left + size);
+  // What is left after each column, and before it.
+  const Var<T> after = pass.restrict_to(T(1) - running_sum(size), positive), log_after = log(after);
+  const Var<T> all = filled(pass.tape(), 1, T(1));
+  const Var<T> left = n == 1 ? all : concatenate<T>({all, columns(after, 0, n - 1)}), log_sum = log(left + size);
   // 1 - tanh^2 = R_(i+1) (R_i + |y_i|) / R_i^2
   return {T(0.5) * sign(inside) * (log_sum - log_after), row_sum(log(left) - log_sum - log_after)};
 }

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <string>
 
-#include "src/ops/common.hpp"
 #include "src/ops/repeated.hpp"
 
 namespace pushforward {
@@ -32,10 +31,10 @@ template <Scalar T>
 Dual<T> BalancedScales<T>::do_tangent(Pass<T>& pass, Dual<T> x) const {
   const Index dim = this->outputs() / 2;
   const Dual<T> out = net_->tangent(pass, x.value, x.tangent);
-  const Var<T> t = tanh(columns(out.value, dim, dim)), limit = filled(pass.tape(), dim, static_cast<T>(limit_));
-  return {concatenate<T>({columns(out.value, 0, dim), balanced(t * static_cast<T>(limit_))}),
-          concatenate<T>({columns(out.tangent, 0, dim),
-                          balanced((limit - t * t * static_cast<T>(limit_)) * columns(out.tangent, dim, dim))})};
+  const T limit = static_cast<T>(limit_);
+  const Var<T> t = tanh(columns(out.value, dim, dim)), rise = (T(1) - t * t) * limit;
+  return {concatenate<T>({columns(out.value, 0, dim), balanced(t * limit)}),
+          concatenate<T>({columns(out.tangent, 0, dim), balanced(rise * columns(out.tangent, dim, dim))})};
 }
 
 template <Scalar T>

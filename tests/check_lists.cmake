@@ -45,6 +45,18 @@ foreach(line ${found})
   endif()
 endforeach()
 
+# Tangents are no part of the contract: every network stands in their test too.
+file(READ "${ROOT}/tests/tangent_test.cpp" tangents)
+string(REGEX REPLACE "//[^\n]*" "" tangents "${tangents}")
+string(REGEX REPLACE "\"[^\"\n]*\"" "" tangents "${tangents}")
+string(REGEX MATCHALL "\nnn/[a-z0-9_]+ [A-Za-z0-9]+ " found "\n${classes}")
+foreach(line ${found})
+  string(REGEX REPLACE ".* ([A-Za-z0-9]+) $" "\\1" class "${line}")
+  if(NOT tangents MATCHES "(^|[^A-Za-z0-9_])${class}<T>[({]")
+    set(missing "${missing}\n  tests/tangent_test.cpp: an object of ${class}<T>")
+  endif()
+endforeach()
+
 # Every class has its line in a table of the page on model files, by its name in files, and each of its constants and
 # tensors is named there.
 file(READ "${ROOT}/docs/model_file.md" page)

@@ -44,7 +44,9 @@ nn/mlp Mlp mlp
 ")
   file(WRITE ${WORK}/tests/CMakeLists.txt "pushforward_test(exp_test)
 pushforward_test(scale_test mlp_test.cpp)
+pushforward_test(tangent_test)
 ")
+  file(WRITE ${WORK}/tests/tangent_test.cpp "add(\"Mlp\", Mlp<T>(3, 4));\n")
   foreach(name exp scale mlp)
     file(WRITE ${WORK}/tests/${name}_test.cpp "TEST_CASE(\"${name}\") {}\n")
   endforeach()
@@ -89,6 +91,9 @@ check(tests/catalogue.hpp "${student}" "/**/ ${student} // Student's t\n" "")
 check(tests/catalogue.hpp "{\"Exp\", Exp<T>(3)}," "" "tests/catalogue.hpp: an object of Exp<T>")
 check(tests/catalogue.hpp "{\"Scale\", Scale<T>(scale)}," "" "tests/catalogue.hpp: an object of Scale<T>")
 check(tests/catalogue.hpp "{\"Coupling\", Coupling<T>(mask, Mlp<T>(1, 2))}," "" "tests/catalogue.hpp: an object of Mlp<T>")
+
+check(tests/tangent_test.cpp "add(\"Mlp\", Mlp<T>(3, 4));" "// Mlp<T>(3, 4)\n"
+  "tests/tangent_test.cpp: an object of Mlp<T>")
 
 set(scale "| `scale` | `sign` integers | `log_scale` |")
 check(docs/model_file.md "| `exp` | `dim` integer | |" "" "docs/model_file.md: | `exp` | constants")

@@ -138,7 +138,8 @@ TESTS = {
     "src/ops": OPS + ["fused_ops_test", "trace_test", "contract_test"] + BIJECTORS + ["tangent_test"],
     "src/numerics": ["special_functions_test"] + DISTRIBUTIONS,
     "src/batch_norm": ["batch_norm_test", "batch_norm_layer_test", "batch_norm_frictions_test"] + PORTS + BIJECTORS[::-1] + TRAINING,
-    "nn/periodic_features": ["shaped_flows_test", "contract_test"],
+    "nn/balanced_scales": ["tangent_test", "layers_test", "contract_test"],
+    "nn/periodic_features": ["tangent_test", "shaped_flows_test", "contract_test"],
     "nn/": ["nn_test", "tangent_test", "contract_test", "model_golden_test"] + FLOWS,
     "ports": ["batch_norm_layer_test", "batch_norm_frictions_test"] + PORTS,
     "flows": ["preset_test", "shaped_flows_test", "flow_test", "spline_test", "contract_test", "prefix_test"],
@@ -194,7 +195,7 @@ IN_LAYERS = (
     "bijectors/block_autoregressive bijectors/circular_shift bijectors/discrete bijectors/isometric bijectors/l1_ball "
     "bijectors/low_rank bijectors/matrix_exp bijectors/moebius bijectors/monotone bijectors/non_compact "
     "bijectors/partial_corr bijectors/polynomial_spline bijectors/rotation bijectors/sylvester bijectors/tanh_step "
-    "bijectors/umnn bijectors/unit_ball bijectors/zero_sum distributions/embedded nn/balanced_scales "
+    "bijectors/umnn bijectors/unit_ball bijectors/zero_sum distributions/embedded "
     "nn/element_network"
 ).split()
 IN_SCALAR_MAPS = (

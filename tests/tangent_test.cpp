@@ -8,9 +8,11 @@
 #include <pushforward/bijector.hpp>
 #include <pushforward/error.hpp>
 #include <pushforward/execution.hpp>
+#include <pushforward/nn/balanced_scales.hpp>
 #include <pushforward/nn/constant.hpp>
 #include <pushforward/nn/made.hpp>
 #include <pushforward/nn/mlp.hpp>
+#include <pushforward/nn/periodic_features.hpp>
 #include <pushforward/nn/residual_network.hpp>
 #include <pushforward/testing/gradient_check.hpp>
 #include <span>
@@ -67,6 +69,9 @@ std::vector<Case<T>> networks(Activation a) {
   add("Made, plain, context, random degrees",
       Made<T>(3, 2, {.hidden = 7, .blocks = 1, .residual = false, .activation = a, .context_dim = 2,
                      .random_degrees = true}));
+  add("PeriodicFeatures", PeriodicFeatures<T>(Mlp<T>(6, 4, {.hidden = {5}, .activation = a, .final_scale = 1}), -2, 3));
+  add("BalancedScales, context",
+      BalancedScales<T>(Mlp<T>(3, 6, {.hidden = {5}, .activation = a, .context_dim = 2, .final_scale = 1}), 1.5));
   add("Made of one column", Made<T>(1, 3, {.hidden = 4, .blocks = 1, .activation = a}));
   return cases;
 }

@@ -495,16 +495,20 @@ HWY_INLINE NormalTail<T> normal_tail(Vec<T> x) {
 
 /// log Phi(x), accurate in relative terms in both tails.
 template <class T>
-HWY_INLINE Vec<T> log_ndtr(Vec<T> x) {
+HWY_INLINE Vec<T> log_ndtr(Vec<T> x, const NormalTail<T>& tail) {
   const hn::ScalableTag<T> d;
   const Vec<T> half = hn::Set(d, T(0.5));
-  const NormalTail<T> tail = normal_tail<T>(x);
   const Vec<T> left = hn::Sub(log<T>(hn::Mul(half, hn::IfThenElse(tail.near, tail.erfc, tail.scaled))),
                               hn::IfThenZeroElse(tail.near, tail.t2));
   const Vec<T> gauss = exp<T>(hn::Neg(tail.t2));
   const Vec<T> erfc = hn::IfThenZeroElse(tail.far, hn::Mul(tail.scaled, hn::NegMulAdd(gauss, tail.rest, gauss)));
   const Vec<T> right = log1p<T>(hn::Neg(hn::Mul(half, hn::IfThenElse(tail.near, tail.erfc, erfc))));
   return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), right, left);
+}
+
+template <class T>
+HWY_INLINE Vec<T> log_ndtr(Vec<T> x) {
+  return log_ndtr<T>(x, normal_tail<T>(x));
 }
 
 /// log(phi(x) / Phi(x)), the normal density over the distribution function.
@@ -515,7 +519,7 @@ HWY_INLINE Vec<T> log_normal_hazard(Vec<T> x) {
   const NormalTail<T> tail = normal_tail<T>(x);
   // Left of -sqrt(2) the squares cancel.
   const Vec<T> left = hn::Neg(hn::Add(half_log_two_pi, log<T>(hn::Mul(hn::Set(d, T(0.5)), tail.scaled))));
-  const Vec<T> other = hn::Sub(hn::Neg(tail.t2), hn::Add(half_log_two_pi, log_ndtr<T>(x)));
+  const Vec<T> other = hn::Sub(hn::Neg(tail.t2), hn::Add(half_log_two_pi, log_ndtr<T>(x, tail)));
   return hn::IfThenElse(hn::AndNot(tail.near, hn::Lt(x, hn::Zero(d))), left, other);
 }
 

@@ -2,7 +2,6 @@
 
 A graph has
     inputs, widths          the tensors of x and, if there is one, of the context, of the shapes (N, width)
-    values(tensors, inputs) what they are at values of all inputs
     run(tensor, values)     what it is where the tensors in a dictionary have the values there
     shape(tensor)           of one row, None where it has none
 and of each of its tensors
@@ -21,7 +20,6 @@ import numpy as np
 from . import _masked
 from . import _parts as pf
 
-ROWS = 7  # to try things at, in a place where nothing is special
 LARGE = 2.0**30  # weights are read times that: what they are added to is small then, and rounds nothing away
 
 

@@ -66,9 +66,6 @@ class Graph:
 
     # What a reader asks for.
 
-    def values(self, tensors, inputs):
-        return [self.run(tensor, dict(zip(self.inputs, inputs))) for tensor in tensors]
-
     def run(self, tensor, values):
         def one(*rows):
             return self._value(tensor, dict(zip(values, rows)))
