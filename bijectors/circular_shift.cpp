@@ -11,8 +11,8 @@ namespace pushforward {
 using namespace detail;
 
 template <Scalar T>
-CircularShift<T>::CircularShift(VectorView<const T> shift, double low, double high)
-    : Bijector<T>("CircularShift", shift.size()), low_(low), high_(high), shift_({shift.size()}) {
+CircularShift<T>::CircularShift(VectorView<const T> shift, double low, double high, bool trainable)
+    : Bijector<T>("CircularShift", shift.size()), low_(low), high_(high), shift_({shift.size()}), trainable_(trainable) {
   do_restored();
   for (Index i = 0; i < shift.size(); ++i) {
     shift_[i] = shift[i];
@@ -49,7 +49,8 @@ void CircularShift<T>::do_fields(Fields<T>& f) {
   this->dim_field(f);
   f.constant("low", low_);
   f.constant("high", high_);
-  f.parameter("shift", shift_, {this->dim()}, {.decay = false});
+  f.optional("trainable", trainable_, true);
+  f.parameter("shift", shift_, {this->dim()}, {.decay = false, .trainable = trainable_});
 }
 
 template <Scalar T>

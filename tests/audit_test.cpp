@@ -11,6 +11,7 @@
 #include <pushforward/bijectors/unit_vector.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/transformed_distribution.hpp>
+#include <pushforward/distributions/uniform.hpp>
 #include <pushforward/registry.hpp>
 #include <pushforward/testing/audit.hpp>
 #include <pushforward/testing/gradient_check.hpp>
@@ -193,4 +194,34 @@ TEST_CASE("bijector_to leads onto every space that has a map", "[audit]") {
   CHECK_THROWS_WITH(bijector_to<double>(Space::unknown(2)), ContainsSubstring("what columns may be is not known"));
   CHECK_THROWS_WITH(bijector_to<double>(Space::part_of(Space::simplex(3))), ContainsSubstring("a part of a space"));
   CHECK_THROWS_WITH(bijector_to<double>(Space()), ContainsSubstring("no columns"));
+}
+
+TEST_CASE("bijector_to turns the ends of circles to where few rows are", "[audit]") {
+  const Space space = Space::circle(1, {0, 360}) * Space::simplex(3) * Space::circle(1, {-1, 1});
+  Matrix<double> rows(500, 5);
+  Engine engine(3);
+  const Matrix<double> u = Uniform<double>({0.0, 0.0}, {1.0, 1.0}).sample(500, engine);
+  for (Index i = 0; i < 500; ++i) {
+    const double angle = 350 + 300 * u(i, 0);                     // nothing between 290 and 350
+    rows.row(i) << (angle < 360 ? angle : angle - 360), 0.2, 0.3, 0.5, 0.9 * (2 * u(i, 1) - 1);  // nor about 1 and -1
+  }
+  const Poly<Bijector<double>> map = bijector_to<double>(space, rows);
+  CHECK(map->codomain() == space);
+  CHECK(count_parameters(*map) == 0);
+  // As far from both ends of the line as from each other.
+  const Matrix<double> ends = map->forward(Matrix<double>{{-40, 0, 0, -40}, {40, 0, 0, 40}}).value;
+  for (Index i = 0; i < 2; ++i) {
+    CHECK((ends(i, 0) > 300 && ends(i, 0) < 340));
+    CHECK(std::abs(ends(i, 4)) > 0.95);
+  }
+  const Matrix<double> x = map->inverse(rows).value;
+  CHECK(x.array().abs().maxCoeff() < 8);
+  CHECK((map->forward(x).value - rows).cwiseAbs().maxCoeff() < 1e-10);
+  CHECK(audit(map, rows).passed());
+  const Poly<Bijector<float>> single = bijector_to<float>(space, Matrix<float>(rows.cast<float>()));
+  CHECK((single->forward(single->inverse(Matrix<float>(rows.cast<float>())).value).value.cast<double>() - rows)
+            .cwiseAbs().maxCoeff() < 1e-3);
+  // No rows: as they are. A wrong number of columns: refused.
+  CHECK(bijector_to<double>(Space::circle(1, {0, 2}), Matrix<double>(0, 1))->forward(Matrix<double>{{0.0}}).value(0) == 1);
+  CHECK_THROWS_WITH(bijector_to<double>(space, Matrix<double>(3, 2)), ContainsSubstring("expected rows of 5 columns, got 2"));
 }

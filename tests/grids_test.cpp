@@ -103,19 +103,21 @@ TEST_CASE("cells of whole numbers end at 0 where there is a reason", "[grids]") 
   Matrix<double> y(4, 5);
   y << 0, 0, 1990, -1, 0.5, 1, 3, 2000, 2, 1, 0, 7, 2010, 5, 2, 1, 1, 2020, 0, 0.5;
   const std::vector<GridColumn> all{{0, {}}, {1, {}}, {2, {}}, {3, {}}, {4, {0, 0.5}}};
-  const std::vector<Interval> s = cell_supports<double>(y, all, {});
-  CHECK(s == std::vector<Interval>{{-0.5, 1.5}, {-0.5, inf}, {}, {}, {}});
+  CHECK(cell_support<double>(y, all) == Space::box({{-0.5, 1.5}, {-0.5, inf}, {}, {}, {}}));
   // Bounds that are given move to edges, once.
-  std::vector<Interval> given(5);
-  given[1] = {0, 10};
-  given[4] = {0, 2};
-  std::vector<Interval> moved = cell_supports<double>(y, all, given);
+  const Space moved = cell_support<double>(y, all, Space::box({{}, {0, 10}, {}, {}, {0, 2}}));
   CHECK(moved[1] == Interval{-0.5, 10.5});
   CHECK(moved[4] == Interval{-0.25, 2.25});
-  CHECK(cell_supports<double>(y, all, moved) == moved);
-  CHECK(cell_supports<double>(y, {{2, {}}}, {}).empty());
-  CHECK_THROWS_AS(cell_supports<double>(y, {{5, {}}}, {}), ShapeError);
-  CHECK_THROWS_AS(cell_supports<double>(y, all, {{0, 1}}), ShapeError);
+  CHECK(cell_support<double>(y, all, moved) == moved);
+  CHECK(cell_support<double>(y, {{2, {}}}).columns() == 0);
+  CHECK_THROWS_AS(cell_support<double>(y, {{5, {}}}), ShapeError);
+  CHECK_THROWS_AS(cell_support<double>(y, all, Space::box({{0, 1}})), ShapeError);
+  // Columns that belong together have no cells; the others keep theirs.
+  const Space together = Space::box({{0, 10}}) * Space::simplex(3) * Space::circle(1, {0, 2});
+  CHECK(cell_support<double>(y, {{0, {}}}, together) == Space::box({{-0.5, 10.5}}) * Space::simplex(3) * Space::circle(1, {0, 2}));
+  CHECK_THROWS_WITH(cell_support<double>(y, {{1, {}}}, together),
+                    ContainsSubstring("cell_support: column 1 has no cells of its own in the support (0, 10) x simplex(3)"));
+  CHECK_THROWS_AS(cell_support<double>(y, {{4, {}}}, together), DomainError);
 }
 
 TEST_CASE("how values repeat", "[grids]") {

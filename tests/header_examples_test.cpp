@@ -106,7 +106,7 @@ TEST_CASE("the example of training/prepare.hpp", "[examples]") {
                         context = Eigen::MatrixXd::Random(100, 2);
 
   auto [model, report] = prepare_and_fit(maf<double>(4, {.context_dim = 2}), data,
-                                         {.supports = {{0, 1}, {}, {}, {}}}, {.epochs = 100, .context = context});
+                                         {.support = Space::box({{0, 1}, {}, {}, {}})}, {.epochs = 100, .context = context});
 
   CHECK(std::isfinite(report.train_loss.back()));
   CHECK(model.log_prob(data, context).allFinite());

@@ -67,7 +67,7 @@ TEST_CASE("a space says which columns do not lie in it", "[misfit]") {
   CHECK(misfit(Space::sphere(2), {0.5, 0.5}) ==
         "columns 0 to 1, whose squares add up to 0.5, lie outside the support sphere(2)");
   CHECK(misfit(Space::ordered(3), {-1, 7, 0}) ==
-        "columns 0 to 2, which fall at column 2, lie outside the support ordered(3)");
+        "columns 0 to 2, where 0 follows 7, lie outside the support ordered(3)");
   CHECK(misfit(Space::positive_definite(2), {2, 1, 0, 2}) ==
         "columns 0 to 3, which are not symmetric at (1, 0), lie outside the support positive_definite(2 x 2)");
   CHECK(misfit(Space::positive_definite(2), {1, 2, 2, 1}) ==
@@ -129,7 +129,7 @@ TEST_CASE("fit names row and columns of data that lies off its support", "[misfi
           "columns 0 to 2, whose squares add up to 0.75, lie outside the support sphere(3)");
   const auto ordered = on(Ascending<double>(3));
   refused(ordered, ordered.sample(40, engine), {0, 2, 1},
-          "columns 0 to 2, which fall at column 2, lie outside the support ordered(3)");
+          "columns 0 to 2, where 1 follows 2, lie outside the support ordered(3)");
   const auto box = on(Sigmoid<double>(2));
   refused(box, box.sample(40, engine), {0.5, 1.5}, "column 1: 1.5 lies outside the support [0, 1]");
   // Rounding of the last digits that another program wrote, as the maps themselves allow.

@@ -5,6 +5,8 @@
 #include <limits>
 #include <pushforward/bijectors/column_supports.hpp>
 #include <pushforward/bijectors/standardize.hpp>
+#include <pushforward/distributions/beta.hpp>
+#include <pushforward/distributions/gamma.hpp>
 #include <pushforward/distributions/standardized_context.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/training/fit.hpp>
@@ -111,7 +113,7 @@ TEST_CASE("prepare_and_fit puts standardiser and supports into the model, from t
   const Matrix<double> context = 50 * make_data(n, 1, 5).array() + 1000;
   FitOptions<double> options{.epochs = 0, .batch_size = 64, .learning_rate = 5e-3, .context = context, .seed = 2};
   auto model = prepare_and_fit(
-      rich_flow(3, 1), y, {.whiten = true, .supports = {real_line, positive, {7, 9}}}, options).model;
+      rich_flow(3, 1), y, {.whiten = true, .support = Space::box({real_line, positive, {7, 9}})}, options).model;
   // The flow sees standardised training rows: check through the model's own parts.
   const detail::FitRows<double> rows("test", Space::real(3), 1, y, options);
   Matrix<double> train(static_cast<Index>(rows.train().size()), 3), train_context(train.rows(), 1);
@@ -120,7 +122,7 @@ TEST_CASE("prepare_and_fit puts standardiser and supports into the model, from t
     train_context.row(i) = context.row(static_cast<Index>(rows.train()[static_cast<std::size_t>(i)]));
   }
   const auto plain = prepare_and_fit(
-      rich_flow(3, 1), y, {.supports = {real_line, positive, {7, 9}}}, options).model;
+      rich_flow(3, 1), y, {.support = Space::box({real_line, positive, {7, 9}})}, options).model;
   const Matrix<double> standardised = plain.bijector().inverse(train).value, x = model.bijector().inverse(train).value;
   for (Index c = 0; c < 3; ++c) {
     CHECK(standardised.col(c).mean() == Approx(0).margin(1e-10));
@@ -154,10 +156,53 @@ TEST_CASE("prepare_and_fit puts standardiser and supports into the model, from t
 
   Matrix<double> bad = y;
   bad(5, 1) = 0;
-  CHECK_THROWS_WITH(prepare_and_fit(rich_flow(3, 1), bad, {.supports = {real_line, positive, real_line}},
+  CHECK_THROWS_WITH(prepare_and_fit(rich_flow(3, 1), bad, {.support = Space::box({real_line, positive, real_line})},
                             {.context = context, .validation_fraction = 0}),
                     ContainsSubstring("row 5, column 1"));
-  CHECK_THROWS_AS(prepare_and_fit(rich_flow(3, 1), y, {.supports = {positive}}, options), ShapeError);
+  CHECK_THROWS_AS(prepare_and_fit(rich_flow(3, 1), y, {.support = Space::box({positive})}, options), ShapeError);
+}
+
+TEST_CASE("prepare_and_fit takes rows of any space") {
+  // Shares and an angle about the point where it begins again, both of known densities.
+  const Index n = 4000;
+  Engine engine(7);
+  const Matrix<double> g = Gamma<double>({2.0, 3.0, 4.0}, {1.0, 1.0, 1.0}).sample(n, engine);
+  const Matrix<double> turn = Beta<double>({2.0}, {2.0}).sample(n, engine);
+  Matrix<double> y(n, 4);
+  Eigen::VectorXd truth(n);
+  for (Index i = 0; i < n; ++i) {
+    y.row(i).head(3) = g.row(i) / g.row(i).sum();
+    const double b = turn(i, 0), angle = b - 0.5;
+    y(i, 3) = angle < 0 ? angle + 2 : angle;
+    truth[i] = std::lgamma(9) - std::lgamma(2) - std::lgamma(3) - std::lgamma(4) + std::log(y(i, 0)) +
+               2 * std::log(y(i, 1)) + 3 * std::log(y(i, 2)) + std::log(6 * b * (1 - b));
+  }
+  const Space space = Space::simplex(3) * Space::circle(1, {0, 2});
+  const auto [model, report] = prepare_and_fit(nsf_ar<double>(3, {.layers = 2, .hidden = 32}), y, {.whiten = true, .support = space},
+                                               {.epochs = 40, .validation_fraction = 0.2, .seed = 1});
+  CHECK(model.support() == space);
+  CHECK(std::isnan(report.gaussian_baseline));  // none has a density on the simplex
+  const Eigen::VectorXd difference = model.log_prob(y) - truth;
+  CHECK(std::abs(difference.mean()) < 0.04);
+  CHECK(difference.array().abs().mean() < 0.2);
+  const Matrix<double> draws = model.sample(2000, engine);
+  for (Index i = 0; i < draws.rows(); ++i) {
+    const Eigen::VectorXd row = draws.row(i);
+    REQUIRE(space.contains(VectorView<const double>(row)));
+  }
+
+  const auto refused = [&](Index column, double value, const char* text) {
+    Matrix<double> bad = y;
+    bad(5, column) = value;
+    CHECK_THROWS_WITH(prepare_and_fit(maf<double>(3), bad, {.support = space}, {.validation_fraction = 0}),
+                      ContainsSubstring(text));
+  };
+  refused(0, 0, "data row 5, column 0: 0 does not lie strictly between 0 and 1");
+  refused(1, y(5, 1) + 0.01, "data row 5, columns 0, 1, 2, whose sum is 1.01");
+  refused(3, 2.5, "data row 5, column 3: 2.5 lies outside the support [0, 2]");
+  CHECK_THROWS_WITH(prepare_and_fit(maf<double>(4), y, {.support = space}),
+                    ContainsSubstring("expected a support of 4 dimensions, got 3, simplex(3) x circle[0, 2)"));
+  CHECK_THROWS_AS(prepare_and_fit(maf<double>(2), y, {.support = Space::integers({{0, 5}, {0, 5}})}), ShapeError);
 }
 
 TEST_CASE("outliers do not ruin a fit with the robust standardiser") {

@@ -33,7 +33,7 @@ TEST_CASE("a value outside of its bounds is named so that one sees that it is") 
   for (Index i = 0; i < 30; ++i) y(i, 0) = (static_cast<double>(i) + 0.5) / 30;
   y(4, 0) = -1e-9;
   const auto run = [&] {
-    return prepare_and_fit(affine_flow(1), y, {.supports = {{0, 1}}}, {.epochs = 1});
+    return prepare_and_fit(affine_flow(1), y, {.support = Space::box({{0, 1}})}, {.epochs = 1});
   };
   CHECK_THROWS_WITH(run(), ContainsSubstring("-1e-09 does not lie strictly between 0 and 1"));
   CHECK_THROWS_WITH(RationalQuadraticTransformer<double>({.bins = 0}), ContainsSubstring("bins, got 0") &&

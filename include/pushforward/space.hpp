@@ -1,6 +1,7 @@
 #pragma once
 
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,6 +74,10 @@ class Space {
     bool partial = false;          ///< some part of it, not known which
     std::vector<Grid> grids = {};  ///< of each column, of kind `grid` alone
 
+    /// Numbers that it takes to say where in it a point lies: as many as columns, or fewer on a surface.
+    Index dimensions() const;
+    /// Whether values on a bound of their column are boundary points: of boxes, simplices, balls.
+    bool is_open() const;
     friend bool operator==(const Block&, const Block&) = default;
   };
 
@@ -114,7 +119,7 @@ class Space {
   /// A space that a call returned ends with its statement: give it a name.
   const std::vector<Block>& blocks() const&& = delete;
   Index columns() const;
-  /// Numbers that it takes to say where in it a point lies: columns() less one for each simplex and sphere, ...
+  /// Of all blocks.
   Index dimensions() const;
   bool is_known() const;
   /// All columns real or bounded, each by itself.
@@ -136,6 +141,14 @@ class Space {
   /// "column 2: 1.5 lies outside the support [0, 1]", "columns 0 to 2, whose sum is 1.1, lie outside the support
   /// simplex(3)".
   std::string misfit(VectorView<const double> row, std::string_view set = {}, double tolerance = 1e-9) const;
+  /// The same in parts, for programs whose users know columns by other names.
+  struct Misfit {
+    Index first;  ///< of the columns that are meant
+    Index columns;
+    std::string problem;  ///< what follows their names: ": 1.5 lies outside the support [0, 1]"
+  };
+  std::optional<Misfit> find_misfit(VectorView<const double> row, std::string_view set = {},
+                                    double tolerance = 1e-9) const;
   /// "real^3 x (0, inf) x simplex(4)".
   std::string to_text() const;
 

@@ -119,7 +119,7 @@ void bind_best(nb::module_& m) {
           "def fit_best(y: numpy.typing.ArrayLike, *, candidates: collections.abc.Sequence[str | tuple[str, "
           "Distribution]] | None = None, steps: int = 0, seconds: float = 0, folds: int = 0, ensemble: int = 1, "
           "standardize: str | None = None, standardize_context: str = 'mean_std', whiten: bool = True, supports: "
-          "collections.abc.Sequence | None = None, base: str | None = None, rounded: dict[int, float | "
+          "collections.abc.Sequence | Space | None = None, base: str | None = None, rounded: dict[int, float | "
           "tuple[float, float]] | None = None, callback: collections.abc.Callable[[str, int, int], bool | None] | "
           "None = None, dtype: numpy.typing.DTypeLike = None, ") +
       fit_signature + ") -> tuple[Distribution, pushforward.BestReport]";
@@ -140,7 +140,7 @@ void bind_best(nb::module_& m) {
         if (standardize) best.prepare.standardize = choose("standardize", *standardize, standardizations);
         best.prepare.standardize_context = choose("standardize_context", standardize_context, standardizations);
         best.prepare.whiten = whiten;
-        best.prepare.supports = intervals_of("fit_best", supports);
+        best.prepare.support = space_of("fit_best", supports);
         if (base) best.base = choose("base", *base, bases);
         if (rounded) best.rounded = grids_of(*rounded);
         best.callback = callback;
@@ -155,7 +155,7 @@ void bind_best(nb::module_& m) {
 
 candidates: names of the default ones, or (name, flow) of your own, which sees standardised columns; None: all.
 steps: of all candidates together, 0: by the number of rows; seconds: about so long, instead. folds: 0: 5 if there are
-few rows. ensemble: so many fits of the winner. standardize: None chooses. base: "normal", "student_t"; None: by the
+few rows. supports: as in prepare_and_fit. ensemble: so many fits of the winner. standardize: None chooses. base: "normal", "student_t"; None: by the
 tails. rounded: columns of counts or rounded numbers, {column: step or (origin, step)}; None: they are looked for; {}:
 there are none. callback: called with (candidate, stage, stages); False ends it with the best so far.
 Of the arguments of fit those that are about epochs and batches have no effect.)")

@@ -29,6 +29,11 @@ double end_of(const char* call, nb::handle end, double otherwise) {
 
 }  // namespace
 
+pf::Space space_of(const char* call, nb::handle supports) {
+  if (nb::isinstance<pf::Space>(supports)) return nb::cast<pf::Space>(supports);
+  return supports.is_none() ? pf::Space() : pf::Space::box(intervals_of(call, supports));
+}
+
 std::vector<pf::Interval> intervals_of(const char* call, nb::handle supports) {
   std::vector<pf::Interval> result;
   if (supports.is_none()) return result;

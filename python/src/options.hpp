@@ -1,6 +1,7 @@
 #pragma once
 
 // Options that several files read: aggregates of the library, made from keyword arguments.
+#include <pushforward/space.hpp>
 #include <pushforward/bijectors/batch_normalization.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/standardize.hpp>
@@ -19,6 +20,8 @@ inline constexpr Named<pf::Standardization> standardizations[] = {{"none", pf::S
 
 /// Where the values of columns live: None (the real line), "positive", "unit", or (low, high) with None for no end.
 std::vector<pf::Interval> intervals_of(const char* call, nb::handle supports);
+/// The same as a space; a Space as it is; None: the real line, a space without columns.
+pf::Space space_of(const char* call, nb::handle supports);
 /// Columns whose numbers lie on grids: {column: step or (origin, step)}.
 std::vector<pf::GridColumn> grids_of(const nb::dict& rounded);
 

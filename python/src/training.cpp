@@ -76,7 +76,7 @@ nb::tuple prepare_and_fit(Distribution& flow, const Data& y, const std::string& 
                           const nb::kwargs& kwargs) {
   const pf::PrepareOptions prepare{choose("standardize", standardize, standardizations),
                                    choose("standardize_context", standardize_context, standardizations), whiten,
-                                   intervals_of("prepare_and_fit", supports)};
+                                   space_of("prepare_and_fit", supports)};
   Distribution model(flow);
   const nb::object report = flow.visit([&]<pf::Scalar T>(const pf::Distribution<T>&) {
     return fitted<T>(model, y, kwargs, [&](const auto& inner, auto rows, const auto& options) {
@@ -276,7 +276,7 @@ Raises NotImplementedError if the flow's samples have no gradient.)");
       std::string(
           "def prepare_and_fit(flow: Distribution, y: numpy.typing.ArrayLike, *, standardize: str = 'mean_std', "
           "standardize_context: str = 'mean_std', whiten: bool = False, supports: "
-          "collections.abc.Sequence | None = None, ") +
+          "collections.abc.Sequence | Space | None = None, ") +
       fit_signature + fit_callback + ") -> tuple[Distribution, pushforward.FitReport]";
   m.def("prepare_and_fit", &prepare_and_fit, "flow"_a, "y"_a, nb::kw_only(), "standardize"_a = "mean_std",
         "standardize_context"_a = "mean_std", "whiten"_a = false, "supports"_a = nb::none(), "kwargs"_a,
@@ -287,7 +287,8 @@ y = supports(standardize(whiten(x))) for x drawn from the flow, which so sees co
 real line, and context of location 0 and scale 1. All of it is in the model: log_prob is that of the raw data, and a
 file has it all. Locations and scales are those of the rows that are trained on, not of those that validate.
 
-supports: for each column None (the real line), "positive", "unit" or (low, high) with None for no end.
+supports: for each column None (the real line), "positive", "unit" or (low, high) with None for no end; or a Space of
+all columns, Space.real(2) * Space.simplex(3): the flow has space.dimensions, 4.
 standardize, standardize_context: "none", "mean_std" or "median_iqr", which outliers do not move.
 The other arguments are those of fit.)");
 }

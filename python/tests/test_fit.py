@@ -43,6 +43,23 @@ def test_weights_are_counts():
     np.testing.assert_allclose(flow.scale, [np.sqrt(0.75)], rtol=1e-5)
 
 
+def test_rows_of_a_space():
+    y = np.hstack([rng.dirichlet([2.0, 3.0, 4.0], size=1500), rng.vonmises(0, 3, size=(1500, 1)) % (2 * np.pi)])
+    space = pf.Space.simplex(3) * pf.Space.circle(1, 0, 2 * np.pi)
+    truth = st.dirichlet([2.0, 3.0, 4.0]).logpdf(y[:, :3].T).mean() + st.vonmises(3).logpdf(y[:, 3]).mean()
+    one, _ = pf.prepare_and_fit(pf.maf(space.dimensions, hidden=32), y, supports=space, epochs=20, seed=1)
+    best, report = pf.fit_best(y, supports=space, steps=600, seed=1)
+    for model in (one, best):
+        assert model.support == space
+        assert abs(model.log_prob(y).mean() - truth) < 0.1
+        draws = model.sample(1000, seed=2)
+        np.testing.assert_allclose(draws[:, :3].sum(axis=1), 1, atol=1e-6)
+    with pytest.raises(ValueError, match="data row 3, columns 0, 1, 2, whose sum is"):
+        pf.prepare_and_fit(pf.maf(3), np.vstack([y[:3], 1.1 * y[3:]]), supports=space, validation_fraction=0)
+    with pytest.raises(ValueError, match="expected a support of 2 dimensions, got 3"):
+        pf.prepare_and_fit(pf.maf(2), y, supports=space)
+
+
 def test_a_flow_learns_the_banana():
     model, report = pf.prepare_and_fit(pf.nsf_ar(2, layers=2, hidden=32, seed=1), BANANA, epochs=30, seed=1, threads=2)
     test = rng.normal(size=(2000, 2))

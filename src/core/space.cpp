@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include <Eigen/Cholesky>
@@ -58,10 +59,7 @@ std::vector<Interval> square(Index n, Interval diagonal, Interval below, Interva
 }
 
 /// Densities on it are with respect to Lebesgue's measure of its columns.
-bool is_solid(Kind kind) {
-  return kind == Kind::box || kind == Kind::circle || kind == Kind::ordered || kind == Kind::ball ||
-         kind == Kind::l1_ball || kind == Kind::unknown;
-}
+bool is_solid(const Space::Block& b) { return b.kind != Kind::grid && b.dimensions() == b.columns; }
 
 /// Each column by itself.
 bool is_product(Kind kind) {
@@ -112,11 +110,11 @@ std::string text_of(Space::Block b) {
 }
 
 /// Of a block that starts at column `first`; what it lies outside of is called `set`.
-std::string block_misfit(const Space::Block& b, VectorView<const double> row, Index first, std::string_view set,
-                         double tolerance) {
+std::optional<Space::Misfit> block_misfit(const Space::Block& b, VectorView<const double> row, Index first,
+                                          std::string_view set, double tolerance) {
   const auto at = [&](Index i) { return row[first + i]; };
   const std::string of = set.empty() ? "" : std::string(set) + " ";
-  const double slack = is_product(b.kind) || is_solid(b.kind) ? 0.0 : tolerance;
+  const double slack = is_product(b.kind) || is_solid(b) ? 0.0 : tolerance;
   double sum = 0, sizes = 0;
   for (Index i = 0; i < b.columns; ++i) {
     const Interval& range = b.bounds[static_cast<std::size_t>(i)];
@@ -131,28 +129,30 @@ std::string block_misfit(const Space::Block& b, VectorView<const double> row, In
         reach = grid.step / 2;  // it is a number of the grid, up to rounding
     }
     if (!(at(i) >= range.low - reach && at(i) <= range.high + reach) || !why.empty())
-      return fmt::format("column {}: {}{} lies outside {}[{}, {}]", first + i, detail::unsigned_nan(at(i)), why, of,
-                         range.low, range.high);
+      return Space::Misfit{first + i, 1,
+                           fmt::format(": {}{} lies outside {}[{}, {}]", detail::unsigned_nan(at(i)), why, of, range.low,
+                                       range.high)};
     sum += b.kind == Kind::sphere || b.kind == Kind::ball ? at(i) * at(i) : at(i);
     sizes += std::abs(at(i));
   }
+  const std::optional<Space::Misfit> none;
   const auto together = [&](const std::string& reason) {
-    return fmt::format("columns {} to {}, {}, lie outside {}{}", first, first + b.columns - 1, reason, of, text_of(b));
+    return std::optional(Space::Misfit{first, b.columns, fmt::format(", {}, lie outside {}{}", reason, of, text_of(b))});
   };
   const Index n = side(b.columns);
   switch (b.kind) {
     case Kind::simplex:
-      return std::abs(sum - 1) <= tolerance ? "" : together(fmt::format("whose sum is {}", sum));
+      return std::abs(sum - 1) <= tolerance ? none : together(fmt::format("whose sum is {}", sum));
     case Kind::sphere:
-      return std::abs(sum - 1) <= tolerance ? "" : together(fmt::format("whose squares add up to {}", sum));
-    case Kind::ball: return sum <= 1 ? "" : together(fmt::format("whose squares add up to {}", sum));
-    case Kind::l1_ball: return sizes <= 1 ? "" : together(fmt::format("whose sizes add up to {}", sizes));
+      return std::abs(sum - 1) <= tolerance ? none : together(fmt::format("whose squares add up to {}", sum));
+    case Kind::ball: return sum <= 1 ? none : together(fmt::format("whose squares add up to {}", sum));
+    case Kind::l1_ball: return sizes <= 1 ? none : together(fmt::format("whose sizes add up to {}", sizes));
     case Kind::zero_sum:
-      return std::abs(sum) <= tolerance * (1 + sizes) ? "" : together(fmt::format("whose sum is {}", sum));
+      return std::abs(sum) <= tolerance * (1 + sizes) ? none : together(fmt::format("whose sum is {}", sum));
     case Kind::ordered:
       for (Index i = 1; i < b.columns; ++i)
-        if (at(i) < at(i - 1)) return together(fmt::format("which fall at column {}", first + i));
-      return "";
+        if (at(i) < at(i - 1)) return together(fmt::format("where {} follows {}", at(i), at(i - 1)));
+      return none;
     case Kind::correlation:
       for (Index i = 0; i < n; ++i) {
         double square = 0;
@@ -160,7 +160,7 @@ std::string block_misfit(const Space::Block& b, VectorView<const double> row, In
         if (std::abs(square - 1) > tolerance)
           return together(fmt::format("whose squares in row {} of the matrix add up to {}", i, square));
       }
-      return "";
+      return none;
     case Kind::positive_definite: {
       Eigen::MatrixXd m(n, n);
       for (Index i = 0; i < n; ++i)
@@ -169,9 +169,9 @@ std::string block_misfit(const Space::Block& b, VectorView<const double> row, In
           if (j < i && std::abs(at(i * n + j) - at(j * n + i)) > tolerance)
             return together(fmt::format("which are not symmetric at ({}, {})", i, j));
         }
-      return Eigen::LLT<Eigen::MatrixXd>(m).info() == Eigen::Success ? "" : together("which are not positive definite");
+      return Eigen::LLT<Eigen::MatrixXd>(m).info() == Eigen::Success ? none : together("which are not positive definite");
     }
-    default: return "";
+    default: return none;
   }
 }
 
@@ -309,7 +309,7 @@ Space Space::unknown(Index columns) { return unknown(filled(columns, {})); }
 Space Space::part_of(const Space& whole) {
   Space part;
   for (Block block : whole.blocks_) {
-    if (is_solid(block.kind))
+    if (is_solid(block))
       block.kind = Kind::unknown;
     else
       block.partial = true;
@@ -362,20 +362,26 @@ Index Space::columns() const {
   return sum;
 }
 
+Index Space::Block::dimensions() const {
+  const Index n = side(columns);
+  switch (kind) {
+    case Kind::simplex:
+    case Kind::zero_sum:
+    case Kind::sphere: return columns - 1;
+    case Kind::lower_triangular:
+    case Kind::positive_definite: return n * (n + 1) / 2;
+    case Kind::correlation: return n * (n - 1) / 2;
+    default: return columns;
+  }
+}
+
+bool Space::Block::is_open() const {
+  return kind == Kind::box || kind == Kind::simplex || kind == Kind::ball || kind == Kind::l1_ball || kind == Kind::unknown;
+}
+
 Index Space::dimensions() const {
   Index sum = 0;
-  for (const Block& b : blocks_) {
-    const Index n = side(b.columns);
-    switch (b.kind) {
-      case Kind::simplex:
-      case Kind::zero_sum:
-      case Kind::sphere: sum += b.columns - 1; break;
-      case Kind::lower_triangular:
-      case Kind::positive_definite: sum += n * (n + 1) / 2; break;
-      case Kind::correlation: sum += n * (n - 1) / 2; break;
-      default: sum += b.columns;
-    }
-  }
+  for (const Block& b : blocks_) sum += b.dimensions();
   return sum;
 }
 
@@ -413,7 +419,7 @@ bool Space::compare(const Space& other, Compare compare) const {
       const Index begin = std::max(first, position), end = std::min(first + own.columns, position + block.columns);
       if (begin < end) {
         const bool same = block.kind == own.kind && position == first && block.columns == own.columns;
-        const bool by_columns = is_solid(own.kind) && is_solid(block.kind)
+        const bool by_columns = is_solid(own) && is_solid(block)
                                     ? is_product(own.kind) || is_product(block.kind)
                                     : is_product(own.kind) && block.kind == own.kind;
         if (!same && !by_columns) return false;
@@ -432,7 +438,7 @@ bool Space::holds(const Space& inner) const {
   return compare(inner, [](const Block& outer, std::size_t c, const Block& block, std::size_t k) {
     const Interval &o = outer.bounds[c], &i = block.bounds[k];
     // Of increasing numbers and balls, only the same; of a part that is not known, no more than a part.
-    const bool shaped = is_solid(outer.kind) && !is_product(outer.kind);
+    const bool shaped = is_solid(outer) && !is_product(outer.kind);
     return (!shaped || block.kind == outer.kind) && (!outer.partial || block.partial) &&
            (outer.kind != Kind::grid || outer.grids[c].contains(block.grids[k])) && i.low >= o.low && i.high <= o.high;
   });
@@ -448,15 +454,24 @@ bool Space::meets(const Space& other) const {
   });
 }
 
-std::string Space::misfit(VectorView<const double> row, std::string_view set, double tolerance) const {
+std::optional<Space::Misfit> Space::find_misfit(VectorView<const double> row, std::string_view set,
+                                                double tolerance) const {
   if (row.size() != columns())
     throw ShapeError(fmt::format("Space::contains: expected {} values, got {}", columns(), row.size()));
   Index first = 0;
   for (const Block& b : blocks_) {
-    if (std::string found = block_misfit(b, row, first, set, tolerance); !found.empty()) return found;
+    if (std::optional<Misfit> found = block_misfit(b, row, first, set, tolerance)) return found;
     first += b.columns;
   }
   return {};
+}
+
+std::string Space::misfit(VectorView<const double> row, std::string_view set, double tolerance) const {
+  const std::optional<Misfit> found = find_misfit(row, set, tolerance);
+  if (!found) return {};
+  return found->columns == 1 ? fmt::format("column {}{}", found->first, found->problem)
+                             : fmt::format("columns {} to {}{}", found->first, found->first + found->columns - 1,
+                                           found->problem);
 }
 
 std::string Space::to_text() const {

@@ -214,6 +214,7 @@ class Check {
     };
     try {
       if (width > most_baseline_columns) throw DomainError(fmt::format("{} columns are too many", width));
+      if (model_.support.dimensions() < model_.dim) throw DomainError("a Gaussian has no density on a surface");
       values.resize(log_prob_.size());
       if (s_.baseline_data.rows() > 0) {
         score_rows(GaussianBaseline::fit(s_.baseline_data, s_.baseline_context), 0, 1);

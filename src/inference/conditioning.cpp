@@ -245,13 +245,9 @@ class Conditioning {
 
   /// What each column may be by itself.
   void separate_columns(const Space& support) {
-    using Kind = Space::Kind;
     Index first = 0;
     for (const Space::Block& block : support.blocks()) {
-      const bool separate = block.kind == Kind::box || block.kind == Kind::circle || block.kind == Kind::grid ||
-                            block.kind == Kind::ordered || block.kind == Kind::ball ||
-                            block.kind == Kind::l1_ball || block.kind == Kind::unknown;
-      if (!separate)
+      if (block.dimensions() < block.columns)
         throw NotImplemented(fmt::format("{}: columns {} to {} of the model lie together in one surface, {}: there is "
                                          "no density of some of them",
                                          where_, first, first + block.columns - 1, support.to_text()));

@@ -19,19 +19,6 @@ constexpr double pi = std::numbers::pi;
 
 Index side(const Block& b) { return static_cast<Index>(std::llround(std::sqrt(static_cast<double>(b.columns)))); }
 
-Index dimensions_of(const Block& b) {
-  const Index n = side(b);
-  switch (b.kind) {
-    case Kind::simplex:
-    case Kind::zero_sum:
-    case Kind::sphere: return b.columns - 1;
-    case Kind::lower_triangular:
-    case Kind::positive_definite: return n * (n + 1) / 2;
-    case Kind::correlation: return n * (n - 1) / 2;
-    default: return b.columns;
-  }
-}
-
 /// f(block, its first column, its first coordinate)
 template <class F>
 void for_each_block(const Space& space, F f) {
@@ -39,7 +26,7 @@ void for_each_block(const Space& space, F f) {
   for (const Block& b : space.blocks()) {
     f(b, column, coordinate);
     column += b.columns;
-    coordinate += dimensions_of(b);
+    coordinate += b.dimensions();
   }
 }
 
@@ -192,7 +179,7 @@ double room(double v, const Interval& i) { return std::min({std::max(1.0, std::a
 
 Chart::Chart(Space space) : space_(std::move(space)) {
   for (const Block& b : space_.blocks()) {
-    const Index n = side(b), dimensions = dimensions_of(b);
+    const Index n = side(b), dimensions = b.dimensions();
     for (Index k = 0; k < dimensions; ++k) {
       Interval interval = b.bounds[static_cast<std::size_t>(k)];
       if (b.kind == Kind::simplex) interval = {0, 1};
@@ -349,7 +336,7 @@ Eigen::MatrixXd Chart::projection(const Eigen::VectorXd& row) const {
       for (Index i = 0; i < n; ++i)
         for (Index j = 0; j < (b.kind == Kind::correlation ? i : i + 1); ++j) result(k++, first + i * n + j) = 1;
     } else {
-      for (Index c = 0; c < dimensions_of(b); ++c) result(k++, first + c) = 1;
+      for (Index c = 0; c < b.dimensions(); ++c) result(k++, first + c) = 1;
     }
   });
   return result;

@@ -102,8 +102,7 @@ class DataTraining final : public Training<T> {
     for (const Space::Block& block : support.blocks())
       for (const Interval& bounds : block.bounds) {
         const auto value = static_cast<double>(rows(row, column++));
-        // Grids have their ends.
-        if (!notice.columns.empty() || !block.grids.empty() || (value > bounds.low && value < bounds.high)) continue;
+        if (!notice.columns.empty() || !block.is_open() || (value > bounds.low && value < bounds.high)) continue;
         notice.columns = {column - 1};
         notice.problem = fmt::format("{} is {}, a bound of the support ({}, {}) of the model, where it has no density",
                                      of_validation, number_text(value), number_text(bounds.low),

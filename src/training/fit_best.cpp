@@ -52,14 +52,15 @@ class Race {
     if (options.base == Base::logistic)
       throw DomainError("fit_best: base must be normal or student_t; with another one give candidates of your own");
     prepare_ = options.prepare;
-    rounded_ = options.rounded ? *options.rounded : find_grids<T>(data);
-    prepare_.supports = cell_supports(data, rounded_, prepare_.supports);
+    rounded_ = options.rounded ? *options.rounded : grids_in(prepare_.support);
+    prepare_.support = cell_support(data, rounded_, prepare_.support);
+    dim_ = prepare_.support.columns() > 0 ? prepare_.support.dimensions() : data.cols();
     folds_.emplace(data, options, rounded_);
     look_at_tails();
     candidates_ = options.candidates;
     if (candidates_.empty())
       candidates_ = default_candidates<T>(folds_->rows() - (folds_->size() > 1 ? folds_->rows() / folds_->size() : 0),
-                                          data.cols(), options.fit.context.cols());
+                                          dim_, options.fit.context.cols());
   }
 
   Best<T> run() {
@@ -98,6 +99,14 @@ class Race {
     FitReport last = {};
   };
 
+  std::vector<GridColumn> grids_in(const Space& support) const {
+    std::vector<GridColumn> grids = find_grids<T>(data_);
+    if (support.columns() != data_.cols()) return grids;
+    const std::vector<bool> free = each_by_itself(support);
+    std::erase_if(grids, [&](const GridColumn& g) { return !free[static_cast<std::size_t>(g.column)]; });
+    return grids;
+  }
+
   void look_at_tails() {
     const Fold& fold = (*folds_)[0];
     PrepareOptions robust = prepare_;
@@ -128,7 +137,7 @@ class Race {
 
   /// What stands around a flow of `fold`: its bijector leads to the rows as the flow sees them.
   TransformedDistribution<T> around(const Fold& fold, const PrepareOptions& prepare) {
-    return prepared(MultivariateNormalDiag<T>::standard(data_.cols()), fold, prepare);
+    return prepared(MultivariateNormalDiag<T>::standard(dim_), fold, prepare);
   }
 
   // ---- candidates
@@ -176,7 +185,7 @@ class Race {
     const Matrix<T> data = outer.bijector().inverse(fold.smooth).value;
     Matrix<T> validation;
     CandidateTask<T> task;
-    task.dim = data_.cols();
+    task.dim = dim_;
     task.context_dim = options_.fit.context.cols();
     task.data = data;
     task.weights = fold.weights;
@@ -286,7 +295,7 @@ class Race {
   Index steps_for(const Runner& r, const Fold& fold, double share) {
     const double folds = static_cast<double>(folds_->size());
     if (options_.seconds == 0) {
-      const Index all = options_.steps > 0 ? options_.steps : default_steps(folds_->rows(), data_.cols());
+      const Index all = options_.steps > 0 ? options_.steps : default_steps(folds_->rows(), dim_);
       return std::max<Index>(1, static_cast<Index>(static_cast<double>(all) * share / folds));
     }
     // A few steps tell what one takes.
@@ -459,6 +468,7 @@ class Race {
   }
 
   MatrixView<const T> data_;
+  Index dim_ = 0;  // of the flows
   const FitBestOptions<T>& options_;
   PrepareOptions prepare_;
   std::vector<Candidate<T>> candidates_;

@@ -162,17 +162,28 @@ std::vector<GridColumn> find_grids(MatrixView<const T> data, const std::vector<I
   return found;
 }
 
+std::vector<bool> each_by_itself(const Space& support) {
+  std::vector<bool> free;
+  for (const Space::Block& block : support.blocks())
+    free.insert(free.end(), static_cast<std::size_t>(block.columns), block.kind == Space::Kind::box);
+  return free;
+}
+
 template <Scalar T>
-std::vector<Interval> cell_supports(MatrixView<const T> data, const std::vector<GridColumn>& rounded,
-                                    std::vector<Interval> supports) {
-  const auto columns = static_cast<std::size_t>(data.cols());
-  if (supports.empty()) supports.resize(columns);
-  if (supports.size() != columns)
-    throw ShapeError(fmt::format("cell_supports: expected supports of {} columns, got {}", columns, supports.size()));
+Space cell_support(MatrixView<const T> data, const std::vector<GridColumn>& rounded, const Space& given) {
+  const Index columns = data.cols();
+  if (given.columns() > 0 && given.columns() != columns)
+    throw ShapeError(fmt::format("cell_support: expected a support of {} columns, got {}", columns, given.columns()));
+  const Space support = given.columns() > 0 ? given : Space::real(columns);
+  std::vector<Interval> bounds = support.bounds();
+  const std::vector<bool> free = each_by_itself(support);
   for (const auto& [column, grid, found] : rounded) {
     if (column < 0 || column >= data.cols())
-      throw ShapeError(fmt::format("cell_supports: the data has {} columns, and none with number {}", columns, column));
-    Interval& s = supports[static_cast<std::size_t>(column)];
+      throw ShapeError(fmt::format("cell_support: the data has {} columns, and none with number {}", columns, column));
+    if (!free[static_cast<std::size_t>(column)])
+      throw DomainError(fmt::format("cell_support: column {} has no cells of its own in the support {}", column,
+                                    support.to_text()));
+    Interval& s = bounds[static_cast<std::size_t>(column)];
     const bool whole = grid.origin == std::nearbyint(grid.origin) && grid.step == std::nearbyint(grid.step);
     if (s == real_line && whole && data.rows() > 0) {
       Interval range{static_cast<double>(data(0, column)), static_cast<double>(data(0, column))};
@@ -187,14 +198,18 @@ std::vector<Interval> cell_supports(MatrixView<const T> data, const std::vector<
     if (std::isfinite(s.low)) s.low = grid.number(std::floor(cells(s.low) + 0.5 + 1e-9) - 0.5);
     if (std::isfinite(s.high)) s.high = grid.number(std::ceil(cells(s.high) - 0.5 - 1e-9) + 0.5);
   }
-  if (std::all_of(supports.begin(), supports.end(), [](const Interval& s) { return s == real_line; })) supports.clear();
-  return supports;
+  Space moved;
+  Index first = 0;
+  for (const Space::Block& block : support.blocks()) {
+    const auto begin = bounds.begin() + first, end = begin + block.columns;
+    moved = moved * (block.kind == Space::Kind::box ? Space::box({begin, end}) : support.slice(first, block.columns));
+    first += block.columns;
+  }
+  return moved == Space::real(columns) ? Space() : moved;
 }
 
-template std::vector<Interval> cell_supports(MatrixView<const float>, const std::vector<GridColumn>&,
-                                             std::vector<Interval>);
-template std::vector<Interval> cell_supports(MatrixView<const double>, const std::vector<GridColumn>&,
-                                             std::vector<Interval>);
+template Space cell_support(MatrixView<const float>, const std::vector<GridColumn>&, const Space&);
+template Space cell_support(MatrixView<const double>, const std::vector<GridColumn>&, const Space&);
 template std::vector<RepeatedValues> repeated_values(MatrixView<const float>);
 template std::vector<RepeatedValues> repeated_values(MatrixView<const double>);
 template std::vector<GridColumn> find_grids(MatrixView<const float>, const std::vector<Index>&);

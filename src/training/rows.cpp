@@ -91,7 +91,11 @@ void make_relative(const std::string& where, const char* what, std::vector<doubl
 template <Scalar T>
 FitRows<T>::FitRows(const std::string& where, const Space& support, Index context_dim, MatrixView<const T> data,
                     const FitOptions<T>& options)
-    : dim_(support.columns()), context_dim_(context_dim), data_(data), context_(options.context) {
+    : dim_(support.columns()),
+      on_surface_(support.dimensions() < support.columns()),
+      context_dim_(context_dim),
+      data_(data),
+      context_(options.context) {
   check(where, "data", data, options.context, options.weights, options, weights_);
   separate_validation_ = options.validation.rows() > 0;
   const double fraction = separate_validation_ ? 0 : options.validation_fraction;
@@ -195,7 +199,8 @@ double FitRows<T>::gaussian_baseline() const {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   // One row of context for all tells nothing.
   const Index given = context_.rows() == 1 ? 0 : context_dim_, width = dim_ + given;
-  if (width > 1000) return nan;
+  // Nor has a surface a Gaussian in all of its columns.
+  if (width > 1000 || on_surface_) return nan;
   using RowsOfDoubles = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   // Rows as `fit` sees them, in blocks, each followed by its context.
   const auto for_blocks = [&](const RowSource<T>& source, Index count, const auto& f) {

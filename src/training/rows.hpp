@@ -106,6 +106,7 @@ class FitRows {
   void find_repeated_values(const Space& support);
 
   Index dim_;
+  bool on_surface_;
   Index context_dim_;
   Tensor<T> copy_;  // by rows, where the caller's data is by columns
   MatrixView<const T> data_;

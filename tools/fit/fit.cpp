@@ -1,4 +1,5 @@
 #include <functional>
+#include <pushforward/bijectors/bijector_to.hpp>
 #include <pushforward/training/fit_best.hpp>
 #include <pushforward/training/prepare.hpp>
 #include <unistd.h>
@@ -15,6 +16,7 @@ namespace {
 
 /// A Gaussian of the rows that train, linear in their context; `missing` says why there is none.
 std::optional<pf::GaussianBaseline> gaussian_of(const Input& in, std::string& missing) {
+  if (in.support.dimensions() < in.dim()) return {};  // none has a density on a surface
   try {
     return pf::GaussianBaseline::fit(in.dim(), in.context_dim(), [&](const auto& f) {
       std::vector<double> row(static_cast<std::size_t>(in.rows.cols()));
@@ -105,10 +107,9 @@ pf::Poly<pf::Distribution<T>> fit_gaussian(const Settings& s, const Input& in) {
   }
   const auto fitted = [&](pf::MatrixView<const T> y) { return pf::MultivariateNormalTriL<T>::fit(y, weights); };
   const SmoothRows<T> rows(s, in);
-  if (!in.bounded) return complete<T>(fitted(rows.view()), in);
-  const pf::ColumnSupports<T> supports(in.supports);
-  return complete<T>(
-      pf::TransformedDistribution<T>(fitted(supports.inverse(rows.view()).value), supports), in);
+  if (!in.bounded()) return complete<T>(fitted(rows.view()), in);
+  const pf::Poly<pf::Bijector<T>> map = pf::bijector_to<T>(in.support, rows.view());
+  return complete<T>(pf::TransformedDistribution<T>(fitted(map->inverse(rows.view()).value), map), in);
 }
 
 /// Fits and returns the model.
@@ -144,7 +145,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   pf::PrepareOptions around;
   around.standardize = *value_of(s.standardize, standardizations);
   around.standardize_context = around.standardize;
-  if (in.bounded) around.supports = in.supports;
+  if (in.bounded()) around.support = in.support;
 
   // Prepared by rows within their cells, and trained on those of the table.
   pf::FitOptions<T> start = options;
@@ -153,7 +154,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   start.checkpoint.clear();
   start.resume = false;
   pf::Poly<pf::Distribution<T>> model =
-      complete<T>(pf::prepare_and_fit(pf::flow_preset(s.model).build<T>(y.cols(), flow_options(s, context.cols())),
+      complete<T>(pf::prepare_and_fit(pf::flow_preset(s.model).build<T>(in.support.dimensions(), flow_options(s, context.cols())),
                                       SmoothRows<T>(s, in).view(), around, start)
                       .model,
                   in);
@@ -180,7 +181,7 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.choose_standardization = !s.has("--standardize");
   options.prepare.standardize = *value_of(s.standardize, standardizations);
   if (s.has("--standardize")) options.prepare.standardize_context = options.prepare.standardize;
-  if (in.bounded) options.prepare.supports = in.supports;
+  if (in.bounded()) options.prepare.support = in.support;
   options.rounded = in.rounded;
   options.ensemble = s.ensemble;
   options.folds = s.folds;
@@ -189,7 +190,7 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   } else if (is_flow(s)) {
     options.candidates = {pf::flow_candidate<T>(s.model, s.model, flow_options(s, in.context_dim()))};
   } else {
-    options.candidates = pf::default_candidates<T>(in.train.size(), in.dim());
+    options.candidates = pf::default_candidates<T>(in.train.size(), in.support.dimensions());
     std::erase_if(options.candidates, [&](const pf::Candidate<T>& c) { return c.name != s.model; });
   }
   options.fit.learning_rate = s.training.learning_rate;
@@ -202,7 +203,7 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.fit.context = in.context<T>();
   options.fit.weights = in.weights;
   if (!s.json && !s.quiet && s.model == "auto") {
-    const Index steps = budget.steps > 0 ? budget.steps : pf::default_steps(y.rows(), y.cols());
+    const Index steps = budget.steps > 0 ? budget.steps : pf::default_steps(y.rows(), in.support.dimensions());
     const std::string share = budget.seconds > 0 ? duration(budget.seconds) : grouped(steps) + " steps";
     fmt::print("candidates   share {}; --budget gives them another number of steps, or a time like 10m\n", share);
     std::fflush(stdout);

@@ -1,6 +1,7 @@
 #include "tools/fit/input.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <pushforward/training/grids.hpp>
 #include <pushforward/training/split.hpp>
 
@@ -46,6 +47,33 @@ void read_rows(const Settings& s, const pf::TableOptions& choice, DataReader& re
   read(second, true);
 }
 
+/// All rows inside of the support; `where` says which line one is.
+void check_rows(const Input& in, const std::function<std::string(Index)>& where) {
+  std::vector<double> row(static_cast<std::size_t>(in.dim()));
+  for (Index i = 0; i < in.rows.rows(); ++i) {
+    for (Index c = 0; c < in.dim(); ++c) row[static_cast<std::size_t>(c)] = in.rows(i, c);
+    Index first = 0;
+    for (const pf::Space::Block& block : in.support.blocks()) {
+      for (Index c = first; block.is_open() && c < first + block.columns; ++c) {
+        const auto [low, high] = block.bounds[static_cast<std::size_t>(c - first)];
+        if (const double v = row[static_cast<std::size_t>(c)]; !(v > low && v < high))
+          throw pf::DomainError(fmt::format("{}: column '{}': {:.9g} does not lie inside its bounds ({:.9g}, {:.9g}); {}",
+                                            where(i), in.columns[static_cast<std::size_t>(c)], v, low, high,
+                                            block.kind == pf::Space::Kind::box
+                                                ? "widen --bounds or remove the row"
+                                                : "shares are above 0: remove the row, or replace zeros by small shares"));
+      }
+      first += block.columns;
+    }
+    if (const auto found = in.support.find_misfit(row, "", 1e-6)) {
+      const auto begin = in.columns.begin() + found->first;
+      throw pf::DomainError(fmt::format("{}: column{} '{}'{}{}", where(i), found->columns > 1 ? "s" : "",
+                                        joined({begin, begin + found->columns}, "', '"), found->problem,
+                                        found->columns > 1 ? "; change or remove the row" : ""));
+    }
+  }
+}
+
 }  // namespace
 
 Input read_input(const Settings& s) {
@@ -77,12 +105,11 @@ Input read_input(const Settings& s) {
   for (const std::string& name : in.context_columns) position(name, "--context");
   if (!s.weights.empty()) position(s.weights, "--weights");
   for (std::size_t i = 0; i < names.size(); ++i)
-    if (std::find(special.begin(), special.end(), static_cast<Index>(i)) == special.end()) {
-      order.push_back(static_cast<Index>(i));
-      in.columns.push_back(names[i]);
-    }
+    if (std::find(special.begin(), special.end(), static_cast<Index>(i)) == special.end()) in.columns.push_back(names[i]);
   if (in.columns.empty()) throw UsageError("no data column is left besides those of --context and --weights");
-  in.supports = parse_bounds(s, in.columns);
+  in.support = support_of(s, in.columns);
+  for (const std::string& name : in.columns)
+    order.push_back(std::find(names.begin(), names.end(), name) - names.begin());
   order.insert(order.end(), special.begin(), special.end());
 
   read_rows(s, choice, reader, order, !s.weights.empty(), in);
@@ -99,8 +126,10 @@ Input read_input(const Settings& s) {
     const pf::MatrixView<const T> data = columns_of(rows, 0, dim);
     // A bound that values reach has room for them in a cell about it.
     std::vector<Index> reached;
+    const std::vector<bool> free = pf::each_by_itself(in.support);
     for (Index c = 0; c < dim; ++c) {
-      const auto [low, high] = in.supports[static_cast<std::size_t>(c)];
+      if (!free[static_cast<std::size_t>(c)]) continue;
+      const auto [low, high] = in.support[c];
       Index i = 0;
       while (i < n && static_cast<double>(rows(i, c)) != low && static_cast<double>(rows(i, c)) != high) ++i;
       if (i < n && !s.no_dequantize) reached.push_back(c);
@@ -111,30 +140,22 @@ Input read_input(const Settings& s) {
     const bool all = s.dequantize || (s.model == "auto" && !s.no_dequantize);
     if (!all && reached.empty()) return;
     in.rounded = pf::find_grids<T>(data, reached);
+    std::erase_if(in.rounded, [&](const pf::GridColumn& r) { return !free[static_cast<std::size_t>(r.column)]; });
     if (!all) std::erase_if(in.rounded, [&](const pf::GridColumn& r) { return !is_reached(r); });
     for (const pf::GridColumn& r : in.rounded)
       if (is_reached(r))
         in.notes.push_back(fmt::format("column '{}' reaches its bounds: its values are taken as numbers in steps of {:g}, "
                                        "and scores are masses of cells",
                                        in.columns[static_cast<std::size_t>(r.column)], r.grid.step));
-    const std::vector<pf::Interval> cells = pf::cell_supports<T>(data, in.rounded, in.supports);
-    if (!cells.empty()) in.supports = cells;
+    const pf::Space cells = pf::cell_support<T>(data, in.rounded, in.support);
+    if (cells.columns() > 0) in.support = cells;
   });
   const auto where = [&](Index row) {
     pf::Table one;
     one.lines = {in.lines[row]};
     return reader.where(one, 0);
   };
-  for (Index c = 0; c < dim; ++c) {
-    const pf::Interval& support = in.supports[static_cast<std::size_t>(c)];
-    in.bounded = in.bounded || support != pf::real_line;
-    for (Index i = 0; i < n; ++i)
-      if (const double v = in.rows(i, c); !(v > support.low && v < support.high))
-        throw pf::DomainError(fmt::format("{}: column '{}': {:.9g} does not lie inside its bounds ({:.9g}, {:.9g}); "
-                                          "widen --bounds or remove the row",
-                                          where(i), in.columns[static_cast<std::size_t>(c)], v, support.low,
-                                          support.high));
-  }
+  if (in.bounded()) check_rows(in, where);
   for (Index i = 0; i < in.weights.size(); ++i)
     if (in.weights[i] < 0)
       throw pf::DomainError(fmt::format("{}: column '{}': weights must not be negative, got {:.9g}", where(i), s.weights,

@@ -25,8 +25,8 @@ struct Input {
   Lines lines;               ///< of the file
   Part train, validation;    ///< as `fit` deals them; rows of weight 0 are in neither
   pf::ModelInfo info;
-  std::vector<pf::Interval> supports;
-  bool bounded = false;
+  pf::Space support;
+  bool bounded() const { return support != pf::Space::real(dim()); }
   std::vector<pf::GridColumn> rounded;
   std::vector<std::string> notes;  ///< of the reader
 

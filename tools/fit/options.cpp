@@ -37,9 +37,19 @@ void add_fit(CLI::App& app) {
   sub->add_option("--weights", s->weights, "Column with the weights of the rows")
       ->group(columns)
       ->option_text("COLUMN");
-  add_list(*sub, "--bounds", s->bounds, "Where a column's values lie: x=0:1, x=0: (positive), x=:5; repeatable")
+  add_list(*sub, "--bounds", s->bounds,
+           "Where a column's values lie: x=0:1, x=0: (positive), x=:5, angle=circle:0:360 (both ends are one); repeatable")
       ->group(columns)
       ->option_text("COLUMN=LOW:HIGH");
+  add_list(*sub, "--simplex", s->simplex, "Columns that are shares: above 0, and 1 together; repeatable")
+      ->group(columns)
+      ->option_text("A,B,...");
+  add_list(*sub, "--ordered", s->ordered, "Columns whose values increase from one to the next; repeatable")
+      ->group(columns)
+      ->option_text("A,B,...");
+  add_list(*sub, "--sphere", s->sphere, "Columns that are a direction: their squares add up to 1; repeatable")
+      ->group(columns)
+      ->option_text("A,B,...");
   sub->add_option("--missing", s->missing, "Empty fields, NA, NaN, null, ?: error, or drop for leaving such rows out")
       ->check(one_of({"error", "drop"}))
       ->group(columns)

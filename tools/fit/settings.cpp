@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <span>
 
 namespace tool::fitting {
@@ -75,44 +76,110 @@ pf::FlowOptions flow_options(const Settings& s, Index context_dim) {
   return preset.complete(o);
 }
 
-pf::Interval parse_interval(const std::string& item, std::string_view range) {
+namespace {
+
+/// Where one column's values lie: "0:1", "0:", "circle:0:360".
+pf::Space parse_bounds(const std::string& item, std::string_view range) {
+  constexpr std::string_view circle = "circle:";
+  const bool around = range.starts_with(circle);
+  if (around) range.remove_prefix(circle.size());
   const std::size_t colon = range.find(':');
   pf::Interval interval;
   const auto bound = [&](std::string_view text, double& value) {
-    if (text.empty()) return true;
+    if (text.empty()) return !around;
     const auto number = to_number(text);
     if (number) value = *number;
     return number.has_value();
   };
   if (colon == range.npos || !bound(range.substr(0, colon), interval.low) ||
       !bound(range.substr(colon + 1), interval.high))
-    throw UsageError(fmt::format("--bounds: expected column=low:high (either may be empty), got '{}'", item));
+    throw UsageError(fmt::format("--bounds: expected column=low:high (either may be empty) or column=circle:low:high, "
+                                 "got '{}'",
+                                 item));
   if (!(interval.low < interval.high))
     throw UsageError(fmt::format("--bounds: the lower bound must be below the upper one, got '{}'", item));
-  return interval;
+  return around ? pf::Space::circle(1, interval) : pf::Space::box({interval});
 }
 
-std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std::string>& columns) {
-  std::vector<pf::Interval> supports(columns.size());
-  std::vector<bool> given(columns.size());
+/// "x=0:1": the name, and where its values lie.
+std::pair<std::string, pf::Space> parse_bounds(const std::string& item) {
+  const std::size_t equals = item.rfind('=');
+  if (equals == item.npos) return {"", parse_bounds(item, "")};  // says what was expected
+  return {item.substr(0, equals), parse_bounds(item, std::string_view(item).substr(equals + 1))};
+}
+
+/// Columns that are a point together.
+struct Group {
+  const char* option;
+  std::vector<std::string> columns;
+  pf::Space space;
+  std::string text() const { return fmt::format("{} {}", option, joined(columns, ",")); }
+};
+
+std::vector<Group> groups_of(const Settings& s) {
+  std::vector<Group> groups;
+  const auto add = [&](const char* option, const std::vector<std::string>& lists, pf::Space (*space)(Index)) {
+    for (const std::string& list : lists) {
+      Group group{option, split_lists({list}), {}};
+      if (group.columns.size() < 2)
+        throw UsageError(fmt::format("{}: expected at least two columns, a,b, got '{}'", option, list));
+      for (const std::string& name : group.columns) {
+        if (std::count(group.columns.begin(), group.columns.end(), name) > 1)
+          throw UsageError(fmt::format("{}: column '{}' is named twice", option, name));
+        for (const Group& other : groups)
+          if (std::find(other.columns.begin(), other.columns.end(), name) != other.columns.end())
+            throw UsageError(fmt::format("{}: column '{}' belongs to {} too; leave one of them", option, name, other.text()));
+      }
+      group.space = space(static_cast<Index>(group.columns.size()));
+      groups.push_back(std::move(group));
+    }
+  };
+  add("--simplex", s.simplex, &pf::Space::simplex);
+  add("--ordered", s.ordered, &pf::Space::ordered);
+  add("--sphere", s.sphere, &pf::Space::sphere);
+  return groups;
+}
+
+}  // namespace
+
+pf::Space support_of(const Settings& s, std::vector<std::string>& columns) {
+  const auto known = [&](const char* option, const std::string& name) {
+    if (std::find(columns.begin(), columns.end(), name) == columns.end())
+      throw UsageError(fmt::format("{}: no data column '{}'; the columns are {}", option, name, joined(columns)));
+  };
+  const std::vector<Group> groups = groups_of(s);
+  const auto group_with = [&](const std::string& name) -> const Group* {
+    for (const Group& group : groups)
+      if (std::find(group.columns.begin(), group.columns.end(), name) != group.columns.end()) return &group;
+    return nullptr;
+  };
+  for (const Group& group : groups)
+    for (const std::string& name : group.columns) known(group.option, name);
+  std::map<std::string, pf::Space> bounds;
   for (const std::string& item : s.bounds) {
-    const std::size_t equals = item.rfind('=');
-    if (equals == item.npos)
-      throw UsageError(fmt::format("--bounds: expected column=low:high (either may be empty), got '{}'", item));
-    const pf::Interval interval = parse_interval(item, std::string_view(item).substr(equals + 1));
-    const auto found = std::find(columns.begin(), columns.end(), item.substr(0, equals));
-    if (found == columns.end())
-      throw UsageError(
-          fmt::format("--bounds: no data column '{}'; the columns are {}", item.substr(0, equals), joined(columns)));
-    const auto column = static_cast<std::size_t>(found - columns.begin());
-    if (given[column] && supports[column] != interval)
-      throw UsageError(fmt::format("--bounds: column '{}' is given two different bounds; leave one of them", *found));
-    given[column] = true;
-    supports[column] = interval;
+    const auto [name, space] = parse_bounds(item);
+    known("--bounds", name);
+    if (const Group* group = group_with(name))
+      throw UsageError(fmt::format("--bounds: where column '{}' lies follows from {}; leave one of them", name, group->text()));
+    if (const auto [at, added] = bounds.emplace(name, space); !added && at->second != space)
+      throw UsageError(fmt::format("--bounds: column '{}' is given two different bounds; leave one of them", name));
   }
-  return supports;
+  std::vector<std::string> arranged;
+  pf::Space support;
+  for (const std::string& name : columns) {
+    if (std::find(arranged.begin(), arranged.end(), name) != arranged.end()) continue;
+    if (const Group* group = group_with(name)) {
+      arranged.insert(arranged.end(), group->columns.begin(), group->columns.end());
+      support = support * group->space;
+    } else {
+      arranged.push_back(name);
+      const auto own = bounds.find(name);
+      support = support * (own == bounds.end() ? pf::Space::real(1) : own->second);
+    }
+  }
+  columns = std::move(arranged);
+  return support;
 }
-
 
 /// "20000" steps, "90s", "10m", "1h".
 Budget parse_budget(const std::string& text) {
@@ -145,7 +212,7 @@ void refuse_without_effect(const Settings& s) {
     refuse("--base", s.base == "logistic", "of auto's flows is normal or student_t; name a model for a logistic one");
     constexpr std::string_view has_effect[] = {
         "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
-        "--thousands",  "--missing-value",
+        "--simplex",    "--ordered", "--sphere",  "--thousands",  "--missing-value",
         "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
         "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize",
         "--ensemble",   "--missing", "--header",  "--delimiter", "--decimal", "--comment",     "--folds",
@@ -155,7 +222,7 @@ void refuse_without_effect(const Settings& s) {
   if (s.model == "gaussian") {
     refuse("--context", true, "a gaussian takes no context; choose another --model");
     constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
-                                               "--thousands", "--missing-value",
+                                               "--simplex", "--ordered", "--sphere",    "--thousands", "--missing-value",
                                                "--array",   "--model",   "--precision", "--validation", "--seed",
                                                "--threads", "--json",    "--dequantize", "--missing",    "--header",
                                                "--delimiter", "--decimal", "--comment",    "--quiet",
@@ -218,10 +285,8 @@ void check(const Settings& s) {
     throw pf::IoError(fmt::format("{}: cannot write to the folder '{}': {}", s.out, folder, std::strerror(errno)));
   if (is_flow(s)) flow_options(s, 0);
   parse_budget(s.budget);
-  for (const std::string& item : s.bounds) {
-    const std::size_t equals = item.rfind('=');
-    parse_interval(item, equals == item.npos ? std::string_view() : std::string_view(item).substr(equals + 1));
-  }
+  for (const std::string& item : s.bounds) parse_bounds(item);
+  groups_of(s);
 }
 
 std::string settings_text(const Settings& s) {
@@ -260,6 +325,9 @@ std::string settings_text(const Settings& s) {
   if (s.dequantize) add("dequantize");
   if (s.no_dequantize) add("no-dequantize");
   for (const std::string& bound : s.bounds) add("bounds:" + bound);
+  for (const std::string& columns : s.simplex) add("simplex:" + columns);
+  for (const std::string& columns : s.ordered) add("ordered:" + columns);
+  for (const std::string& columns : s.sphere) add("sphere:" + columns);
   if (!s.weights.empty()) add("weights=" + s.weights);
   return text;
 }

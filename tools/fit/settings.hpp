@@ -57,7 +57,7 @@ struct Settings {
   std::string model = "auto", budget;
   std::vector<std::string> columns, drop, context;
   std::string weights;
-  std::vector<std::string> bounds;
+  std::vector<std::string> bounds, simplex, ordered, sphere;
   // the flow
   Index layers = 0;
   Index bins = 0;
@@ -85,7 +85,8 @@ struct Settings {
 
 /// The options that the command line names; the library's table has the others.
 pf::FlowOptions flow_options(const Settings& s, Index context_dim);
-std::vector<pf::Interval> parse_bounds(const Settings& s, const std::vector<std::string>& columns);
+/// Where rows live. Columns that belong together are made neighbours, in the order that their option names them.
+pf::Space support_of(const Settings& s, std::vector<std::string>& columns);
 inline bool is_flow(const Settings& s) { return s.model != "gaussian" && s.model != "auto"; }
 /// By fit_best: several candidates, or the one that is named, with the steps, folds or members that the command line says.
 inline bool races(const Settings& s) {

@@ -23,4 +23,10 @@ namespace pushforward {
 template <Scalar T>
 Poly<Bijector<T>> bijector_to(const Space& space);
 
+/// The same, with the ends of each circle turned (CircularShift, not trained) to where few of the rows are: into the widest
+/// gap of that hundredth of them which takes the longest arc.
+/// @throws ShapeError  also for rows of another number of columns.
+template <Scalar T>
+Poly<Bijector<T>> bijector_to(const Space& space, MatrixView<const T> rows);
+
 }  // namespace pushforward

@@ -12,7 +12,8 @@ namespace pushforward {
 /// log_det = 0
 ///
 /// @par Shapes      x, y: (N, dim), angles in [low, high].
-/// @par Parameters  shift (dim), initially as given, in any period. No weight decay.
+/// @par Parameters  shift (dim), initially as given, in any period; `fit` leaves it alone unless `trainable`. No weight
+///                  decay.
 /// @par Numerics    a value that rounding takes to `high` is `low`.
 /// @par Errors      values outside [low, high] lie outside the domain.
 /// @par Cost        O(N dim).
@@ -22,7 +23,8 @@ namespace pushforward {
 template <Scalar T>
 class CircularShift final : public Bijector<T> {
  public:
-  explicit CircularShift(VectorView<const T> shift, double low = -std::numbers::pi, double high = std::numbers::pi);
+  explicit CircularShift(VectorView<const T> shift, double low = -std::numbers::pi, double high = std::numbers::pi,
+                         bool trainable = true);
   /// Half a period, which takes the ends to the middle.
   explicit CircularShift(Index dim, double low = -std::numbers::pi, double high = std::numbers::pi);
 
@@ -43,6 +45,7 @@ class CircularShift final : public Bijector<T> {
 
   double low_ = -std::numbers::pi, high_ = std::numbers::pi;
   Tensor<T> shift_;
+  bool trainable_ = true;
 };
 
 extern template class CircularShift<float>;

@@ -86,8 +86,8 @@ struct FitBestOptions {
   PrepareOptions prepare = {.whiten = true};
   /// Of all flows: normal or student_t. Without a value: student_t if some column's tails are too heavy for a normal one.
   std::optional<Base> base = std::nullopt;
-  /// Columns whose numbers lie on grids: the model is Quantized then, within `cell_supports`, and all scores are of masses
-  /// of cells. Without a value: those that `find_grids` finds. None: {}.
+  /// Columns whose numbers lie on grids: the model is Quantized then, within `cell_support`, and all scores are of masses
+  /// of cells. Without a value: those that `find_grids` finds where the support has each_by_itself. None: {}.
   std::optional<std::vector<GridColumn>> rounded = std::nullopt;
   /// Context, weights, validation, seed, learning rate, precautions, execution, cancel: as for `fit`. Its epochs,
   /// batch_size, schedule, validate_every, patience and checkpoint are not looked at: the first five follow from the
@@ -144,7 +144,7 @@ std::string to_text(const std::vector<CandidateReport>& candidates);
 /// many, at random, and the winner goes on with all. Of candidates that are less than 0.02 nats and no more than a
 /// standard error of the difference behind the best one, the one with the fewest parameters wins.
 ///
-/// All of standardisation, supports, grids and the choice of tails is in the model, as with `prepare_and_fit`.
+/// All of standardisation, support, grids and the choice of tails is in the model, as with `prepare_and_fit`.
 /// @throws ShapeError, DomainError  as `fit`; if no candidate could be fitted, with the reason of each.
 template <Scalar T>
 Best<T> fit_best(MatrixView<const T> data, const std::type_identity_t<FitBestOptions<T>>& options = {});

@@ -28,13 +28,16 @@ std::vector<RepeatedValues> repeated_values(MatrixView<const T> data);
 template <Scalar T>
 std::vector<GridColumn> find_grids(MatrixView<const T> data, const std::vector<Index>& whatever_the_steps = {});
 
-/// Where the cells of rounded columns lie: bounds in `supports` (none: the real line everywhere) move to the nearest
+/// Of each column of the support, whether it is bounded by itself, as in a box: such a one may lie on a grid.
+std::vector<bool> each_by_itself(const Space& support);
+
+/// Where the cells of rounded columns lie: bounds in `support` (no columns: the real line everywhere) move to the nearest
 /// edges that keep their numbers inside. A column of whole numbers without a bound, none of which is negative, has
 /// cells from 0 on, if 0 is not further below the smallest than the largest is above it, and cells 0 and 1 alone if it
-/// has no other value. Empty if no column is bounded.
-/// @throws ShapeError  for columns that data does not have, and for another number of supports.
+/// has no other value. No columns if none is bounded.
+/// @throws ShapeError   for columns that data does not have, and for another number of columns in the support.
+/// @throws DomainError  for columns that are not each_by_itself.
 template <Scalar T>
-std::vector<Interval> cell_supports(MatrixView<const T> data, const std::vector<GridColumn>& rounded,
-                                    std::vector<Interval> supports);
+Space cell_support(MatrixView<const T> data, const std::vector<GridColumn>& rounded, const Space& support = {});
 
 }  // namespace pushforward
