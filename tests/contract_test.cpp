@@ -167,3 +167,30 @@ TEST_CASE("check_gradient serves functions of rows", "[contract]") {
   };
   CHECK_FALSE(check_gradient(wrong, x, {}, {}).empty());
 }
+
+// Minutes for each scalar type.
+TEMPLATE_TEST_CASE("Ten million draws of every bounded map lie in its codomain", "[.slow]", double, float) {
+  using T = TestType;
+  constexpr Index chunk = 100'000, chunks = 100;
+  Index maps = 0;
+  for (auto& entry : catalogue::bijectors<T>()) {
+    const Bijector<T>& map = *entry.object;
+    const Space codomain = map.codomain();
+    if (codomain == Space::real(map.dim()) || map.domain() != Space::real(map.base_dim()) || !map.has_forward() ||
+        map.context_dim() > 0)
+      continue;
+    INFO(entry.name << ": " << codomain.to_text());
+    ++maps;
+    std::vector<double> row(static_cast<std::size_t>(map.dim()));
+    for (Index k = 0; k < chunks; ++k) {
+      Engine engine(static_cast<std::uint64_t>(k));
+      const Matrix<T> x = Normal<T>(map.base_dim()).sample(chunk, engine), y = map.forward(x).value;
+      for (Index i = 0; i < chunk; ++i) {
+        for (Index c = 0; c < map.dim(); ++c) row[static_cast<std::size_t>(c)] = static_cast<double>(y(i, c));
+        if (const std::string why = codomain.misfit(row, "the codomain", surface_tolerance<T>); !why.empty())
+          FAIL(why << ", chunk " << k << ", row " << i);
+      }
+    }
+  }
+  CHECK(maps > 20);
+}
