@@ -1,6 +1,7 @@
 // Maps of several columns and transformers with networks of their own: definitions and other libraries' numbers
 // (tests/oracles/layer_oracles.py), round trips from start to extreme parameters, one-pass sampling, refusals.
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <pushforward/bijectors/affine_transformer.hpp>
@@ -12,6 +13,7 @@
 #include <pushforward/bijectors/discrete_transform.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/gaussianization_transformer.hpp>
+#include <pushforward/bijectors/graph_autoregressive.hpp>
 #include <pushforward/bijectors/identity_tails_transformer.hpp>
 #include <pushforward/bijectors/invert.hpp>
 #include <pushforward/bijectors/isometric_log_ratio.hpp>
@@ -27,6 +29,7 @@
 #include <pushforward/bijectors/partial_correlations.hpp>
 #include <pushforward/bijectors/planar.hpp>
 #include <pushforward/bijectors/polynomial_spline_transformer.hpp>
+#include <pushforward/bijectors/rational_quadratic_spline.hpp>
 #include <pushforward/bijectors/rational_quadratic_transformer.hpp>
 #include <pushforward/bijectors/rotation.hpp>
 #include <pushforward/bijectors/sos_polynomial_transformer.hpp>
@@ -35,11 +38,14 @@
 #include <pushforward/bijectors/unit_ball.hpp>
 #include <pushforward/bijectors/zero_sum.hpp>
 #include <pushforward/distributions/embedded_context.hpp>
+#include <pushforward/distributions/gamma.hpp>
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/distributions/transformed_distribution.hpp>
 #include <pushforward/distributions/uniform.hpp>
 #include <pushforward/nn/balanced_scales.hpp>
+#include <pushforward/nn/constant.hpp>
 #include <pushforward/nn/mlp.hpp>
+#include <pushforward/testing/audit.hpp>
 #include <pushforward/testing/gradient_check.hpp>
 #include <pushforward/training/fit.hpp>
 #include <vector>
@@ -342,6 +348,88 @@ TEST_CASE("Layers: refusals name what was wrong", "[layers]") {
   CHECK_THROWS_WITH(EmbeddedContext<double>(flow, Mlp<double>(5, 3)),
                     ContainsSubstring("takes a context of 2 columns, but the network gives 3"));
   CHECK_THROWS_WITH(EmbeddedContext<double>(Normal<double>(1), Mlp<double>(5, 3)), ContainsSubstring("takes no context"));
+}
+
+TEST_CASE("A graph says which columns depend on which", "[layers]") {
+  const GraphAutoregressive<double>::Graph parents{{3}, {}, {0, 1}, {1}};
+  GraphAutoregressive<double> map(parents, RationalQuadraticTransformer<double>({.bins = 3}), {.hidden = {6}, .final_scale = 1});
+  testing::perturb<double>(map, 5);
+  CHECK(map.triangular_order() == std::vector<std::int64_t>{1, 3, 0, 2});
+  CHECK(map.parents() == parents);
+  Engine engine(2);
+  const Matrix<double> y = Normal<double>(4).sample(50, engine), x = map.inverse(y).value;
+  CHECK((map.forward(x).value - y).cwiseAbs().maxCoeff() < 1e-12);
+  for (Index c = 0; c < 4; ++c) {
+    Matrix<double> moved = y;
+    moved.col(c).array() += 0.1;
+    const Matrix<double> change = map.inverse(moved).value - x;
+    for (Index i = 0; i < 4; ++i) {
+      const auto& own = parents[static_cast<std::size_t>(i)];
+      const bool sees = i == c || std::find(own.begin(), own.end(), c) != own.end();
+      CHECK((change.col(i).cwiseAbs().maxCoeff() > 0) == sees);
+    }
+  }
+  CHECK(testing::audit(map, y).passed());
+
+  using Graph = GraphAutoregressive<double>::Graph;
+  const auto refused = [](Graph graph, const char* text) {
+    CHECK_THROWS_WITH(GraphAutoregressive<double>(std::move(graph)), ContainsSubstring(text));
+  };
+  refused({{}, {2}}, "column 1 has the parent 2, and there are 2 columns");
+  refused({{1}, {-1}}, "column 1 has the parent -1");
+  refused({{}, {0, 0}}, "column 1 has the parent 0 twice");
+  refused({{0}}, "in a circle, 0 -> 0");
+  refused({{}, {3, 0}, {1}, {2}}, "in a circle, 1 -> 2 -> 3 -> 1");
+  CHECK_THROWS_WITH(GraphAutoregressive<double>({{}, {0}}, {Constant<double>(1, 2), Mlp<double>(2, 2)}),
+                    ContainsSubstring("column 1 needs a network of 1 inputs and 2 outputs, got one of 2 and 2"));
+  CHECK_THROWS_WITH(GraphAutoregressive<double>({{}, {0}}, {Constant<double>(1, 2)}), ContainsSubstring("1 networks for 2 columns"));
+  CHECK_THROWS_WITH(GraphAutoregressive<double>({{}, {0}}, {Mlp<double>(0, 2, {.context_dim = 2}), Mlp<double>(1, 2, {.context_dim = 3})}),
+                    ContainsSubstring("networks take contexts of 2 and of 3 columns"));
+}
+
+TEMPLATE_TEST_CASE("A spline of data takes their quantiles to normal ones", "[layers]", double, float) {
+  using T = TestType;
+  Engine engine(3);
+  Matrix<T> y(4000, 3);
+  y.leftCols(1) = Gamma<T>({T(2)}, {T(1)}).sample(4000, engine).array() - T(2);
+  y.col(1) = Normal<T>(1).sample(4000, engine);
+  for (Index i = 0; i < y.rows(); ++i) y(i, 1) += i % 2 == 0 ? T(2) : T(-2);  // two heaps
+  y.col(2).setConstant(T(0.5));                                            // one value
+  const RationalQuadraticOptions options{.bins = 16, .low = -6, .high = 6};
+  const auto spline = RationalQuadraticSpline<T>::of(y, options);
+  const Matrix<T> x = spline.inverse(y).value;
+  const Normal<double> normal(1);
+  for (Index c = 0; c < 2; ++c) {
+    std::vector<double> sorted(x.col(c).begin(), x.col(c).end());
+    std::sort(sorted.begin(), sorted.end());
+    double distance = 0;
+    for (std::size_t i = 0; i < sorted.size(); ++i)
+      distance = std::max(distance, std::abs(normal.cdf(Matrix<double>{{sorted[i]}})(0, 0) -
+                                             (static_cast<double>(i) + 0.5) / static_cast<double>(sorted.size())));
+    CHECK(distance < 0.03);  // within a bin rows are not normal
+  }
+  CHECK((spline.forward(x).value - y).cwiseAbs().maxCoeff() < (sizeof(T) == 8 ? 1e-10 : 1e-4));
+  CHECK(spline.raw().values().size() == 3 * 47);
+  CHECK(count_parameters(spline) == 3 * 47);  // it is a start
+  // Rows that weigh nothing are as if they were not there; equal weights as if there were none.
+  std::vector<double> weights(4000, 2.0);
+  CHECK((RationalQuadraticSpline<T>::of(y, options, weights).inverse(y).value - x).norm() == T(0));
+  for (std::size_t i = 0; i < weights.size(); i += 2) weights[i] = 0;
+  Matrix<T> half(2000, 3);
+  for (Index i = 0; i < 2000; ++i) half.row(i) = y.row(2 * i + 1);
+  CHECK((RationalQuadraticSpline<T>::of(y, options, weights).inverse(y).value -
+         RationalQuadraticSpline<T>::of(half, options).inverse(y).value).norm() == T(0));
+  // A knot of a right one: two bins, the quantile in the middle.
+  const Matrix<T> few{{T(-1)}, {T(1)}, {T(2)}};
+  const auto two = RationalQuadraticSpline<T>::of(few, {.bins = 2, .tails = SplineTails::linear});
+  CHECK(std::abs(static_cast<double>(two.inverse(Matrix<T>{{T(1)}}).value(0, 0))) < 1e-6);
+
+  CHECK_THROWS_WITH(RationalQuadraticSpline<T>::of(Matrix<T>(0, 2)), ContainsSubstring("there are no rows"));
+  CHECK_THROWS_WITH(RationalQuadraticSpline<T>::of(Matrix<T>{{T(0), T(NAN)}}), ContainsSubstring("row 0, column 1 is nan"));
+  CHECK_THROWS_WITH(RationalQuadraticSpline<T>::of(few, {}, std::vector<double>{1, -1, 1}), ContainsSubstring("a weight is -1"));
+  CHECK_THROWS_WITH(RationalQuadraticSpline<T>::of(few, {}, std::vector<double>{0, 0, 0}), ContainsSubstring("sum to a positive number"));
+  CHECK_THROWS_AS(RationalQuadraticSpline<T>::of(few, {}, std::vector<double>{1}), ShapeError);
+  CHECK_THROWS_WITH(RationalQuadraticSpline<T>::of(few, {.tails = SplineTails::circular}), ContainsSubstring("not for circular tails"));
 }
 
 // A million points and parameters for each: an hour under sanitizers.

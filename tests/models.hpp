@@ -289,6 +289,11 @@ std::vector<Named<T>> all() {
                            dim));
   map("made_zuko", MaskedAutoregressive<T>(Made<T>(dim, 17, {.hidden = 7}), RationalQuadraticTransformer<T>(zuko)));
 
+  map("graph", GraphAutoregressive<T>({{2}, {}, {1}}, AffineTransformer<T>(3), {.hidden = {5, 4}}));
+  map("graph_context_bounded",
+      GraphAutoregressive<T>({{}, {2, 0}, {0}}, RationalQuadraticTransformer<T>({.bins = 3}),
+                             {.hidden = {6}, .context_dim = context}, 1.5));
+
   map("coupling_mlp", Coupling<T>({1, 0, 1}, Mlp<T>(2, 2, {.hidden = {5, 4}}), AffineTransformer<T>()));
   map("coupling_residual_context",
       Coupling<T>({0, 1, 0}, ResidualNetwork<T>(1, 2, {.hidden = 6, .blocks = 2, .context_dim = context}),

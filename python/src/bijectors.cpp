@@ -12,6 +12,7 @@
 #include <pushforward/bijectors/coupling.hpp>
 #include <pushforward/bijectors/elementwise.hpp>
 #include <pushforward/bijectors/fill_scale_tril.hpp>
+#include <pushforward/bijectors/graph_autoregressive.hpp>
 #include <pushforward/bijectors/householder.hpp>
 #include <pushforward/bijectors/identity.hpp>
 #include <pushforward/bijectors/invert.hpp>
@@ -301,7 +302,20 @@ void bind_constructors(nb::module_& m) {
               return pf::RationalQuadraticSpline<T>(dim, options.value_or(pf::RationalQuadraticOptions()));
             });
           },
-          "dim"_a, "options"_a = nb::none(), nb::kw_only(), "dtype"_a = nb::none());
+          "dim"_a, "options"_a = nb::none(), nb::kw_only(), "dtype"_a = nb::none())
+      .def_static(
+          "of",
+          [](const Data& data, const std::optional<pf::RationalQuadraticOptions>& options, const OptionalData& weights) {
+            const pf::RationalQuadraticOptions o = options.value_or(pf::RationalQuadraticOptions());
+            return from_data("RationalQuadraticSpline.of", data, weights,
+                             [&o]<pf::Scalar T>(pf::MatrixView<const T> rows, auto w) {
+                               return pf::RationalQuadraticSpline<T>::of(rows, o, w);
+                             });
+          },
+          "data"_a, "options"_a = nb::none(), nb::kw_only(), "weights"_a = nb::none(),
+          nb::sig("def of(data: numpy.typing.ArrayLike, options: RationalQuadraticOptions | None = None, *, weights: "
+                  "numpy.typing.ArrayLike | None = None) -> RationalQuadraticSpline"),
+          "From the rows of data: inverse takes the quantiles of each column to those of a standard normal variable.");
   declare<pf::Sigmoid>(m, "Sigmoid", docs::Sigmoid)
       .def(
           "__init__",
@@ -494,6 +508,24 @@ void bind_constructors(nb::module_& m) {
             });
           },
           "net"_a, "transformer"_a = nb::none(), nb::kw_only(), "order"_a = nb::list(), "input_bound"_a = infinity);
+  declare<pf::GraphAutoregressive>(m, "GraphAutoregressive", docs::GraphAutoregressive)
+      .def(
+          "__init__",
+          [](Self<pf::GraphAutoregressive<double>> self, std::vector<std::vector<std::int64_t>> parents,
+             const std::vector<const Network*>& nets, const Transformer* transformer, double input_bound) {
+            Dtype dtype;
+            for (const Network* net : nets) dtype.agree(net->dtype(), "GraphAutoregressive", "a network");
+            if (transformer) dtype.agree(transformer->dtype(), "GraphAutoregressive", "transformer");
+            construct(self, dtype, [&]<pf::Scalar T>(std::type_identity<T>) {
+              std::vector<pf::Poly<pf::Network<T>>> own;
+              for (const Network* net : nets) own.push_back(net->as<T>());
+              return pf::GraphAutoregressive<T>(
+                  parents, std::move(own),
+                  transformer ? transformer->as<T>() : pf::Poly<pf::Transformer<T>>(pf::AffineTransformer<T>()),
+                  input_bound);
+            });
+          },
+          "parents"_a, "nets"_a, "transformer"_a = nb::none(), nb::kw_only(), "input_bound"_a = infinity);
   declare<pf::Elementwise>(m, "Elementwise", docs::Elementwise)
       .def(
           "__init__",
