@@ -155,7 +155,7 @@ void GraphAutoregressive<T>::do_fields(Fields<T>& f) {
     if (next != all.end()) throw IoError("graph_autoregressive: parent_counts does not fit the list of parents");
     nets_.resize(parents_.size());
   }
-  for (std::size_t i = 0; i < nets_.size(); ++i) f.part("net" + std::to_string(i), nets_[i]);
+  for (std::size_t i = 0; i < nets_.size(); ++i) f.part(std::to_string(i), nets_[i]);
   f.part("transformer", transformer_);
 }
 

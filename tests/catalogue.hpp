@@ -262,12 +262,12 @@ std::vector<Entry<Bijector<T>>> bijectors() {
       {"Invert", Invert<T>(Affine<T>(shift, log_scale)), under("bijector.", affine)},
       {"GraphAutoregressive",
        GraphAutoregressive<T>({{2}, {}, {1}}, AffineTransformer<T>(3), mlp()),
-       under("net0.", layers({"layer0", "layer1", "layer2"})) + Paths{"net1.value"} +
-           under("net2.", layers({"layer0", "layer1", "layer2"}))},
+       under("0.", layers({"layer0", "layer1", "layer2"})) + Paths{"1.value"} +
+           under("2.", layers({"layer0", "layer1", "layer2"}))},
       {"GraphAutoregressive, splines of context and bounded parents",
        GraphAutoregressive<T>({{}, {0}, {1, 0}}, RationalQuadraticTransformer<T>({.bins = 3}), mlp(2), 1.5),
-       under("net0.", layers({"layer0", "layer1", "layer2"})) + under("net1.", layers({"layer0", "layer1", "layer2"})) +
-           under("net2.", layers({"layer0", "layer1", "layer2"}))},
+       under("0.", layers({"layer0", "layer1", "layer2"})) + under("1.", layers({"layer0", "layer1", "layer2"})) +
+           under("2.", layers({"layer0", "layer1", "layer2"}))},
       {"Invert of Coupling", Invert<T>(Coupling<T>(mask, Mlp<T>(2, 2, mlp(1)))),
        under("bijector.net.", layers({"layer0", "layer1", "layer2"}))},
       {"Invert of Exp", Invert<T>(Exp<T>(2)), {}},

@@ -153,11 +153,13 @@ std::vector<Named<T>> all() {
   map("cumsum", Cumsum<T>(dim));
   map("moyal_cdf", MoyalCDF<T>(dim));
   map("elementwise_half_lines",
-      Elementwise<T>(ComposedTransformer<T>({ExpTransformer<T>(), FrechetTransformer<T>(),
-                                             InvertedTransformer<T>(GompertzTransformer<T>()),
-                                             GeneralizedParetoTransformer<T>(),
-                                             InvertedTransformer<T>(MoyalCDFTransformer<T>())}),
-                     dim));
+      // Far out distribution functions are next to 1, and roundings there are much on the next line.
+      Chain<T>(Elementwise<T>(ComposedTransformer<T>({ExpTransformer<T>(), FrechetTransformer<T>(),
+                                                      InvertedTransformer<T>(GompertzTransformer<T>()),
+                                                      GeneralizedParetoTransformer<T>(),
+                                                      InvertedTransformer<T>(MoyalCDFTransformer<T>())}),
+                              dim),
+               Affine<T>({T(0), T(0), T(0)}, {T(4), T(4), T(4)}, infinity)));
   map("rotation", Rotation<T>(dim));
   map("sylvester", Sylvester<T>(dim, 2, 5));
   map("isometric_log_ratio", IsometricLogRatio<T>(dim));

@@ -23,7 +23,7 @@ namespace pushforward {
 /// MaskedAutoregressive, which is this for the graph of all columns before, by one network.
 ///
 /// @par Shapes      x, y: (N, dim); context: (N, context_dim of the networks), which all have that have one.
-/// @par Parameters  those of the networks, under "net<i>", and the transformer's own, under "transformer". A column
+/// @par Parameters  those of the networks, under "0.", "1.", ..., and the transformer's own, under "transformer". A column
 ///                  without parents and context has learned numbers (Constant).
 /// @par Numerics    with AffineTransformer scales lie in [exp(-bound), exp(bound)].
 /// @par Cost        the sum of the networks' costs, both ways.
