@@ -129,9 +129,9 @@ REFUSED = {
         "linear, quadratic and cubic splines",
     ),
     "embedding": (
-        lambda: of(nf.LULinear(2), embedding_net=torch.nn.Linear(3, 2)),
-        "_embedding_net",
-        "give the flow its outputs as context",
+        lambda: of(nf.LULinear(2), embedding_net=torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))),
+        "_embedding_net[1]",
+        "LayerNorm in a network has no counterpart",
     ),
     "norm": (
         lambda: of(nf.MaskedAffineAutoregressiveTransform(2, 8, use_batch_norm=True)),

@@ -91,6 +91,12 @@ FLOWS = {
             for _ in "ab"
         ]
     ),
+    "NSF, autoregressive, context through a network": lambda: make(
+        *autoregressive(3), embedding=torch.nn.Sequential(torch.nn.Linear(CONTEXT, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    ),
+    "MAF, context through a layer": lambda: make(
+        nf.MaskedAffineAutoregressiveTransform(DIM, 16, 5), embedding=torch.nn.Linear(CONTEXT, 5)
+    ),
     "MAF without blocks": lambda: make(
         *[nf.MaskedAffineAutoregressiveTransform(DIM, 16, num_blocks=0, use_residual_blocks=i > 0) for i in range(2)]
     ),
@@ -132,7 +138,8 @@ def test_same_as_nflows(name, tmp_path):
     flow = FLOWS[name]()
     inverse = None if name == "linear maps and norms" else to_data  # NaiveLinear's calls what torch no longer has
     conditional = "context" in name
-    moves = name != "mean and scale from the context"  # there the base depends on the context, here it is a map
+    # There the base depends on the context, here it is a map; a network of the context is no part of it.
+    moves = name != "mean and scale from the context" and "through" not in name
     bounds = (0.0, 1.0) if "intervals" in name else None
     maps = (to_base, inverse) if moves else (None, None)
     check(Case(name, flow, log_prob, *maps, conditional, bounds=bounds), tmp_path)

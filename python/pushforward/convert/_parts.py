@@ -90,7 +90,7 @@ def context_dim(part):
     """What the networks below a part take."""
     if part.type == "standardized_context":
         return part.constants["context_dim"]
-    if part.constants.get("conditional"):
+    if part.constants.get("conditional") or part.type == "embedded_context":
         return part.parts["net"].constants["inputs"]
     return max([part.constants.get("context_dim", 0), *(context_dim(child) for child in part.parts.values())])
 
@@ -143,6 +143,10 @@ def mixture(logits, parts):
 
 def standardized_context(shift, scale, inner):
     return Part("standardized_context", {"context_dim": len(shift)}, {"shift": shift, "scale": scale}, {"inner": inner})
+
+
+def embedded_context(net, inner):
+    return Part("embedded_context", parts={"inner": inner, "net": net})
 
 
 # ----------------------------------------------------------------------------------------------------------- bijectors

@@ -158,12 +158,21 @@ def layer(source):
     return pf.Layer(weight * mask, array(source.bias) if source.has("bias") else np.zeros(len(weight)), mask)
 
 
+def flat(source):
+    """The modules of a sequence, and of sequences in it, without those that change nothing."""
+    if isinstance(source.it, torch.nn.Sequential):
+        return [part for own in source for part in flat(own)]
+    return [] if isinstance(source.it, (torch.nn.Dropout, torch.nn.Identity)) else [source]
+
+
 def dense(source):
     """Layers and activation of a linear layer, or of a sequence of them with activations between."""
+    return dense_of(flat(source), source)
+
+
+def dense_of(parts, source):
     layers, activations, last = [], [], None
-    for part in source if isinstance(source.it, torch.nn.Sequential) else [source]:
-        if isinstance(part.it, torch.nn.Dropout):
-            continue
+    for part in parts:
         if hasattr(part.it, "weight"):
             part.require("Linear" in part.type, f"{part.type} in a network has no counterpart here")
             part.require(last is not layer, "two linear layers in sequence without an activation between them")
@@ -199,14 +208,19 @@ def fold(before, after):
 
 
 def embedded(source, model):
-    """The model whose context goes through an embedding net first: none, or one that standardises."""
-    parts = [
-        part for part in (source if isinstance(source.it, torch.nn.Sequential) else [source]) if part.type != "Identity"
-    ]
-    if not parts:
-        return model
-    first, *rest = parts
-    for part in [first] * (first.type != "Standardize") + rest:
-        raise part.cannot("an embedding net has no counterpart here: give the flow its outputs as context")
-    shift, scale = (np.broadcast_to(array(a), pf.context_dim(model)) for a in (first._mean, first._std))
-    return pf.standardized_context(shift, scale, model)
+    """The model whose context goes through an embedding net first: none, or one that standardises, is dense, or both."""
+    parts = [own for part in flat(source) for own in (flat(part.net) if part.type == "FCEmbedding" else [part])]
+    standard = bool(parts) and parts[0].type == "Standardize"
+    first, rest = (parts[0], parts[1:]) if standard else (None, parts)
+    if rest:
+        for part in rest:
+            part.require(
+                hasattr(part.it, "weight") or part.type in ACTIVATIONS,
+                f"{part.type} in an embedding net has no counterpart here: give the flow its outputs as context",
+            )
+        layers, name = dense_of(rest, source)
+        model = pf.embedded_context(pf.mlp(layers, name), model)
+    if standard:
+        shift, scale = (np.broadcast_to(array(a), pf.context_dim(model)) for a in (first._mean, first._std))
+        model = pf.standardized_context(shift, scale, model)
+    return model
