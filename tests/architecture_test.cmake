@@ -28,6 +28,7 @@ function(layer_of path result)
     "^(include/pushforward/)?flows/=8"
     "^(include/pushforward|src)/io/=9"
     "^(include/pushforward/)?ports/=9"
+    "^include/pushforward/mpi/=9"
     "^(include/pushforward|src)/training/=10"
     "^(include/pushforward|src)/(diagnostics|export|inference|testing)/=11")
   foreach(rule ${rules})
