@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tools/fit/log.hpp"
+#include "tools/fit/ranks.hpp"
 #include "tools/fit/result.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
@@ -115,7 +116,8 @@ pf::Poly<pf::Distribution<T>> fit_gaussian(const Settings& s, const Input& in) {
 /// Fits and returns the model.
 template <pf::Scalar T>
 pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const std::string& checkpoint,
-                                       const Interrupt& interrupt, pf::Execution& execution, Result& result) {
+                                       const Interrupt& interrupt, pf::Execution& execution, const Ranks& ranks,
+                                       Result& result) {
   const pf::MatrixView<const T> y = in.data<T>(), context = in.context<T>();
   ProgressLine line;
   pf::FitOptions<T> options;
@@ -132,6 +134,8 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   options.weights = in.weights;
   options.seed = s.training.seed;
   options.execution = execution;
+  options.reducer = ranks.reducer();
+  options.shards = s.shards > 0 ? s.shards : ranks.size();
   Log log(s.log, s.training.resume);
   options.callback = [&](const pf::Progress& progress) {
     log.write(progress);
@@ -251,13 +255,13 @@ void save_somewhere(const std::string& out, const pf::Distribution<T>& model, co
 }
 
 template <pf::Scalar T>
-void run_as(const Settings& s, Input in) {
+void run_as(const Settings& s, Input in, const Ranks& ranks) {
   const std::string checkpoint = checkpoint_of(s);
   Result r;
   const std::optional<pf::GaussianBaseline> gaussian = gaussian_of(in, r.no_gaussian);
   in.rows.become<T>();
   const Interrupt interrupt;
-  pf::Execution execution({.threads = thread_count(s.threads)});
+  pf::Execution execution({.threads = thread_count(s.threads > 0 ? s.threads : ranks.threads())});
   pf::Poly<pf::Distribution<T>> model;
   try {
     if (races(s)) {
@@ -268,10 +272,14 @@ void run_as(const Settings& s, Input in) {
       if (!best.complete) r.interrupted = "interrupted before the race was over";
       model = std::move(best.model);
     } else {
-      model = s.model == "gaussian" ? fit_gaussian<T>(s, in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, r);
+      model = s.model == "gaussian" ? fit_gaussian<T>(s, in) : fit_flow<T>(s, in, checkpoint, interrupt, execution, ranks, r);
     }
   } catch (const pf::DomainError& error) {
     throw pf::DomainError(in_words_of_the_tool(error.notice(), in));
+  }
+  if (!ranks.is_first()) {
+    if (!r.interrupted.empty()) throw Interrupted(r.interrupted);
+    return;
   }
   in.info.notes["producer"] = "pushforward " PUSHFORWARD_VERSION;
   in.info.notes["settings"] = settings_text(s);
@@ -322,15 +330,24 @@ void run_as(const Settings& s, Input in) {
 
 }  // namespace
 
-void run(const Settings& s) {
-  check(s);
-  Input in = read_input(s);
-  if (!s.quiet)
-    for (const std::string& note : in.notes) fmt::print(stderr, "pushforward: note: {}: {}\n", s.data, note);
-  // Of one model double, as it always was; candidates are as good in float, in half the time.
-  const bool single = s.precision == "float" || (s.precision.empty() && races(s) && float_is_enough(in));
-  if (s.precision == "float" && !in.rows.is_float()) refuse_float(s, in);
-  single ? run_as<float>(s, std::move(in)) : run_as<double>(s, std::move(in));
+void run(const Settings& given) {
+  const Ranks ranks;
+  Settings s = given;
+  if (!ranks.is_first()) s.quiet = true, s.json = false, s.log.clear();
+  ranks.run([&] {
+    check(s);
+    if (ranks.size() > 1 && (races(s) || !is_flow(s)))
+      throw UsageError(fmt::format("mpirun started {} of these, which train one flow together: name it with --model (without "
+                                   "--folds, --budget and --ensemble)",
+                                   ranks.size()));
+    Input in = read_input(s);
+    if (!s.quiet)
+      for (const std::string& note : in.notes) fmt::print(stderr, "pushforward: note: {}: {}\n", s.data, note);
+    // Of one model double, as it always was; candidates are as good in float, in half the time.
+    const bool single = s.precision == "float" || (s.precision.empty() && races(s) && float_is_enough(in));
+    if (s.precision == "float" && !in.rows.is_float()) refuse_float(s, in);
+    single ? run_as<float>(s, std::move(in), ranks) : run_as<double>(s, std::move(in), ranks);
+  });
 }
 
 }  // namespace tool::fitting

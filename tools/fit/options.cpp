@@ -213,6 +213,12 @@ void add_fit(CLI::App& app) {
       ->transform(whole_number(1, 1024))
       ->group(training)
       ->option_text("N");
+  sub->add_option("--shards", s->shards,
+                  "Parts of a batch, whose gradients are summed in one order: the same model by 1, 2, 4, ... processes of mpirun "
+                  "(default: as many as processes)")
+      ->transform(whole_number(1, 4096))
+      ->group(training)
+      ->option_text("N");
   sub->add_option("--checkpoint", s->checkpoint, "File to continue from after an interruption")
       ->check(file_name())
       ->group(training)

@@ -208,6 +208,7 @@ void refuse_without_effect(const Settings& s) {
     for (const std::string_view option : {"--epochs", "--batch", "--schedule", "--patience", "--checkpoint", "--resume"})
       refuse(option, true,
              "follows from the rows and the steps, which --budget gives, where --budget, --folds or --ensemble are named");
+  refuse("--shards", is_flow(s) && races(s), "is for one fit of one flow, without --budget, --folds and --ensemble");
   if (s.model == "auto") {
     refuse("--base", s.base == "logistic", "of auto's flows is normal or student_t; name a model for a logistic one");
     constexpr std::string_view has_effect[] = {
@@ -316,6 +317,7 @@ std::string settings_text(const Settings& s) {
     const pf::FitOptions<double>& fit = s.training;
     if (!races(s))
       add(fmt::format("epochs={} batch={} schedule={} patience={}", fit.epochs, fit.batch_size, s.schedule, fit.patience));
+    if (s.shards > 0) add(fmt::format("shards={}", s.shards));
     add(fmt::format("lr={} weight-decay={} clip={} validation={}", fit.learning_rate, fit.weight_decay, fit.clip_norm,
                     fit.validation_fraction));
     if (!races(s) || s.has("--standardize")) add(fmt::format("standardize={}", s.standardize));

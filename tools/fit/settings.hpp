@@ -73,7 +73,7 @@ struct Settings {
   pf::FitOptions<double> training;
   std::string schedule = schedules[training.schedule.index()];
   int threads = 0;
-  Index ensemble = 1, folds = 0;
+  Index ensemble = 1, folds = 0, shards = 0;
   std::string checkpoint, log;
   bool json = false, quiet = false;
   bool dequantize = false, no_dequantize = false;
