@@ -8,8 +8,8 @@ namespace pushforward {
 /// `fit` with the same model, data and options; each passes its share of the shards of a batch, and all of them end
 /// with the same bits as one process with as many shards.
 ///
-/// The library has the interface only; over MPI it is some thirty lines (an exchange of halves between the ranks r and
-/// r ^ 1, r ^ 2, r ^ 4, ... gives the tree that is asked for; MPI_Allreduce promises no order).
+/// Over MPI: MpiReducer (mpi/reducer.hpp). By other means it is some thirty lines: an exchange of halves between the ranks r
+/// and r ^ 1, r ^ 2, r ^ 4, ... gives the tree that is asked for (MPI_Allreduce promises no order).
 class Reducer {
  public:
   virtual ~Reducer() = default;

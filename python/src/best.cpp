@@ -66,6 +66,8 @@ nb::tuple fit_best(nb::handle y, const BestArguments& best, nb::dict kwargs) {
   FitArguments<T> arguments;
   read_arguments(arguments, kwargs, info, pool);
   refuse_others("fit_best", kwargs);
+  if (!arguments.reducer.is_none())
+    type_error("fit_best: reducer: processes train one flow together; give it to fit or prepare_and_fit");
   const Borrowed rows("fit_best", "y", y, sizeof(T) == 4, 2, info.columns);
   const pf::MatrixView<const T> data = rows.matrix<T>();
   pf::FitBestOptions<T> options;

@@ -77,6 +77,13 @@ pf::ModelInfo::Range range_of(pf::MatrixView<const T> data, pf::Index column) {
 
 }  // namespace
 
+PythonReducer::PythonReducer(nb::object given, Caller& caller) : given_(std::move(given)), caller_(caller) {
+  for (const char* name : {"rank", "size", "sum", "broadcast"})
+    if (!nb::hasattr(given_, name)) type_error(fmt::format("fit: reducer: it has no '{}'", name));
+  if (!nb::try_cast(given_.attr("rank"), rank_) || !nb::try_cast(given_.attr("size"), size_))
+    type_error("fit: reducer: rank and size must be whole numbers");
+}
+
 template <pf::Scalar T>
 void read_arguments(FitArguments<T>& a, nb::dict& kwargs, const pf::ModelInfo& info, Pool& pool) {
   const bool single = sizeof(T) == 4;
@@ -109,6 +116,7 @@ void read_arguments(FitArguments<T>& a, nb::dict& kwargs, const pf::ModelInfo& i
   if (r.pop("optimizer", given)) o.optimizer = optimizer_of<T>(given);
   if (r.pop("statistics", given)) o.statistics = choose("statistics", nb::cast<std::string>(given), statistics);
   if (r.pop("callback", given)) a.callback = given;
+  if (r.pop("reducer", given)) a.reducer = given;
   if (r.pop("threads", given)) a.pool = execution_of(given, pool);
   if (a.pool) o.execution = *a.pool;
 
@@ -189,7 +197,7 @@ void warn(const std::vector<pf::Notice>& warnings) {
 }
 
 const char fit_signature[] =
-    "epochs: int = 200, batch_size: int = 256, shards: int = 1, learning_rate: float = 0.001, "
+    "epochs: int = 200, batch_size: int = 256, shards: int = 1, reducer: object | None = None, learning_rate: float = 0.001, "
     "schedule: str | ConstantSchedule | CosineSchedule | PlateauSchedule = 'constant', warmup_steps: int = 0, "
     "weight_decay: float = 0, optimizer: str | Optimizer = 'adam', clip_norm: float = 5, "
     "context: numpy.typing.ArrayLike | None = None, weights: numpy.typing.ArrayLike | None = None, "
@@ -206,7 +214,8 @@ const char fit_callback[] = ", callback: collections.abc.Callable[[Progress], bo
 
 const char fit_documentation[] = R"(
 
-epochs, batch_size: rows of a step; shards: parts of a batch, one after another, for less memory. learning_rate,
+epochs, batch_size: rows of a step; shards: parts of a batch, one after another, for less memory. reducer: other
+processes that run the same call, as pushforward.mpi.Reducer; shards is their number times a power of two. learning_rate,
 schedule ("constant", "cosine", "plateau" or an object), warmup_steps, weight_decay, optimizer ("adam", "sgd", "lion",
 "lbfgs" or an object such as Ema(Adam(beta2=0.99))), clip_norm: gradients with a larger norm are scaled down, 0: never.
 context: (N, context_dim), or one row for all. weights: one for each row, of which only ratios matter.

@@ -1,6 +1,11 @@
 #pragma once
 
 // Keyword arguments of fit, prepare_and_fit and fit_best.
+#include <memory>
+#include <nanobind/ndarray.h>
+#include <span>
+#include <pushforward/error.hpp>
+#include <pushforward/reducer.hpp>
 #include <pushforward/training/ema.hpp>
 #include <pushforward/training/fit.hpp>
 #include <pushforward/training/lbfgs.hpp>
@@ -35,12 +40,43 @@ struct Optimizer {
   pf::Poly<pf::Optimizer<float>> for_float;
 };
 
+/// A reducer in Python: rank, size, sum(values) and broadcast(values), which change an array where it lies. It is asked on
+/// the caller's thread, as MPI may want.
+class PythonReducer final : public pf::Reducer {
+ public:
+  PythonReducer(nb::object given, Caller& caller);
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  void sum(std::span<float> values) override { call("sum", values); }
+  void sum(std::span<double> values) override { call("sum", values); }
+  void broadcast(std::span<float> values) override { call("broadcast", values); }
+  void broadcast(std::span<double> values) override { call("broadcast", values); }
+
+ private:
+  template <class V>
+  void call(const char* name, std::span<V> values) {
+    const bool done = caller_.ask(
+        [&] {
+          const nb::ndarray<nb::numpy, V, nb::ndim<1>> array(values.data(), {values.size()}, nb::handle());
+          given_.attr(name)(nb::cast(array, nb::rv_policy::reference));
+          return true;
+        },
+        true);  // the others wait for it, also where this process is about to stop
+    if (!done) throw pf::Error(std::string("the reducer's ") + name + " has failed");
+  }
+
+  nb::object given_;
+  Caller& caller_;
+  int rank_, size_;
+};
+
 /// The keyword arguments of a fit as options, with what they borrow.
 template <pf::Scalar T>
 struct FitArguments {
   pf::FitOptions<T> options;
   Borrowed context, weights, validation, validation_context, validation_weights;
-  nb::object callback = nb::none();
+  nb::object callback = nb::none(), reducer = nb::none();
+  std::unique_ptr<PythonReducer> processes;
   bool verbose = false;
   std::shared_ptr<pf::Execution> pool;
 };
@@ -67,6 +103,10 @@ void warn(const std::vector<pf::Notice>& warnings);
 template <pf::Scalar T>
 void connect(FitArguments<T>& arguments, Caller& caller) {
   arguments.options.cancel = caller.token();
+  if (!arguments.reducer.is_none()) {
+    arguments.processes = std::make_unique<PythonReducer>(arguments.reducer, caller);
+    arguments.options.reducer = arguments.processes.get();
+  }
   if (arguments.callback.is_none() && !arguments.verbose) return;
   arguments.options.callback = [&](const pf::Progress& progress) {
     return caller.ask([&] {

@@ -1,5 +1,6 @@
 """Fits against closed forms; callbacks, interruption, reports; fit_best, compare, calibration_report."""
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -58,6 +59,62 @@ def test_rows_of_a_space():
         pf.prepare_and_fit(pf.maf(3), np.vstack([y[:3], 1.1 * y[3:]]), supports=space, validation_fraction=0)
     with pytest.raises(ValueError, match="expected a support of 2 dimensions, got 3"):
         pf.prepare_and_fit(pf.maf(2), y, supports=space)
+
+
+class Pipes:
+    """A reducer of two processes."""
+
+    def __init__(self, rank, pipe):
+        self.rank, self.size, self.pipe = rank, 2, pipe
+
+    def sum(self, values):
+        self.pipe.send(values.copy())
+        values += self.pipe.recv()
+
+    def broadcast(self, values):
+        if self.rank == 0:
+            self.pipe.send(values.copy())
+        else:
+            values[:] = self.pipe.recv()
+
+
+def fit_together(rank, pipe, dtype):
+    flow = pf.maf(2, layers=2, hidden=12, batch_norm=True, seed=rank, dtype=dtype)
+    flow.fit(BANANA[:800].astype(dtype), epochs=3, batch_size=64, shards=4, reducer=Pipes(rank, pipe), seed=3)
+    return flow.log_prob(BANANA[:50].astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_two_processes_are_one_with_as_many_shards(dtype):
+    alone = pf.maf(2, layers=2, hidden=12, batch_norm=True, seed=0, dtype=dtype)
+    alone.fit(BANANA[:800].astype(dtype), epochs=3, batch_size=64, shards=4, seed=3)
+    context = multiprocessing.get_context("fork")  # of all of this module
+    ours, theirs = context.Pipe()
+    other = context.Process(target=lambda: theirs.send(fit_together(1, theirs, dtype)))
+    other.start()
+    own = fit_together(0, ours, dtype)
+    np.testing.assert_array_equal(own, alone.log_prob(BANANA[:50].astype(dtype)))
+    np.testing.assert_array_equal(ours.recv(), own)
+    other.join()
+    assert other.exitcode == 0
+
+
+def test_reducers_that_fail():
+    class Broken(Pipes):
+        def broadcast(self, values):
+            raise OSError("the line is cut")
+
+    flow = pf.maf(2, hidden=12)
+    before = flow.log_prob(BANANA[:5])
+    with pytest.raises(OSError, match="the line is cut"):
+        flow.fit(BANANA, shards=2, reducer=Broken(0, None))
+    np.testing.assert_array_equal(flow.log_prob(BANANA[:5]), before)
+    with pytest.raises(TypeError, match="reducer: it has no 'rank'"):
+        flow.fit(BANANA, shards=2, reducer=3)
+    with pytest.raises(ValueError, match="shards"):
+        flow.fit(BANANA, shards=3, reducer=Pipes(0, None))
+    with pytest.raises(TypeError, match="fit_best: reducer"):
+        pf.fit_best(BANANA, reducer=Pipes(0, None))
 
 
 def test_a_flow_learns_the_banana():
