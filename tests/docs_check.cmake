@@ -1,5 +1,5 @@
 # Every C++ block of docs/*.md stands in a sample, which is compiled and run, and every example in a header's
-# documentation there or in tests/header_examples_test.cpp: prints those that do not. The pages of docs/guide are programs
+# documentation there, in tests/header_examples_test.cpp or in tests/mpi/example.cpp: prints those that do not. The pages of docs/guide are programs
 # themselves: each that has C++ is in the list of guide_test, and the index, docs/README.md, links every page.
 #   cmake -D ROOT=<source directory> -P docs_check.cmake
 
@@ -12,7 +12,7 @@ endfunction()
 
 set(samples "")
 file(GLOB sources "${ROOT}/samples/*.cpp")
-foreach(source ${sources} "${ROOT}/tests/header_examples_test.cpp")
+foreach(source ${sources} "${ROOT}/tests/header_examples_test.cpp" "${ROOT}/tests/mpi/example.cpp")
   file(READ ${source} text)
   string(REPLACE ";" "<semicolon>" text "${text}")
   stripped("${text}" text)

@@ -23,7 +23,7 @@ namespace pushforward {
 ///     int main(int argc, char** argv) {
 ///       return pushforward::mpi_run(&argc, &argv, [](pushforward::MpiReducer& ranks) {
 ///         auto flow = pushforward::maf<double>(8);
-///         fit(flow, data, {.shards = 8, .reducer = &ranks});
+///         fit(flow, data, {.epochs = 2, .shards = 8, .reducer = &ranks});
 ///         if (ranks.rank() == 0) pushforward::save("flow.safetensors", flow);
 ///       });
 ///     }
