@@ -1,71 +1,46 @@
 #!/bin/sh
 # Fits by several processes: sh tests/mpi/run.sh path/to/fit_together mpirun [option of mpirun ...]
-set -u
-program=$1
-shift
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-checks=0
-check() {
-  checks=$((checks + 1))
-  eval "$1" || {
-    failures=$((failures + 1))
-    echo "FAILED: $1"
-    sed 's/^/  /' "$work/out" "$work/err"
-  }
-}
-# on RANKS ARGUMENT...
-on() {
-  ranks=$1
-  shift
-  timeout 300 $launch -n "$ranks" "$program" "$@" >"$work/out" 2>"$work/err"
-  status=$?
-}
-launch=$*
+. "$(dirname "$0")/checks.sh"
 
 # ---- the same bits for any number of ranks and threads, at a given number of shards
 for shards in 8 6 1; do
   on 1 $shards 1 alone
-  cp "$work/out" "$work/alone"
-  check '[ $status -eq 0 ] && [ "$(wc -l <"$work/alone")" -eq 2 ]'
+  cp out alone
+  check '[ $status -eq 0 ] && [ "$(wc -l <alone)" -eq 2 ]'
   for ranks in 1 2 3 4 6 8; do
     # Shards are ranks times a power of two.
     per=$((shards / ranks))
     [ $((per * ranks)) -eq $shards ] && [ $((per & (per - 1))) -eq 0 ] || continue
     for threads in 1 2; do
       on $ranks $shards $threads
-      check '[ $status -eq 0 ] && cmp -s "$work/out" "$work/alone"'
+      check '[ $status -eq 0 ] && cmp -s out alone'
     done
   done
 done
 on 2 3 1
-check '[ $status -ne 0 ] && grep -q "shards" "$work/err"'
+check '[ $status -ne 0 ] && grep -q "shards" err'
 
 # ---- a rank that throws, or stops: the job ends, and says which one it was
 on 4 8 1 throws 2
-check '[ $status -ne 0 ] && [ $status -ne 124 ] && grep -q "rank 2 of 4: its disk is gone" "$work/err"'
+check '[ $status -ne 0 ] && [ $status -ne 124 ] && grep -q "rank 2 of 4: its disk is gone" err'
 on 4 8 1 stuck 3
-check '[ $status -ne 0 ] && [ $status -ne 124 ] && grep -q "rank 3 of 4 has not answered" "$work/err"'
+check '[ $status -ne 0 ] && [ $status -ne 124 ] && grep -q "rank 3 of 4 has not answered" err'
 
 # ---- a rank that is killed at any moment: the checkpoint is whole, and another number of ranks goes on from it
 on 4 8 1 checkpoint "$work/whole"
-cp "$work/out" "$work/right"
+cp out right
 check '[ $status -eq 0 ]'
 for moment in ${PUSHFORWARD_MOMENTS:-0.4 0.9 1.3}; do
   rm -f "$work/checkpoint"
-  timeout 300 $launch -n 4 "$program" 8 1 slow "$work/checkpoint" >"$work/out" 2>"$work/err" &
+  timeout 300 $launch -n 4 "$program" 8 1 slow "$work/checkpoint" >out 2>err &
   job=$!
   sleep "$moment"
-  victim=$(pgrep -f "fit_together 8 1 slow $work/checkpoint" | while read -r p; do
-    [ "$(cat /proc/"$p"/comm 2>/dev/null)" = fit_together ] && echo "$p"
-  done | tail -n 1)
+  victim=$(victim fit_together "8 1 slow $work/checkpoint")
   [ -z "$victim" ] || kill -9 "$victim"
   wait $job
   status=$?
   check '[ -n "$victim" ] && [ $status -ne 0 ]'
   on 2 8 2 checkpoint "$work/checkpoint"
-  check '[ $status -eq 0 ] && cmp -s "$work/out" "$work/right"'
+  check '[ $status -eq 0 ] && cmp -s out right'
 done
-echo "$checks checks, $failures failures"
-[ $failures -eq 0 ]
+finish

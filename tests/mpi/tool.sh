@@ -1,29 +1,8 @@
 #!/bin/sh
 # The tool under mpirun: sh tests/mpi/tool.sh path/to/pushforward mpirun [option of mpirun ...]
-set -u
-tool=$1
-shift
-launch=$*
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failures=0
-checks=0
-check() {
-  checks=$((checks + 1))
-  eval "$1" || {
-    failures=$((failures + 1))
-    echo "FAILED: $1"
-    sed 's/^/  /' out err
-  }
-}
-# on RANKS ARGUMENT...
-on() {
-  ranks=$1
-  shift
-  timeout 300 $launch -n "$ranks" "$tool" "$@" >out 2>err </dev/null
-  status=$?
-}
+. "$(dirname "$0")/checks.sh"
+tool=$program
+
 awk 'BEGIN {
   srand(3)
   print "x,y,c"
@@ -66,9 +45,7 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   [ -s resumed.st.checkpoint ] && break
   sleep 0.2
 done
-victim=$(pgrep -f -- "--quiet --resume --out resumed.st" | while read -r p; do
-  [ "$(cat /proc/"$p"/comm 2>/dev/null)" = pushforward ] && echo "$p"
-done | tail -n 1)
+victim=$(victim pushforward "--quiet --resume --out resumed.st")
 [ -z "$victim" ] || kill -9 "$victim"
 wait $job
 status=$?
@@ -77,5 +54,4 @@ on 2 $long --resume --out resumed.st
 check '[ $status -eq 0 ] && [ ! -e resumed.st.checkpoint ]'
 "$tool" log-prob resumed.st data.csv --out resumed.csv >scores.txt
 check 'cmp -s right.csv resumed.csv'
-echo "$checks checks, $failures failures"
-[ $failures -eq 0 ]
+finish
