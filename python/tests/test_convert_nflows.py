@@ -95,7 +95,7 @@ FLOWS = {
         *autoregressive(3), embedding=torch.nn.Sequential(torch.nn.Linear(CONTEXT, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
     ),
     "MAF, context through a layer": lambda: make(
-        nf.MaskedAffineAutoregressiveTransform(DIM, 16, 5), embedding=torch.nn.Linear(CONTEXT, 5)
+        nf.MaskedAffineAutoregressiveTransform(DIM, 16, 5), embedding=torch.nn.Sequential(torch.nn.Linear(CONTEXT, 5))
     ),
     "MAF without blocks": lambda: make(
         *[nf.MaskedAffineAutoregressiveTransform(DIM, 16, num_blocks=0, use_residual_blocks=i > 0) for i in range(2)]

@@ -17,6 +17,11 @@ from ._nflows import SIGMOID_SCALE, SOFTPLUS_SCALE
 
 
 def write(model, context_dim):
+    if model.type == "embedded_context":
+        net = model.child("net")
+        flow = write(model.child("inner"), net["outputs"])
+        flow._embedding_net = _back.sequential(*_back.dense(net))
+        return flow
     base, transforms = _splines.base_and_maps(
         model, TRANSFORMS, nf.InverseTransform, context_dim, pair, normal_of_context, BASES
     )
