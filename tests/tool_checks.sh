@@ -1,8 +1,7 @@
-# For the tests of the command line tool: what they check with, in a folder that goes away. They end with `finish`.
-#   . tool_checks.sh   in a script that is called with the path of the tool
+# For the tests of the command line tool and of other programs: what they check with, in a folder that goes away. They end with `finish`.
+#   . tool_checks.sh   in a script that is called with the path of the program
 set -u
 tool=$1
-arrays=$(cd "$(dirname "$0")/fuzz/corpus/npy" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

@@ -1,5 +1,6 @@
 #!/bin/sh
 # The command line tool from end to end, on data made here: sh tests/tool_test.sh path/to/pushforward
+arrays=$(cd "$(dirname "$0")/fuzz/corpus/npy" && pwd)
 . "$(dirname "$0")/tool_checks.sh"
 
 # ---- data: a bent ridge, a positive column that goes with it, a text column, weights

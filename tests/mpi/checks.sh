@@ -1,28 +1,13 @@
-# For the tests of several processes: `check CONDITION`, `on RANKS ARGUMENT...`, in a folder that goes away. They end with
-# `finish`.
+# For the tests of several processes, besides what tool_checks.sh has: `on RANKS ARGUMENT...`.
 #   . checks.sh   in a script that is called with a program, mpirun and its options
-set -u
-program=$1
+. "$(dirname "$0")/../tool_checks.sh"
 shift
 launch=$*
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failures=0
-checks=0
-check() {
-  checks=$((checks + 1))
-  eval "$1" || {
-    failures=$((failures + 1))
-    echo "FAILED: $1"
-    sed 's/^/  /' out err
-  }
-}
-# The program by so many processes; its output lands in out and err.
+# The program by so many processes; its output lands in out.txt and err.txt.
 on() {
   ranks=$1
   shift
-  timeout 300 $launch -n "$ranks" "$program" "$@" >out 2>err </dev/null
+  timeout 300 $launch -n "$ranks" "$tool" "$@" >out.txt 2>err.txt </dev/null
   status=$?
 }
 # victim COMMAND TEXT: the last process of that name whose command line has the text
@@ -30,8 +15,4 @@ victim() {
   pgrep -f -- "$2" | while read -r p; do
     [ "$(cat /proc/"$p"/comm 2>/dev/null)" = "$1" ] && echo "$p"
   done | tail -n 1
-}
-finish() {
-  echo "$checks checks, $failures failures"
-  [ $failures -eq 0 ]
 }

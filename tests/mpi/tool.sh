@@ -1,7 +1,6 @@
 #!/bin/sh
 # The tool under mpirun: sh tests/mpi/tool.sh path/to/pushforward mpirun [option of mpirun ...]
 . "$(dirname "$0")/checks.sh"
-tool=$program
 
 awk 'BEGIN {
   srand(3)
@@ -16,30 +15,30 @@ long="$flow --shards 4 --epochs 300 --patience 0 --quiet"
 "$tool" $fit --shards 4 --out alone.st
 for ranks in 2 4; do
   on $ranks $flow --epochs 4 --shards 4 --out together.st --log log.jsonl
-  check '[ $status -eq 0 ] && [ "$(grep -c "^wrote together.st" out)" -eq 1 ] && [ "$(wc -l <log.jsonl)" -eq 4 ]'
+  holds '[ $status -eq 0 ] && [ "$(grep -c "^wrote together.st" out.txt)" -eq 1 ] && [ "$(wc -l <log.jsonl)" -eq 4 ]'
   "$tool" log-prob alone.st data.csv --out alone.csv >scores.txt
   "$tool" log-prob together.st data.csv --out together.csv >scores.txt
-  check 'cmp -s alone.csv together.csv'
-  check '! ls | grep -q checkpoint'
+  holds 'cmp -s alone.csv together.csv'
+  holds '! ls | grep -q checkpoint'
 done
 on 2 $fit --out two.st
 "$tool" $fit --shards 2 --out alone.st
 "$tool" log-prob alone.st data.csv --out alone.csv >scores.txt
 "$tool" log-prob two.st data.csv --out two.csv >scores.txt
-check 'cmp -s alone.csv two.csv'
+holds 'cmp -s alone.csv two.csv'
 
 # ---- what is wrong is said once, and ends all
 on 3 $fit --drop nothing --out no.st
-check '[ $status -ne 0 ] && [ "$(grep -c "pushforward: " err)" -eq 1 ] && grep -q "nothing" err && [ ! -e no.st ]'
+holds '[ $status -ne 0 ] && [ "$(grep -c "pushforward: " err.txt)" -eq 1 ] && grep -q "nothing" err.txt && [ ! -e no.st ]'
 on 2 fit data.csv --out no.st
-check '[ $status -ne 0 ] && grep -q "mpirun started 2 of these, which train one flow together: name it with --model" err'
+holds '[ $status -ne 0 ] && grep -q "mpirun started 2 of these, which train one flow together: name it with --model" err.txt'
 on 4 $fit --shards 6 --out no.st
-check '[ $status -ne 0 ] && grep -q "shards" err && [ ! -e no.st ]'
+holds '[ $status -ne 0 ] && grep -q "shards" err.txt && [ ! -e no.st ]'
 
 # ---- a process that is killed: with --resume it goes on, with another number of them too
 "$tool" $long --out right.st
 "$tool" log-prob right.st data.csv --out right.csv >scores.txt
-timeout 300 $launch -n 4 "$tool" $long --resume --out resumed.st >out 2>err </dev/null &
+timeout 300 $launch -n 4 "$tool" $long --resume --out resumed.st >out.txt 2>err.txt </dev/null &
 job=$!
 for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   [ -s resumed.st.checkpoint ] && break
@@ -49,9 +48,9 @@ victim=$(victim pushforward "--quiet --resume --out resumed.st")
 [ -z "$victim" ] || kill -9 "$victim"
 wait $job
 status=$?
-check '[ -n "$victim" ] && [ $status -ne 0 ] && [ -s resumed.st.checkpoint ] && [ ! -e resumed.st ]'
+holds '[ -n "$victim" ] && [ $status -ne 0 ] && [ -s resumed.st.checkpoint ] && [ ! -e resumed.st ]'
 on 2 $long --resume --out resumed.st
-check '[ $status -eq 0 ] && [ ! -e resumed.st.checkpoint ]'
+holds '[ $status -eq 0 ] && [ ! -e resumed.st.checkpoint ]'
 "$tool" log-prob resumed.st data.csv --out resumed.csv >scores.txt
-check 'cmp -s right.csv resumed.csv'
+holds 'cmp -s right.csv resumed.csv'
 finish

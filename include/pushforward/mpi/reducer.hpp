@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -33,13 +34,14 @@ namespace pushforward {
 ///
 /// @par Cost    a sum of n values over P ranks: where P is a power of two, halves are exchanged between the ranks r and
 ///              r ^ 1, r ^ 2, r ^ 4, ..., and back: 2 log2(P) messages and 2 n (P - 1) / P values sent by each, which is
-///              the least; else the tree to rank 0 and MPI_Bcast.
+///              the least; else the tree to rank 0 and back.
 /// @par Errors  MPI's own end the job, as is its default. A rank that does not answer: see `timeout`.
 class MpiReducer final : public Reducer {
  public:
   /// Works on a copy of the communicator, so that messages of the program's own do not mix with these. Collective.
   /// `timeout`: seconds after which a rank that does not answer is an Error which names it; infinity: it is waited for.
-  /// A rank is not slow because it fits, but because it stopped: all do the same work.
+  /// All do the same work, so one that lets the others wait for longer than a step has stopped. After such an Error messages
+  /// are still under way: end the job.
   explicit MpiReducer(MPI_Comm communicator = MPI_COMM_WORLD,
                       double timeout = std::numeric_limits<double>::infinity())
       : timeout_(timeout) {
@@ -80,7 +82,8 @@ class MpiReducer final : public Reducer {
   template <class V>
   void sum_of(std::span<V> values, MPI_Datatype type) {
     if (size_ == 1) return;
-    std::vector<V> received(values.size());
+    const auto memory = std::make_unique_for_overwrite<V[]>(values.size());
+    const std::span<V> received(memory.get(), values.size());
     if ((size_ & (size_ - 1)) != 0) return sum_by_tree<V>(values, received, type);
     std::vector<std::pair<std::size_t, std::size_t>> parts;
     std::size_t begin = 0, end = values.size();
@@ -90,7 +93,7 @@ class MpiReducer final : public Reducer {
       const std::size_t kept = low ? begin : middle, kept_end = low ? middle : end;
       const std::size_t sent = low ? middle : begin, sent_end = low ? end : middle;
       exchange<V>(rank_ ^ step, values.subspan(sent, sent_end - sent),
-                  std::span(received).subspan(kept, kept_end - kept), type);
+                  received.subspan(kept, kept_end - kept), type);
       for (std::size_t i = kept; i < kept_end; ++i) values[i] += received[i];
       parts.emplace_back(begin, end);
       begin = kept, end = kept_end;
@@ -105,7 +108,7 @@ class MpiReducer final : public Reducer {
   }
 
   template <class V>
-  void sum_by_tree(std::span<V> values, std::vector<V>& received, MPI_Datatype type) {
+  void sum_by_tree(std::span<V> values, std::span<V> received, MPI_Datatype type) {
     for (int step = 1; step < size_; step *= 2) {
       if (rank_ % (2 * step) != 0) {
         exchange<V>(rank_ - step, values, {}, type);
