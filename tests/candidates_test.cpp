@@ -3,7 +3,6 @@
 #include <pushforward/distributions/multivariate_normal_diag.hpp>
 #include <pushforward/training/fit_best.hpp>
 #include <pushforward/training/gaussian_mixture.hpp>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -53,7 +52,7 @@ TEST_CASE("A race that is cancelled before it begins has what is fitted by then,
   Engine engine(3);
   const Matrix<double> y = MultivariateNormalDiag<double>::standard(2).sample(400, engine);
   const Candidate<double> gaussian = default_candidates<double>(400, 2).front();
-  std::stop_source source;
+  StopSource source;
   const auto stopping = [&](const char* name) {
     return Candidate<double>{name, [&source](const CandidateTask<double>& task) -> Poly<Distribution<double>> {
                                source.request_stop();

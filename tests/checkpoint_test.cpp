@@ -62,7 +62,7 @@ TEST_CASE("a run that is cancelled anywhere and resumed ends with the same bits"
     FitOptions<double> options = long_run(folder.path / "parts");
     options.checkpoint_every_steps = 0;
     options.checkpoint_every = 0;
-    std::stop_source source;
+    StopSource source;
     Index left = 3 + parts % 3;
     options.loss = [&](Pass<double>& pass, const Distribution<double>& f, Var<double> v) {
       if (pass.recording() && --left == 0) source.request_stop();

@@ -5,7 +5,6 @@
 #include <pushforward/distributions/normal.hpp>
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/training/fit.hpp>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -131,7 +130,7 @@ TEST_CASE("a failing run that was interrupted keeps the same as one that was not
     options.checkpoint_every_steps = 1;
     options.resume = true;
     Index left = 22;
-    std::stop_source source;
+    StopSource source;
     options.loss = [&](Pass<double>& pass, const Distribution<double>& f, Var<double> v) {
       if (pass.recording() && --left == 0) source.request_stop();
       return -f.log_prob(pass, v);

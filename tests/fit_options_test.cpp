@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <functional>
+#include <future>
 #include <limits>
 #include <pushforward/bijectors/act_norm.hpp>
 #include <pushforward/bijectors/exp.hpp>
@@ -135,9 +136,9 @@ TEST_CASE("cancelling, progress and callback") {
 
   // From another thread, in the middle of an epoch that would take for ever: no step begins after the one that may have
   // begun already.
-  std::stop_source source;
+  StopSource source;
   std::atomic<Index> steps = 0, late = 0;
-  std::jthread other([&] {
+  const std::future<void> other = std::async(std::launch::async, [&] {
     for (Index seen = 0; (seen = steps) < 5;) steps.wait(seen);
     source.request_stop();
   });

@@ -12,7 +12,6 @@
 #include <pushforward/training/lbfgs.hpp>
 #include <pushforward/training/lion.hpp>
 #include <pushforward/training/sgd.hpp>
-#include <stop_token>
 
 #include "tests/catch.hpp"
 #include "tests/kill_and_resume.hpp"
@@ -84,7 +83,7 @@ TEST_CASE("every optimiser: a run that is cancelled anywhere and resumed ends wi
     int parts = 0;
     do {
       flow = rich_flow(2);
-      std::stop_source source;
+      StopSource source;
       Index left = 4 + parts % 3;
       options.loss = [&](Pass<double>& pass, const Distribution<double>& f, Var<double> v) {
         if (pass.recording() && --left == 0) source.request_stop();

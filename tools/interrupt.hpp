@@ -2,9 +2,10 @@
 
 #include <csignal>
 #include <ctime>
-#include <stop_token>
 #include <thread>
 #include <unistd.h>
+
+#include <pushforward/stop.hpp>
 
 namespace tool {
 
@@ -17,8 +18,8 @@ class Interrupt {
     sigaddset(&signals_, SIGINT);
     sigaddset(&signals_, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals_, &before_);
-    watcher_ = std::jthread([this](std::stop_token done) {
-      while (!done.stop_requested()) {
+    watcher_ = std::thread([this] {
+      while (!done_.stop_requested()) {
         const timespec wait{0, 50'000'000};
         if (sigtimedwait(&signals_, nullptr, &wait) < 0) continue;
         if (stop_.stop_requested()) _exit(130);
@@ -27,18 +28,18 @@ class Interrupt {
     });
   }
   ~Interrupt() {
-    watcher_.request_stop();
+    done_.request_stop();
     watcher_.join();
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
-  std::stop_token token() const { return stop_.get_token(); }
+  pushforward::StopToken token() const { return stop_.get_token(); }
 
  private:
   sigset_t signals_{}, before_{};
-  std::stop_source stop_;
-  std::jthread watcher_;
+  pushforward::StopSource stop_, done_;
+  std::thread watcher_;
 };
 
 }  // namespace tool

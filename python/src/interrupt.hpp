@@ -7,8 +7,9 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <stop_token>
 #include <thread>
+
+#include <pushforward/stop.hpp>
 
 namespace binding {
 
@@ -19,7 +20,7 @@ namespace nb = nanobind;
 /// caller is, as matplotlib and notebooks want it.
 class Caller {
  public:
-  std::stop_token token() const { return stop_.get_token(); }
+  pushforward::StopToken token() const { return stop_.get_token(); }
 
   /// From any thread of the work, one after another: runs f with the GIL on the caller's thread. False if it raised,
   /// and once something was raised there, unless it is needed to end the work in order.
@@ -98,7 +99,7 @@ class Caller {
   const std::function<bool()>* question_ = nullptr;
   bool needed_ = false, answer_ = false, done_ = false;
   std::exception_ptr raised_;
-  std::stop_source stop_;
+  pushforward::StopSource stop_;
 };
 
 }  // namespace binding

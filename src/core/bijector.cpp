@@ -1,3 +1,4 @@
+#include <atomic>
 #include <numeric>
 #include <optional>
 #include <pushforward/bijector.hpp>

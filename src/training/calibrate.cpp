@@ -18,7 +18,7 @@ namespace detail {
 
 template <Scalar T>
 bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSource<T>& rows,
-                   std::vector<double>& out, Execution& execution, const std::stop_token& stop,
+                   std::vector<double>& out, Execution& execution, const StopToken& stop,
                    const RandomCall& noise) {
   for_each_tile<T>(static_cast<Index>(out.size()), execution, tile_rows,
                    [&](typename Tape<T>::Memory memory, Index begin, Index count) {
@@ -41,7 +41,7 @@ bool evaluate_loss(const Distribution<T>& flow, const Loss<T>& loss, const RowSo
 template <Scalar T>
 std::optional<double> evaluate_batch_loss(const Distribution<T>& flow, const Objective<T>& objective,
                                           const RowSource<T>& rows, const std::vector<Index>& bounds, Index shards,
-                                          Execution& execution, const std::stop_token& stop, const RandomCall& noise) {
+                                          Execution& execution, const StopToken& stop, const RandomCall& noise) {
   double sum = 0;
   CoupledColumns<T> columns;
   for (std::size_t b = 0; b + 1 < bounds.size(); ++b) {
@@ -152,7 +152,7 @@ class Merged {
 
 template <Scalar T>
 bool calibrate_rows(const std::string& where, Distribution<T>& flow, const RowSource<T>& rows, Index count,
-                    Execution& execution, const std::stop_token& stop) {
+                    Execution& execution, const StopToken& stop) {
   const std::vector<ConstSlot<T>> slots = list_state(std::as_const(static_cast<Component<T>&>(flow)));
   const std::vector<Layer<T>> layers = normalisation_layers(slots);
   if (layers.empty()) return true;
@@ -210,12 +210,12 @@ bool calibrate_rows(const std::string& where, Distribution<T>& flow, const RowSo
 
 #define PUSHFORWARD_INSTANTIATE(T)                                                                          \
   template bool evaluate_loss(const Distribution<T>&, const Loss<T>&, const RowSource<T>&, std::vector<double>&, \
-                              Execution&, const std::stop_token&, const RandomCall&);                       \
+                              Execution&, const StopToken&, const RandomCall&);                       \
   template std::optional<double> evaluate_batch_loss(const Distribution<T>&, const Objective<T>&, const RowSource<T>&, \
                                                      const std::vector<Index>&, Index, Execution&,          \
-                                                     const std::stop_token&, const RandomCall&);            \
+                                                     const StopToken&, const RandomCall&);            \
   template bool calibrate_rows(const std::string&, Distribution<T>&, const RowSource<T>&, Index, Execution&,   \
-                               const std::stop_token&);
+                               const StopToken&);
 PUSHFORWARD_INSTANTIATE(float)
 PUSHFORWARD_INSTANTIATE(double)
 #undef PUSHFORWARD_INSTANTIATE

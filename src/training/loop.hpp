@@ -60,7 +60,7 @@ class Training {
   Execution& execution() { return execution_; }
   Stepper<T>& stepper() { return stepper_; }
   /// Looked at within evaluations, which several processes must not leave alone.
-  std::stop_token cancel() const { return options_.reducer ? std::stop_token() : options_.cancel; }
+  StopToken cancel() const { return options_.reducer ? StopToken() : options_.cancel; }
   Index epoch() const { return state_.epoch; }
   Index steps() const { return state_.step; }
   bool has_best() const { return state_.stopping.best_epoch >= 0; }

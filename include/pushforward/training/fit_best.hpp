@@ -2,12 +2,12 @@
 
 #include <functional>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <pushforward/flows/builders.hpp>
+#include <pushforward/stop.hpp>
 #include <pushforward/training/prepare.hpp>
 
 namespace pushforward {
@@ -29,7 +29,7 @@ struct CandidateTask {
   const Distribution<T>* chosen = nullptr;
   std::uint64_t seed = 0;
   /// Whoever takes long looks at it, and ends with what there is.
-  std::stop_token cancel = {};
+  StopToken cancel = {};
 };
 
 /// A model class that takes part in `fit_best`.

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <stop_token>
-
 #include <pushforward/distributions/mixture.hpp>
+#include <pushforward/stop.hpp>
 
 namespace pushforward {
 
@@ -10,7 +9,7 @@ struct GaussianMixtureOptions {
   Index iterations = 200;   ///< at most
   double tolerance = 1e-4;  ///< it ends when an iteration gains less, in nats per row
   std::uint64_t seed = 0;   ///< of the rows that k-means starts from
-  std::stop_token cancel = {};  ///< looked at before each iteration: it ends with what it has
+  StopToken cancel = {};  ///< looked at before each iteration: it ends with what it has
   /// b in [0, 1), the share of one more component, the Gaussian of all rows: log p(y) >= log N(y; mu, S) + log b, also
   /// far from all rows, where tight components alone leave a density that no spread of the data explains. In the mean
   /// it costs at most -log(1 - b).
