@@ -36,11 +36,14 @@ Index checked_parameter_count(const PolynomialSplineOptions& o) {
   check_period<T>("PolynomialSplineTransformer", o.low, o.high);
   if (o.tails != SplineTails::identity && o.tails != SplineTails::bounded)
     throw DomainError("PolynomialSplineTransformer: tails may be identity or bounded");
-  // Knots must stay apart after rounding.
+  // Bins must stay apart after rounding, but for the rises of lines, whose slopes are known without their knots.
   const double spacing = 1e-13 * std::max(std::abs(o.low), std::abs(o.high)) / (o.high - o.low);
-  for (const double minimum : {o.min_bin_width, o.min_bin_height})
-    if (!(minimum > spacing && minimum * static_cast<double>(o.bins) < 1))
-      refuse("min_bin_width and min_bin_height above " + number_text(spacing) + " and below 1 / bins", minimum);
+  const auto check = [&](const char* name, double minimum, double above) {
+    if (!(minimum > above && minimum * static_cast<double>(o.bins) < 1))
+      refuse(std::string(name) + " above " + number_text(above) + " and below 1 / bins", minimum);
+  };
+  check("min_bin_width", o.min_bin_width, spacing);
+  check("min_bin_height", o.min_bin_height, o.degree == 1 ? 1e-301 : spacing);
   return shape_of(o).parameters();
 }
 

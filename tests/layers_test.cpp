@@ -337,6 +337,10 @@ TEST_CASE("Layers: refusals name what was wrong", "[layers]") {
   CHECK_THROWS_WITH(PolynomialSplineTransformer<double>({.degree = 3}), ContainsSubstring("expected degree 1 or 2, got 3"));
   CHECK_THROWS_WITH(PolynomialSplineTransformer<double>({.tails = SplineTails::circular}),
                     ContainsSubstring("tails may be identity or bounded"));
+  CHECK_THROWS_WITH(PolynomialSplineTransformer<double>({.low = 0, .high = 1, .min_bin_height = 1e-14}),
+                    ContainsSubstring("expected min_bin_height above 1e-13 and below 1 / bins, got 1e-14"));
+  CHECK_THROWS_WITH(PolynomialSplineTransformer<double>({.bins = 4, .min_bin_width = 0.25}),
+                    ContainsSubstring("expected min_bin_width above"));
   CHECK_THROWS_WITH(UmnnTransformer<double>({.hidden = {}}), ContainsSubstring("UmnnTransformer: expected at least one hidden layer"));
   CHECK_THROWS_WITH(UmnnTransformer<double>({.bins = 3}), ContainsSubstring("expected an even number of bins from 2 to 256, got 3"));
   CHECK_THROWS_WITH(MonotoneNetworkTransformer<double>({.signals = 0}), ContainsSubstring("expected at least one signal, got 0"));
@@ -348,6 +352,20 @@ TEST_CASE("Layers: refusals name what was wrong", "[layers]") {
   CHECK_THROWS_WITH(EmbeddedContext<double>(flow, Mlp<double>(5, 3)),
                     ContainsSubstring("takes a context of 2 columns, but the network gives 3"));
   CHECK_THROWS_WITH(EmbeddedContext<double>(Normal<double>(1), Mlp<double>(5, 3)), ContainsSubstring("takes no context"));
+}
+
+TEST_CASE("Lines whose rises round to nothing keep their slopes", "[spline]") {
+  // log p = raw - log sum exp(raw); nflows has no smallest rise.
+  const PolynomialSplineOptions options{.degree = 1, .bins = 3, .tails = SplineTails::bounded, .min_bin_height = 1e-300};
+  const std::vector<double> raw = {0, -200, 1};
+  const Elementwise<double> lines(PolynomialSplineTransformer<double>(options), 1, VectorView<const double>(raw));
+  const double log_sum = std::log(1 + std::exp(-200.0) + std::exp(1.0));
+  std::size_t bin = 0;
+  for (const double y : {-2.0, 0.5, 2.5}) {
+    const MappedRows<double> x = lines.inverse(Matrix<double>(Matrix<double>::Constant(1, 1, y)));
+    CHECK(std::abs(x.log_det[0] - (std::log(3) + raw[bin++] - log_sum)) < 1e-13);
+    CHECK(std::abs(x.value(0, 0)) < 3);
+  }
 }
 
 TEST_CASE("A graph says which columns depend on which", "[layers]") {
@@ -408,7 +426,7 @@ TEMPLATE_TEST_CASE("A spline of data takes their quantiles to normal ones", "[la
                                              (static_cast<double>(i) + 0.5) / static_cast<double>(sorted.size())));
     CHECK(distance < 0.03);  // within a bin rows are not normal
   }
-  CHECK((spline.forward(x).value - y).cwiseAbs().maxCoeff() < (sizeof(T) == 8 ? 1e-10 : 1e-4));
+  CHECK((spline.forward(x).value - y).cwiseAbs().maxCoeff() < static_cast<T>(sizeof(T) == 8 ? 1e-10 : 1e-4));
   CHECK(spline.raw().values().size() == 3 * 47);
   CHECK(count_parameters(spline) == 3 * 47);  // it is a start
   // Rows that weigh nothing are as if they were not there; equal weights as if there were none.

@@ -14,7 +14,8 @@ struct PolynomialSplineOptions {
   /// alone.
   SplineTails tails = SplineTails::identity;
   double min_bin_width = 1e-3;  ///< degree 2: of a bin, as a part of the interval
-  /// degree 1: of the rise over a bin, as a part of the interval; 2: of the slope at a knot.
+  /// degree 1: of the rise over a bin, as a part of the interval; what lies in a bin that rises by less than 1e-13 does
+  /// not come back to more than its bin. 2: of the slope at a knot.
   double min_bin_height = 1e-3;
 };
 

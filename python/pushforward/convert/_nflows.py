@@ -154,6 +154,40 @@ def spline(source, net=None):
     )
 
 
+def polynomial_spline(degree):
+    """Splines by lines or parabolas: the transformer, and by what the raw widths and heights are multiplied before."""
+
+    def transformer(source, net=None):
+        tails = source.tails.it if source.has("tails") else None
+        source.require(tails in ("linear", None), f"the tails {tails!r} have no counterpart here")
+        source.require(
+            tails is None or degree == 1, "with tails its density jumps at their ends, where that of ours is continuous"
+        )
+        bound = float(source.tail_bound.it) if tails else None
+        low, high = (-bound, bound) if tails else (0.0, 1.0)
+        if degree == 1:
+            raw = "unnormalized_pdf"
+            smallest = (1e-3, 1e-300)  # lines have no smallest rise there
+        else:
+            raw = "unnormalized_widths"
+            smallest = (source.min_bin_width.it, source.min_bin_height.it)
+        bins = source.num_bins.it if source.has("num_bins") else getattr(source, raw).it.shape[-1]
+        tau = pf.polynomial_spline(degree, bins, low, high, "identity" if tails else "bounded", *smallest)
+        width = getattr(net.it, "hidden_features", 1) if net is not None and degree == 2 else 1
+        return tau, 1 / math.sqrt(width)
+
+    return transformer
+
+
+def polynomial_cdf(degree):
+    def rule(source, dim):
+        names = ("unnormalized_pdf",) if degree == 1 else ("unnormalized_widths", "unnormalized_heights")
+        raw = np.concatenate([array(getattr(source, name)) for name in names], axis=-1)
+        return pf.elementwise(raw, polynomial_spline(degree)(source)[0])
+
+    return rule
+
+
 def spline_count(source):
     name = "_output_dim_multiplier" if source.has("_output_dim_multiplier") else "_transform_dim_multiplier"
     return getattr(source.it, name)()
@@ -172,6 +206,17 @@ def affine_autoregressive(source, dim):
 def spline_autoregressive(source, dim):
     net = source.autoregressive_net
     return autoregressive(net, dim, spline_count(source), spline(source, net))
+
+
+def polynomial_autoregressive(degree):
+    def rule(source, dim):
+        net, count = source.autoregressive_net, spline_count(source)
+        tau, factor = polynomial_spline(degree)(source, net)
+        # The widths alone are divided there.
+        factors = np.repeat(np.where(np.arange(count) < source.num_bins.it, factor, 1.0), dim)
+        return autoregressive(net, dim, count, tau, lambda last: last.times(factors))
+
+    return rule
 
 
 def autoregressive(source, dim, count, tau, change=lambda last: last):
@@ -215,7 +260,7 @@ def coupling(transformer, by_parameter=False):
         changed = dim - int(keep.sum())
         count = spline_count(source) if by_parameter else 1
         tau, factor = transformer(source)
-        factors = 1.0 if factor == 1 else np.repeat([1.0, factor], changed)
+        factors = 1.0 if factor == 1 else factor if by_parameter else np.repeat([1.0, factor], changed)
         net = network(source.transform_net, lambda last: last.by_parameter(count).times(factors))
         part = pf.coupling(keep, net, tau)
         if not source.has("unconditional_transform"):
@@ -266,6 +311,10 @@ def spline_of(source):
     return spline(source, source.transform_net), 1
 
 
+def polynomial_of(degree):
+    return lambda source: polynomial_spline(degree)(source, source.transform_net)
+
+
 def network(source, change):
     """The network of a coupling, with a change to its last layer."""
     with blamed(source):
@@ -306,7 +355,7 @@ def network_layers(source):
 
 # -------------------------------------------------------------------------------------------------------------- rules
 
-OTHER_SPLINE = "linear, quadratic and cubic splines have no counterpart here"
+CUBIC = "cubic splines have no counterpart here"
 FLOWS = {"Flow": flow}
 BASES = {
     "StandardNormal": standard_normal,
@@ -331,20 +380,20 @@ TRANSFORMS = {
     "Sigmoid": sigmoid,
     "Tanh": fixed("tanh"),
     "PiecewiseRationalQuadraticCDF": spline_cdf,
-    "PiecewiseLinearCDF": OTHER_SPLINE,
-    "PiecewiseQuadraticCDF": OTHER_SPLINE,
-    "PiecewiseCubicCDF": OTHER_SPLINE,
+    "PiecewiseLinearCDF": polynomial_cdf(1),
+    "PiecewiseQuadraticCDF": polynomial_cdf(2),
+    "PiecewiseCubicCDF": CUBIC,
     "MaskedAffineAutoregressiveTransform": affine_autoregressive,
     "MaskedPiecewiseRationalQuadraticAutoregressiveTransform": spline_autoregressive,
-    "MaskedPiecewiseLinearAutoregressiveTransform": OTHER_SPLINE,
-    "MaskedPiecewiseQuadraticAutoregressiveTransform": OTHER_SPLINE,
-    "MaskedPiecewiseCubicAutoregressiveTransform": OTHER_SPLINE,
+    "MaskedPiecewiseLinearAutoregressiveTransform": polynomial_autoregressive(1),
+    "MaskedPiecewiseQuadraticAutoregressiveTransform": polynomial_autoregressive(2),
+    "MaskedPiecewiseCubicAutoregressiveTransform": CUBIC,
     "AffineCouplingTransform": coupling(sigmoid_scale),
     "AdditiveCouplingTransform": coupling(shift),
     "PiecewiseRationalQuadraticCouplingTransform": coupling(spline_of, by_parameter=True),
-    "PiecewiseLinearCouplingTransform": OTHER_SPLINE,
-    "PiecewiseQuadraticCouplingTransform": OTHER_SPLINE,
-    "PiecewiseCubicCouplingTransform": OTHER_SPLINE,
+    "PiecewiseLinearCouplingTransform": coupling(polynomial_of(1), by_parameter=True),
+    "PiecewiseQuadraticCouplingTransform": coupling(polynomial_of(2), by_parameter=True),
+    "PiecewiseCubicCouplingTransform": CUBIC,
     "MultiscaleCompositeTransform": "events with axes have no counterpart here",
 }
 NETWORKS = {

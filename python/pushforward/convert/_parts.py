@@ -352,6 +352,12 @@ def spline_by_values(widths, heights, slopes, low, tails="identity"):
     return elementwise(np.concatenate(raw, axis=1), inverted(tau))
 
 
+def polynomial_spline(degree, bins, low, high, tails, width, height):
+    numbers = {"low": low, "high": high, "min_bin_width": width, "min_bin_height": height}
+    constants = {"degree": degree, "bins": int(bins), "tails": tails} | {k: float(v) for k, v in numbers.items()}
+    return Part("polynomial_spline_transformer", constants)
+
+
 def linear_spline(bins, low, high, end=1.0):
     """A linear-rational one, with pyro's smallest sizes."""
     numbers = {"low": low, "high": high, "min_bin_width": 1e-3, "min_bin_height": 1e-3, "min_derivative": 1e-3}

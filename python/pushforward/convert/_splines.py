@@ -146,7 +146,12 @@ def of_the_kept(first, second):
 
 
 def is_spline(component):
-    return component.child("transformer").type == "rational_quadratic_transformer"
+    tau = component.child("transformer")
+    tau.require(
+        tau.type != "polynomial_spline_transformer",
+        "splines of lines and parabolas come from nflows, and have no way back",
+    )
+    return tau.type == "rational_quadratic_transformer"
 
 
 def network(classes, component, context_dim, change=lambda last: last):
