@@ -80,7 +80,7 @@ run 0 check model.st far.csv --out far.html
 says out.txt "worst rows   line 42 (-"
 says out.txt "(1 more miss a value)"
 says far.html "1 row that miss a value are left out"
-says far.html "<td>42</td>"
+says far.html "<td>line 42</td>"
 
 # ---- fewer rows tested, other columns shown, the Gaussian of the training rows
 run 0 check model.st train.csv --rows 300 --samples 19 --columns z,x --train test.csv --out part.html

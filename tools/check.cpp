@@ -80,7 +80,7 @@ LearningCurve read_log(const std::string& path) {
 }
 
 Json to_json(const Settings& s, const pf::CalibrationReport& r, const std::vector<std::string>& columns,
-             const std::vector<Index>& lines, Index dropped) {
+             const std::vector<Index>& lines, const DataReader& reader) {
   const auto test = [](const pf::UniformityTest& t) {
     return Json{{"ks", t.ks}, {"ks_p", t.ks_p}, {"ad", t.ad}, {"ad_p", t.ad_p}};
   };
@@ -88,7 +88,7 @@ Json to_json(const Settings& s, const pf::CalibrationReport& r, const std::vecto
             {"verdict", r.verdict},
             {"level", r.level},
             {"rows", r.rows},
-            {"rows_left_out", dropped},
+            {"rows_left_out", reader.dropped_rows()},
             {"tested_rows", r.tested},
             {"draws", r.draws},
             {"seed", s.seed},
@@ -128,13 +128,16 @@ Json to_json(const Settings& s, const pf::CalibrationReport& r, const std::vecto
                                   {"p", t.p}});
   for (std::size_t k = 0; k < r.worst_rows.size(); ++k)
     json["worst_rows"].push_back(
-        {{"line", lines[static_cast<std::size_t>(r.worst_rows[k])]}, {"log_likelihood", r.worst_log_prob[k]}});
+        {{"line", lines[static_cast<std::size_t>(r.worst_rows[k])]},
+         {"place", reader.place(lines[static_cast<std::size_t>(r.worst_rows[k])])},
+         {"log_likelihood", r.worst_log_prob[k]}});
   if (!s.out.empty()) json["out"] = s.out;
   return json;
 }
 
 void print_text(std::FILE* to, const Settings& s, const pf::CalibrationReport& r, const std::vector<Index>& lines,
-                Index dropped) {
+                const DataReader& reader) {
+  const Index dropped = reader.dropped_rows();
   fmt::print(to, "{}\n\n", r.verdict);
   fmt::print(to, "rows                  {}{}\n", grouped(r.rows),
              dropped > 0 ? fmt::format(" ({} more miss a value)", grouped(dropped)) : "");
@@ -162,7 +165,7 @@ void print_text(std::FILE* to, const Settings& s, const pf::CalibrationReport& r
                100 * c.high);
   std::string worst;
   for (std::size_t k = 0; k < r.worst_rows.size(); ++k)
-    worst += fmt::format("{}line {} ({:.4g})", k == 0 ? "" : ", ", lines[static_cast<std::size_t>(r.worst_rows[k])],
+    worst += fmt::format("{}{} ({:.4g})", k == 0 ? "" : ", ", reader.place(lines[static_cast<std::size_t>(r.worst_rows[k])]),
                          r.worst_log_prob[k]);
   fmt::print(to, "\nworst rows   {}\n", worst);
   if (!s.out.empty() && s.out != "-") fmt::print(to, "wrote {}\n", s.out);
@@ -226,7 +229,8 @@ void run(const Settings& s) {
     page.facts.push_back(fmt::format("seed {}", s.seed));
     if (reader.dropped_rows() > 0)
       page.facts.push_back(fmt::format("{} that miss a value are left out", counted(reader.dropped_rows(), "row")));
-    page.lines = table.lines;
+    for (const Index row : report.worst_rows)
+      page.places.push_back(reader.place(table.lines[static_cast<std::size_t>(row)]));
     page.report = &report;
     page.worst.resize(static_cast<Index>(report.worst_rows.size()), model.dim());
     for (std::size_t k = 0; k < report.worst_rows.size(); ++k)
@@ -236,9 +240,9 @@ void run(const Settings& s) {
     out->commit();
   }
   if (s.json)
-    print_json(to_json(s, report, model.columns, table.lines, reader.dropped_rows()));
+    print_json(to_json(s, report, model.columns, table.lines, reader));
   else
-    print_text(s.out == "-" ? stderr : stdout, s, report, table.lines, reader.dropped_rows());
+    print_text(s.out == "-" ? stderr : stdout, s, report, table.lines, reader);
   if (s.strict && !report.passed) throw pf::Error(s.model + ": " + report.verdict);
 }
 

@@ -419,18 +419,16 @@ std::string coverage(const pf::CalibrationReport& r) {
 
 std::string worst_rows(const CheckPage& p) {
   const pf::CalibrationReport& r = *p.report;
-  std::vector<std::vector<std::string>> cells{{"line", "log density"}};
+  std::vector<std::vector<std::string>> cells{{"row", "log density"}};
   if (!r.worst_baseline.empty()) cells[0].push_back("by the Gaussian");
   for (const Index c : p.shown) cells[0].push_back(escaped(shortened(p.columns[static_cast<std::size_t>(c)], 24)));
   for (std::size_t k = 0; k < r.worst_rows.size(); ++k) {
-    const Index row = r.worst_rows[k];
-    std::vector<std::string> line{fmt::format("{}", p.lines[static_cast<std::size_t>(row)]),
-                                  number(r.worst_log_prob[k])};
+    std::vector<std::string> line{escaped(p.places[k]), number(r.worst_log_prob[k])};
     if (!r.worst_baseline.empty()) line.push_back(number(r.worst_baseline[k]));
     for (const Index c : p.shown) line.push_back(number(p.worst(static_cast<Index>(k), c)));
     cells.push_back(std::move(line));
   }
-  return table("Lines of the file, lowest density first.", cells);
+  return table("Lowest density first.", cells);
 }
 
 std::string two_sample(const pf::CalibrationReport& r) {

@@ -20,7 +20,7 @@ struct CheckPage {
   std::string model, data;                  ///< names of the files
   std::vector<std::string> columns, names;  ///< of the data; with those of the context behind
   std::vector<std::string> facts;           ///< what else is to be told: seed, rows left out
-  std::vector<Index> lines;                 ///< of the file, for each row
+  std::vector<std::string> places;          ///< where the rows of the lowest density stand
   std::vector<Index> shown;                 ///< columns of the corner plot
   Eigen::MatrixXd rows, draws;              ///< for the pictures
   Eigen::MatrixXd worst;                    ///< the report's worst rows

@@ -140,8 +140,9 @@ std::string extension(const std::filesystem::path& path) {
 
 DataReader::DataReader(const std::string& path, pf::TableOptions options) {
   // A temporary file may have any name: what no extension tells is text.
-  options.format = pf::table_format(path).value_or(pf::TableFormat::text);
-  if (!options.array.empty() && options.format != pf::TableFormat::npz)
+  if (std::filesystem::is_directory(path)) folder_ = path;
+  else options.format = pf::table_format(path).value_or(pf::TableFormat::text);
+  if (!options.array.empty() && folder_.empty() && options.format != pf::TableFormat::npz)
     throw UsageError("--array: is for .npz files, not for " + path);
   try {
     reader_.emplace(path, options);
@@ -305,6 +306,11 @@ void refuse_unwritten(const std::string& path) {
   if (extension(path) == ".npz") throw UsageError("--out: " + path + ": archives are not written; take .npy or .csv");
   if (extension(path) == ".gz")
     throw UsageError("--out: " + path + ": nothing is written packed; take .npy or .csv, or --out - and gzip");
+}
+
+std::string DataReader::place(Index line) const {
+  if (folder_.empty()) return fmt::format("line {}", line);
+  return reader_->where(line).substr((std::filesystem::path(folder_) / "").string().size());
 }
 
 std::vector<std::string> DataReader::notes() const {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <span>
 
+#include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
 #include "tools/scores.hpp"
 
@@ -15,6 +16,7 @@ struct Settings {
   std::uint64_t seed = 0;
   int threads = 0;
   bool strict = false;
+  bool resume = false;
   bool json = false;
 };
 
@@ -159,25 +161,70 @@ void run_marginal(const Settings& s, const LoadedModel& model, const std::vector
   if (!s.out.empty() && s.out != "-") fmt::print(to, "wrote                         {}\n", s.out);
 }
 
+/// The scores of a run that may be stopped and go on, beside its output, until that is whole.
+std::string unfinished(const std::string& out) { return out + ".unfinished"; }
+
+/// Scores of a chunk, where an earlier run has left them. Some are computed again all the same, the first and the last
+/// among them: they must be of this model and of these rows.
+class Known {
+ public:
+  Known(const Settings& s, const Scores& scores) : out_(s.out), scores_(scores) {}
+
+  /// False: they are not known, or to be computed again and compared.
+  bool take(Eigen::VectorXd& values) {
+    const Index first = scores_.count(), end = first + values.size();
+    if (end > scores_.known()) return false;
+    scores_.stored().read(first, std::span(values.data(), static_cast<std::size_t>(values.size())));
+    // (One chunk of 32, and so a hundredth of the time that the first run took.)
+    return chunk_++ % 32 != 0 && end + values.size() <= scores_.known();
+  }
+  void compare(const Eigen::VectorXd& values) const {
+    const Index first = scores_.count(), n = std::clamp<Index>(scores_.known() - first, 0, values.size());
+    std::vector<double> before(static_cast<std::size_t>(n));
+    scores_.stored().read(first, before);
+    for (Index i = 0; i < n; ++i)
+      if (const double was = before[static_cast<std::size_t>(i)];
+          was != values[i] && !(std::isnan(was) && std::isnan(values[i])) &&
+          !(std::abs(was - values[i]) <= 1e-9 * (1 + std::abs(was))))
+        throw pf::IoError(fmt::format("{}: holds scores of another model or of other rows: row {} has {:.9g} there, and "
+                                      "{:.9g} now; remove it to begin again",
+                                      unfinished(out_), first + i + 1, was, values[i]));
+  }
+
+ private:
+  const std::string& out_;
+  const Scores& scores_;
+  Index chunk_ = 0;
+};
+
 void run(const Settings& s) {
+  if (s.resume && (s.out.empty() || s.out == "-"))
+    throw UsageError("--resume: what is to go on needs a file for its scores: give --out");
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   const bool npy = extension(s.out) == ".npy";
   refuse_unwritten(s.out);
   refuse_overwriting({{"the model", s.model}, {"the data", s.data}}, {{"--out", s.out}});
   const LoadedModel model = load_model(s.model);
-  if (const std::vector<std::string> columns = split_lists(s.columns); !columns.empty())
+  if (const std::vector<std::string> columns = split_lists(s.columns); !columns.empty()) {
+    if (s.resume) throw UsageError("--resume: excludes --columns");
     return run_marginal(s, model, columns);
+  }
   const bool range_known = !model.info.data_range.empty();
   if (s.strict && !range_known) throw pf::IoError(s.model + ": has no training ranges, which --strict needs");
   // What is not known of a row says nothing of the others.
   pf::TableOptions how = table_options(s.text, s.array);
   how.missing = pf::CsvOptions::Missing::as_nan;
   DataReader reader = DataReader::for_model(s.data, model, how);
+  std::optional<Interrupt> interrupt;
+  if (s.resume) interrupt.emplace();
   pf::Execution execution({.threads = thread_count(s.threads)});
 
   std::optional<pf::CsvWriter> writer;
   if (!s.out.empty() && !npy) writer.emplace(s.out, std::vector<std::string>{"log_prob"});
-  Scores scores;
+  // Whether the array can be written is known before it is computed.
+  if (npy) static_cast<void>(pf::NpyWriter(s.out, 0));
+  Scores scores = s.resume ? Scores(unfinished(s.out)) : Scores();
+  Known known(s, scores);
   LogLikelihood likelihood;
   Index outside = 0, holes = 0;
   std::vector<Index> outside_by_column(static_cast<std::size_t>(model.dim() + model.context_dim()));
@@ -196,7 +243,10 @@ void run(const Settings& s) {
     if (s.strict && !rows.empty())
       throw pf::DomainError(reader.where(chunk, rows.front()) + ": " + describe_outside(model, chunk, rows.front()));
     values.resize(y.rows());
-    model.distribution->log_prob_into(y, values, context, execution);
+    if (!known.take(values)) {
+      model.distribution->log_prob_into(y, values, context, execution);
+      known.compare(values);
+    }
     for (Index i = 0; i < values.size(); ++i) {
       if (std::isnan(values[i]) && chunk.values.row(i).hasNaN()) {
         ++holes;
@@ -213,17 +263,28 @@ void run(const Settings& s) {
       const std::string why = describe_zero(support, chunk, i);
       first_zero = reader.where(chunk, i) + (why.empty() ? "" : ": " + why);
     }
+    scores.flush();
     if (writer) writer->write(values);
     line.show_rows(scores.count());
+    if (interrupt && interrupt->token().stop_requested()) {
+      line.clear();
+      throw Interrupted(fmt::format("stopped after {}; {} has their scores, and the same command goes on from there",
+                                    counted(std::max(scores.count(), scores.known()), "row"), unfinished(s.out)));
+    }
   }
   line.clear();
+  if (scores.known() > scores.count())
+    throw pf::IoError(fmt::format("{}: holds the scores of {}, and there are {}; remove it to begin again",
+                                  unfinished(s.out), counted(scores.known(), "row"), grouped(scores.count())));
   if (writer) writer->commit();
   if (npy) {
     pf::NpyWriter array(s.out, scores.count());
-    for (const std::vector<double>& piece : scores.pieces())
+    scores.each_piece([&](std::span<const double> piece) {
       array.write(pf::MatrixView<const double>(piece.data(), static_cast<Index>(piece.size()), 1));
+    });
     array.commit();
   }
+  if (s.resume) std::filesystem::remove(unfinished(s.out));
 
   const Index count = likelihood.inside.count() + likelihood.zero + holes;
   if (s.json) {
@@ -239,7 +300,7 @@ void run(const Settings& s) {
       json["mean_of_other_rows"] = likelihood.inside.mean();
       json["standard_error_of_other_rows"] = likelihood.inside.standard_error();
     }
-    json.update(to_json(scores));
+    json.update(to_json(scores, reader));
     json["rows_outside_training_range"] = range_known ? Json(outside) : Json();
     for (std::size_t c = 0; c < outside_by_column.size(); ++c)
       if (outside_by_column[c] > 0) json["outside_by_column"][reader.names()[c]] = outside_by_column[c];
@@ -256,7 +317,7 @@ void run(const Settings& s) {
     fmt::print(to, "rows between numbers          {}: they have the mass of a cell around them; the first is {}\n",
                grouped(between.count()), between.first());
   fmt::print(to, "of all rows                   {}\n", quantiles_text(scores));
-  if (const std::string far = far_text(scores); !far.empty()) fmt::print(to, "far from the others           {}\n", far);
+  if (const std::string far = far_text(scores, reader); !far.empty()) fmt::print(to, "far from the others           {}\n", far);
   fmt::print(to, "rows outside training range   {}\n",
              range_known ? outside == 0 ? "0" : fmt::format("{} ({:.3g} %)", grouped(outside),
                                                             100.0 * static_cast<double>(outside) /
@@ -283,7 +344,7 @@ void add_log_prob(CLI::App& app) {
   auto s = std::make_shared<Settings>();
   CLI::App* sub = app.add_subcommand("log-prob", "Score rows: the log density of each, in nats.");
   sub->add_option("model", s->model, "Model file")->required()->check(file_name())->option_text("MODEL");
-  sub->add_option("data", s->data, "Data file; -: CSV from standard input")
+  sub->add_option("data", s->data, "Data file, or a folder of files; -: CSV from standard input")
       ->required()
       ->check(file_name())
       ->option_text("FILE");
@@ -299,9 +360,11 @@ void add_log_prob(CLI::App& app) {
       ->transform(whole_number(1, 1024))
       ->option_text("N");
   sub->add_flag("--strict", s->strict, "Rows outside the training range are errors");
+  sub->add_flag("--resume", s->resume,
+                "Keep scores in FILE.unfinished until all are there, and go on where an earlier run was stopped");
   sub->add_flag("--json", s->json, "Print the result as JSON");
   sub->footer("Where the values go to standard output, the summary goes to standard error.\n"
-              "Text and .npy are read and written in pieces: memory grows by 8 bytes a row.");
+              "Text and .npy are read and written in pieces: memory does not grow with the rows.");
   sub->callback([s, sub] {
     refuse_repeated(*sub);
     if (s->out.empty() && !s->json) s->out = "-";

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 
 namespace tool {
@@ -21,14 +23,6 @@ void keep(std::vector<std::pair<Index, double>>& rows, Index line, double value,
   if (rows.size() > most_shown) rows.pop_back();
 }
 
-using Pieces = std::vector<std::vector<double>>;
-
-template <class Use>
-void each(const Pieces& pieces, const Use& use) {
-  for (const std::vector<double>& piece : pieces)
-    for (const double v : piece) use(v);
-}
-
 /// Bits in the order of the numbers.
 std::uint64_t key_of(double v) {
   const auto bits = std::bit_cast<std::uint64_t>(v);
@@ -38,14 +32,21 @@ double of_key(std::uint64_t key) {
   return std::bit_cast<double>((key >> 63) != 0 ? key ^ std::uint64_t{1} << 63 : ~key);
 }
 
+template <class Use>
+void each(const Scores& scores, const Use& use) {
+  scores.each_piece([&](std::span<const double> piece) {
+    for (const double v : piece) use(v);
+  });
+}
+
 /// The value at `rank`, from 0, of those that `takes`: 16 bits in each of four passes, without a copy of them.
 template <class Takes>
-double at_rank(const Pieces& pieces, std::uint64_t rank, const Takes& takes) {
+double at_rank(const Scores& scores, std::uint64_t rank, const Takes& takes) {
   std::uint64_t known = 0;
   std::vector<std::uint64_t> counts(std::size_t{1} << 16);
   for (int shift = 48; shift >= 0; shift -= 16) {
     std::fill(counts.begin(), counts.end(), 0);
-    each(pieces, [&](double v) {
+    each(scores, [&](double v) {
       const std::uint64_t key = key_of(v);
       if (takes(v) && (shift == 48 || key >> (shift + 16) == known)) ++counts[key >> shift & 0xffff];
     });
@@ -58,40 +59,100 @@ double at_rank(const Pieces& pieces, std::uint64_t rank, const Takes& takes) {
 
 }  // namespace
 
+NumberStore::NumberStore(const std::string& path) : name_(path) {
+  file_.reset(std::fopen(path.c_str(), "r+b"));
+  if (!file_ && errno == ENOENT) file_.reset(std::fopen(path.c_str(), "w+bx"));
+  if (!file_ || std::fseek(file_.get(), 0, SEEK_END) != 0) fail("open");
+  const long size = std::ftell(file_.get());
+  if (size < 0) fail("read");
+  // A number that was not written whole is written again.
+  count_ = static_cast<Index>(size) / static_cast<Index>(sizeof(double));
+}
+
+void NumberStore::fail(const char* action) const {
+  throw pf::IoError(fmt::format("{}: cannot {}: {}", name_, action, std::strerror(errno)));
+}
+
+void NumberStore::put(std::span<const double> values) {
+  if (std::fseek(file_.get(), count_ * static_cast<long>(sizeof(double)), SEEK_SET) != 0 ||
+      std::fwrite(values.data(), sizeof(double), values.size(), file_.get()) != values.size() ||
+      std::fflush(file_.get()) != 0)
+    fail("write");
+}
+
+void NumberStore::append(std::span<const double> values) {
+  constexpr std::size_t most_held = 1 << 20;
+  if (!file_ && held_.size() + values.size() > most_held) {
+    file_.reset(std::tmpfile());
+    if (!file_) fail("open");
+    count_ = 0;
+    put(held_);
+    count_ = static_cast<Index>(held_.size());
+    held_ = {};
+  }
+  if (file_) put(values);
+  else held_.insert(held_.end(), values.begin(), values.end());
+  count_ += static_cast<Index>(values.size());
+}
+
+void NumberStore::read(Index first, std::span<double> values) const {
+  if (!file_) {
+    std::copy_n(held_.begin() + first, values.size(), values.begin());
+    return;
+  }
+  if (std::fseek(file_.get(), first * static_cast<long>(sizeof(double)), SEEK_SET) != 0 ||
+      std::fread(values.data(), sizeof(double), values.size(), file_.get()) != values.size())
+    fail("read");
+}
+
+void NumberStore::each_piece(const std::function<void(std::span<const double>)>& use) const {
+  std::vector<double> piece(static_cast<std::size_t>(std::min(count_, chunk_rows)));
+  for (Index first = 0; first < count_; first += chunk_rows) {
+    const auto size = static_cast<std::size_t>(std::min(count_ - first, chunk_rows));
+    read(first, std::span(piece).first(size));
+    use(std::span<const double>(piece).first(size));
+  }
+}
+
 void Scores::add(double value, Index line) {
-  if (pieces_.empty() || pieces_.back().size() == static_cast<std::size_t>(chunk_rows))
-    pieces_.emplace_back();
-  pieces_.back().push_back(value);
-  ++count_;
+  if (count_++ >= known_) {
+    fresh_.push_back(value);
+    if (fresh_.size() == static_cast<std::size_t>(chunk_rows)) flush();
+  }
   if (!std::isfinite(value)) return;
   keep(lowest_, line, value, [](double a, double b) { return a < b; });
   keep(highest_, line, value, [](double a, double b) { return a > b; });
 }
 
+void Scores::flush() {
+  stored_.append(fresh_);
+  fresh_.clear();
+}
+
 double Scores::quantile(double p) const {
   const auto takes = [](double v) { return !std::isnan(v); };
   std::uint64_t n = 0;
-  each(pieces_, [&](double v) { n += takes(v); });
+  each(*this, [&](double v) { n += takes(v); });
   if (n == 0) return std::numeric_limits<double>::quiet_NaN();
   const double at = p * static_cast<double>(n - 1), share = at - std::floor(at);
   const auto rank = static_cast<std::uint64_t>(at);
-  const double low = at_rank(pieces_, rank, takes);
+  const double low = at_rank(*this, rank, takes);
   if (share == 0 || rank + 1 == n || std::isinf(low)) return low;
-  return low + share * (at_rank(pieces_, rank + 1, takes) - low);
+  return low + share * (at_rank(*this, rank + 1, takes) - low);
 }
 
 Scores::Far Scores::far() const {
   const auto takes = [](double v) { return std::isfinite(v); };
   std::uint64_t n = 0;
-  each(pieces_, [&](double v) { n += takes(v); });
+  each(*this, [&](double v) { n += takes(v); });
   const std::uint64_t most = n / 100;
   Far far;
   // A hundredth at each end, sorted; the others in their order.
   RunningMean inner;
   std::vector<double> below, above;
   if (most > 0) {
-    const double low = at_rank(pieces_, most - 1, takes), high = at_rank(pieces_, n - most, takes);
-    each(pieces_, [&](double v) {
+    const double low = at_rank(*this, most - 1, takes), high = at_rank(*this, n - most, takes);
+    each(*this, [&](double v) {
       if (takes(v) && v < low) below.push_back(v);
       if (takes(v) && v > high) above.push_back(v);
     });
@@ -102,14 +163,14 @@ Scores::Far Scores::far() const {
     std::uint64_t lows = most, highs = most;  // equal ones go to the ends first
     for (const double v : below) lows -= v < low;
     for (const double v : above) highs -= v > high;
-    each(pieces_, [&](double v) {
+    each(*this, [&](double v) {
       if (!takes(v) || v < low || v > high) return;
       if (v == low && lows > 0) --lows;
       else if (v == high && highs > 0) --highs;
       else inner.add(v);
     });
   } else {
-    each(pieces_, [&](double v) {
+    each(*this, [&](double v) {
       if (takes(v)) inner.add(v);
     });
   }
@@ -143,24 +204,25 @@ std::string quantiles_text(const Scores& scores) {
   return fmt::format("median {:.5g}, 1 % quantile {:.5g}", scores.quantile(0.5), scores.quantile(0.01));
 }
 
-std::string far_text(const Scores& scores) {
+std::string far_text(const Scores& scores, const DataReader& reader) {
   const Scores::Far far = scores.far();
   if (far.count == 0) return {};
   std::string lines;
   for (const auto& [line, value] : far.rows)
-    lines += fmt::format("{}line {} ({:.3g})", lines.empty() ? "" : ", ", line, value);
+    lines += fmt::format("{}{} ({:.3g})", lines.empty() ? "" : ", ", reader.place(line), value);
   if (far.count > static_cast<Index>(far.rows.size())) lines += ", ...";
   return fmt::format("{} {} the mean: {}; the others: {}", counted(far.count, "row"), far.count == 1 ? "carries" : "carry",
                      lines, with_error(far.mean, far.standard_error));
 }
 
-Json to_json(const Scores& scores) {
+Json to_json(const Scores& scores, const DataReader& reader) {
   const Scores::Far far = scores.far();
   Json json{{"median", scores.quantile(0.5)}, {"quantile_0.01", scores.quantile(0.01)}, {"far_rows", far.count}};
   if (far.count > 0) {
     json["mean_without_far_rows"] = far.mean;
     json["standard_error_without_far_rows"] = far.standard_error;
-    for (const auto& [line, value] : far.rows) json["farthest"].push_back({{"line", line}, {"log_likelihood", value}});
+    for (const auto& [line, value] : far.rows)
+      json["farthest"].push_back({{"line", line}, {"place", reader.place(line)}, {"log_likelihood", value}});
   }
   return json;
 }

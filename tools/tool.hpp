@@ -151,6 +151,9 @@ class DataReader {
   pf::Table rest();
   /// Where a row of a chunk stands: "data.csv:17", "data.npy: row 16".
   std::string where(const pf::Table& chunk, Index row) const { return reader_->where(chunk, row); }
+  std::string where(Index line) const { return reader_->where(line); }
+  /// Short, for lists of rows of the table: "line 17"; of a folder "part-2.csv:17".
+  std::string place(Index line) const;
   /// For rows that were read in pieces.
   void note_codes(const std::vector<pf::MissingCode>& codes, const std::vector<std::string>& names, Index rows);
   /// What was guessed, to be told; after `rest` also numbers that look like codes for missing values.
@@ -163,6 +166,7 @@ class DataReader {
                                       const pf::TableOptions& how);
 
   std::optional<pf::TableReader> reader_;
+  std::string folder_;  // empty: a file
   std::vector<std::string> names_, codes_;
 };
 

@@ -26,6 +26,7 @@
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/inference/conditioning.hpp>
 #include <pushforward/io/csv.hpp>
+#include <pushforward/io/mapped_npy.hpp>
 #include <pushforward/io/model.hpp>
 #include <pushforward/io/npy.hpp>
 #include <pushforward/io/safetensors.hpp>
@@ -40,6 +41,7 @@
 #include <pushforward/reducer.hpp>
 #include <pushforward/registry.hpp>
 #include <pushforward/space.hpp>
+#include <pushforward/stop.hpp>
 #include <pushforward/tape.hpp>
 #include <pushforward/tensor.hpp>
 #include <pushforward/trace.hpp>

@@ -92,6 +92,7 @@ void read_arguments(FitArguments<T>& a, nb::dict& kwargs, const pf::ModelInfo& i
   r.take("epochs", o.epochs);
   r.take("batch_size", o.batch_size);
   r.take("shards", o.shards);
+  r.take("shuffle_block", o.shuffle_block);
   r.take("learning_rate", o.learning_rate);
   r.take("warmup_steps", o.warmup_steps);
   r.take("weight_decay", o.weight_decay);
@@ -201,7 +202,7 @@ const char fit_signature[] =
     "schedule: str | ConstantSchedule | CosineSchedule | PlateauSchedule = 'constant', warmup_steps: int = 0, "
     "weight_decay: float = 0, optimizer: str | Optimizer = 'adam', clip_norm: float = 5, "
     "context: numpy.typing.ArrayLike | None = None, weights: numpy.typing.ArrayLike | None = None, "
-    "allow_negative_weights: bool = False, validation_fraction: float = 0.1, "
+    "allow_negative_weights: bool = False, shuffle_block: int = 1, validation_fraction: float = 0.1, "
     "validation: numpy.typing.ArrayLike | None = None, validation_context: numpy.typing.ArrayLike | None = None, "
     "validation_weights: numpy.typing.ArrayLike | None = None, validate_every: int = 1, patience: int = 30, "
     "min_delta: float = 0, statistics: str = 'population', weighted_statistics: bool = False, "
@@ -218,6 +219,7 @@ epochs, batch_size: rows of a step; shards: parts of a batch, one after another,
 processes that run the same call, as pushforward.mpi.Reducer; shards is their number times a power of two. learning_rate,
 schedule ("constant", "cosine", "plateau" or an object), warmup_steps, weight_decay, optimizer ("adam", "sgd", "lion",
 "lbfgs" or an object such as Ema(Adam(beta2=0.99))), clip_norm: gradients with a larger norm are scaled down, 0: never.
+shuffle_block: for memory maps: rows that stay together when they are shuffled, so that the disk reads blocks.
 context: (N, context_dim), or one row for all. weights: one for each row, of which only ratios matter.
 validation_fraction of the rows is set aside to choose the best parameters by, or `validation` rows are given.
 validate_every epochs; patience: stop after so many without a better loss, 0: never; min_delta: better means lower by

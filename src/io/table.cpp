@@ -22,6 +22,53 @@ namespace {
 
 constexpr Index kMostEmptyColumns = 1 << 20;  // whose names alone take memory, with no bytes in the file to show for it
 
+/// Numbers in the names count as such: "part-2" before "part-10".
+bool before(std::string_view a, std::string_view b) {
+  const auto digits = [](std::string_view& text) {
+    std::size_t end = 0;
+    while (end < text.size() && text[end] >= '0' && text[end] <= '9') ++end;
+    std::string_view number = text.substr(0, end);
+    text.remove_prefix(end);
+    while (number.size() > 1 && number.front() == '0') number.remove_prefix(1);
+    return number;
+  };
+  const std::string_view whole_a = a, whole_b = b;
+  while (!a.empty() && !b.empty()) {
+    const std::string_view x = digits(a), y = digits(b);
+    if (x.empty() != y.empty()) break;
+    if (x.size() != y.size()) return x.size() < y.size();
+    if (x != y) return x < y;
+    if (!x.empty()) continue;
+    if (a.front() != b.front()) break;
+    a.remove_prefix(1);
+    b.remove_prefix(1);
+  }
+  return std::pair(a, whole_a) < std::pair(b, whole_b);
+}
+
+/// The tables of a folder.
+std::vector<std::filesystem::path> tables_in(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  try {
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with(".") || name.starts_with("_") || entry.is_directory()) continue;
+      if (!table_format(name) || entry.path().extension().empty())
+        throw IoError(fmt::format("{}: the extension of {} says nothing of the format; a folder of tables holds nothing "
+                                  "else, but for names that begin with \".\" or \"_\"",
+                                  folder.string(), show(name)));
+      files.push_back(entry.path());
+    }
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw IoError(fmt::format("{}: cannot read the folder: {}", folder.string(), error.code().message()));
+  }
+  if (files.empty()) throw IoError(folder.string() + ": the folder holds no tables (.csv, .tsv, .txt, .dat, .npy, .npz)");
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) {
+    return before(a.filename().string(), b.filename().string());
+  });
+  return files;
+}
+
 }  // namespace
 
 std::optional<TableFormat> table_format(const std::filesystem::path& path) {
@@ -237,8 +284,54 @@ TableReader::TableReader(TableReader&&) noexcept = default;
 TableReader& TableReader::operator=(TableReader&&) noexcept = default;
 TableReader::~TableReader() = default;
 
-TableReader::TableReader(const std::filesystem::path& path, const TableOptions& options)
-    : source_(path == "-" ? "standard input" : path.string()) {
+TableReader::TableReader(const std::filesystem::path& path, const TableOptions& options) : options_(options) {
+  if (!std::filesystem::is_directory(path)) {
+    open(path, options);
+    return;
+  }
+  if (options.format)
+    throw IoError(path.string() + ": TableOptions::format is for a file; those of a folder are told by their extensions");
+  files_ = tables_in(path);
+  allow_empty_ = options.allow_empty;
+  options_.allow_empty = true;  // a file may be without rows
+  file_ = -1;
+  open_next();
+}
+
+bool TableReader::open_next() {
+  if (file_ + 1 >= static_cast<Index>(files_.size())) return false;
+  const std::vector<std::string> wanted = names_;
+  const bool first = file_ < 0;
+  if (!first) {
+    dropped_before_ += dropped_of_file();
+    first_lines_.push_back(last_line_ + 1);
+  }
+  const std::filesystem::path& path = files_[static_cast<std::size_t>(++file_)];
+  open(path, options_);
+  if (first || names_ == wanted) return true;
+  std::vector<std::string> here = names_, there = wanted;
+  std::sort(here.begin(), here.end());
+  std::sort(there.begin(), there.end());
+  if (here != there)
+    throw IoError(fmt::format("{}: expected the columns of {}, {}, got {}", path.string(), files_.front().string(),
+                              name_list(wanted), name_list(names_)));
+  TableOptions in_order = options_;
+  in_order.columns = wanted;
+  in_order.drop.clear();
+  open(path, in_order);
+  return true;
+}
+
+void TableReader::check_any_rows() const {
+  if (!files_.empty() && last_line_ < 0 && !allow_empty_)
+    throw IoError(fmt::format("{}: {}", files_.front().parent_path().string(),
+                              dropped_rows() > 0 ? "every row misses a value" : "the tables of the folder have no rows"));
+}
+
+void TableReader::open(const std::filesystem::path& path, const TableOptions& options) {
+  source_ = path == "-" ? "standard input" : path.string();
+  text_.reset();
+  arrays_.reset();
   const std::optional<TableFormat> format = options.format ? options.format : table_format(path);
   if (!format)
     throw IoError(Notice{.where = source_ + ": ",
@@ -263,6 +356,7 @@ TableReader::TableReader(const std::filesystem::path& path, const TableOptions& 
                                    .missing = options.missing,
                                    .missing_values = options.missing_values,
                                    .thousands = options.thousands});
+    names_ = text_->names();
     return;
   }
   if (path == "-") throw IoError("standard input: arrays are read from files; write it to one first");
@@ -281,7 +375,7 @@ TableReader::TableReader(const std::filesystem::path& path, const TableOptions& 
   names_ = arrays_->names;
 }
 
-Index TableReader::dropped_array_rows() const { return arrays_->dropped; }
+Index TableReader::dropped_of_file() const { return text_ ? text_->dropped_rows() : arrays_->dropped; }
 Index TableReader::rows_left() const { return arrays_->rows - arrays_->position; }
 
 Index TableReader::checked_rows(Index max_rows) const {
@@ -311,9 +405,13 @@ Index TableReader::take_into(MatrixView<double> values, VectorView<Index> lines)
   return kept;
 }
 
-std::string TableReader::where(const Table& chunk, Index row) const {
-  const Index line = chunk.lines.at(static_cast<std::size_t>(row));
-  return text_ ? fmt::format("{}:{}", source_, line) : fmt::format("{}: row {} (from 0)", source_, line);
+std::string TableReader::where(Index line) const {
+  if (files_.empty()) return text_ ? fmt::format("{}:{}", source_, line) : fmt::format("{}: row {} (from 0)", source_, line);
+  const auto file = std::upper_bound(first_lines_.begin(), first_lines_.end(), line) - first_lines_.begin() - 1;
+  const std::filesystem::path& path = files_[static_cast<std::size_t>(file)];
+  line -= first_lines_[static_cast<std::size_t>(file)];
+  return table_format(path) == TableFormat::text ? fmt::format("{}:{}", path.string(), line)
+                                                 : fmt::format("{}: row {} (from 0)", path.string(), line);
 }
 
 }  // namespace pushforward

@@ -16,6 +16,7 @@
 #include "src/training/loop.hpp"
 #include "src/training/population.hpp"
 #include "src/training/rows.hpp"
+#include "src/training/shuffle.hpp"
 #include "src/training/weighted_mean.hpp"
 
 namespace pushforward {
@@ -73,6 +74,7 @@ class DataTraining final : public Training<T> {
                   {"statistics", o.statistics == EvaluationStatistics::population ? "population" : "running"},
                   {"dequantize", "no"},  // 0.1 could move rows by noise
                   {"loss", o.loss || !o.objective.is_empty() ? "of the caller" : "negative log-likelihood"}};
+    if (o.shuffle_block > 1) f["shuffle_block"] = fmt::format("{}", o.shuffle_block);
     if (o.weighted_statistics) f["weighted_statistics"] = "yes";
     if (o.synchronized_statistics) f["synchronized_statistics"] = "yes";
     if (o.objective.batch || o.objective.coupling) f["batch loss"] = "of the caller";
@@ -136,7 +138,10 @@ class DataTraining final : public Training<T> {
   }
 
   void begin_epoch(Index epoch) override {
-    permutation(Engine(shuffle_.seed(), static_cast<std::uint64_t>(epoch)).next_call(), order_);
+    if (const Index block = this->options().shuffle_block; block > 1)
+      shuffle_blocks(shuffle_.stream(fmt::format("epoch {}", epoch)), block, order_);
+    else
+      permutation(Engine(shuffle_.seed(), static_cast<std::uint64_t>(epoch)).next_call(), order_);
     for (std::int64_t& position : order_) position = rows_.train()[static_cast<std::size_t>(position)];
   }
   RowSource<T> source(const std::int64_t* order) {
@@ -272,7 +277,7 @@ class DataTraining final : public Training<T> {
 
   /// Of all rows of a source; what each has from `objective.rows` is in `losses_`. Nothing if cancelled.
   std::optional<double> loss_of(const RowSource<T>& rows, Index count) {
-    const std::stop_token cancel = this->cancel();
+    const StopToken cancel = this->cancel();
     double loss = 0;
     losses_.clear();
     if (objective_.rows) {

@@ -62,6 +62,8 @@ void check_options(const std::string& where, const FitOptions<T>& o) {
   at_least(o.epochs, 0, "epochs");
   at_least(o.batch_size, 1, "batch_size");
   at_least(o.shards, 1, "shards");
+  check(o.shuffle_block >= 1 && o.shuffle_block <= 1 << 17, "shuffle_block", static_cast<double>(o.shuffle_block),
+        "from 1 to 131072");
   at_least(o.validate_every, 1, "validate_every");
   at_least(o.patience, 0, "patience");
   at_least(o.max_consecutive_skips, 1, "max_consecutive_skips");

@@ -133,6 +133,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   options.context = context;
   options.weights = in.weights;
   options.seed = s.training.seed;
+  options.shuffle_block = in.rows.shuffle_block();
   options.execution = execution;
   options.reducer = ranks.reducer();
   options.shards = s.shards > 0 ? s.shards : ranks.size();
@@ -202,6 +203,7 @@ pf::Best<T> choose(const Settings& s, const Input& in, const Interrupt& interrup
   options.fit.clip_norm = s.training.clip_norm;
   options.fit.validation_fraction = s.training.validation_fraction;
   options.fit.seed = s.training.seed;
+  options.fit.shuffle_block = in.rows.shuffle_block();
   options.fit.execution = execution;
   options.fit.cancel = interrupt.token();
   options.fit.context = in.context<T>();

@@ -35,10 +35,13 @@ void read_rows(const Settings& s, const pf::TableOptions& choice, DataReader& re
     }
     in.weights = Eigen::Map<const Eigen::VectorXd>(weights.data(), static_cast<Index>(weights.size()));
   };
-  in.rows = RowStore(kept);
+  const std::filesystem::path beside = std::filesystem::path(s.out).parent_path();
+  const Room room{s.memory > 0 ? s.memory : half_of_the_memory(),
+                  !s.scratch.empty() ? s.scratch : beside.empty() ? "." : beside.string()};
+  in.rows = RowStore(kept, room);
   read(reader, !may_map);
   if (!may_map) return;
-  if (auto mapped = RowStore::mapped(s.data, in.lines.size(), kept)) {
+  if (auto mapped = RowStore::mapped(s.data, in.lines.size(), kept, room)) {
     in.rows = std::move(*mapped);
     return;
   }
@@ -150,11 +153,7 @@ Input read_input(const Settings& s) {
     const pf::Space cells = pf::cell_support<T>(data, in.rounded, in.support);
     if (cells.columns() > 0) in.support = cells;
   });
-  const auto where = [&](Index row) {
-    pf::Table one;
-    one.lines = {in.lines[row]};
-    return reader.where(one, 0);
-  };
+  const auto where = [&](Index row) { return reader.where(in.lines[row]); };
   if (in.bounded()) check_rows(in, where);
   for (Index i = 0; i < in.weights.size(); ++i)
     if (in.weights[i] < 0)
@@ -170,6 +169,11 @@ Input read_input(const Settings& s) {
     }
     (c < dim ? in.info.data_range : in.info.context_range).push_back(range);
   }
+
+  in.reader = std::move(reader);
+  if (in.rows.bytes_on_disk() > 0)
+    in.notes.push_back(fmt::format("the rows take {:.3g} GB, more than --memory; they are read from the disk, and shuffled by "
+                                   "blocks", static_cast<double>(in.rows.bytes_on_disk()) / 1e9));
 
   // fit_best deals the rows itself.
   const double validation = races(s) ? 0 : s.training.validation_fraction;

@@ -28,7 +28,8 @@ struct Input {
   pf::Space support;
   bool bounded() const { return support != pf::Space::real(dim()); }
   std::vector<pf::GridColumn> rounded;
-  std::vector<std::string> notes;  ///< of the reader
+  std::optional<DataReader> reader;  ///< of all rows, to say where they stand
+  std::vector<std::string> notes;    ///< of the reader
 
   Index dim() const { return static_cast<Index>(columns.size()); }
   Index context_dim() const { return static_cast<Index>(context_columns.size()); }

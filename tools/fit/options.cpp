@@ -226,6 +226,14 @@ void add_fit(CLI::App& app) {
   sub->add_flag("--resume", s->training.resume,
                 "Continue from the checkpoint if there is one (default file: OUT.checkpoint, removed at the end)")
       ->group(training);
+  sub->add_option("--memory", s->memory, "For the rows; what takes more is kept in a file, and shuffled by blocks: 4G")
+      ->transform(CLI::AsSizeValue(false))
+      ->group(training)
+      ->option_text("SIZE (half)");
+  sub->add_option("--scratch", s->scratch, "Folder of that file, which has no name and goes with the process")
+      ->check(CLI::ExistingDirectory)
+      ->group(training)
+      ->option_text("DIR (that of --out)");
   sub->add_option("--log", s->log, "A line of JSON for each epoch, as it ends; continued with --resume")
       ->check(file_name())
       ->group(training)

@@ -87,7 +87,7 @@ void print_text(const Settings& s, const Input& in, const Result& r) {
   if (compare && in.validation.size() >= few_validation_rows)
     fmt::print("  {:<10} {} nats per row\n", "gain", with_error(gain.mean, gain.standard_error));
   fmt::print("\n  of {} rows: {}\n", in.validation.size() > 0 ? "validation" : "these", quantiles_text(r.scores));
-  if (const std::string far = far_text(r.scores); !far.empty()) fmt::print("  {}\n", far);
+  if (const std::string far = far_text(r.scores, *in.reader); !far.empty()) fmt::print("  {}\n", far);
   fmt::print("\nwrote {}\n", s.out);
 }
 
@@ -105,7 +105,7 @@ void print_json(const Settings& s, const Input& in, const Result& r, const std::
             {"gaussian_train_log_likelihood", to_json(r.train.gaussian)},
             {"gaussian_validation_log_likelihood", to_json(r.validation.gaussian)},
             {"gain_over_gaussian", to_json(gain_of(in, r))}};
-  json["scores"] = to_json(r.scores);
+  json["scores"] = to_json(r.scores, *in.reader);
   for (const pf::GridColumn& r : in.rounded)
     json["grids"].push_back({{"column", in.columns[static_cast<std::size_t>(r.column)]},
                              {"origin", r.grid.origin},

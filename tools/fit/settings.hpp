@@ -75,6 +75,8 @@ struct Settings {
   int threads = 0;
   Index ensemble = 1, folds = 0, shards = 0;
   std::string checkpoint, log;
+  std::uint64_t memory = 0;  // bytes; 0: half of what there is
+  std::string scratch;
   bool json = false, quiet = false;
   bool dequantize = false, no_dequantize = false;
   /// Names of the options on the command line: "--layers".

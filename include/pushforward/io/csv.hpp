@@ -16,7 +16,8 @@ struct Table {
   std::vector<std::string> names;
   /// (N, D): one row per line, one column per name.
   Matrix<double> values;
-  /// N line numbers, from 1: where each row begins in the text. Of arrays the numbers of the rows, from 0.
+  /// N line numbers, from 1: where each row begins in the text. Of arrays the numbers of the rows, from 0. Of a folder of
+  /// files they go on from file to file (`TableReader::where`).
   std::vector<Index> lines;
 };
 

@@ -48,52 +48,95 @@ struct TableOptions {
 /// a NumPy array: (N, D); (N,) is one column, a single number one row of it. The columns of an array are "c0", "c1", ...,
 /// those of a structured array its fields. Text and .npy packed by gzip are unpacked, whatever the file is called.
 ///
-/// Text is read as it is asked for, and so are the rows of a .npy file: memory does not grow with the file. Packed arrays,
-/// archives and arrays from pipes are read whole when they are opened.
+/// A folder is one table: its files in the order of their names, in which numbers count as such ("part-2" before
+/// "part-10"). All of them have the columns of the first, by name; those whose names begin with "." or "_", and folders,
+/// are passed over. Files without rows are welcome beside others.
+///
+/// Text is read as it is asked for, and so are the rows of a .npy file: memory does not grow with the file, nor with the
+/// number of files. Packed arrays, archives and arrays from pipes are read whole when they are opened.
 ///
 /// Errors are those of `CsvReader`, `read_npy` and `NpzFile`. IoError besides, always with the file: an extension that
 /// says nothing, an array of more than two axes, several arrays of which none is chosen (the notice's option is
 /// "array"), `array` for what is no archive, a column that is not there or named twice, no column or no row left; and in
-/// arrays a value that is not finite, with all columns that have such, when its row is read.
+/// arrays a value that is not finite, with all columns that have such, when its row is read. Of a folder one without
+/// tables, a file in it whose extension says nothing, and a file with other columns, when it is opened.
 /// ShapeError for `max_rows` below 1.
 class TableReader {
  public:
-  /// Opens the file ("-": text from standard input) and reads the names of its columns.
+  /// Opens the file ("-": text from standard input), or the first of a folder, and reads the names of its columns.
   explicit TableReader(const std::filesystem::path& path, const TableOptions& options = {});
   TableReader(TableReader&&) noexcept;
   TableReader& operator=(TableReader&&) noexcept;
   ~TableReader();
 
   /// The D columns that are read, in their order.
-  const std::vector<std::string>& names() const { return text_ ? text_->names() : names_; }
-  /// As of `CsvReader`; of arrays none.
+  const std::vector<std::string>& names() const { return names_; }
+  /// As of `CsvReader`; of arrays none. Of a folder those of the file that is read.
   std::vector<std::string> notes() const { return text_ ? text_->notes() : std::vector<std::string>(); }
   /// Rows that were left out so far for want of a value.
-  Index dropped_rows() const { return text_ ? text_->dropped_rows() : dropped_array_rows(); }
+  Index dropped_rows() const { return dropped_before_ + dropped_of_file(); }
 
-  /// Puts the next rows, at most `max_rows`, in place of what `chunk` held. False when there was none left.
+  /// Puts the next rows, at most `max_rows`, in place of what `chunk` held: of a folder those of one file. False when
+  /// there was none left.
   bool next(Table& chunk, Index max_rows) {
-    if (text_) return text_->next(chunk, max_rows);
-    take(chunk, checked_rows(max_rows));
-    return chunk.values.rows() > 0;
+    do {
+      if (next_of_file(chunk, max_rows)) return true;
+    } while (open_next());
+    check_any_rows();
+    return false;
   }
 
   /// All remaining rows.
   Table rest() {
-    if (text_) return text_->rest();
-    Table table;
-    take(table, rows_left());
-    return table;
+    std::vector<Table> tables;
+    Index rows = 0;
+    do {
+      tables.push_back(rest_of_file());
+      rows += tables.back().values.rows();
+    } while (open_next());
+    check_any_rows();
+    if (tables.size() == 1) return std::move(tables.front());
+    Table all{.names = names_, .values = Matrix<double>(rows, static_cast<Index>(names_.size())), .lines = {}};
+    all.lines.reserve(static_cast<std::size_t>(rows));
+    for (Table& part : tables) {
+      all.values.middleRows(static_cast<Index>(all.lines.size()), part.values.rows()) = part.values;
+      all.lines.insert(all.lines.end(), part.lines.begin(), part.lines.end());
+      part = {};
+    }
+    return all;
   }
 
   /// Where row `row` of `chunk` stands: "x.csv:17", "x.npy: row 16 (from 0)".
-  std::string where(const Table& chunk, Index row) const;
+  std::string where(const Table& chunk, Index row) const { return where(chunk.lines.at(static_cast<std::size_t>(row))); }
+  /// The same by what `lines` of a chunk holds: in a folder the numbers go on from file to file.
+  std::string where(Index line) const;
 
  private:
   struct Arrays;
-  Index dropped_array_rows() const;
+  void open(const std::filesystem::path& path, const TableOptions& options);
+  bool open_next();
+  void check_any_rows() const;
+  Index dropped_of_file() const;
   Index rows_left() const;
   Index checked_rows(Index max_rows) const;
+  bool next_of_file(Table& chunk, Index max_rows) {
+    if (text_) text_->next(chunk, max_rows);
+    else take(chunk, checked_rows(max_rows));
+    return number(chunk) > 0;
+  }
+  Table rest_of_file() {
+    Table table;
+    if (text_) table = text_->rest();
+    else take(table, rows_left());
+    number(table);
+    return table;
+  }
+  /// Lines count through all files.
+  Index number(Table& table) {
+    for (Index& line : table.lines) line += first_lines_.back();
+    if (!table.lines.empty()) last_line_ = table.lines.back();
+    return table.values.rows();
+  }
   // The matrix is allocated here, in the caller's code: no Eigen-owned memory crosses the library.
   void take(Table& table, Index rows) {
     table.names = names_;
@@ -107,6 +150,13 @@ class TableReader {
   Index take_into(MatrixView<double> values, VectorView<Index> lines);
 
   std::string source_;
+  std::vector<std::filesystem::path> files_;  // of a folder
+  Index file_ = 0;                            // which of them is open
+  TableOptions options_;                      // for the next ones
+  bool allow_empty_ = false;
+  Index dropped_before_ = 0;
+  std::vector<Index> first_lines_ = {0};  // what is added to the numbers of each file
+  Index last_line_ = -1;                  // of those that were read
   std::optional<CsvReader> text_;
   std::unique_ptr<Arrays> arrays_;  // where it is no text
   std::vector<std::string> names_;

@@ -5,7 +5,6 @@
 #include <functional>
 #include <iosfwd>
 #include <limits>
-#include <stop_token>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -14,10 +13,11 @@
 #include <pushforward/error.hpp>
 #include <pushforward/execution.hpp>
 #include <pushforward/poly.hpp>
+#include <pushforward/reducer.hpp>
+#include <pushforward/stop.hpp>
 #include <pushforward/training/adam.hpp>
 #include <pushforward/training/borrowed.hpp>
 #include <pushforward/training/losses.hpp>
-#include <pushforward/reducer.hpp>
 #include <pushforward/training/grids.hpp>
 #include <pushforward/training/schedule.hpp>
 
@@ -75,6 +75,13 @@ struct FitOptions {
   BorrowedVector<const double> weights = {};
   bool allow_negative_weights = false;
 
+  /// For rows on a disk (MappedNpy): 1 shuffles all training rows in each epoch. More: blocks of so many rows in their
+  /// order are dealt at random into windows of 4096 blocks or more, and the rows of a window are shuffled, so that the
+  /// disk reads blocks and memory holds a window. Of whatever function of a row, and however the rows are sorted, a batch
+  /// of m rows then has a mean of variance sigma^2 (1 / m + 1 / 4096) at most, where it is sigma^2 / m of rows that are
+  /// shuffled all; every row still comes once in an epoch.
+  Index shuffle_block = 1;
+
   /// Share of the rows that is set aside, at random (`split_rows`), to choose the best parameters by. Unused with
   /// `validation`. Epochs are compared by the mean of the losses in which no row counts for more than ten
   /// interquartile ranges above the median: one far row does not end a training. What is reported is the mean itself.
@@ -115,7 +122,7 @@ struct FitOptions {
   std::function<bool(const Progress&)> callback = {};
   std::ostream* progress = nullptr;  ///< gets a line for each epoch
   /// Looked at before each step and between tiles of an evaluation.
-  std::stop_token cancel = {};
+  StopToken cancel = {};
 
   /// File to continue from after an interruption; empty: none. Written whole or not at all.
   std::filesystem::path checkpoint = {};
