@@ -195,9 +195,10 @@ void add_config(CLI::App& app) {
   // It is an input, whatever the command writes.
   app.parse_complete_callback([&app] {
     const auto named = [](const CLI::App& owner, const char* option, std::vector<NamedFile>& files) {
-      const CLI::Option* found = owner.get_option_no_throw(option);
-      if (found == nullptr) return;
-      for (const std::string& file : found->results()) files.push_back({option, file});
+      // (get_option_no_throw takes memory and must not throw.)
+      for (const CLI::Option* known : owner.get_options())
+        if (known->get_name() == option)
+          for (const std::string& file : known->results()) files.push_back({option, file});
     };
     std::vector<NamedFile> inputs, outputs;
     named(app, "--config", inputs);

@@ -1,6 +1,5 @@
 // The command line tool: fits densities to tables, draws from them, scores rows, and shows what a model is.
 
-#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -9,16 +8,15 @@
 
 namespace {
 
-/// Errors are one line on standard error.
-int fail(std::string text, int status) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  fmt::print(stderr, "pushforward: {}\n", text);
+/// Errors are one line on standard error. Nothing here takes memory or throws: both may be what went wrong.
+int fail(const char* text, int status) noexcept {
+  std::fputs("pushforward: ", stderr);
+  for (; *text != '\0'; ++text) std::fputc(*text == '\n' ? ' ' : *text, stderr);
+  std::fputc('\n', stderr);
   return status;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("Normalizing flows: fit a density to a table, sample from it, score rows with it.", "pushforward");
   app.set_version_flag("--version", "pushforward " PUSHFORWARD_VERSION);
   app.require_subcommand(1);
@@ -40,14 +38,22 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
-    if (std::fflush(stdout) != 0) return fail("cannot write to standard output", 1);
-    return 0;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     const auto chosen = app.get_subcommands();
     return fail(fmt::format("{}; see 'pushforward{} --help'", tool::explain(app, error),
-                            chosen.empty() ? "" : fmt::format(" {}", chosen.front()->get_name())),
+                            chosen.empty() ? "" : fmt::format(" {}", chosen.front()->get_name()))
+                    .c_str(),
                 2);
+  }
+  return std::fflush(stdout) == 0 ? 0 : fail("cannot write to standard output", 1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
   } catch (const tool::UsageError& error) {
     return fail(error.what(), 2);
   } catch (const tool::Interrupted& error) {

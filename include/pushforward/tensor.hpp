@@ -32,7 +32,9 @@ class Tensor {
   Tensor(const Tensor& other) : shape_(other.shape_), size_(other.size_), data_(allocate(other.size_)) {
     std::copy_n(other.data_, size_, data_);
   }
-  Tensor(Tensor&& other) noexcept { swap(other); }
+  /// `other` is empty then.
+  Tensor(Tensor&& other) noexcept
+      : shape_(std::move(other.shape_)), size_(std::exchange(other.size_, 0)), data_(std::exchange(other.data_, nullptr)) {}
   Tensor& operator=(const Tensor& other) {
     Tensor copy(other);
     swap(copy);

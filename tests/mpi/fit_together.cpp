@@ -4,6 +4,7 @@
 //   slow         epochs take time, for the script to kill a rank
 //   stuck R      rank R stops answering in the second epoch; others wait for it for a second
 //   throws R     rank R throws then
+//   count        no fit: sums of several sizes send what the header says, and add what they should
 
 #include <pushforward/flows/builders.hpp>
 #include <pushforward/mpi/reducer.hpp>
@@ -15,8 +16,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace pf = pushforward;
 
@@ -72,6 +75,30 @@ void fit_together(pf::MpiReducer& ranks, int argc, char** argv) {
                 report.train_loss.back(), report.validation_loss.back());
 }
 
+void count(pf::MpiReducer& ranks) {
+  const long long size = ranks.size();
+  const bool by_halves = (size & (size - 1)) == 0;
+  for (const std::size_t n : {std::size_t{1}, std::size_t{7}, std::size_t{1000}, std::size_t{4096}}) {
+    const long long messages = ranks.messages(), bytes = ranks.bytes();
+    std::vector<double> values(n);
+    for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<double>(ranks.rank()) + static_cast<double>(i);
+    ranks.sum(std::span(values));
+    long long sent[2] = {ranks.messages() - messages, ranks.bytes() - bytes}, all[2];
+    MPI_Allreduce(sent, all, 2, MPI_LONG_LONG, MPI_SUM, ranks.communicator());
+    long long steps = 0;
+    while ((1ll << (steps + 1)) <= size) ++steps;
+    // Of few values some halves are empty, and are not sent.
+    const bool right = all[1] == 2 * (size - 1) * static_cast<long long>(n * sizeof(double)) &&
+                       (by_halves ? all[0] <= 2 * steps * size && (n < 1000 || sent[0] == 2 * steps) : all[0] == 2 * (size - 1));
+    if (!right)
+      throw pf::Error("a sum of " + std::to_string(n) + " values sent " + std::to_string(all[0]) + " messages and " +
+                      std::to_string(all[1]) + " bytes");
+    for (std::size_t i = 0; i < n; ++i)
+      if (values[i] != static_cast<double>(size * (size - 1) / 2) + static_cast<double>(size) * static_cast<double>(i))
+        throw pf::Error("a sum of " + std::to_string(n) + " values is wrong at " + std::to_string(i));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -79,6 +106,7 @@ int main(int argc, char** argv) {
   return pf::mpi_run(
       &argc, &argv,
       [&](pf::MpiReducer& ranks) {
+        if (argc > 3 && std::string(argv[3]) == "count") return count(ranks);
         fit_together<double>(ranks, argc, argv);
         if (argc < 4 || std::string(argv[3]) == "alone") fit_together<float>(ranks, argc, argv);
       },

@@ -20,6 +20,12 @@ done
 on 2 3 1
 holds '[ $status -ne 0 ] && grep -q "shards" err.txt'
 
+# ---- messages and bytes are those of the theory
+for ranks in 2 3 4 6 8; do
+  on $ranks 1 1 count
+  holds '[ $status -eq 0 ]'
+done
+
 # ---- a rank that throws, or stops: the job ends, and says which one it was
 on 4 8 1 throws 2
 holds '[ $status -ne 0 ] && [ $status -ne 124 ] && grep -q "rank 2 of 4: its disk is gone" err.txt'
