@@ -2,11 +2,13 @@
  *   FAIL_KIND   file, memory
  *   FAIL_AT     which call, from 1
  *   FAIL_AFTER  yes: all that follow too, as on a full disk
- *   FAIL_MARK   a file that is made when a call fails: without it the run had fewer calls
+ *   FAIL_MARK   a file that is made when a call fails, with the addresses of its callers: without it the run had fewer
+ *               calls
  * Only calls of the program and of its shared libraries are seen, not those within the C library. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -47,7 +49,14 @@ static int fails(int of, int error) {
   const long n = atomic_fetch_add(&calls, 1) + 1;
   if (n != at && !(after && n > at)) return 0;
   const char* mark = getenv("FAIL_MARK");
-  if (mark) syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, mark, O_CREAT | O_WRONLY, 0600));
+  if (mark && n == at) {
+    const int out = (int)syscall(SYS_openat, AT_FDCWD, mark, O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    void* callers[16];
+    kind = off;  /* what follows takes memory */
+    backtrace_symbols_fd(callers, backtrace(callers, 16), out);
+    kind = of;
+    syscall(SYS_close, out);
+  }
   errno = error;
   return 1;
 }

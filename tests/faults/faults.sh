@@ -7,7 +7,7 @@ tool=$1 preload=$2 most=${3:-40}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-checks=0 failures=0
+checks=0 failures=0 json=0
 
 awk 'BEGIN { srand(3); print "a,b"; for (i = 0; i < 3000; i++) { a = rand(); printf "%.9f,%.9f\n", a, a * a + rand() } }' >table.csv
 "$tool" fit table.csv --model maf --layers 2 --hidden 8 --epochs 2 --seed 1 --threads 2 --out right.st >/dev/null || exit 1
@@ -60,6 +60,16 @@ walk() {
         cmp -s "$out" old || cmp -s "$out" "$right" || fault "$what, and $out is torn"
         [ -s err.txt ] || [ "$after" = after ] || [ "$kind" = file ] || fault "$what without a word"
         ;;
+      134)
+        # Destructors of the JSON library (nlohmann 3.11) take memory: where there is none they end the process, with
+        # files as they were.
+        if [ "$kind" = memory ] && sed -n 's/.*(+\(0x[0-9a-f]*\)).*/\1/p' mark | head -n 8 | xargs addr2line -Cfe "$tool" |
+          grep -q nlohmann && { cmp -s "$out" old || cmp -s "$out" "$right"; }; then
+          json=$((json + 1))
+        else
+          fault "$what"
+        fi
+        ;;
       *) fault "$what" ;;
     esac
     left=$(find . -name '.pushforward*' -o -name '*.tmp*' | head -n 1)
@@ -80,5 +90,5 @@ for how in "file once" "file after" "memory once"; do
   walk $kind $after draws.csv right-draws.csv "$tool" sample right.st -n 500 --seed 1 --out draws.csv --threads 2
   rm -f scores.npy.unfinished
 done
-echo "$checks calls failed, $failures faults"
+echo "$checks calls failed, $json within the JSON library's destructors, $failures faults"
 [ $failures -eq 0 ]
