@@ -82,6 +82,17 @@ refuses 1 "again.npy.unfinished: holds the scores of 10 rows, and there are 4; r
   log-prob file.st five.csv --out again.npy --resume
 refuses 1 "cannot open for writing" log-prob file.st many.csv --out gone/x.npy
 
+# ---- more scores than are kept in memory: twice the same rows have the quantiles of once
+mkdir twice
+awk 'BEGIN { print "a,b"; for (i = 0; i < 600000; i++) printf "%.4f,%.4f\n", (i % 1009) / 500 - 1, (i % 997) / 500 }' >twice/x.csv
+run 0 log-prob file.st twice --out once.npy
+grep "of all rows" out.txt >once
+cp twice/x.csv twice/y.csv
+run 0 log-prob file.st twice --out two.npy
+says out.txt "$(cat once)"
+tail -c 4800000 once.npy >scores
+holds 'tail -c 9600000 two.npy | head -c 4800000 | cmp -s - scores && tail -c 4800000 two.npy | cmp -s - scores'
+
 # ---- rows that take more than --memory are a file
 # shellcheck disable=SC2086
 run 0 fit parts $few --memory 20K --out scratch.st

@@ -70,29 +70,36 @@ NumberStore::NumberStore(const std::string& path) : name_(path) {
 }
 
 void NumberStore::fail(const char* action) const {
-  throw pf::IoError(fmt::format("{}: cannot {}: {}", name_, action, std::strerror(errno)));
+  throw pf::IoError(fmt::format("{}: cannot {}: {}", name_.value_or("temporary file"), action, std::strerror(errno)));
 }
 
-void NumberStore::put(std::span<const double> values) {
-  if (std::fseek(file_.get(), count_ * static_cast<long>(sizeof(double)), SEEK_SET) != 0 ||
-      std::fwrite(values.data(), sizeof(double), values.size(), file_.get()) != values.size() ||
-      std::fflush(file_.get()) != 0)
-    fail("write");
+bool NumberStore::put(Index first, std::span<const double> values) {
+  return std::fseek(file_.get(), first * static_cast<long>(sizeof(double)), SEEK_SET) == 0 &&
+         std::fwrite(values.data(), sizeof(double), values.size(), file_.get()) == values.size() &&
+         std::fflush(file_.get()) == 0;
 }
 
 void NumberStore::append(std::span<const double> values) {
   constexpr std::size_t most_held = 1 << 20;
-  if (!file_ && held_.size() + values.size() > most_held) {
+  if (!file_ && may_have_file_ && held_.size() + values.size() > most_held) {
     file_.reset(std::tmpfile());
-    if (!file_) fail("open");
-    count_ = 0;
-    put(held_);
-    count_ = static_cast<Index>(held_.size());
-    held_ = {};
+    if (file_ && put(0, held_)) held_ = {};
+    else give_file_up();
   }
-  if (file_) put(values);
-  else held_.insert(held_.end(), values.begin(), values.end());
+  if (file_ && !put(count_, values)) {
+    if (name_) fail("write");
+    held_.resize(static_cast<std::size_t>(count_));
+    read(0, held_);
+    give_file_up();
+  }
+  if (!file_) held_.insert(held_.end(), values.begin(), values.end());
   count_ += static_cast<Index>(values.size());
+}
+
+/// What is worth a model is not lost for want of a temporary file: memory has it.
+void NumberStore::give_file_up() {
+  file_.reset();
+  may_have_file_ = false;
 }
 
 void NumberStore::read(Index first, std::span<double> values) const {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@
 namespace tool {
 
 /// Numbers one after another. A million are in memory, more of them in a file without a name in the folder for temporary
-/// files; or all in a file with a name, which may hold the first of them already.
+/// files where there is room; or all in a file with a name, which may hold the first of them already.
 class NumberStore {
  public:
   NumberStore() = default;
@@ -32,9 +33,11 @@ class NumberStore {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
   [[noreturn]] void fail(const char* action) const;
-  void put(std::span<const double> values);
+  bool put(Index first, std::span<const double> values);
+  void give_file_up();
 
-  std::string name_ = "temporary file";
+  std::optional<std::string> name_;
+  bool may_have_file_ = true;
   std::vector<double> held_;
   std::unique_ptr<std::FILE, Close> file_;  // once there is one, it holds all
   Index count_ = 0;

@@ -91,22 +91,17 @@ FILE_CALL(size_t, fread, (void* to, size_t size, size_t n, FILE* from), (to, siz
 FILE_CALL(int, fflush, (FILE * to), (to), ENOSPC, EOF)
 FILE_CALL(int, fseek, (FILE * of, long offset, int whence), (of, offset, whence), EIO, -1)
 
-int open(const char* name, int flags, ...) {
-  va_list list;
-  va_start(list, flags);
-  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) ? va_arg(list, mode_t) : 0;
-  va_end(list);
-  if (fails(file, EMFILE)) return -1;
-  return NEXT(open)(name, flags, mode);
-}
-int open64(const char* name, int flags, ...) {
-  va_list list;
-  va_start(list, flags);
-  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) ? va_arg(list, mode_t) : 0;
-  va_end(list);
-  if (fails(file, EMFILE)) return -1;
-  return NEXT(open64)(name, flags, mode);
-}
+#define OPEN(name)                                                                   \
+  int name(const char* path, int flags, ...) {                                       \
+    va_list list;                                                                    \
+    va_start(list, flags);                                                           \
+    const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) ? va_arg(list, mode_t) : 0; \
+    va_end(list);                                                                    \
+    if (fails(file, EMFILE)) return -1;                                              \
+    return NEXT(name)(path, flags, mode);                                            \
+  }
+OPEN(open)
+OPEN(open64)
 void* mmap(void* where, size_t n, int protection, int flags, int fd, off_t o) {
   if (fails(fd >= 0 ? file : memory, ENOMEM)) return MAP_FAILED;
   return (void*)syscall(SYS_mmap, where, n, protection, flags, fd, o);
