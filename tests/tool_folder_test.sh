@@ -104,6 +104,13 @@ holds 'cmp -s scratch.st again.st'
 run 0 log-prob scratch.st all.csv --out scratch.csv
 mean() { awk 'NR > 1 { s += $1 } END { print s / (NR - 1) }' "$1"; }
 holds "awk 'BEGIN { d = $(mean file.csv) - $(mean scratch.csv); exit !(d > -0.1 && d < 0.1) }'"
+run 0 fit parts --budget 200 --memory 20K --out auto.st
+says err.txt "shuffled by blocks"
+run 0 fit parts --model gaussian --memory 20K --out gaussian.st
+run 0 fit all.csv --model gaussian --out in-memory.st
+run 0 log-prob gaussian.st all.csv --out a.csv
+run 0 log-prob in-memory.st all.csv --out b.csv
+holds 'cmp -s a.csv b.csv'
 # shellcheck disable=SC2086
 refuses 2 "--scratch" fit parts $few --memory 20K --scratch gone --out no.st
 # shellcheck disable=SC2086

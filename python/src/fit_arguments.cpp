@@ -103,6 +103,7 @@ void read_arguments(FitArguments<T>& a, nb::dict& kwargs, const pf::ModelInfo& i
   r.take("patience", o.patience);
   r.take("min_delta", o.min_delta);
   r.take("weighted_statistics", o.weighted_statistics);
+  r.take("synchronized_statistics", o.synchronized_statistics);
   r.take("max_consecutive_skips", o.max_consecutive_skips);
   r.take("gradient_checkpointing", o.gradient_checkpointing);
   r.take("checkpoint_every", o.checkpoint_every);
@@ -206,6 +207,7 @@ const char fit_signature[] =
     "validation: numpy.typing.ArrayLike | None = None, validation_context: numpy.typing.ArrayLike | None = None, "
     "validation_weights: numpy.typing.ArrayLike | None = None, validate_every: int = 1, patience: int = 30, "
     "min_delta: float = 0, statistics: str = 'population', weighted_statistics: bool = False, "
+    "synchronized_statistics: bool = False, "
     "max_consecutive_skips: int = 50, gradient_checkpointing: bool = False, seed: int = 0, "
     "threads: int | Execution = 1, verbose: bool = False, checkpoint: str | os.PathLike | None = None, "
     "checkpoint_every: int = 1, "
@@ -223,7 +225,8 @@ shuffle_block: for memory maps: rows that stay together when they are shuffled, 
 context: (N, context_dim), or one row for all. weights: one for each row, of which only ratios matter.
 validation_fraction of the rows is set aside to choose the best parameters by, or `validation` rows are given.
 validate_every epochs; patience: stop after so many without a better loss, 0: never; min_delta: better means lower by
-more. statistics: "population" or "running", of normalisation layers in evaluations and at the end.
+more. statistics: "population" or "running", of normalisation layers in evaluations and at the end; synchronized_statistics: with
+a reducer and a shard for each process, they see all of a batch in training.
 seed: of the order of rows, the split, dropout: the same bits for any number of threads. callback: called with a
 Progress after each epoch, on the caller's thread; False cancels. verbose: print a line for each epoch.
 checkpoint: a file to continue from after an interruption, with resume=True; the same bits as without a stop.

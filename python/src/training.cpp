@@ -142,7 +142,7 @@ nb::object fit_reverse_kl(Distribution& self, const nb::callable& target, pf::In
                           const nb::kwargs& kwargs) {
   for (const char* of_data : {"weights", "allow_negative_weights", "validation_fraction", "validation",
                               "validation_context", "validation_weights", "validate_every", "patience", "min_delta",
-                              "statistics", "weighted_statistics", "shards", "shuffle_block"})
+                              "statistics", "weighted_statistics", "synchronized_statistics", "shards", "shuffle_block"})
     if (kwargs.contains(of_data)) type_error(fmt::format("fit_reverse_kl: {}: there are no rows of data", of_data));
   return self.visit([&]<pf::Scalar T>(const pf::Distribution<T>&) {
     nb::dict rest = kwargs;

@@ -27,6 +27,18 @@ on 2 $fit --out two.st
 "$tool" log-prob two.st data.csv --out two.csv >scores.txt
 holds 'cmp -s alone.csv two.csv'
 
+# ---- batch normalisation of the whole batch, as one process without shards has it (up to roundings), or of each shard
+"$tool" $fit --batch-norm --out whole.st
+on 2 $fit --batch-norm --sync-batch-norm --out sync.st
+on 2 $fit --batch-norm --out each.st
+for model in whole sync each; do
+  "$tool" log-prob $model.st data.csv --out $model.csv >scores.txt
+done
+apart() { paste -d, "$1" "$2" | awk -F, 'NR > 1 { d = $1 - $2; if (d < 0) d = -d; if (d > most) most = d } END { print most }'; }
+holds 'awk "BEGIN { exit !($(apart whole.csv sync.csv) < 1e-6 && $(apart whole.csv each.csv) > 1e-3) }"'
+on 2 $fit --batch-norm --sync-batch-norm --shards 4 --out no.st
+holds '[ $status -ne 0 ] && grep -q "shards must be 2, got 4" err.txt && [ ! -e no.st ]'
+
 # ---- what is wrong is said once, and ends all
 on 3 $fit --drop nothing --out no.st
 holds '[ $status -ne 0 ] && [ "$(grep -c "pushforward: " err.txt)" -eq 1 ] && grep -q "nothing" err.txt && [ ! -e no.st ]'

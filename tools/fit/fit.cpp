@@ -137,6 +137,7 @@ pf::Poly<pf::Distribution<T>> fit_flow(const Settings& s, const Input& in, const
   options.execution = execution;
   options.reducer = ranks.reducer();
   options.shards = s.shards > 0 ? s.shards : ranks.size();
+  options.synchronized_statistics = s.training.synchronized_statistics;
   Log log(s.log, s.training.resume);
   options.callback = [&](const pf::Progress& progress) {
     log.write(progress);

@@ -219,6 +219,9 @@ void add_fit(CLI::App& app) {
       ->transform(whole_number(1, 4096))
       ->group(training)
       ->option_text("N");
+  sub->add_flag("--sync-batch-norm", s->training.synchronized_statistics,
+                "With mpirun, a shard for each process: --batch-norm sees the whole batch, not its shard")
+      ->group(training);
   sub->add_option("--checkpoint", s->checkpoint, "File to continue from after an interruption")
       ->check(file_name())
       ->group(training)

@@ -197,38 +197,34 @@ void refuse_without_effect(const Settings& s) {
   const auto refuse = [&](std::string_view option, bool useless, const std::string& why) {
     if (useless && s.has(option)) throw UsageError(fmt::format("{}: {}", option, why));
   };
-  const auto refuse_others = [&](std::span<const std::string_view> has_effect, const char* why) {
+  // What every model has: a table, its columns, a file and a voice.
+  constexpr std::string_view of_all[] = {
+      "--columns", "--drop",      "--weights",       "--bounds", "--simplex",    "--ordered",  "--sphere",  "--array",
+      "--header",  "--delimiter", "--decimal",       "--comment", "--thousands", "--missing",  "--missing-value",
+      "--memory",  "--scratch",   "--out",           "--json",   "--quiet",      "--model",    "--precision",
+      "--seed",    "--threads",   "--validation",    "--folds",  "--dequantize"};
+  const auto refuse_others = [&](std::span<const std::string_view> own, const char* why) {
+    const auto has = [](std::span<const std::string_view> list, const std::string& option) {
+      return std::find(list.begin(), list.end(), option) != list.end();
+    };
     for (const std::string& option : s.given)
-      refuse(option,
-             option.starts_with("--") &&
-                 std::find(has_effect.begin(), has_effect.end(), option) == has_effect.end(),
-             why);
+      refuse(option, option.starts_with("--") && !has(of_all, option) && !has(own, option), why);
   };
   if (is_flow(s) && races(s))
     for (const std::string_view option : {"--epochs", "--batch", "--schedule", "--patience", "--checkpoint", "--resume"})
       refuse(option, true,
              "follows from the rows and the steps, which --budget gives, where --budget, --folds or --ensemble are named");
-  refuse("--shards", is_flow(s) && races(s), "is for one fit of one flow, without --budget, --folds and --ensemble");
+  for (const char* option : {"--shards", "--sync-batch-norm"})
+    refuse(option, is_flow(s) && races(s), "is for one fit of one flow, without --budget, --folds and --ensemble");
   if (s.model == "auto") {
     refuse("--base", s.base == "logistic", "of auto's flows is normal or student_t; name a model for a logistic one");
-    constexpr std::string_view has_effect[] = {
-        "--out",        "--columns", "--drop",    "--context", "--weights", "--bounds",      "--array",
-        "--simplex",    "--ordered", "--sphere",  "--thousands",  "--missing-value",
-        "--model",      "--seed",    "--threads", "--json",    "--budget",  "--standardize", "--precision",
-        "--validation", "--lr",      "--clip",    "--weight-decay",         "--dequantize", "--no-dequantize",
-        "--ensemble",   "--missing", "--header",  "--delimiter", "--decimal", "--comment",     "--folds",
-        "--log",        "--quiet",   "--base"};
-    return refuse_others(has_effect, "is of one model, and --model auto tries several; name one: --model nsf_ar");
+    constexpr std::string_view own[] = {"--context", "--budget", "--standardize", "--lr",  "--clip", "--weight-decay",
+                                        "--ensemble", "--log",   "--base",        "--no-dequantize"};
+    return refuse_others(own, "is of one model, and --model auto tries several; name one: --model nsf_ar");
   }
   if (s.model == "gaussian") {
     refuse("--context", true, "a gaussian takes no context; choose another --model");
-    constexpr std::string_view has_effect[] = {"--out",     "--columns", "--drop",      "--weights",    "--bounds",
-                                               "--simplex", "--ordered", "--sphere",    "--thousands", "--missing-value",
-                                               "--array",   "--model",   "--precision", "--validation", "--seed",
-                                               "--threads", "--json",    "--dequantize", "--missing",    "--header",
-                                               "--delimiter", "--decimal", "--comment",    "--quiet",
-                                               "--folds"};
-    return refuse_others(has_effect,
+    return refuse_others({},
                          "has no effect with --model gaussian, which has no layers and is fitted in one step");
   }
   const pf::FlowPreset& preset = pf::flow_preset(s.model);
@@ -245,6 +241,7 @@ void refuse_without_effect(const Settings& s) {
          "goes with --residual; otherwise --hidden 128,128 gives the layers");
   refuse("--batch-norm", single, between);
   refuse("--mixing", single && !preset.splines, between);
+  refuse("--sync-batch-norm", !s.batch_norm, "goes with --batch-norm");
   refuse("--patience", s.training.validation_fraction == 0,
          "counts epochs without a better validation, and --validation is 0");
 }
@@ -318,6 +315,7 @@ std::string settings_text(const Settings& s) {
     if (!races(s))
       add(fmt::format("epochs={} batch={} schedule={} patience={}", fit.epochs, fit.batch_size, s.schedule, fit.patience));
     if (s.shards > 0) add(fmt::format("shards={}", s.shards));
+    if (s.training.synchronized_statistics) add("sync-batch-norm");
     add(fmt::format("lr={} weight-decay={} clip={} validation={}", fit.learning_rate, fit.weight_decay, fit.clip_norm,
                     fit.validation_fraction));
     if (!races(s) || s.has("--standardize")) add(fmt::format("standardize={}", s.standardize));
