@@ -80,6 +80,9 @@ head -n 5 many.csv >five.csv
 tail -c 2400000 whole.npy | head -c 80 >again.npy.unfinished
 refuses 1 "again.npy.unfinished: holds the scores of 10 rows, and there are 4; remove it to begin again" \
   log-prob file.st five.csv --out again.npy --resume
+cp five.csv again.npy.unfinished
+refuses 2 "the file of --resume and the data are the same file" log-prob file.st again.npy.unfinished --out again.npy --resume
+holds 'cmp -s five.csv again.npy.unfinished'
 refuses 1 "cannot open for writing" log-prob file.st many.csv --out gone/x.npy
 
 # ---- more scores than are kept in memory: twice the same rows have the quantiles of once

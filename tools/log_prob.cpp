@@ -203,7 +203,7 @@ void run(const Settings& s) {
   if (s.json && s.out == "-") throw UsageError("--json: standard output is taken by --out -");
   const bool npy = extension(s.out) == ".npy";
   refuse_unwritten(s.out);
-  refuse_overwriting({{"the model", s.model}, {"the data", s.data}}, {{"--out", s.out}});
+  refuse_overwriting({{"the model", s.model}, {"the data", s.data}}, {{"--out", s.out}, {"the file of --resume", s.resume ? unfinished(s.out) : ""}});
   const LoadedModel model = load_model(s.model);
   if (const std::vector<std::string> columns = split_lists(s.columns); !columns.empty()) {
     if (s.resume) throw UsageError("--resume: excludes --columns");

@@ -24,7 +24,6 @@ class StopToken {
  public:
   StopToken() = default;
   bool stop_requested() const noexcept { return stopped_ && stopped_->load(std::memory_order_acquire); }
-  bool stop_possible() const noexcept { return stopped_ != nullptr; }
 
  private:
   friend class StopSource;

@@ -11,6 +11,7 @@ checks=0 failures=0 json=0
 
 awk 'BEGIN { srand(3); print "a,b"; for (i = 0; i < 3000; i++) { a = rand(); printf "%.9f,%.9f\n", a, a * a + rand() } }' >table.csv
 "$tool" fit table.csv --model maf --layers 2 --hidden 8 --epochs 2 --seed 1 --threads 2 --out right.st >/dev/null || exit 1
+"$tool" fit table.csv --model maf --layers 2 --hidden 8 --epochs 2 --seed 1 --threads 2 --memory 10K --out right-scratch.st >/dev/null 2>&1
 "$tool" log-prob right.st table.csv --out right.csv --threads 2 >/dev/null
 "$tool" log-prob right.st table.csv --out right.npy --threads 2 >/dev/null
 "$tool" sample right.st -n 500 --seed 1 --out right-draws.csv --threads 2 >/dev/null
@@ -85,6 +86,8 @@ for how in "file once" "file after" "memory once"; do
   set -- $how
   kind=$1 after=$2
   walk $kind $after model.st right.st "$tool" fit table.csv --model maf --layers 2 --hidden 8 --epochs 2 --seed 1 --threads 2 --out model.st
+  walk $kind $after scratch.st right-scratch.st "$tool" fit table.csv --model maf --layers 2 --hidden 8 --epochs 2 --seed 1 --threads 2 \
+    --memory 10K --out scratch.st
   walk $kind $after scores.csv right.csv "$tool" log-prob right.st table.csv --out scores.csv --threads 2
   walk $kind $after scores.npy right.npy "$tool" log-prob right.st table.csv --out scores.npy --threads 2 --resume
   walk $kind $after draws.csv right-draws.csv "$tool" sample right.st -n 500 --seed 1 --out draws.csv --threads 2

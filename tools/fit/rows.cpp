@@ -43,12 +43,13 @@ void Block::swap(Block& other) noexcept {
 }
 
 void Block::release() noexcept {
-  if (file_ < 0) {
-    std::free(data_);
-    return;
-  }
-  if (data_ != nullptr) ::munmap(data_, size_);
-  ::close(file_);
+  if (file_ < 0) std::free(data_);
+  else ::munmap(data_, size_);
+}
+
+Block::~Block() {
+  release();
+  if (file_ >= 0) ::close(file_);
 }
 
 void Block::resize(std::size_t bytes) {
@@ -60,39 +61,34 @@ void Block::resize(std::size_t bytes) {
   size_ = bytes;
 }
 
+/// Until all of it is done the block stays as it was.
 void Block::resize_file(std::size_t bytes) {
+  int file = file_;
+  const auto is_new = [&] { return file != file_; };
   const auto fail = [&](const char* action, int error) {
+    if (is_new()) ::close(file);
     throw pf::IoError(fmt::format("{}: cannot {} a file of {:.3g} GB for the rows, which take more than --memory: {}; "
                                   "--scratch names another folder",
                                   room_.folder, action, static_cast<double>(bytes) / 1e9, std::strerror(error)));
   };
-  std::byte* const before = data_;
-  const bool was_file = file_ >= 0;
-  if (!was_file) {
+  if (file < 0) {
     std::string name = (std::filesystem::path(room_.folder) / ".pushforward-rows-XXXXXX").string();
-    file_ = ::mkstemp(name.data());
-    if (file_ < 0) fail("make", errno);
+    file = ::mkstemp(name.data());
+    if (file < 0) fail("make", errno);
     ::unlink(name.c_str());
   }
   // Taken at once: a disk that fills later would end the process.
-  if (bytes > size_ || !was_file) {
-    if (const int error = ::posix_fallocate(file_, 0, static_cast<off_t>(bytes)); error != 0) {
-      if (!was_file) ::close(std::exchange(file_, -1));
-      fail("write", error);
-    }
-  } else if (::ftruncate(file_, static_cast<off_t>(bytes)) != 0) {
-    fail("write", errno);
-  }
-  void* const mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+  if (is_new() || bytes > size_)
+    if (const int error = ::posix_fallocate(file, 0, static_cast<off_t>(bytes)); error != 0) fail("write", error);
+  void* const mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   if (mapped == MAP_FAILED) fail("map", errno);
+  if (is_new() && data_ != nullptr) std::memcpy(mapped, data_, std::min(size_, bytes));
+  const bool shrinks = !is_new() && bytes < size_;
+  release();
+  file_ = file;
   data_ = static_cast<std::byte*>(mapped);
-  if (was_file) {
-    ::munmap(before, size_);
-  } else if (before != nullptr) {
-    std::memcpy(data_, before, std::min(size_, bytes));
-    std::free(before);
-  }
   size_ = bytes;
+  if (shrinks && ::ftruncate(file_, static_cast<off_t>(bytes)) != 0) fail("write", errno);
 }
 
 std::size_t RowStore::bytes_on_disk() const {

@@ -32,7 +32,7 @@ class Block {
   explicit Block(Room room) : room_(std::move(room)) {}
   Block(Block&& other) noexcept { swap(other); }
   Block& operator=(Block&& other) noexcept { return swap(other), *this; }
-  ~Block() { release(); }
+  ~Block();
 
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
@@ -43,6 +43,7 @@ class Block {
 
  private:
   void swap(Block& other) noexcept;
+  /// The memory, not the file.
   void release() noexcept;
   void resize_file(std::size_t bytes);
 
